@@ -1,0 +1,46 @@
+// Files: whole reads, memory maps, and writes that are complete or absent.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace tessera {
+
+// A private (copy-on-write) mapping of a whole file.
+class MappedFile {
+ public:
+  static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+  char* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  MappedFile() = default;
+  char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+std::string read_file(const std::filesystem::path& path);  // throws Error naming the file and the system's reason
+
+// Writes to a temporary name beside `path`; commit() fsyncs and renames. Without commit() (an error, a full disk) the
+// temporary file is removed and whatever stood at `path` stays as it was.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+  void write(const void* data, size_t bytes);
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+};
+
+void write_file(const std::filesystem::path& path, const std::string& text);  // atomically
+
+}  // namespace tessera

@@ -1,0 +1,149 @@
+#include "tensor/tensor.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tessera {
+
+namespace {
+
+// Runs body<T>() with the C++ type of any dtype.
+template <class F>
+decltype(auto) dispatch_any(DType dtype, F&& body) {
+  switch (dtype) {
+    case DType::kF32: return body.template operator()<float>();
+    case DType::kF64: return body.template operator()<double>();
+    case DType::kF16: return body.template operator()<Half>();
+    case DType::kBF16: return body.template operator()<BFloat16>();
+    case DType::kI64: return body.template operator()<i64>();
+    case DType::kI32: return body.template operator()<i32>();
+    case DType::kU8: return body.template operator()<u8>();
+    case DType::kBool: return body.template operator()<bool>();
+  }
+  fail("unknown dtype {}", static_cast<int>(dtype));
+}
+
+template <class To, class From>
+To convert(From value) {
+  if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) {
+    return convert<To>(value.to_float());
+  } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
+    return To::from(static_cast<float>(value));
+  } else {
+    return static_cast<To>(value);
+  }
+}
+
+}  // namespace
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  Tensor tensor;
+  tensor.shape_ = shape;
+  tensor.numel_ = shape.numel();
+  tensor.dtype_ = dtype;
+  size_t bytes = 0;
+  TESSERA_CHECK(!__builtin_mul_overflow(static_cast<size_t>(tensor.numel_), size_of(dtype), &bytes),
+                "tensor {} of {} is larger than the address space", shape, name_of(dtype));
+  tensor.storage_ = Storage::allocate(bytes, device);
+  tensor.data_ = static_cast<std::byte*>(tensor.storage_->data());
+  return tensor;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor tensor = empty(shape, dtype, device);
+  std::memset(tensor.data_, 0, tensor.bytes());
+  return tensor;
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor tensor = empty(shape, dtype, device);
+  tensor.fill(value);
+  return tensor;
+}
+
+Tensor Tensor::borrow(void* data, const Shape& shape, DType dtype, std::shared_ptr<const void> owner) {
+  Tensor tensor;
+  tensor.shape_ = shape;
+  tensor.numel_ = shape.numel();
+  tensor.dtype_ = dtype;
+  tensor.storage_ = Storage::borrow(data, tensor.bytes(), std::move(owner));
+  tensor.data_ = static_cast<std::byte*>(data);
+  return tensor;
+}
+
+Device Tensor::device() const {
+  TESSERA_CHECK(storage_, "an undefined tensor has no device");
+  return storage_->device();
+}
+
+double Tensor::item() const {
+  TESSERA_CHECK(storage_ && numel_ == 1, "item: a tensor of one element is needed, got {}", shape_);
+  return dispatch_any(dtype_, [&]<class T>() { return convert<double>(*reinterpret_cast<const T*>(data_)); });
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  TESSERA_CHECK(storage_, "reshape: the tensor is undefined");
+  TESSERA_CHECK(shape.numel() == numel_, "reshape: {} has {} elements, {} has {}", shape_, numel_, shape, shape.numel());
+  Tensor view = *this;
+  view.shape_ = shape;
+  return view;
+}
+
+Tensor Tensor::reshape_infer(std::initializer_list<i64> dims) const {
+  i64 known = 1;
+  int unknown = 0;
+  for (i64 size : dims) size == -1 ? ++unknown : known *= size;
+  TESSERA_CHECK(unknown == 1 && known > 0 && numel_ % known == 0, "reshape: {} does not divide into {} and one free dimension", shape_, known);
+  Shape shape;
+  for (i64 size : dims) shape.append(size == -1 ? numel_ / known : size);
+  return reshape(shape);
+}
+
+Tensor Tensor::rows(i64 begin, i64 end) const {
+  TESSERA_CHECK(rank() >= 1 && 0 <= begin && begin <= end && end <= dim(0), "rows: range [{}, {}) is outside shape {}", begin, end, shape_);
+  Tensor view = *this;
+  view.shape_[0] = end - begin;
+  view.numel_ = view.shape_.numel();
+  view.data_ += begin * shape_.numel(1, rank()) * static_cast<i64>(size_of(dtype_));
+  return view;
+}
+
+Tensor Tensor::clone() const {
+  Tensor copy = empty(shape_, dtype_, device());
+  copy.copy_from(*this);
+  return copy;
+}
+
+Tensor Tensor::to(Device target) const {
+  TESSERA_CHECK(target == device(), "to: no copy from device {} to {} in this build", device(), target);
+  return *this;
+}
+
+Tensor Tensor::to(DType target) const {
+  if (target == dtype_) return *this;
+  Tensor result = empty(shape_, target, device());
+  dispatch_any(dtype_, [&]<class From>() {
+    dispatch_any(target, [&]<class To>() {
+      std::transform(data<From>(), data<From>() + numel_, result.data<To>(), [](From value) { return convert<To>(value); });
+    });
+  });
+  return result;
+}
+
+void Tensor::copy_from(const Tensor& source) {
+  TESSERA_CHECK(source.shape() == shape_ && source.dtype() == dtype_, "copy: {} of {} cannot be copied into {} of {}", source.shape(),
+                name_of(source.dtype()), shape_, name_of(dtype_));
+  TESSERA_CHECK(source.device() == device(), "copy: source on {}, target on {}", source.device(), device());
+  std::memmove(data_, source.data_, bytes());
+}
+
+void Tensor::fill(double value) {
+  dispatch_any(dtype_, [&]<class T>() { std::fill_n(data<T>(), numel_, convert<T>(value)); });
+}
+
+void Tensor::throw_dtype(DType asked) const {
+  if (!storage_) fail("the tensor is undefined");
+  fail("tensor {} holds {}, asked for {}", shape_, name_of(dtype_), name_of(asked));
+}
+
+}  // namespace tessera
