@@ -191,24 +191,21 @@ void scaled_exp_loop(const T* x, T shift, T scale, T* y, long n) {
   for (long i = 0; i < n; ++i) y[i] = scale * exp_of(x[i] - shift);
 }
 
-template <class Table, class F32, class F64>
-[[gnu::always_inline]] inline bool add_both(Table& table, F32* f32, F64* f64) {
-  return table.f32.add(TESSERA_SIMD_LEVEL, f32) && table.f64.add(TESSERA_SIMD_LEVEL, f64);
-}
+constexpr int kLevel = TESSERA_SIMD_LEVEL;
 
 [[maybe_unused]] const bool kAdded[] = {
-    add_both(simd::bce_loss, loss_loop<Bce, float>, loss_loop<Bce, double>),
-    add_both(simd::bce_slope, slope_loop<Bce, float>, slope_loop<Bce, double>),
-    add_both(simd::focal_loss, focal_loop<float>, focal_loop<double>),
-    add_both(simd::focal_slope, focal_slope_loop<float>, focal_slope_loop<double>),
-    add_both(simd::l1_loss, loss_loop<L1, float>, loss_loop<L1, double>),
-    add_both(simd::l1_slope, slope_loop<L1, float>, slope_loop<L1, double>),
-    add_both(simd::smooth_l1_loss, loss_loop<SmoothL1, float>, loss_loop<SmoothL1, double>),
-    add_both(simd::smooth_l1_slope, slope_loop<SmoothL1, float>, slope_loop<SmoothL1, double>),
-    add_both(simd::dice_sums, dice_sums_loop<float>, dice_sums_loop<double>),
-    add_both(simd::dice_slope, dice_slope_loop<float>, dice_slope_loop<double>),
-    add_both(simd::log_sum_exp, log_sum_exp_loop<float>, log_sum_exp_loop<double>),
-    add_both(simd::scaled_exp, scaled_exp_loop<float>, scaled_exp_loop<double>),
+    simd::bce_loss.add(kLevel, loss_loop<Bce, float>, loss_loop<Bce, double>),
+    simd::bce_slope.add(kLevel, slope_loop<Bce, float>, slope_loop<Bce, double>),
+    simd::focal_loss.add(kLevel, focal_loop<float>, focal_loop<double>),
+    simd::focal_slope.add(kLevel, focal_slope_loop<float>, focal_slope_loop<double>),
+    simd::l1_loss.add(kLevel, loss_loop<L1, float>, loss_loop<L1, double>),
+    simd::l1_slope.add(kLevel, slope_loop<L1, float>, slope_loop<L1, double>),
+    simd::smooth_l1_loss.add(kLevel, loss_loop<SmoothL1, float>, loss_loop<SmoothL1, double>),
+    simd::smooth_l1_slope.add(kLevel, slope_loop<SmoothL1, float>, slope_loop<SmoothL1, double>),
+    simd::dice_sums.add(kLevel, dice_sums_loop<float>, dice_sums_loop<double>),
+    simd::dice_slope.add(kLevel, dice_slope_loop<float>, dice_slope_loop<double>),
+    simd::log_sum_exp.add(kLevel, log_sum_exp_loop<float>, log_sum_exp_loop<double>),
+    simd::scaled_exp.add(kLevel, scaled_exp_loop<float>, scaled_exp_loop<double>),
 };
 
 }  // namespace

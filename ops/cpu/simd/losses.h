@@ -1,7 +1,7 @@
 // The inner loops of the losses, compiled per SIMD level (losses.cpp beside this file).
 #pragma once
 
-#include "ops/cpu/simd/pointwise.h"
+#include "ops/cpu/simd/float_tables.h"
 
 namespace tessera::simd {
 
