@@ -8,20 +8,14 @@
 #include "ops/cpu/patches.h"
 #include "ops/cpu/simd/depthwise.h"
 
-namespace tessera {
-
-constinit SimdTable<void(DepthwiseKernels<float>&)> depthwise_kernels_f32;
-constinit SimdTable<void(DepthwiseKernels<double>&)> depthwise_kernels_f64;
-
-namespace cpu {
+namespace tessera::cpu {
 namespace {
 
 template <class T>
 const DepthwiseKernels<T>& depthwise_kernels() {
   static const DepthwiseKernels<T> kernels = [] {
     DepthwiseKernels<T> result;
-    if constexpr (std::is_same_v<T, float>) depthwise_kernels_f32.get()(result);
-    if constexpr (std::is_same_v<T, double>) depthwise_kernels_f64.get()(result);
+    depthwise_kernels_table.get<T>()(result);
     return result;
   }();
   return kernels;
@@ -129,5 +123,4 @@ template void depthwise_backward_input<double>(const ops::Conv2dDims&, const Ten
 template void depthwise_backward_weight<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 template void depthwise_backward_weight<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 
-}  // namespace cpu
-}  // namespace tessera
+}  // namespace tessera::cpu

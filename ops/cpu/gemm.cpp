@@ -7,19 +7,13 @@
 
 #include "tensor/tensor.h"
 
-namespace tessera {
-
-constinit SimdTable<void(GemmKernels<float>&)> gemm_kernels_f32;
-constinit SimdTable<void(GemmKernels<double>&)> gemm_kernels_f64;
-
-namespace cpu {
+namespace tessera::cpu {
 
 template <class T>
 const GemmKernels<T>& gemm_kernels() {
   static const GemmKernels<T> kernels = [] {
     GemmKernels<T> result;
-    if constexpr (std::is_same_v<T, float>) gemm_kernels_f32.get()(result);
-    if constexpr (std::is_same_v<T, double>) gemm_kernels_f64.get()(result);
+    gemm_kernels_table.get<T>()(result);
     return result;
   }();
   return kernels;
@@ -247,5 +241,4 @@ template const GemmKernels<double>& gemm_kernels<double>();
 template void run<float>(const Gemm<float>&);
 template void run<double>(const Gemm<double>&);
 
-}  // namespace cpu
-}  // namespace tessera
+}  // namespace tessera::cpu

@@ -111,8 +111,7 @@ void fill(DepthwiseKernels<T>& kernels) {
   kernels = {forward<T>, weight<T>};
 }
 
-const bool kAdded =
-    depthwise_kernels_f32.add(TESSERA_SIMD_LEVEL, fill<float>) && depthwise_kernels_f64.add(TESSERA_SIMD_LEVEL, fill<double>);
+const bool kAdded = depthwise_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
 
 }  // namespace
 }  // namespace tessera

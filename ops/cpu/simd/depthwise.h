@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "ops/cpu/simd/simd_table.h"
+#include "ops/cpu/simd/float_tables.h"
 
 namespace tessera {
 
@@ -27,7 +27,8 @@ struct DepthwiseKernels {
   void (*weight)(const DepthwiseRow<T>& row, const T* gy, T* const* sums);
 };
 
-extern SimdTable<void(DepthwiseKernels<float>&)> depthwise_kernels_f32;
-extern SimdTable<void(DepthwiseKernels<double>&)> depthwise_kernels_f64;
+template <class T>
+using FillDepthwiseKernels = void(DepthwiseKernels<T>& kernels);
+inline constinit simd::FloatTables<FillDepthwiseKernels> depthwise_kernels_table;
 
 }  // namespace tessera

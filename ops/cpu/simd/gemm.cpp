@@ -217,7 +217,7 @@ void fill(GemmKernels<T>& kernels) {
   kernels = {vec::kLanes<T>, kPanelVectors * vec::kLanes<T>, block_kernel<T>, copy_rows<T>, copy_strided<T>, transpose<T>, sum_rows<T>};
 }
 
-const bool kAdded = gemm_kernels_f32.add(TESSERA_SIMD_LEVEL, fill<float>) && gemm_kernels_f64.add(TESSERA_SIMD_LEVEL, fill<double>);
+const bool kAdded = gemm_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
 
 }  // namespace
 }  // namespace tessera

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "ops/cpu/simd/simd_table.h"
+#include "ops/cpu/simd/float_tables.h"
 
 namespace tessera {
 
@@ -49,7 +49,8 @@ struct GemmKernels {
   void (*sum_rows)(const T* x, i64 pitch, i64 count, i64 width, T* out);
 };
 
-extern SimdTable<void(GemmKernels<float>&)> gemm_kernels_f32;
-extern SimdTable<void(GemmKernels<double>&)> gemm_kernels_f64;
+template <class T>
+using FillGemmKernels = void(GemmKernels<T>& kernels);
+inline constinit simd::FloatTables<FillGemmKernels> gemm_kernels_table;
 
 }  // namespace tessera
