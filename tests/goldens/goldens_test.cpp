@@ -101,8 +101,8 @@ TEST_CASE("goldens: a malformed folder is refused with the file's name") {
   Report report({}, false);
   CHECK_ERROR(check_ops_folder(folder / "nowhere", report), "ops.json");
   CHECK_ERROR(check_ops_folder(folder.path(), report), "ops.json");
-  for (const std::string& text : {"", "{", "[1, 2]", "{\"prefix\": 1, \"cases\": []}", "{\"prefix\": \"\"}",
-                                  "{\"prefix\": \"\", \"cases\": {}}", "{\"prefix\": \"\", \"cases\": []}"}) {
+  for (const char* text : {"", "{", "[1, 2]", "{\"prefix\": 1, \"cases\": []}", "{\"prefix\": \"\"}",
+                           "{\"prefix\": \"\", \"cases\": {}}", "{\"prefix\": \"\", \"cases\": []}"}) {
     INFO("text: ", text);
     write(folder / "ops.json", text);
     CHECK_ERROR(check_ops_folder(folder.path(), report), "ops.json");
@@ -117,8 +117,8 @@ TEST_CASE("goldens: a malformed folder is refused with the file's name") {
 TEST_CASE("goldens: absurd shapes and kinds of inputs fail their case only") {
   const TemporaryFolder folder;
   save_safetensors(folder / "ops.safetensors", {{"x", Tensor::zeros({1})}});
-  for (const std::string& shape :
-       {"[-1]", "[4611686018427387904, 4]", "[1000000, 1000000]", "[1.5]", "3", "[1,1,1,1,1,1,1,1,1]"}) {
+  for (const std::string& shape : std::vector<std::string>{"[-1]", "[4611686018427387904, 4]", "[1000000, 1000000]",
+                                                           "[1.5]", "3", "[1,1,1,1,1,1,1,1,1]"}) {
     INFO("shape: ", shape);
     write(folder / "ops.json",
           R"({"prefix": "", "cases": [{"case": "c", "op": "relu", "attrs": {}, "inputs": {"x": {"shape": )" + shape +
