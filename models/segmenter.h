@@ -1,0 +1,34 @@
+// What every instance-segmentation model offers to training, evaluation and prediction.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/rle.h"
+#include "data/sample.h"
+#include "nn/module.h"
+
+namespace tessera {
+
+// One weighted term of the training loss; the total is the plain sum of all terms.
+struct LossTerm {
+  std::string name;  // "loss_ce"
+  Var value;         // scalar
+};
+
+// One detected object, in the pixels of the original image.
+struct Instance {
+  i64 class_index = 0;  // 0 .. classes - 1, by ascending category id
+  double score = 0;
+  Rle mask;
+};
+
+class Segmenter : public nn::Module {
+ public:
+  // Training: the loss terms of one batch, recorded on the tape.
+  virtual std::vector<LossTerm> losses(const Batch& batch) = 0;
+  // Inference: the objects found in each image of the batch.
+  virtual std::vector<std::vector<Instance>> detect(const Batch& batch) = 0;
+};
+
+}  // namespace tessera

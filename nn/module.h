@@ -1,0 +1,94 @@
+// Module: a layer or a network, which lists its parameters, buffers and children once.
+//
+//   struct Conv2d : Module {
+//     Var weight, bias;
+//     void visit(Visitor& v) override {
+//       v.parameter("weight", weight, Layout::kConvOIHW);
+//       v.parameter("bias", bias);
+//     }
+//   };
+//   struct Block : Module {
+//     Conv2d conv1, conv2;
+//     void visit(Visitor& v) override { v.child("conv1", conv1); v.child("conv2", conv2); }
+//   };
+//
+// From this one list follow checkpoint names ("conv1.weight"), to(device), train/eval mode, counting and loading.
+// Undefined Vars and Tensors (an absent bias) are passed over.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "autograd/var.h"
+#include "tensor/safetensors.h"
+
+namespace tessera::nn {
+
+// How other tools lay a parameter out. Ours is always channels last; the rule belongs to the layer, not to the shape.
+enum class Layout {
+  kSame,        // vectors, linear weights [O, I], embeddings
+  kConvOIHW,    // theirs [O, I/groups, Kh, Kw], ours [O, Kh, Kw, I/groups]
+};
+
+class Module;
+
+class Visitor {
+ public:
+  virtual ~Visitor() = default;
+  virtual void parameter(const std::string& name, Var& var, Layout layout = Layout::kSame) = 0;
+  virtual void buffer(const std::string& name, Tensor& tensor) = 0;   // state that is saved but not trained
+  virtual void child(const std::string& name, Module& module) = 0;
+};
+
+class Module {
+ public:
+  virtual ~Module() = default;
+  virtual void visit(Visitor& visitor) = 0;
+
+  bool training() const { return training_; }
+  void train(bool on = true);        // this module and all below
+  void eval() { train(false); }
+  void to(Device device);
+  void zero_grad();
+
+ private:
+  bool training_ = true;
+};
+
+// One entry of a module's state, in visiting order.
+struct StateEntry {
+  std::string name;      // "backbone.res2.0.conv1.weight"
+  Tensor tensor;         // shares the module's memory
+  Var* parameter;        // null for buffers
+  Layout layout;
+};
+
+std::vector<StateEntry> state(Module& module);
+std::vector<std::pair<std::string, Var*>> named_parameters(Module& module);
+i64 count_parameters(Module& module, bool trainable_only = false);
+
+// State dict as our files hold it: names and tensors in our layout. The tensors share the module's memory.
+std::vector<NamedTensor> state_dict(Module& module);
+
+// What happened to each name when weights were loaded.
+struct LoadReport {
+  std::vector<std::string> loaded, missing, unexpected, mismatched;   // mismatched: "name: file [..], model [..]"
+  std::string str() const;                                            // a readable summary of everything but `loaded`
+};
+enum class Strictness {
+  kExact,      // any missing, unexpected or mis-shaped tensor is an error that lists all of them at once
+  kMatching,   // copies what fits and reports the rest (fine-tuning from other weights)
+};
+
+// Copies tensors into the module by name; dtypes are converted. reference_layout: the tensors are laid out as PyTorch
+// lays them out and are transposed by the rule of each layer. `rename` maps a name of the file to ours (empty: skip).
+LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, Strictness strictness, bool reference_layout,
+                      const std::function<std::string(const std::string&)>& rename = nullptr);
+
+// Conversion of one tensor between layouts; [O, I, Kh, Kw] <-> [O, Kh, Kw, I].
+Tensor to_ours(const Tensor& theirs, Layout layout);
+Tensor to_theirs(const Tensor& ours, Layout layout);
+
+}  // namespace tessera::nn

@@ -1,0 +1,10 @@
+// Resizing of feature maps in NHWC.
+#pragma once
+
+#include "ops/kernel_table.h"
+
+namespace tessera::ops {
+
+enum class Interpolation { kNearest, kBilinear };
+
+}  // namespace tessera::ops

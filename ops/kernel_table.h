@@ -1,0 +1,79 @@
+// One operator = one typed table of kernels, indexed by device.
+//
+//   inline constinit KernelTable<void(const Tensor& x, Tensor& y)> relu_kernels{"relu"};       // ops/pointwise.h
+//   static const bool kAdded = relu_kernels.add(DeviceKind::kCpu, relu_cpu);                    //
+//   ops/cpu/pointwise.cpp relu_kernels(x, y); // ops/pointwise.cpp
+//
+// The function type is the contract: a kernel of another shape does not compile. A kernel's file adds itself; nobody
+// else knows that it exists. The call checks that all tensors lie on one device and names the one that does not.
+// Undefined tensors (absent optional arguments) are passed through.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <type_traits>
+#include <vector>
+
+#include "tensor/allocator.h"
+#include "tensor/tensor.h"
+
+namespace tessera {
+
+// What all tables have in common: the name, the list of all tables, and the errors.
+class KernelTableBase {
+ public:
+  const char* name() const { return name_; }
+  bool supports(DeviceKind kind) const { return present_[static_cast<size_t>(kind)]; }
+
+  // Every table that has at least one kernel, by name. `tessera info --ops` prints it.
+  static std::vector<const KernelTableBase*> all();
+
+ protected:
+  constexpr explicit KernelTableBase(const char* name) : name_(name) {}
+  void enlist(DeviceKind kind);  // throws when the device already has a kernel
+  void check_device(const Tensor& tensor, int position, std::optional<Device>& device) const;
+  [[noreturn]] void throw_missing(Device device) const;
+
+ private:
+  const char* name_;
+  std::array<bool, kDeviceKinds> present_{};
+  KernelTableBase* next_ = nullptr;
+  bool listed_ = false;
+};
+
+template <class Function>
+class KernelTable;
+
+template <class... Args>
+class KernelTable<void(Args...)> : public KernelTableBase {
+ public:
+  using Kernel = void (*)(Args...);
+  constexpr explicit KernelTable(const char* name) : KernelTableBase(name) {}
+
+  bool add(DeviceKind kind, Kernel kernel) {
+    enlist(kind);
+    kernels_[static_cast<size_t>(kind)] = kernel;
+    return true;
+  }
+
+  void operator()(Args... args) const {
+    std::optional<Device> device;
+    int position = 0;
+    (inspect(args, position++, device), ...);
+    if (!device) device = Device{};
+    const Kernel kernel = kernels_[static_cast<size_t>(device->kind)];
+    if (!kernel) throw_missing(*device);
+    const OpScope scope(name());
+    kernel(std::forward<Args>(args)...);
+  }
+
+ private:
+  template <class T>
+  void inspect(const T& argument, int position, std::optional<Device>& device) const {
+    if constexpr (std::is_same_v<T, Tensor>) check_device(argument, position, device);
+  }
+
+  std::array<Kernel, kDeviceKinds> kernels_{};
+};
+
+}  // namespace tessera
