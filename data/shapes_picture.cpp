@@ -1,7 +1,8 @@
 // Draws one picture of the shapes data set.
 //
 // Objects are laid down from bottom to top, and what is left of each is known only when all lie: so the owner of every
-// pixel is found first, objects that are mostly hidden are taken away (which may uncover others), and colour comes last.
+// pixel is found first, objects that are mostly hidden are taken away (which may uncover others), and colour comes
+// last.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -15,9 +16,9 @@ namespace {
 
 using Colour = std::array<double, 3>;
 
-constexpr double kLeastVisible = 0.35;   // share of an object's pixels
-constexpr i64 kLeastPixels = 24;         // visible
-constexpr double kLeastContrast = 70;    // Euclidean distance of mean colours, 0..255 per channel
+constexpr double kLeastVisible = 0.35;  // share of an object's pixels
+constexpr i64 kLeastPixels = 24;        // visible
+constexpr double kLeastContrast = 70;   // Euclidean distance of mean colours, 0..255 per channel
 
 enum class Pattern { kStripes, kGradient, kBlotches };
 
@@ -29,28 +30,29 @@ struct Texture {
   double period, phase;             // pixels, radians
   double grain;                     // standard deviation of per-pixel noise
 
-  Colour mean() const {
-    return {(first[0] + second[0]) / 2, (first[1] + second[1]) / 2, (first[2] + second[2]) / 2};
-  }
+  Colour mean() const { return {(first[0] + second[0]) / 2, (first[1] + second[1]) / 2, (first[2] + second[2]) / 2}; }
   // Share of the second colour at (x, y), 0 to 1.
   double mix(double x, double y) const {
     const double along = x * direction_x + y * direction_y, across = y * direction_x - x * direction_y;
     const double turn = 2 * std::numbers::pi / period;
     switch (pattern) {
-      case Pattern::kStripes: return std::sin(turn * along + phase) > 0 ? 1 : 0;
-      case Pattern::kGradient: return 0.5 + 0.5 * std::sin(0.2 * turn * along + phase);
+      case Pattern::kStripes:
+        return std::sin(turn * along + phase) > 0 ? 1 : 0;
+      case Pattern::kGradient:
+        return 0.5 + 0.5 * std::sin(0.2 * turn * along + phase);
       case Pattern::kBlotches:
-        return 0.5 + 0.25 * (std::sin(turn * along + phase) + std::sin(0.7 * turn * across + 2 * phase + std::sin(turn * along)));
+        return 0.5 + 0.25 * (std::sin(turn * along + phase) +
+                             std::sin(0.7 * turn * across + 2 * phase + std::sin(turn * along)));
     }
     return 0;
   }
 };
 
 struct Object {
-  i64 shape;             // index into kShapeNames
-  double x, y, radius;   // centre and circumscribed circle, pixels
-  double cosine, sine;   // of the rotation
-  double aspect;         // rectangle: height over width
+  i64 shape;            // index into kShapeNames
+  double x, y, radius;  // centre and circumscribed circle, pixels
+  double cosine, sine;  // of the rotation
+  double aspect;        // rectangle: height over width
   Texture texture;
 
   bool covers(double px, double py) const {
@@ -92,7 +94,8 @@ Texture contrasting_texture(const std::vector<Texture>& others, Random& random) 
   };
   Texture texture = random_texture(random);
   for (int attempt = 0; attempt < 30; ++attempt) {
-    if (std::ranges::all_of(others, [&](const Texture& other) { return contrast(texture, other) >= kLeastContrast; })) break;
+    if (std::ranges::all_of(others, [&](const Texture& other) { return contrast(texture, other) >= kLeastContrast; }))
+      break;
     texture = random_texture(random);
   }
   return texture;
@@ -161,7 +164,17 @@ Tensor paint(const Tensor& owners, const Texture& ground, const std::vector<Obje
 
 }  // namespace
 
+void check(const ShapesConfig& config) {
+  TESSERA_CHECK(config.train >= 0 && config.val >= 0, "shapes: {} train and {} val pictures: expected at least 0",
+                config.train, config.val);
+  TESSERA_CHECK(config.size >= 32 && config.size <= 4096, "shapes: size is {}, expected 32 to 4096 pixels",
+                config.size);
+  TESSERA_CHECK(config.max_objects >= 1 && config.max_objects <= 100, "shapes: max_objects is {}, expected 1 to 100",
+                config.max_objects);
+}
+
 ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 index) {
+  check(config);
   Random random(config.seed, stream_of("shapes", {static_cast<u64>(split), static_cast<u64>(index)}));
   const i64 height = random.integer(config.size * 3 / 4, config.size);
   const i64 width = random.integer(config.size * 3 / 4, config.size);
