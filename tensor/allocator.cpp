@@ -73,8 +73,8 @@ void* allocate(size_t bytes) {
       return block;
     }
   }
-  fail("{}: out of memory: {} bytes asked for; {} allocated, {} cached, {} free on the system", OpScope::current() ? OpScope::current() : "tensor",
-       bytes, c.allocated, c.cached, system_free());
+  fail("{}: out of memory: {} bytes asked for; {} allocated, {} cached, {} free on the system",
+       OpScope::current() ? OpScope::current() : "tensor", bytes, c.allocated, c.cached, system_free());
 }
 
 void deallocate(void* block, size_t bytes) {
