@@ -111,6 +111,7 @@ void save_checkpoint(const fs::path& path, const CheckpointInfo& info, nn::Modul
                     {"step", fmt::format("{}", info.step)},
                     {"loader_position", fmt::format("{}", info.loader_position)},
                     {"seed", fmt::format("{}", info.seed)},
+                    {"evaluated", fmt::format("{}", info.evaluated)},
                     {"best", fmt::format("{}", info.best)},
                     {"config", info.config},
                     {"classes", nlohmann::json(info.classes).dump()},
@@ -127,6 +128,7 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   info.step = metadata.number<i64>("step");
   info.loader_position = metadata.number<i64>("loader_position");
   info.seed = metadata.number<u64>("seed");
+  info.evaluated = metadata.number<i64>("evaluated");
   info.best = metadata.number<double>("best");
   info.config = metadata.text("config");
   metadata.list("classes", [&](auto element) { info.classes.emplace_back(std::string_view(element)); });

@@ -20,7 +20,8 @@ struct CheckpointInfo {
   i64 step = 0;             // updates done
   i64 loader_position = 0;  // batches taken
   u64 seed = 0;
-  double best = -1;         // best figure of merit so far, -1 before the first evaluation
+  i64 evaluated = 0;        // the step of the last evaluation
+  double best = -1;         // the best figure of merit so far
   std::string config;       // the complete configuration as TOML
   std::vector<std::string> classes;
   std::vector<i64> category_ids;  // of each class, ascending

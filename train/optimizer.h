@@ -25,7 +25,6 @@ struct OptimizerConfig {
   double clip_norm = 0;            // largest norm of all gradients together; 0: no clipping
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  // adamw
   double momentum = 0.9;           // sgd
-  bool nesterov = false;           // sgd
 
   template <class Field>
   void fields(Field&& field) {
@@ -39,7 +38,6 @@ struct OptimizerConfig {
     field("beta2", beta2);
     field("eps", eps);
     field("momentum", momentum);
-    field("nesterov", nesterov);
   }
 };
 
@@ -49,13 +47,14 @@ class Optimizer {
   Optimizer(const OptimizerConfig& config, nn::Module& module);
 
   // The L2 norm of all gradients together; larger ones than clip_norm are scaled down to it, by clip_norm / (norm +
-  // 1e-6) as PyTorch's clip_grad_norm_ does. Returns the norm before clipping.
+  // 1e-6) as PyTorch's clip_grad_norm_ does. Returns the norm before clipping; throws when it is not finite, naming the
+  // first parameter at fault.
   double clip();
 
   // One update with learning rate lr * factor. A parameter without a gradient stays as it is, as in PyTorch.
   //   adamw  p *= 1 - lr wd;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
   //          p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)       (Loshchilov & Hutter, ICLR 2019)
-  //   sgd    g += wd p;  m = mu m + g;  p -= lr (nesterov ? g + mu m : m)      (as PyTorch)
+  //   sgd    g += wd p;  m = mu m + g;  p -= lr m                              (as PyTorch)
   void step(double factor);
 
   void zero_grad();
@@ -70,6 +69,8 @@ class Optimizer {
     double lr, weight_decay;
     Tensor m, v;  // first and second moment; sgd has no v
   };
+  std::string first_non_finite() const;
+
   OptimizerConfig config_;
   std::vector<Slot> slots_;
   Tensor steps_;  // i64 [slots]: updates each parameter has seen (t in the formula)
