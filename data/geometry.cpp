@@ -76,7 +76,7 @@ bool has_area(const Polygon& polygon) {
   return right > left && bottom > top;
 }
 
-// Maps points x, y, x, y, ... through one step on a picture of size `from`.
+// Maps points x, y, x, y, ... through one step on a picture of size `from`; an odd trailing number is no point.
 void map_points(const GeometryStep& step, ImageSize from, std::span<double> points) {
   std::visit(Overloaded{[&](const Flip&) {
                           for (size_t i = 0; i < points.size(); i += 2)
@@ -85,10 +85,10 @@ void map_points(const GeometryStep& step, ImageSize from, std::span<double> poin
                         [&](const Resize& resize) {
                           const double x = static_cast<double>(resize.size.width) / static_cast<double>(from.width);
                           const double y = static_cast<double>(resize.size.height) / static_cast<double>(from.height);
-                          for (size_t i = 0; i < points.size(); i += 2) points[i] *= x, points[i + 1] *= y;
+                          for (size_t i = 0; i + 1 < points.size(); i += 2) points[i] *= x, points[i + 1] *= y;
                         },
                         [&](const Crop& crop) {
-                          for (size_t i = 0; i < points.size(); i += 2) {
+                          for (size_t i = 0; i + 1 < points.size(); i += 2) {
                             points[i] -= static_cast<double>(crop.left);
                             points[i + 1] -= static_cast<double>(crop.top);
                           }
