@@ -55,7 +55,10 @@ struct Tape {
     while (!ready.empty()) {
       const std::shared_ptr<Node> node = ready.top();
       ready.pop();
-      if (node->inputs.empty()) continue;  // a leaf keeps its gradient
+      if (node->inputs.empty()) {  // a leaf keeps its gradient, in memory of its own: optimisers scale it in place
+        if (!node->grad.unique()) node->grad = node->grad.clone();
+        continue;
+      }
       if (!node->grad.defined()) continue;  // pushed twice, already done
       TESSERA_CHECK(node->backward, "{}: backward was already run through this node; run the forward again", node->op);
       const Tensor gy = std::move(node->grad);

@@ -210,25 +210,24 @@ void binary(const T* a, long step_a, const T* b, long step_b, T* y, long n) {
   for (long i = 0; i < n; ++i) y[i] = F()(first, b[i]);
 }
 
-// --- One line per operator. The addresses go through a macro-free chain of always-inlined calls: no function of this
-// file is visible outside it.
+// --- One line per operator.
 constexpr int kLevel = TESSERA_SIMD_LEVEL;
 
 template <class F>
 [[gnu::always_inline]] inline bool add_kernel(simd::FloatTables<simd::Unary>& table) {
-  return table.f32.add(kLevel, unary<F, float>) && table.f64.add(kLevel, unary<F, double>);
+  return table.add(kLevel, unary<F, float>, unary<F, double>);
 }
 template <class F>
 [[gnu::always_inline]] inline bool add_kernel(simd::FloatTables<simd::UnaryScalar>& table) {
-  return table.f32.add(kLevel, unary_scalar<F, float>) && table.f64.add(kLevel, unary_scalar<F, double>);
+  return table.add(kLevel, unary_scalar<F, float>, unary_scalar<F, double>);
 }
 template <class F>
 [[gnu::always_inline]] inline bool add_kernel(simd::FloatTables<simd::UnaryBackward>& table) {
-  return table.f32.add(kLevel, unary_backward<F, float>) && table.f64.add(kLevel, unary_backward<F, double>);
+  return table.add(kLevel, unary_backward<F, float>, unary_backward<F, double>);
 }
 template <class F>
 [[gnu::always_inline]] inline bool add_kernel(simd::FloatTables<simd::Binary>& table) {
-  return table.f32.add(kLevel, binary<F, float>) && table.f64.add(kLevel, binary<F, double>);
+  return table.add(kLevel, binary<F, float>, binary<F, double>);
 }
 
 [[maybe_unused]] const bool kAdded[] = {
@@ -242,7 +241,7 @@ template <class F>
     add_kernel<Log>(simd::log),
     add_kernel<Softplus>(simd::softplus),
     add_kernel<Sqrt>(simd::sqrt),
-    simd::add_into.f32.add(kLevel, unary_into<Add, float>) && simd::add_into.f64.add(kLevel, unary_into<Add, double>),
+    simd::add_into.add(kLevel, unary_into<Add, float>, unary_into<Add, double>),
     add_kernel<AddScalar>(simd::add_scalar),
     add_kernel<MulScalar>(simd::mul_scalar),
     add_kernel<ClampMin>(simd::clamp_min),

@@ -2,7 +2,7 @@
 // equal (in place) but must not overlap otherwise.
 #pragma once
 
-#include "ops/cpu/simd/simd_table.h"
+#include "ops/cpu/simd/float_tables.h"
 
 namespace tessera::simd {
 
@@ -14,22 +14,6 @@ template <class T>
 using UnaryBackward = void(const T* gy, const T* x_or_y, T* gx, long n);
 template <class T>
 using Binary = void(const T* a, long step_a, const T* b, long step_b, T* y, long n);  // steps 0 or 1
-
-// One loop in both precisions.
-template <template <class> class Function>
-struct FloatTables {
-  SimdTable<Function<float>> f32;
-  SimdTable<Function<double>> f64;
-
-  template <class T>
-  auto get() const {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return f32.get();
-    } else {
-      return f64.get();
-    }
-  }
-};
 
 inline constinit FloatTables<Unary> relu, relu6, sigmoid, tanh, gelu, silu, exp, log, softplus, sqrt;
 inline constinit FloatTables<Unary> add_into;  // y += x
