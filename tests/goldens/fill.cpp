@@ -30,7 +30,8 @@ Tensor integers(std::string_view name, const Shape& shape, i64 lo, i64 hi) {
   const u64 hash = fnv1a64(name);
   Tensor tensor = Tensor::empty(shape, DType::kI64);
   i64* data = tensor.data<i64>();
-  for (i64 i = 0; i < tensor.numel(); ++i) data[i] = lo + static_cast<i64>(std::floor(static_cast<double>(hi - lo) * uniform01(hash, i)));
+  for (i64 i = 0; i < tensor.numel(); ++i)
+    data[i] = lo + static_cast<i64>(std::floor(static_cast<double>(hi - lo) * uniform01(hash, i)));
   return tensor;
 }
 

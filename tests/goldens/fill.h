@@ -14,7 +14,7 @@ namespace tessera::goldens {
 u64 fnv1a64(std::string_view name);
 double uniform01(u64 hash, i64 i);
 
-Tensor fill(std::string_view name, const Shape& shape, double lo = -1, double hi = 1);   // f32, uniform in [lo, hi)
-Tensor integers(std::string_view name, const Shape& shape, i64 lo, i64 hi);              // i64 in [lo, hi)
+Tensor fill(std::string_view name, const Shape& shape, double lo = -1, double hi = 1);  // f32, uniform in [lo, hi)
+Tensor integers(std::string_view name, const Shape& shape, i64 lo, i64 hi);             // i64 in [lo, hi)
 
 }  // namespace tessera::goldens

@@ -7,8 +7,8 @@
 //            .run = [=](const Vars& v) { return softmax(v[0], dim); },     // through autograd, any device
 //            .reference = [=](const Tensors& t) { return naive_softmax(t[0], dim); },  // from the formula, all f64
 //            .grad = {0}, .reduction = 5});
-//     error({.name = "dim 3 of rank 3", .run = [] { softmax(Var(Tensor::zeros({2, 3, 5})), 3); }, .message = "softmax: "});
-//     bench({.name = "[4096, 1024]", .in = {uniform({4096, 1024})}, .run = ..., .bytes = 2.0 * 4096 * 1024 * 4});
+//     error({.name = "dim 3 of rank 3", .run = [] { softmax(Var(Tensor::zeros({2, 3, 5})), 3); }, .message = "softmax:
+//     "}); bench({.name = "[4096, 1024]", .in = {uniform({4096, 1024})}, .run = ..., .bytes = 2.0 * 4096 * 1024 * 4});
 //   }
 //   }
 //
@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "autograd/var.h"
+#include "tensor/random.h"
 
 namespace tessera::test {
 
@@ -45,27 +46,28 @@ struct References : Tensors {
 // which keep their dtype. Random ones are seeded by operator, case name and position.
 struct Input {
   using Make = std::function<Tensor(Random& random)>;
-  Make make;      // empty: the undefined tensor (an absent optional argument)
+  Make make;  // empty: the undefined tensor (an absent optional argument)
 };
 Input uniform(const Shape& shape, double lo = -1, double hi = 1);
-Input spread(const Shape& shape, double step = 0.01);             // all different, at least `step` apart and from 0: no ties, no kinks
-Input integers(const Shape& shape, i64 lo, i64 hi);               // i64 in [lo, hi], both ends included
-Input binary(const Shape& shape);                                 // floating 0 or 1: targets
+Input spread(const Shape& shape,
+             double step = 0.01);  // all different, at least `step` apart and from 0: no ties, no kinks
+Input integers(const Shape& shape, i64 lo, i64 hi);  // i64 in [lo, hi], both ends included
+Input binary(const Shape& shape);                    // floating 0 or 1: targets
 Input constant(const Shape& shape, double value);
-Input values(const Shape& shape, const std::vector<double>& v);   // floating; NaN and infinity are allowed
-Input indices(const Shape& shape, const std::vector<i64>& v);     // i64
+Input values(const Shape& shape, const std::vector<double>& v);  // floating; NaN and infinity are allowed
+Input indices(const Shape& shape, const std::vector<i64>& v);    // i64
 Input absent();
 
 struct OpCase {
-  std::string op = {};                                            // the operator's name; empty: that of the family
-  std::string name;                                               // its parameters, unique within the operator
+  std::string op = {};  // the operator's name; empty: that of the family
+  std::string name;     // its parameters, unique within the operator
   std::vector<Input> in = {};
-  std::function<Outputs(const Vars& inputs)> run = {};            // must leave its inputs unchanged
+  std::function<Outputs(const Vars& inputs)> run = {};              // must leave its inputs unchanged
   std::function<References(const Tensors& inputs)> reference = {};  // naive, on f64 tensors; shares no code with ops/
-  std::vector<int> grad = {};                                     // inputs whose gradients are checked
-  double reduction = 1;                                           // length of the longest sum: tolerances grow with its square root
-  double rtol = 1.3e-6, atol = 1e-5;                              // f32 against the reference; another value needs a reason beside it
-  double flops = 0, bytes = 0;                                    // of one forward, for the benchmark
+  std::vector<int> grad = {};                                       // inputs whose gradients are checked
+  double reduction = 1;               // length of the longest sum: tolerances grow with its square root
+  double rtol = 1.3e-6, atol = 1e-5;  // f32 against the reference; another value needs a reason beside it
+  double flops = 0, bytes = 0;        // of one forward, for the benchmark
 };
 
 // A call that must throw an Error whose message contains `message`.
@@ -91,7 +93,7 @@ class OpFamily {
   virtual void list() = 0;
   void add(OpCase one);
   void error(OpError one);
-  void bench(OpCase one);                                         // only measured, not compared
+  void bench(OpCase one);  // only measured, not compared
 
  private:
   void enlist();
@@ -102,16 +104,16 @@ class OpFamily {
   std::vector<OpError> errors_;
 };
 
-#define OP_CASES(family)                                \
-  namespace {                                           \
+#define OP_CASES(family)                                 \
+  namespace {                                            \
   struct OpFamily_##family : ::tessera::test::OpFamily { \
-    using OpFamily::OpFamily;                           \
-    void list() override;                               \
-  } op_family_##family{#family};                        \
-  }                                                     \
+    using OpFamily::OpFamily;                            \
+    void list() override;                                \
+  } op_family_##family{#family};                         \
+  }                                                      \
   void OpFamily_##family::list()
 
-std::vector<OpFamily*> op_families();    // by name
+std::vector<OpFamily*> op_families();      // by name
 std::vector<Device> registered_devices();  // those with at least one kernel
 
 // The checks. Each returns an empty string, or what is wrong.
