@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "models/sparseinst/sparseinst.h"
 
@@ -107,8 +108,7 @@ std::string to_toml(const Config& config) {
 }
 
 std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
-  Random random(seed, stream_of("weights"));
-  return make_sparseinst(config.sparseinst, random);
+  return make_sparseinst(config.sparseinst, seed);
 }
 
 }  // namespace tessera
