@@ -162,7 +162,9 @@ fs::path checkpoint_path(const fs::path& folder, i64 step) {
   return folder / fmt::format("{}{:08}{}", kPrefix, step, kSuffix);
 }
 
-fs::path best_path(const fs::path& folder) { return folder / (std::string("best") + kSuffix); }
+fs::path best_path(const fs::path& folder) {
+  return folder / (std::string("best") + kSuffix);
+}
 
 std::vector<fs::path> list_checkpoints(const fs::path& folder) {
   std::vector<std::pair<i64, fs::path>> found;

@@ -20,9 +20,9 @@ struct CheckpointInfo {
   i64 step = 0;             // updates done
   i64 loader_position = 0;  // batches taken
   u64 seed = 0;
-  i64 evaluated = 0;        // the step of the last evaluation
-  double best = -1;         // the best figure of merit so far
-  std::string config;       // the complete configuration as TOML
+  i64 evaluated = 0;   // the step of the last evaluation
+  double best = -1;    // the best figure of merit so far
+  std::string config;  // the complete configuration as TOML
   std::vector<std::string> classes;
   std::vector<i64> category_ids;  // of each class, ascending
 };
@@ -48,8 +48,9 @@ class Checkpoint {
   CheckpointInfo info_;
 };
 
-std::filesystem::path checkpoint_path(const std::filesystem::path& folder, i64 step);  // checkpoint-00001000.safetensors
-std::filesystem::path best_path(const std::filesystem::path& folder);                  // best.safetensors
+std::filesystem::path checkpoint_path(const std::filesystem::path& folder,
+                                      i64 step);                       // checkpoint-00001000.safetensors
+std::filesystem::path best_path(const std::filesystem::path& folder);  // best.safetensors
 
 // The checkpoints of a run by ascending step, without the best; found by looking into the folder.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);

@@ -15,7 +15,8 @@ void at_least(const char* name, i64 value, i64 least) {
 }
 
 void within(const char* name, double value, double low, double high) {
-  TESSERA_CHECK(value >= low && value <= high, "config: {} is {}, expected a number from {} to {}", name, value, low, high);
+  TESSERA_CHECK(value >= low && value <= high, "config: {} is {}, expected a number from {} to {}", name, value, low,
+                high);
 }
 
 void check(const Config& config) {

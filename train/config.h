@@ -55,7 +55,7 @@ struct DataConfig {
 struct InputConfig {
   i64 shortest = 640, longest = 853;
   std::array<double, 3> mean = {123.675, 116.28, 103.53}, std = {58.395, 57.12, 57.375};  // RGB, 0 .. 255
-  i64 divisor = 32;                         // padded sides are multiples of this
+  i64 divisor = 32;  // padded sides are multiples of this
 
   template <class Field>
   void fields(Field&& field) {
@@ -70,8 +70,8 @@ struct InputConfig {
 
 // [augment]: what happens to training images (data/transforms.h).
 struct AugmentOptions {
-  AugmentConfig chain;                          // flip, resize, crop
-  std::vector<double> jitter_scale;             // [min, max] turns on large scale jittering in place of resize and crop
+  AugmentConfig chain;               // flip, resize, crop
+  std::vector<double> jitter_scale;  // [min, max] turns on large scale jittering in place of resize and crop
   std::array<i64, 2> jitter_size = {1024, 1024};  // height, width
 
   template <class Field>
@@ -86,21 +86,21 @@ struct AugmentOptions {
     field("jitter_scale", jitter_scale);
     field("jitter_size", jitter_size);
   }
-  AugmentConfig config() const;                 // checked
+  AugmentConfig config() const;  // checked
 };
 
 // [training]
 struct TrainingConfig {
   i64 steps = 270'000;
-  i64 batch_size = 64;         // images of one forward pass
-  i64 accumulate = 1;          // passes per update; an update sees batch_size * accumulate images
+  i64 batch_size = 64;  // images of one forward pass
+  i64 accumulate = 1;   // passes per update; an update sees batch_size * accumulate images
   u64 seed = 1;
-  double ema_decay = 0;        // moving average of the weights, used for evaluation; 0: none
-  i64 log_every = 20;          // printed lines (the file has every step)
+  double ema_decay = 0;  // moving average of the weights, used for evaluation; 0: none
+  i64 log_every = 20;    // printed lines (the file has every step)
   i64 checkpoint_every = 5000;
-  i64 keep_checkpoints = 2;    // besides the best
-  std::string init_weights;    // a safetensors file to start from: one of ours, or of PyTorch's names and layout
-  std::string init_prefix;     // put before the file's names ("backbone." for weights of a backbone alone)
+  i64 keep_checkpoints = 2;  // besides the best
+  std::string init_weights;  // a safetensors file to start from: one of ours, or of PyTorch's names and layout
+  std::string init_prefix;   // put before the file's names ("backbone." for weights of a backbone alone)
 
   template <class Field>
   void fields(Field&& field) {
@@ -118,11 +118,13 @@ struct TrainingConfig {
 };
 
 enum class Metric { kSegm, kBbox };
-inline auto names_of(Metric) { return std::array{std::pair{"segm", Metric::kSegm}, std::pair{"bbox", Metric::kBbox}}; }
+inline auto names_of(Metric) {
+  return std::array{std::pair{"segm", Metric::kSegm}, std::pair{"bbox", Metric::kBbox}};
+}
 
 // [evaluation]
 struct EvaluationConfig {
-  i64 every = 7330;            // steps; also after the last one. 0: only after the last one
+  i64 every = 7330;  // steps; also after the last one. 0: only after the last one
   i64 batch_size = 1;
   Metric metric = Metric::kSegm;  // whose AP decides which checkpoint is the best
 

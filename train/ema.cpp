@@ -29,6 +29,8 @@ void Ema::swap() {
   }
 }
 
-std::vector<NamedTensor> Ema::state() const { return averages_; }
+std::vector<NamedTensor> Ema::state() const {
+  return averages_;
+}
 
 }  // namespace tessera

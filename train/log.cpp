@@ -43,7 +43,9 @@ std::string short_form(const StepRecord& r) {
 }  // namespace
 
 Log::Log(const std::filesystem::path& folder, i64 step, const Options& options)
-    : path_(folder / "log.jsonl"), options_(options), progress_("train", step, options.steps, is_terminal() && !options.quiet) {
+    : path_(folder / "log.jsonl"),
+      options_(options),
+      progress_("train", step, options.steps, is_terminal() && !options.quiet) {
   std::string kept;
   if (step > 0 && std::filesystem::exists(path_)) kept = lines_up_to(read_file(path_), step);
   write_file(path_, kept);

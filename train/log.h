@@ -23,7 +23,7 @@ using Figures = std::vector<std::pair<std::string, double>>;
 
 struct StepRecord {
   i64 step = 0;
-  double loss = 0;    // the sum of the terms
+  double loss = 0;  // the sum of the terms
   Figures losses;
   double lr = 0, grad_norm = 0;
   double milliseconds = 0, images_per_second = 0, memory_mb = 0;
@@ -32,9 +32,9 @@ struct StepRecord {
 class Log {
  public:
   struct Options {
-    i64 steps = 0;      // of the whole run
-    i64 every = 20;     // off a terminal: one printed line per so many steps
-    bool quiet = false; // print nothing, write the file only
+    i64 steps = 0;       // of the whole run
+    i64 every = 20;      // off a terminal: one printed line per so many steps
+    bool quiet = false;  // print nothing, write the file only
   };
 
   // Continues folder/log.jsonl after `step`: lines of later steps (of a run that went on past its last checkpoint) and

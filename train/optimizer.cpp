@@ -11,9 +11,8 @@ namespace tessera {
 Optimizer::Optimizer(const OptimizerConfig& config, nn::Module& module) : config_(config) {
   for (const auto& [name, parameter] : nn::named_parameters(module)) {
     if (!parameter->requires_grad()) continue;
-    const bool decayed = std::none_of(config.no_decay.begin(), config.no_decay.end(), [&](const std::string& part) {
-      return name.find(part) != std::string::npos;
-    });
+    const bool decayed = std::none_of(config.no_decay.begin(), config.no_decay.end(),
+                                      [&](const std::string& part) { return name.find(part) != std::string::npos; });
     const Tensor& value = parameter->value();
     const auto moment = [&] { return Tensor::zeros(value.shape(), value.dtype(), value.device()); };
     slots_.push_back({name, parameter, config.lr * (name.starts_with("backbone.") ? config.backbone_lr : 1),

@@ -18,13 +18,13 @@ inline auto names_of(OptimizerKind) {
 // Defaults: SparseInst's.
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::kAdamW;
-  double lr = 5e-5;                // for the batch of 64 of the paper; other batches: scale it in proportion
+  double lr = 5e-5;  // for the batch of 64 of the paper; other batches: scale it in proportion
   double weight_decay = 0.05;
   std::vector<std::string> no_decay = {"norm", "patch_embed", "cls_token"};  // parts of names that are not decayed
-  double backbone_lr = 1;          // factor on lr for parameters whose name begins with "backbone."
-  double clip_norm = 0;            // largest norm of all gradients together; 0: no clipping
+  double backbone_lr = 1;                         // factor on lr for parameters whose name begins with "backbone."
+  double clip_norm = 0;                           // largest norm of all gradients together; 0: no clipping
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  // adamw
-  double momentum = 0.9;           // sgd
+  double momentum = 0.9;                          // sgd
 
   template <class Field>
   void fields(Field&& field) {

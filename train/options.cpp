@@ -1,10 +1,11 @@
 #include "train/options.h"
 
+#include <toml++/toml.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <set>
-#include <toml++/toml.h>
 
 #include "tensor/file.h"
 
@@ -104,10 +105,12 @@ const std::string& nearest(const std::string& name, const std::vector<Option>& o
   const auto badness = [&](const Option& option) {  // the right key in the wrong section comes first
     return last(option.name) == last(name) ? 0 : edit_distance(name, option.name);
   };
-  return std::min_element(options.begin(), options.end(), [&](const Option& a, const Option& b) {
-           return std::pair(badness(a), edit_distance(name, a.name)) <
-                  std::pair(badness(b), edit_distance(name, b.name));
-         })->name;
+  return std::min_element(options.begin(), options.end(),
+                          [&](const Option& a, const Option& b) {
+                            return std::pair(badness(a), edit_distance(name, a.name)) <
+                                   std::pair(badness(b), edit_distance(name, b.name));
+                          })
+      ->name;
 }
 
 }  // namespace

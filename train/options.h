@@ -44,15 +44,15 @@ struct OptionValue {
 };
 
 struct Option {
-  std::string name;                                           // "optimizer.lr"
+  std::string name;  // "optimizer.lr"
   std::function<OptionValue()> get;
-  std::function<std::string(const OptionValue& value)> set;   // returns what was expected, empty when the value fitted
+  std::function<std::string(const OptionValue& value)> set;  // returns what was expected, empty when the value fitted
 };
 
 struct Setting {
   std::string name;
   OptionValue value;
-  std::string where;                                          // "configs/tiny.toml:12", "--set"
+  std::string where;  // "configs/tiny.toml:12", "--set"
 };
 
 // The settings of TOML text, in its order. `origin` names the text in errors. A root key `base = "file.toml"` is
@@ -97,7 +97,9 @@ OptionValue to_value(const T& value) {
 }
 
 template <class T>
-inline constexpr bool kFixedSize = requires { std::tuple_size<T>::value; };
+inline constexpr bool kFixedSize = requires {
+  std::tuple_size<T>::value;
+};
 
 // Returns what was expected, empty when the value fitted.
 template <class T>

@@ -9,7 +9,9 @@
 
 namespace tessera {
 
-bool is_terminal() { return isatty(STDOUT_FILENO) == 1; }
+bool is_terminal() {
+  return isatty(STDOUT_FILENO) == 1;
+}
 
 std::string format_duration(double seconds) {
   const i64 s = static_cast<i64>(seconds + 0.5);

@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-bool is_terminal();                          // is standard output one?
-std::string format_duration(double seconds); // "47 s", "3:05", "2:03:05"
+bool is_terminal();                           // is standard output one?
+std::string format_duration(double seconds);  // "47 s", "3:05", "2:03:05"
 
 class Progress {
  public:

@@ -22,7 +22,8 @@ double lr_factor(const ScheduleConfig& config, i64 step, i64 steps) {
       factor *= config.final_factor + (1 - config.final_factor) * wave;
       break;
     }
-    case ScheduleKind::kConstant: break;
+    case ScheduleKind::kConstant:
+      break;
   }
   return factor;
 }

@@ -20,8 +20,8 @@ struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kMultiStep;
   std::vector<i64> milestones = {210'000, 250'000};  // multi_step: from each of these steps on, times gamma
   double gamma = 0.1;
-  double final_factor = 0;         // cosine: what is left of the rate at the last step
-  i64 warmup_steps = 1000;         // linear warm-up from warmup_factor
+  double final_factor = 0;  // cosine: what is left of the rate at the last step
+  i64 warmup_steps = 1000;  // linear warm-up from warmup_factor
   double warmup_factor = 0.001;
 
   template <class Field>

@@ -8,7 +8,7 @@ volatile std::sig_atomic_t signal_received = 0;
 
 SignalGuard::SignalGuard() {
   signal_received = 0;
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = [](int number) { signal_received = number; };
   action.sa_flags = SA_RESETHAND | SA_RESTART;  // RESETHAND: the second one has its usual effect
   sigemptyset(&action.sa_mask);
@@ -21,6 +21,8 @@ SignalGuard::~SignalGuard() {
   sigaction(SIGTERM, &old_terminate_, nullptr);
 }
 
-int SignalGuard::received() { return signal_received; }
+int SignalGuard::received() {
+  return signal_received;
+}
 
 }  // namespace tessera

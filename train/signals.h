@@ -15,7 +15,8 @@ class SignalGuard {
   static int received();  // the signal's number, 0: none yet
 
  private:
-  struct sigaction old_interrupt_{}, old_terminate_{};
+  struct sigaction old_interrupt_ {
+  }, old_terminate_{};
 };
 
 }  // namespace tessera

@@ -36,7 +36,8 @@ void check_finite(const std::vector<LossTerm>& terms) {
 }
 
 void add_to(Figures& figures, const std::string& name, double value) {
-  const auto place = std::find_if(figures.begin(), figures.end(), [&](const auto& known) { return known.first == name; });
+  const auto place =
+      std::find_if(figures.begin(), figures.end(), [&](const auto& known) { return known.first == name; });
   if (place == figures.end()) {
     figures.emplace_back(name, value);
   } else {
@@ -83,7 +84,8 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
   try {
     record.grad_norm = state.optimizer.clip();
   } catch (const Error& error) {
-    fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(batches.back()), error.what());
+    fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(batches.back()),
+         error.what());
   }
   state.optimizer.step(factor);
   state.optimizer.zero_grad();
@@ -160,7 +162,8 @@ int train(Segmenter& model, const Job& job) {
   if (resumed) restore(model, job, state, checkpoints.back());
 
   Log log(job.folder, state.step, {.steps = steps, .every = config.training.log_every, .quiet = job.quiet});
-  if (job.resume) log.say(resumed ? fmt::format("resumed from {}", checkpoints.back().string()) : "no checkpoint yet: starting anew");
+  if (job.resume)
+    log.say(resumed ? fmt::format("resumed from {}", checkpoints.back().string()) : "no checkpoint yet: starting anew");
   Loader loader(job.data, loader_config(config), state.batches);
   const SignalGuard signals;
   model.train();
@@ -181,13 +184,15 @@ int train(Segmenter& model, const Job& job) {
   const auto once_in_a_while_evaluate = [&] {
     const i64 every = config.evaluation.every;
     const bool due = state.step == steps || (every > 0 && state.step > 0 && state.step % every == 0);
-    if (!job.evaluate || !due || state.evaluated == state.step) return;
+    if (!job.evaluate || !due || state.evaluated == state.step) return false;
     const std::optional<Scores> scores = evaluate(model, job, state, log);
-    if (!scores) return;  // stopped by a signal; a resumed run does it again
+    if (!scores) return false;  // stopped by a signal; a resumed run makes up for it
     const double figure = merit(*scores, config.evaluation.metric);
-    if (figure <= state.best) return;
-    state.best = figure;
-    save(best_path(job.folder));
+    if (figure > state.best) {
+      state.best = figure;
+      save(best_path(job.folder));
+    }
+    return true;
   };
   const auto once_in_a_while_save = [&] {
     const bool stopping = state.step == steps || SignalGuard::received() != 0;
@@ -196,7 +201,8 @@ int train(Segmenter& model, const Job& job) {
     prune_checkpoints(job.folder, config.training.keep_checkpoints);
   };
 
-  once_in_a_while_evaluate();  // where the run before was stopped in an evaluation
+  // The run before may have been stopped in an evaluation.
+  if (once_in_a_while_evaluate()) save(checkpoint_path(job.folder, state.step));
   while (state.step < steps && !SignalGuard::received()) {
     log.step(train_step(model, config, state, loader));
     once_in_a_while_evaluate();

@@ -25,21 +25,21 @@ using Evaluator = std::function<std::optional<Scores>(Segmenter& model)>;
 
 struct Job {
   Config config;
-  std::filesystem::path folder;              // for log and checkpoints
+  std::filesystem::path folder;  // for log and checkpoints
   std::shared_ptr<const SampleSource> data;
-  std::vector<std::string> classes;          // names and category ids by class index, for the checkpoints
+  std::vector<std::string> classes;  // names and category ids by class index, for the checkpoints
   std::vector<i64> category_ids;
-  Evaluator evaluate;                        // empty: no evaluation
+  Evaluator evaluate;  // empty: no evaluation
   bool resume = false;
-  bool quiet = false;                        // print nothing
+  bool quiet = false;  // print nothing
 };
 
 // All that a run is at a given moment, beside the weights. What is not in here does not survive a restart.
 struct TrainingState {
-  i64 step = 0;         // updates done
-  i64 batches = 0;      // batches taken from the loader; what they hold follows from this number and the seed
-  i64 evaluated = 0;    // the step of the last evaluation
-  double best = -1;     // the best figure of merit so far
+  i64 step = 0;       // updates done
+  i64 batches = 0;    // batches taken from the loader; what they hold follows from this number and the seed
+  i64 evaluated = 0;  // the step of the last evaluation
+  double best = -1;   // the best figure of merit so far
   Optimizer optimizer;
   std::optional<Ema> ema;
 };

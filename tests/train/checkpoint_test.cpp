@@ -100,13 +100,12 @@ TEST_CASE("checkpoint: missing, unexpected and mis-shaped tensors are listed at 
   save_safetensors(folder / "b.safetensors", tensors, file.metadata());
 
   test::Toy target;
-  const Tensor before = target.weight.value().clone();
   target.weight.value().fill(1);
   const Checkpoint checkpoint = Checkpoint::open(folder / "b.safetensors");
   for (const char* part : {"missing (1): model.norm", "unexpected (1): model.extra",
                            "mis-shaped (1): model.bias: file f32 [4], model f32 [3]"})
     CHECK_ERROR(checkpoint.restore_weights(target), part);
-  CHECK(target.weight.value().item() == 1);
+  CHECK(target.weight.value().span<float>()[0] == 1);
 }
 
 TEST_CASE("checkpoint: a full disk is an error and leaves the previous file whole") {

@@ -10,7 +10,9 @@ using namespace tessera;
 
 namespace {
 
-Config from_text(const std::string& text) { return make_config(parse_settings(text, "test.toml", ".")); }
+Config from_text(const std::string& text) {
+  return make_config(parse_settings(text, "test.toml", "."));
+}
 
 }  // namespace
 
@@ -25,8 +27,10 @@ TEST_CASE("config: the defaults are SparseInst's, and the written text reads bac
 
 TEST_CASE("config: files, then overrides") {
   const test::TemporaryFolder folder;
-  write_file(folder / "tiny.toml", "[optimizer]\nlr = 1e-3\n[model.encoder]\nppm = false\n[augment]\njitter_scale = [0.5, 2]\n");
-  const Config config = read_config(folder / "tiny.toml", {"optimizer.lr=2e-3", "model.decoder.depth=2", "schedule.kind=cosine"});
+  write_file(folder / "tiny.toml",
+             "[optimizer]\nlr = 1e-3\n[model.encoder]\nppm = false\n[augment]\njitter_scale = [0.5, 2]\n");
+  const Config config =
+      read_config(folder / "tiny.toml", {"optimizer.lr=2e-3", "model.decoder.depth=2", "schedule.kind=cosine"});
   CHECK(config.optimizer.lr == 2e-3);
   CHECK(!config.model.sparseinst.encoder.ppm);
   CHECK(config.model.sparseinst.decoder.depth == 2);
@@ -35,9 +39,11 @@ TEST_CASE("config: files, then overrides") {
 }
 
 TEST_CASE("config: typos and wrong types name the place and the way out") {
-  CHECK_ERROR(from_text("[model]\nnum_mask = 3\n"), "test.toml:2: unknown option model.num_mask; did you mean model.num_masks?");
+  CHECK_ERROR(from_text("[model]\nnum_mask = 3\n"),
+              "test.toml:2: unknown option model.num_mask; did you mean model.num_masks?");
   CHECK_ERROR(from_text("[training]\nlr = 3\n"), "test.toml:2: unknown option training.lr; did you mean optimizer.lr?");
-  CHECK_ERROR(from_text("[model]\nname = \"maskrcnn\"\n"), "test.toml:2: model.name must be \"sparseinst\", got \"maskrcnn\"");
+  CHECK_ERROR(from_text("[model]\nname = \"maskrcnn\"\n"),
+              "test.toml:2: model.name must be \"sparseinst\", got \"maskrcnn\"");
   CHECK_ERROR(from_text("[model.iam]\nkernel = \"5x5\"\n"), "model.iam.kernel must be one of \"1x1\"");
 }
 

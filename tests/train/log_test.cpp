@@ -2,9 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include "tensor/file.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
-#include "tensor/file.h"
 
 using namespace tessera;
 

@@ -30,7 +30,7 @@ TEST_CASE("optimizer: AdamW follows its formula, with the groups' rates and deca
   const auto start = [](const Var& var) { return static_cast<double>(var.value().span<float>()[1]); };
   std::vector<Followed> all{{toy.weight, 0.01, 0.5, start(toy.weight)},  // "backbone.": a tenth of the rate
                             {toy.bias, 0.1, 0.5, start(toy.bias)},
-                            {toy.norm, 0.1, 0, start(toy.norm)}};        // "norm": not decayed
+                            {toy.norm, 0.1, 0, start(toy.norm)}};  // "norm": not decayed
   for (int t = 1; t <= 3; ++t) {
     const double factor = t == 3 ? 0.5 : 1;  // the schedule's
     const float value = 0.3f * static_cast<float>(t);

@@ -2,16 +2,18 @@
 
 #include <doctest/doctest.h>
 
+#include "tensor/file.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
-#include "tensor/file.h"
 
 using namespace tessera;
 
 namespace {
 
 enum class Fruit { kApple, kPear };
-auto names_of(Fruit) { return std::array{std::pair{"apple", Fruit::kApple}, std::pair{"pear", Fruit::kPear}}; }
+auto names_of(Fruit) {
+  return std::array{std::pair{"apple", Fruit::kApple}, std::pair{"pear", Fruit::kPear}};
+}
 
 struct Inner {
   double weight = 0.5;
@@ -91,7 +93,8 @@ TEST_CASE("options: the written text reads back as the same values") {
 
 TEST_CASE("options: an unknown name is an error with file, line and the nearest option") {
   CHECK_ERROR(parsed("on = true\nstep = 3\n"), "test.toml:2: unknown option step; did you mean steps?");
-  CHECK_ERROR(parsed("[basket]\nweigth = 3\n"), "test.toml:2: unknown option basket.weigth; did you mean basket.weight?");
+  CHECK_ERROR(parsed("[basket]\nweigth = 3\n"),
+              "test.toml:2: unknown option basket.weigth; did you mean basket.weight?");
   CHECK_ERROR(parsed("[basket]\n\nsteps = 3\n"), "test.toml:3: unknown option basket.steps; did you mean steps?");
   CHECK_ERROR(parsed("[baskets]\n"), "unknown option baskets");
   CHECK_ERROR(overridden("basket.wait=3"), "--set: unknown option basket.wait; did you mean basket.weight?");

@@ -15,8 +15,8 @@
 
 namespace tessera::test {
 
-// loss_fit = sum_n |p_n - n mod 2|^2 / objects and loss_size = sum w^2 / objects with p_n = mean pixel of image n * w + b:
-// like the losses of a detector they are sums divided by the number of objects in the batch.
+// loss_fit = sum_n |p_n - n mod 2|^2 / objects and loss_size = sum_n |w|^2 / objects, p_n = mean pixel of image n * w +
+// b: like the losses of a detector they are sums divided by the number of objects in the batch.
 class Toy : public Segmenter {
  public:
   Toy() {
@@ -47,7 +47,8 @@ class Toy : public Segmenter {
     const double share = 1.0 / static_cast<double>(std::max<i64>(1, objects));
     const Var prediction = mean(Var(batch.images), {1, 2}) * weight + bias * norm;  // [N, 3]
     const Var error = prediction - Var(Tensor::from(wanted, {batch.size(), 1}));
-    std::vector<LossTerm> terms{{"loss_fit", sum(error * error) * share}, {"loss_size", sum(weight * weight) * share}};
+    std::vector<LossTerm> terms{{"loss_fit", sum(error * error) * share},
+                                {"loss_size", sum(weight * weight) * (share * static_cast<double>(batch.size()))}};
     if (disturb) disturb(batch, terms);
     return terms;
   }

@@ -53,7 +53,9 @@ std::vector<std::string> timeless(const std::filesystem::path& folder) {
   return result;
 }
 
-std::string final_checkpoint(const std::filesystem::path& folder) { return read_file(checkpoint_path(folder, 12)); }
+std::string final_checkpoint(const std::filesystem::path& folder) {
+  return read_file(checkpoint_path(folder, 12));
+}
 
 void run_whole(const std::filesystem::path& folder) {
   Toy toy;
@@ -180,7 +182,9 @@ TEST_CASE("trainer: accumulated batches make the update of one large batch") {
   const auto [large, large_log] = trained(6, 1);
   const auto [small, small_log] = trained(2, 3);
   for (int i = 0; i < 3; ++i) CHECK(small.span<float>()[i] == doctest::Approx(large.span<float>()[i]).epsilon(1e-4));
-  const auto loss = [](const std::string& line) { return nlohmann::json::parse(line)["losses"]["loss_fit"].get<double>(); };
+  const auto loss = [](const std::string& line) {
+    return nlohmann::json::parse(line)["losses"]["loss_fit"].get<double>();
+  };
   CHECK(loss(small_log[0]) == doctest::Approx(loss(large_log[0])).epsilon(1e-4));
 }
 
