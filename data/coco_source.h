@@ -14,7 +14,8 @@
 namespace tessera {
 
 struct CocoSourceConfig {
-  std::optional<AugmentConfig> augment;  // training; absent: every picture is resized as the next line says
+  std::optional<AugmentConfig> augment =
+      std::nullopt;  // training; absent: every picture is resized as the next line says
   i64 shortest = 640, longest = 853;
   u64 seed = 0;             // of the augmentation
   bool skip_empty = false;  // leave out pictures without an object (crowd regions are none)

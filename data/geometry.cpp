@@ -9,11 +9,6 @@ namespace tessera {
 
 namespace {
 
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-
 // Rows of `pixels` pixels of `bytes` bytes, mirrored.
 Tensor mirror_rows(const Tensor& source, i64 rows, i64 pixels, i64 bytes) {
   Tensor result = Tensor::empty(source.shape(), DType::kU8);
@@ -29,13 +24,64 @@ Tensor mirror_rows(const Tensor& source, i64 rows, i64 pixels, i64 bytes) {
   return result;
 }
 
-// A window of `count` planes [H, W] with pixels of `bytes` bytes.
-void copy_window(const u8* source, ImageSize from, const Crop& crop, i64 bytes, u8* target) {
-  const size_t row = static_cast<size_t>(crop.size.width * bytes);
+// A window of a plane [H, W] with pixels of `bytes` bytes.
+void copy_window(const u8* source, i64 source_width, const Crop& crop, i64 bytes, u8* target) {
+  const i64 row = crop.size.width * bytes;
   for (i64 y = 0; y < crop.size.height; ++y) {
-    std::memcpy(target, source + ((crop.top + y) * from.width + crop.left) * bytes, row);
-    target += row;
+    std::memcpy(target + y * row, source + ((crop.top + y) * source_width + crop.left) * bytes,
+                static_cast<size_t>(row));
   }
+}
+
+// One step on a picture [H, W, 3].
+Tensor map_image(const Flip&, const Tensor& image) {
+  return mirror_rows(image, image.dim(0), image.dim(1), 3);
+}
+Tensor map_image(const Resize& resize, const Tensor& image) {
+  return resize_bilinear(image, resize.size);
+}
+Tensor map_image(const Crop& crop, const Tensor& image) {
+  Tensor window = Tensor::empty({crop.size.height, crop.size.width, 3}, DType::kU8);
+  copy_window(image.data<u8>(), image.dim(1), crop, 3, window.data<u8>());
+  return window;
+}
+
+// One step on masks [K, H, W].
+Tensor map_masks(const Flip&, const Tensor& masks) {
+  return mirror_rows(masks, masks.dim(0) * masks.dim(1), masks.dim(2), 1);
+}
+Tensor map_masks(const Resize& resize, const Tensor& masks) {
+  return resize_nearest(masks, resize.size);
+}
+Tensor map_masks(const Crop& crop, const Tensor& masks) {
+  Tensor windows = Tensor::empty({masks.dim(0), crop.size.height, crop.size.width}, DType::kU8);
+  for (i64 k = 0; k < masks.dim(0); ++k) {
+    copy_window(masks.data<u8>() + k * masks.dim(1) * masks.dim(2), masks.dim(2), crop, 1,
+                windows.data<u8>() + k * crop.size.height * crop.size.width);
+  }
+  return windows;
+}
+
+// One step on points x, y, x, y, ... of a picture of size `from`; an odd trailing number is no point.
+void map_points(const Flip&, ImageSize from, std::span<double> points) {
+  for (size_t i = 0; i + 1 < points.size(); i += 2) points[i] = static_cast<double>(from.width) - points[i];
+}
+void map_points(const Resize& resize, ImageSize from, std::span<double> points) {
+  const double scale_x = static_cast<double>(resize.size.width) / static_cast<double>(from.width);
+  const double scale_y = static_cast<double>(resize.size.height) / static_cast<double>(from.height);
+  for (size_t i = 0; i + 1 < points.size(); i += 2) {
+    points[i] *= scale_x;
+    points[i + 1] *= scale_y;
+  }
+}
+void map_points(const Crop& crop, ImageSize, std::span<double> points) {
+  for (size_t i = 0; i + 1 < points.size(); i += 2) {
+    points[i] -= static_cast<double>(crop.left);
+    points[i + 1] -= static_cast<double>(crop.top);
+  }
+}
+void map_points(const GeometryStep& step, ImageSize from, std::span<double> points) {
+  std::visit([&](const auto& kind) { map_points(kind, from, points); }, step);
 }
 
 // Sutherland & Hodgman, "Reentrant polygon clipping", CACM 1974, against one side of a window: keeps what satisfies
@@ -76,26 +122,6 @@ bool has_area(const Polygon& polygon) {
   return right > left && bottom > top;
 }
 
-// Maps points x, y, x, y, ... through one step on a picture of size `from`; an odd trailing number is no point.
-void map_points(const GeometryStep& step, ImageSize from, std::span<double> points) {
-  std::visit(Overloaded{[&](const Flip&) {
-                          for (size_t i = 0; i < points.size(); i += 2)
-                            points[i] = static_cast<double>(from.width) - points[i];
-                        },
-                        [&](const Resize& resize) {
-                          const double x = static_cast<double>(resize.size.width) / static_cast<double>(from.width);
-                          const double y = static_cast<double>(resize.size.height) / static_cast<double>(from.height);
-                          for (size_t i = 0; i + 1 < points.size(); i += 2) points[i] *= x, points[i + 1] *= y;
-                        },
-                        [&](const Crop& crop) {
-                          for (size_t i = 0; i + 1 < points.size(); i += 2) {
-                            points[i] -= static_cast<double>(crop.left);
-                            points[i + 1] -= static_cast<double>(crop.top);
-                          }
-                        }},
-             step);
-}
-
 }  // namespace
 
 Geometry& Geometry::flip() {
@@ -132,15 +158,7 @@ Tensor Geometry::apply_to_image(const Tensor& image) const {
                 name_of(image.dtype()), image.shape());
   Tensor result = image;
   for (const GeometryStep& step : steps_) {
-    const i64 height = result.dim(0), width = result.dim(1);
-    std::visit(Overloaded{[&](const Flip&) { result = mirror_rows(result, height, width, 3); },
-                          [&](const Resize& resize) { result = resize_bilinear(result, resize.size); },
-                          [&](const Crop& crop) {
-                            Tensor window = Tensor::empty({crop.size.height, crop.size.width, 3}, DType::kU8);
-                            copy_window(result.data<u8>(), {height, width}, crop, 3, window.data<u8>());
-                            result = window;
-                          }},
-               step);
+    result = std::visit([&](const auto& kind) { return map_image(kind, result); }, step);
   }
   return result;
 }
@@ -152,18 +170,7 @@ Tensor Geometry::apply_to_masks(const Tensor& masks) const {
                 name_of(masks.dtype()), masks.shape());
   Tensor result = masks;
   for (const GeometryStep& step : steps_) {
-    const i64 count = result.dim(0), height = result.dim(1), width = result.dim(2);
-    std::visit(Overloaded{[&](const Flip&) { result = mirror_rows(result, count * height, width, 1); },
-                          [&](const Resize& resize) { result = resize_nearest(result, resize.size); },
-                          [&](const Crop& crop) {
-                            Tensor windows = Tensor::empty({count, crop.size.height, crop.size.width}, DType::kU8);
-                            for (i64 k = 0; k < count; ++k) {
-                              copy_window(result.data<u8>() + k * height * width, {height, width}, crop, 1,
-                                          windows.data<u8>() + k * crop.size.height * crop.size.width);
-                            }
-                            result = windows;
-                          }},
-               step);
+    result = std::visit([&](const auto& kind) { return map_masks(kind, result); }, step);
   }
   return result;
 }

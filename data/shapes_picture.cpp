@@ -104,9 +104,9 @@ Texture contrasting_texture(const std::vector<Texture>& others, Random& random) 
 Object random_object(i64 size, i64 height, i64 width, Random& random) {
   Object object;
   object.shape = random.integer(0, static_cast<i64>(kShapeNames.size()) - 1);
-  // As many octaves of size each: radius from 1/14 to 1/3 of the side, logarithmically uniform.
+  // Small and large alike: radius from 1/12 to 1/3 of the side, logarithmically uniform.
   const double side = static_cast<double>(size);
-  object.radius = side / 14 * std::pow(14.0 / 3.0, random.uniform());
+  object.radius = side / 12 * std::pow(12.0 / 3.0, random.uniform());
   const auto place = [&](i64 length) {  // at most half of the radius may leave the picture
     return random.uniform(0.5 * object.radius, static_cast<double>(length) - 0.5 * object.radius);
   };
