@@ -36,15 +36,15 @@ struct CocoAnnotation {
 };
 
 struct CocoDataset {
-  std::string name;  // for messages: the file it was read from
+  std::string name;                         // for messages: the file it was read from
   std::vector<CocoImage> images;            // in file order
   std::vector<CocoCategory> categories;     // by ascending id: the position is the class index of a network
   std::vector<CocoAnnotation> annotations;  // in file order
 
   // Filled by index_coco().
-  std::unordered_map<i64, i64> image_index;                // image id -> position in images
-  std::unordered_map<i64, i64> class_index;                // category id -> position in categories
-  std::vector<std::vector<i64>> annotations_of;            // per image the positions of its annotations, in file order
+  std::unordered_map<i64, i64> image_index;      // image id -> position in images
+  std::unordered_map<i64, i64> class_index;      // category id -> position in categories
+  std::vector<std::vector<i64>> annotations_of;  // per image the positions of its annotations, in file order
 };
 
 // Sorts the categories, fills the indices, and checks the whole: unknown or repeated ids, image sizes, boxes and areas
