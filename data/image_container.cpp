@@ -11,7 +11,8 @@ namespace {
 using Byte = unsigned char;
 
 constexpr std::string_view kPngSignature("\x89PNG\r\n\x1a\n", 8);
-constexpr Byte kSof0 = 0xC0, kStartOfScan = 0xDA, kEndOfImage = 0xD9, kApp1 = 0xE1, kTemporary = 0x01;
+constexpr Byte kFrame = 0xC0, kProgressiveFrame = 0xC2, kHuffmanTables = 0xC4;
+constexpr Byte kStartOfScan = 0xDA, kEndOfImage = 0xD9, kApp1 = 0xE1, kTemporary = 0x01;
 
 Byte byte_at(std::string_view bytes, size_t at) {
   return static_cast<Byte>(bytes[at]);
@@ -55,6 +56,60 @@ const char* walk_jpeg(std::string_view bytes, Visit&& visit) {
     at += *length;
   }
 }
+
+// What the decoder takes on trust: it would write beyond its tables for a Huffman table of more than 256 codes, and
+// read uninitialised ones for a scan that names a table the file never defines.
+class JpegTables {
+ public:
+  const char* see(Byte marker, std::string_view payload) {
+    if (marker >= kFrame && marker <= kProgressiveFrame) {
+      frame_ = true;
+      progressive_ = marker == kProgressiveFrame;
+    }
+    if (marker == kHuffmanTables) return define(payload);
+    if (marker == kStartOfScan) return scan(payload);
+    return nullptr;
+  }
+  bool has_image() const { return frame_ && scan_; }
+
+ private:
+  // Tables follow one another: a byte class << 4 | number, 16 counts of codes by length, the symbols.
+  const char* define(std::string_view payload) {
+    while (!payload.empty()) {
+      constexpr size_t kCounts = 16;
+      if (payload.size() < 1 + kCounts) return "a Huffman table is cut off";
+      const Byte id = byte_at(payload, 0);
+      size_t codes = 0;
+      for (size_t length = 1; length <= kCounts; ++length) codes += byte_at(payload, length);
+      if (id >> 4 > 1 || (id & 15) > 3 || codes > 256) return "a Huffman table is impossible";
+      if (payload.size() < 1 + kCounts + codes) return "a Huffman table is cut off";
+      defined_[id >> 4][id & 15] = true;
+      payload.remove_prefix(1 + kCounts + codes);
+    }
+    return nullptr;
+  }
+
+  // A count of components; for each an id and a byte DC table << 4 | AC table; first and last coefficient, bit
+  // positions.
+  const char* scan(std::string_view payload) {
+    scan_ = true;
+    const size_t components = payload.empty() ? 0 : byte_at(payload, 0);
+    if (payload.size() != 4 + 2 * components) return "a scan header has a wrong length";
+    const Byte first = byte_at(payload, 1 + 2 * components), bits = byte_at(payload, 3 + 2 * components);
+    const bool refines = bits >> 4 != 0;
+    for (size_t c = 0; c < components; ++c) {
+      const Byte tables = byte_at(payload, 2 + 2 * c), dc = tables >> 4, ac = tables & 15;
+      const bool needs_dc = progressive_ ? first == 0 && !refines : true, needs_ac = progressive_ ? first > 0 : true;
+      if ((needs_dc && (dc > 3 || !defined_[0][dc])) || (needs_ac && (ac > 3 || !defined_[1][ac]))) {
+        return "a scan uses a Huffman table that is not there";
+      }
+    }
+    return nullptr;
+  }
+
+  bool frame_ = false, scan_ = false, progressive_ = false;
+  bool defined_[2][4] = {};  // [DC, AC][number]
+};
 
 // The CRC of PNG (ISO 3309), eight bytes at a time: table k advances a byte over k more zero bytes.
 constexpr auto kCrcTables = [] {
@@ -111,14 +166,14 @@ ImageFormat image_format(std::string_view bytes) {
 }
 
 const char* jpeg_damage(std::string_view bytes) {
-  bool frame = false, scan = false;
-  const char* damage = walk_jpeg(bytes, [&](Byte marker, std::string_view) {
-    frame |= marker >= kSof0 && marker <= kSof0 + 2;
-    scan |= marker == kStartOfScan;
-    return true;
+  JpegTables tables;
+  const char* wrong = nullptr;
+  const char* stopped = walk_jpeg(bytes, [&](Byte marker, std::string_view payload) {
+    wrong = tables.see(marker, payload);
+    return wrong == nullptr;
   });
-  if (damage) return damage;
-  return frame && scan ? nullptr : "there is no image in the file";
+  if (wrong || stopped) return wrong ? wrong : stopped;
+  return tables.has_image() ? nullptr : "there is no image in the file";
 }
 
 const char* png_damage(std::string_view bytes) {

@@ -12,8 +12,9 @@ enum class ImageFormat { kUnknown, kJpeg, kPng };
 
 ImageFormat image_format(std::string_view bytes);  // by the first bytes
 
-// Null when the container is whole, else what is wrong with it. JPEG: every segment lies in the file and the end marker
-// is reached. PNG: every chunk lies in the file, its CRC is right, and the end chunk is reached.
+// Null when the container is whole, else what is wrong with it. JPEG: every segment lies in the file, the end marker is
+// reached, and Huffman tables are possible and defined before they are used. PNG: every chunk lies in the file, its CRC
+// is right, and the end chunk is reached.
 const char* jpeg_damage(std::string_view bytes);
 const char* png_damage(std::string_view bytes);
 
