@@ -20,9 +20,15 @@ void init_bias(Var& bias) {
 
 }  // namespace
 
-void init_uniform(Var& weight, double bound, Random& random) { random.fill_uniform(weight.value(), -bound, bound); }
-void init_normal(Var& weight, double std, Random& random) { random.fill_normal(weight.value(), 0, std); }
-void init_constant(Var& weight, double value) { weight.value().fill(value); }
+void init_uniform(Var& weight, double bound, Random& random) {
+  random.fill_uniform(weight.value(), -bound, bound);
+}
+void init_normal(Var& weight, double std, Random& random) {
+  random.fill_normal(weight.value(), 0, std);
+}
+void init_constant(Var& weight, double value) {
+  weight.value().fill(value);
+}
 
 void init_kaiming_uniform(Var& weight, Fan fan, double gain, Random& random) {
   init_uniform(weight, gain * std::sqrt(3 / fan_of(weight, fan)), random);

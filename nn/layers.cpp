@@ -25,7 +25,9 @@ void init_default(Var& weight, Var& bias, Random& random) {
   if (bias) init_uniform(bias, bound, random);
 }
 
-Var bias_of(i64 size, bool wanted) { return wanted ? Var(Tensor::empty({size}), true) : Var(); }
+Var bias_of(i64 size, bool wanted) {
+  return wanted ? Var(Tensor::empty({size}), true) : Var();
+}
 
 }  // namespace
 
@@ -49,7 +51,9 @@ Linear::Linear(i64 in, i64 out, Random& random, bool with_bias)
   init_default(weight, bias, random);
 }
 
-Var Linear::operator()(const Var& x) const { return linear(x, weight, bias); }
+Var Linear::operator()(const Var& x) const {
+  return linear(x, weight, bias);
+}
 
 void Linear::visit(Visitor& v) {
   v.parameter("weight", weight);
@@ -71,10 +75,10 @@ OffsetConv::OffsetConv(const Conv2dConfig& deformable, Deform version, Random& r
 
 OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
   const i64 K = config().kernel * config().kernel;
-  Sampling sampling{Conv2d::operator()(x), Var()};                                             // [N, Ho, Wo, 2K or 3K]
+  Sampling sampling{Conv2d::operator()(x), Var()};  // [N, Ho, Wo, 2K or 3K]
   if (sampling.offset.dim(3) == 3 * K) {
-    sampling.mask = sigmoid(slice(sampling.offset, 3, 2 * K, 3 * K));                          // [N, Ho, Wo, K]
-    sampling.offset = slice(sampling.offset, 3, 0, 2 * K);                                     // [N, Ho, Wo, 2K]
+    sampling.mask = sigmoid(slice(sampling.offset, 3, 2 * K, 3 * K));  // [N, Ho, Wo, K]
+    sampling.offset = slice(sampling.offset, 3, 0, 2 * K);             // [N, Ho, Wo, 2K]
   }
   tap(taps, "offset", sampling.offset);
   return sampling;

@@ -47,8 +47,9 @@ constexpr auto names_of(Deform) {
   return std::array{std::pair{"none", Deform::kNone}, std::pair{"v1", Deform::kV1}, std::pair{"v2", Deform::kV2}};
 }
 
-// The ordinary convolution that tells a deformable one where to sample: dy, dx of every tap (2 k k channels), in v2 also
-// its weight in front of a sigmoid (k k more). It starts at zero. State dicts hold it beside the deformable layer, as
+// The ordinary convolution that tells a deformable one where to sample: dy, dx of every tap (2 k k channels), in v2
+// also its weight in front of a sigmoid (k k more). It starts at zero. State dicts hold it beside the deformable layer,
+// as
 // "<name>_offset".
 class OffsetConv : public Conv2d {
  public:

@@ -26,7 +26,9 @@ Var BatchNorm2d::operator()(const Var& x) {
   return batch_norm(x, weight, bias, running_mean, running_var, training(), momentum_, eps_);
 }
 
-Affine BatchNorm2d::affine() const { return affine_of(weight, bias, running_mean, running_var, eps_); }
+Affine BatchNorm2d::affine() const {
+  return affine_of(weight, bias, running_mean, running_var, eps_);
+}
 
 void BatchNorm2d::visit(Visitor& v) {
   v.parameter("weight", weight);
@@ -42,7 +44,9 @@ FrozenBatchNorm::FrozenBatchNorm(i64 channels, double eps)
       running_var(Tensor::full({channels}, 1)),
       eps_(eps) {}
 
-Affine FrozenBatchNorm::affine() const { return affine_of(Var(weight), Var(bias), running_mean, running_var, eps_); }
+Affine FrozenBatchNorm::affine() const {
+  return affine_of(Var(weight), Var(bias), running_mean, running_var, eps_);
+}
 
 void FrozenBatchNorm::visit(Visitor& v) {
   v.buffer("weight", weight);

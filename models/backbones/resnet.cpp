@@ -19,11 +19,16 @@ struct Family {
 
 Family family_of(ResNetKind kind) {
   switch (kind) {
-    case ResNetKind::kTiny: return {{1, 1, 1, 1}, {32, 64, 96, 128}, false, 16, false};
-    case ResNetKind::kResNet18: return {{2, 2, 2, 2}, {64, 128, 256, 512}, false, 64, true};
-    case ResNetKind::kResNet34: return {{3, 4, 6, 3}, {64, 128, 256, 512}, false, 64, true};
-    case ResNetKind::kResNet50: return {{3, 4, 6, 3}, {256, 512, 1024, 2048}, true, 64, true};
-    case ResNetKind::kResNet101: return {{3, 4, 23, 3}, {256, 512, 1024, 2048}, true, 64, true};
+    case ResNetKind::kTiny:
+      return {{1, 1, 1, 1}, {32, 64, 96, 128}, false, 16, false};
+    case ResNetKind::kResNet18:
+      return {{2, 2, 2, 2}, {64, 128, 256, 512}, false, 64, true};
+    case ResNetKind::kResNet34:
+      return {{3, 4, 6, 3}, {64, 128, 256, 512}, false, 64, true};
+    case ResNetKind::kResNet50:
+      return {{3, 4, 6, 3}, {256, 512, 1024, 2048}, true, 64, true};
+    case ResNetKind::kResNet101:
+      return {{3, 4, 23, 3}, {256, 512, 1024, 2048}, true, 64, true};
   }
   fail("resnet: unknown kind {}", static_cast<int>(kind));
 }
@@ -33,13 +38,15 @@ Family family_of(ResNetKind kind) {
 ResidualBlock::ResidualBlock(const Plan& p, const ResNetConfig& config, Random& random)
     : bottleneck_(p.bottleneck), timm_names_(config.deep_stem), pooled_shortcut_(config.deep_stem && p.stride > 1) {
   if (p.in != p.out || p.stride != 1)
-    shortcut_.emplace(nn::ConvNormConfig{.in = p.in, .out = p.out, .stride = pooled_shortcut_ ? 1 : p.stride,
-                                         .norm = p.norm, .relu = false}, random);
+    shortcut_.emplace(
+        nn::ConvNormConfig{
+            .in = p.in, .out = p.out, .stride = pooled_shortcut_ ? 1 : p.stride, .norm = p.norm, .relu = false},
+        random);
   if (p.bottleneck) {
     const i64 stride1 = config.stride_in_1x1 ? p.stride : 1, stride2 = config.stride_in_1x1 ? 1 : p.stride;
     conv1_ = nn::ConvNorm({.in = p.in, .out = p.mid, .stride = stride1, .norm = p.norm}, random);
-    conv2_ = nn::ConvNorm({.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .norm = p.norm,
-                           .deform = p.deform}, random);
+    conv2_ = nn::ConvNorm(
+        {.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .norm = p.norm, .deform = p.deform}, random);
     conv3_.emplace(nn::ConvNormConfig{.in = p.mid, .out = p.out, .norm = p.norm, .relu = false}, random);
   } else {
     conv1_ = nn::ConvNorm({.in = p.in, .out = p.out, .kernel = 3, .stride = p.stride, .norm = p.norm}, random);
@@ -93,8 +100,8 @@ ResNet::ResNet(const ResNetConfig& config, Random& random) : config_(config) {
     stem_.push_back(nn::ConvNorm({.in = half, .out = family.stem, .kernel = 3, .norm = norm_of(1)}, random));
   } else {
     const i64 kernel = family.stem_pool ? 7 : 3;
-    stem_.push_back(nn::ConvNorm({.in = 3, .out = family.stem, .kernel = kernel, .stride = 2, .norm = norm_of(1)},
-                                 random));
+    stem_.push_back(
+        nn::ConvNorm({.in = 3, .out = family.stem, .kernel = kernel, .stride = 2, .norm = norm_of(1)}, random));
   }
   i64 in = family.stem, stride = family.stem_pool ? 4 : 2;
   for (i64 stage = 2; stage <= 5; ++stage) {
@@ -103,8 +110,12 @@ ResNet::ResNet(const ResNetConfig& config, Random& random) : config_(config) {
     std::vector<ResidualBlock>& blocks = stages_.emplace_back();
     for (i64 b = 0; b < family.blocks[static_cast<size_t>(stage - 2)]; ++b) {
       blocks.emplace_back(
-          ResidualBlock::Plan{.in = in, .mid = out / 4, .out = out, .stride = down && b == 0 ? 2 : 1,
-                              .bottleneck = family.bottleneck, .norm = norm_of(stage),
+          ResidualBlock::Plan{.in = in,
+                              .mid = out / 4,
+                              .out = out,
+                              .stride = down && b == 0 ? 2 : 1,
+                              .bottleneck = family.bottleneck,
+                              .norm = norm_of(stage),
                               .deform = stage >= config.deform_from ? config.deform : nn::Deform::kNone},
           config, random);
       in = out;
@@ -121,14 +132,15 @@ ResNet::ResNet(const ResNetConfig& config, Random& random) : config_(config) {
 std::vector<Var> ResNet::operator()(const Var& images, nn::Taps* taps) {
   TESSERA_CHECK(images.rank() == 4 && images.dim(3) == 3 && images.dim(1) % 32 == 0 && images.dim(2) % 32 == 0,
                 "resnet: images must be [N, H, W, 3] with H and W multiples of 32, got {}", images.shape());
-  Var x = images;                                                                              // [N, H, W, 3]
-  for (nn::ConvNorm& conv : stem_) x = conv(x);                                                // [N, H/2, W/2, 64]
-  if (family_of(config_.kind).stem_pool) x = max_pool2d(x, {.kernel = 3, .stride = 2, .padding = 1});  // [N, H/4, W/4, 64]
-  tap(taps, "stem", x);
+  Var x = images;                                // [N, H, W, 3]
+  for (nn::ConvNorm& conv : stem_) x = conv(x);  // [N, H/2, W/2, 64]
+  if (family_of(config_.kind).stem_pool)
+    x = max_pool2d(x, {.kernel = 3, .stride = 2, .padding = 1});  // [N, H/4, W/4, 64]
+  nn::tap(taps, "stem", x);
   std::vector<Var> outputs;
   for (size_t s = 0; s < stages_.size(); ++s) {
     for (ResidualBlock& block : stages_[s]) x = block(x, taps);
-    tap(taps, fmt::format("c{}", s + 2), x);
+    nn::tap(taps, fmt::format("c{}", s + 2), x);
     if (s > 0) outputs.push_back(x);
   }
   return outputs;

@@ -21,12 +21,12 @@ constexpr auto names_of(ResNetKind) {
 
 struct ResNetConfig {
   ResNetKind kind = ResNetKind::kResNet50;
-  bool deep_stem = false;                      // ResNet-D: three 3x3 convolutions, average-pool shortcuts
+  bool deep_stem = false;  // ResNet-D: three 3x3 convolutions, average-pool shortcuts
   nn::Norm norm = nn::Norm::kFrozenBatch;
-  bool stride_in_1x1 = false;                  // bottlenecks: the stride of a stage in its first 1x1, else in the 3x3
-  i64 freeze_at = 0;                           // 1: the stem is not trained; 2: nor is res2; ... 5: nothing is
-  nn::Deform deform = nn::Deform::kNone;       // of the 3x3 convolutions ...
-  i64 deform_from = 4;                         // ... in the stages res<deform_from> to res5
+  bool stride_in_1x1 = false;             // bottlenecks: the stride of a stage in its first 1x1, else in the 3x3
+  i64 freeze_at = 0;                      // 1: the stem is not trained; 2: nor is res2; ... 5: nothing is
+  nn::Deform deform = nn::Deform::kNone;  // of the 3x3 convolutions ...
+  i64 deform_from = 4;                    // ... in the stages res<deform_from> to res5
 
   template <class Field>
   void fields(Field&& field) {
@@ -70,7 +70,8 @@ class ResNet : public nn::Module {
  public:
   ResNet(const ResNetConfig& config, Random& random);
 
-  // images [N, H, W, 3], H and W multiples of 32 -> res3, res4, res5 at strides 8, 16, 32. Taps: stem, c2 .. c5, offset.
+  // images [N, H, W, 3], H and W multiples of 32 -> res3, res4, res5 at strides 8, 16, 32. Taps: stem, c2 .. c5,
+  // offset.
   std::vector<Var> operator()(const Var& images, nn::Taps* taps = nullptr);
   const std::vector<FeatureLevel>& levels() const { return levels_; }  // of the outputs
   void visit(nn::Visitor& v) override;

@@ -16,7 +16,7 @@ namespace {
 constexpr i64 kHeads = 4;
 
 // Sigmoids that sum to 1 over the pixels. Dividing here and not after the product keeps half precision in range.
-Var normalise_over_pixels(const Var& maps) {                                                // [N, HW, Q]
+Var normalise_over_pixels(const Var& maps) {  // [N, HW, Q]
   const Var a = sigmoid(maps);
   return a / clamp_min(sum(a, {1}, true), 1e-6);
 }
@@ -39,12 +39,9 @@ InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig
         {.in = width, .out = width, .kernel = 3, .padding = 1, .activation = ops::Activation::kRelu}, random);
     nn::init_c2_msra(hidden_conv_.weight, hidden_conv_.bias, random);
   }
-  conv_ = nn::Conv2d({.in = width,
-                      .out = num_masks * config.groups,
-                      .kernel = kernel,
-                      .padding = kernel / 2,
-                      .groups = config.groups},
-                     random);
+  conv_ = nn::Conv2d(
+      {.in = width, .out = num_masks * config.groups, .kernel = kernel, .padding = kernel / 2, .groups = config.groups},
+      random);
   nn::init_normal(conv_.weight, 0.01, random);
   nn::init_constant(conv_.bias, nn::prior_bias(0.01));
   if (config.activation == IamActivation::kSoftmax) softmax_bias_ = Var(Tensor::full({1}, 1), true);
@@ -56,13 +53,13 @@ InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig
 
 InstanceActivation::Result InstanceActivation::operator()(const Var& features, nn::Taps* taps) const {
   const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = width_, Q = num_masks_, G = config_.groups;
-  const Var maps = conv_(hidden_conv_.weight ? hidden_conv_(features) : features);          // [N, H, W, G Q]
-  tap(taps, "iam_logits", maps);
-  const Var flat = reshape(maps, {N, HW, G * Q});                                           // [N, HW, G Q]
+  const Var maps = conv_(hidden_conv_.weight ? hidden_conv_(features) : features);  // [N, H, W, G Q]
+  nn::tap(taps, "iam_logits", maps);
+  const Var flat = reshape(maps, {N, HW, G * Q});  // [N, HW, G Q]
   const Var weights = softmax_bias_ ? softmax(flat + softmax_bias_, 1) : normalise_over_pixels(flat);
-  Var z = matmul(weights, reshape(features, {N, HW, C}), ops::Transpose::kFirst);           // [N, G Q, C]
-  tap(taps, "iam_pooled", z);
-  if (G > 1) z = reshape(permute(reshape(z, {N, G, Q, C}), {0, 2, 1, 3}), {N, Q, G * C});   // [N, Q, G C]
+  Var z = matmul(weights, reshape(features, {N, HW, C}), ops::Transpose::kFirst);  // [N, G Q, C]
+  nn::tap(taps, "iam_pooled", z);
+  if (G > 1) z = reshape(permute(reshape(z, {N, G, Q, C}), {0, 2, 1, 3}), {N, Q, G * C});  // [N, Q, G C]
   if (fc_.weight) z = relu(fc_(z));
   return {maps, z};
 }
@@ -83,19 +80,20 @@ CrossAttention::CrossAttention(i64 width, i64 num_masks, Random& random)
       key_(width, width, random),
       value_(width, width, random),
       output_(width, width, random) {
-  TESSERA_CHECK(width % kHeads == 0, "sparseinst: cross attention needs a width divisible by {}, got {}", kHeads, width);
+  TESSERA_CHECK(width % kHeads == 0, "sparseinst: cross attention needs a width divisible by {}, got {}", kHeads,
+                width);
   nn::init_normal(queries_, 1, random);
 }
 
-Var CrossAttention::operator()(const Var& features) const {                                 // [N, H, W, C]
+Var CrossAttention::operator()(const Var& features) const {  // [N, H, W, C]
   const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = features.dim(3), Q = queries_.dim(0);
   const Var pixels = reshape(features, {N, HW, C});
   const Var query = reshape(query_(queries_), {1, Q, C});
-  const Var q = split_heads(concat(std::vector<Var>(static_cast<size_t>(N), query), 0));    // [4N, Q, C/4]
-  const Var k = split_heads(key_(pixels));                                                  // [4N, HW, C/4]
-  const Var v = split_heads(value_(pixels));                                                // [4N, HW, C/4]
+  const Var q = split_heads(concat(std::vector<Var>(static_cast<size_t>(N), query), 0));  // [4N, Q, C/4]
+  const Var k = split_heads(key_(pixels));                                                // [4N, HW, C/4]
+  const Var v = split_heads(value_(pixels));                                              // [4N, HW, C/4]
   const Var scores = matmul(q, k, ops::Transpose::kSecond) * (1 / std::sqrt(static_cast<double>(C / kHeads)));
-  const Var seen = matmul(softmax(scores, 2), v);                                           // [4N, Q, C/4]
+  const Var seen = matmul(softmax(scores, 2), v);  // [4N, Q, C/4]
   return output_(reshape(permute(reshape(seen, {N, kHeads, Q, C / kHeads}), {0, 2, 1, 3}), {N, Q, C}));
 }
 

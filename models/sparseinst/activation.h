@@ -18,8 +18,8 @@ class InstanceActivation {
     Var maps;     // [N, H, W, G Q], logits
     Var vectors;  // [N, Q, D]
   };
-  Result operator()(const Var& features, nn::Taps* taps) const;       // [N, H, W, C]
-  i64 vector_size() const { return config_.groups * width_; }         // D
+  Result operator()(const Var& features, nn::Taps* taps) const;  // [N, H, W, C]
+  i64 vector_size() const { return config_.groups * width_; }    // D
   void visit_bias(nn::Visitor& v) { v.parameter("softmax_bias", softmax_bias_); }
   void visit(nn::Visitor& v);
 
@@ -36,7 +36,7 @@ class CrossAttention : public nn::Module {
  public:
   CrossAttention() = default;
   CrossAttention(i64 width, i64 num_masks, Random& random);
-  Var operator()(const Var& features) const;                          // [N, H, W, C] -> [N, Q, C]
+  Var operator()(const Var& features) const;  // [N, H, W, C] -> [N, Q, C]
   void visit(nn::Visitor& v) override;
 
  private:

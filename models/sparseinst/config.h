@@ -1,5 +1,5 @@
-// Every choice in SparseInst (Cheng et al., CVPR 2022). Defaults are those of the authors' code for ResNet-50 with group
-// activation maps; where the paper differs its value stands in the comment.
+// Every choice in SparseInst (Cheng et al., CVPR 2022). Defaults are those of the authors' code for ResNet-50 with
+// group activation maps; where the paper differs its value stands in the comment.
 #pragma once
 
 #include "models/backbones/resnet.h"
@@ -20,10 +20,10 @@ struct EncoderConfig {
 };
 
 struct DecoderConfig {
-  i64 depth = 4;                             // 3x3 convolutions in each of the two stacks (Table 3)
-  i64 width = 256;                           // their channels
-  bool coords = true;                        // x and y of each pixel as two more input channels
-  nn::Deform dconv = nn::Deform::kNone;      // the last convolution of both stacks deformable (Table 3: v2)
+  i64 depth = 4;                         // 3x3 convolutions in each of the two stacks (Table 3)
+  i64 width = 256;                       // their channels
+  bool coords = true;                    // x and y of each pixel as two more input channels
+  nn::Deform dconv = nn::Deform::kNone;  // the last convolution of both stacks deformable (Table 3: v2)
 
   template <class Field>
   void fields(Field&& field) {
@@ -74,11 +74,11 @@ constexpr auto names_of(ObjectnessLoss) {
 }
 
 struct LossConfig {
-  MaskLoss mask = MaskLoss::kDiceBce;            // Table 5
+  MaskLoss mask = MaskLoss::kDiceBce;               // Table 5
   ObjectnessLoss objectness = ObjectnessLoss::kCe;  // Table 6; none: there is no objectness head either
   double class_weight = 2;
   double dice_weight = 2;
-  double pixel_weight = 5;                       // paper: 2
+  double pixel_weight = 5;  // paper: 2
   double objectness_weight = 1;
 
   template <class Field>
@@ -93,7 +93,7 @@ struct LossConfig {
 };
 
 struct MatcherConfig {
-  double dice_exponent = 0.8;   // cost = dice^0.8 p^0.2
+  double dice_exponent = 0.8;  // cost = dice^0.8 p^0.2
   double class_exponent = 0.2;
 
   template <class Field>
@@ -104,8 +104,8 @@ struct MatcherConfig {
 };
 
 struct InferenceConfig {
-  bool rescore = true;            // score = sqrt(class * objectness), else class (Table 6)
-  bool maskness = true;           // times the mean mask probability inside the mask; not in the paper
+  bool rescore = true;             // score = sqrt(class * objectness), else class (Table 6)
+  bool maskness = true;            // times the mean mask probability inside the mask; not in the paper
   double score_threshold = 0.005;  // of what is kept, before maskness
   double mask_threshold = 0.45;
 
@@ -120,9 +120,9 @@ struct InferenceConfig {
 
 struct SparseInstConfig {
   i64 num_classes = 80;
-  i64 num_masks = 100;    // instances an image can have at most
-  i64 kernel_dim = 128;   // channels of the mask features
-  i64 scale_factor = 2;   // masks are enlarged from stride 8 by this
+  i64 num_masks = 100;   // instances an image can have at most
+  i64 kernel_dim = 128;  // channels of the mask features
+  i64 scale_factor = 2;  // masks are enlarged from stride 8 by this
   ResNetConfig backbone;
   EncoderConfig encoder;
   DecoderConfig decoder;

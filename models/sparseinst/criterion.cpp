@@ -47,7 +47,7 @@ Var mask_rows(const SparseInstOutput& output) {
   return reshape(output.masks, {s[0] * s[1], s[2] * s[3]});
 }
 
-Tensor ious_of(const Tensor& logits, const Tensor& targets) {                               // both [P, pixels]
+Tensor ious_of(const Tensor& logits, const Tensor& targets) {  // both [P, pixels]
   const i64 P = logits.dim(0), pixels = logits.dim(1);
   const Tensor predicted = logits.to(Device{});
   Tensor ious = Tensor::empty({P});
@@ -88,15 +88,16 @@ std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const Sp
   const double T = static_cast<double>(std::max<i64>(1, targets.count()));
   std::vector<LossTerm> terms;
 
-  Tensor labels = Tensor::zeros(output.logits.shape());                                     // [N, Q, K]
+  Tensor labels = Tensor::zeros(output.logits.shape());  // [N, Q, K]
   for (size_t i = 0; i < pairs.rows.size(); ++i)
     labels.data<float>()[pairs.rows[i] * K + targets.classes[static_cast<size_t>(pairs.targets[i])]] = 1;
-  terms.push_back({"loss_ce", sigmoid_focal_loss(output.logits, labels.to(device), kFocalAlpha, kFocalGamma,
-                                                 Reduction::kSum) * (config.class_weight / T)});
+  terms.push_back(
+      {"loss_ce", sigmoid_focal_loss(output.logits, labels.to(device), kFocalAlpha, kFocalGamma, Reduction::kSum) *
+                      (config.class_weight / T)});
 
   // Without a pair the sums over no pairs are zero; the means would divide by it.
   const Tensor rows = Tensor::from(pairs.rows).to(device);
-  const Var masks = gather_rows(mask_rows(output), rows);                                   // [P, h w]
+  const Var masks = gather_rows(mask_rows(output), rows);  // [P, h w]
   const Tensor host_maps = target_rows(targets, pairs.targets);
   const Tensor maps = host_maps.to(device);
   const double pixels = static_cast<double>(std::max<i64>(1, P * maps.dim(1)));
@@ -115,8 +116,8 @@ std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const Sp
     terms.push_back({"loss_mask", sigmoid_focal_loss(masks, maps, kFocalAlpha, kFocalGamma, Reduction::kSum) *
                                       (config.pixel_weight / pixels)});
   else if (config.mask != MaskLoss::kDice)
-    terms.push_back({"loss_mask", binary_cross_entropy_with_logits(masks, maps, Reduction::kSum) *
-                                      (config.pixel_weight / pixels)});
+    terms.push_back(
+        {"loss_mask", binary_cross_entropy_with_logits(masks, maps, Reduction::kSum) * (config.pixel_weight / pixels)});
   check_finite(terms, targets);
   return terms;
 }

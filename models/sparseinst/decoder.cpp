@@ -25,7 +25,9 @@ Tensor coordinates(const Tensor& like) {
   return grid.to(like.device());
 }
 
-i64 input_channels(const SparseInstConfig& config) { return config.encoder.channels + (config.decoder.coords ? 2 : 0); }
+i64 input_channels(const SparseInstConfig& config) {
+  return config.encoder.channels + (config.decoder.coords ? 2 : 0);
+}
 
 }  // namespace
 
@@ -81,13 +83,13 @@ InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& r
 }
 
 InstanceBranch::Result InstanceBranch::operator()(const Var& features, nn::Taps* taps) const {
-  const Var f = convs_(features);                                                           // [N, H, W, C]
-  tap(taps, "inst_features_map", f);
+  const Var f = convs_(features);  // [N, H, W, C]
+  nn::tap(taps, "inst_features_map", f);
   const auto [maps, z] = cross_attention_ ? InstanceActivation::Result{Var(), attention_(f)} : activation_(f, taps);
-  tap(taps, "inst_vectors", z);                                                             // [N, Q, D]
-  return {.logits = cls_score_(z),                                                          // [N, Q, K]
-          .kernels = mask_kernel_(z),                                                       // [N, Q, M]
-          .objectness = objectness_.weight ? objectness_(z) : Var(),                        // [N, Q, 1]
+  nn::tap(taps, "inst_vectors", z);                                   // [N, Q, D]
+  return {.logits = cls_score_(z),                                    // [N, Q, K]
+          .kernels = mask_kernel_(z),                                 // [N, Q, M]
+          .objectness = objectness_.weight ? objectness_(z) : Var(),  // [N, Q, 1]
           .maps = maps};
 }
 
@@ -106,7 +108,9 @@ MaskBranch::MaskBranch(i64 in, const SparseInstConfig& config, Random& random) :
   nn::init_c2_msra(projection_.weight, projection_.bias, random);
 }
 
-Var MaskBranch::operator()(const Var& features) const { return projection_(convs_(features)); }
+Var MaskBranch::operator()(const Var& features) const {
+  return projection_(convs_(features));
+}
 
 void MaskBranch::visit(nn::Visitor& v) {
   v.child("mask_convs", convs_);
@@ -125,18 +129,18 @@ SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& ran
 SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* taps) const {
   const Var x = coords_ ? concat({Var(coordinates(features.value())), features}, 3) : features;  // [N, H, W, 2 + C]
   const auto [logits, kernels, objectness, maps] = instance_branch_(x, taps);
-  const Var mask_features = mask_branch_(x);                                                // [N, H, W, M]
+  const Var mask_features = mask_branch_(x);  // [N, H, W, M]
 
   const i64 N = x.dim(0), H = x.dim(1), W = x.dim(2), Q = kernels.dim(1), M = kernels.dim(2), S = scale_factor_;
   const Var products = matmul(reshape(mask_features, {N, H * W, M}), kernels, ops::Transpose::kSecond);  // [N, HW, Q]
   const Var enlarged =
-      interpolate(reshape(products, {N, H, W, Q}), S * H, S * W, ops::Interpolation::kBilinear);         // [N, SH, SW, Q]
-  const Var masks = permute(enlarged, {0, 3, 1, 2});                                        // [N, Q, SH, SW]
-  tap(taps, "mask_kernel", kernels);
-  tap(taps, "mask_features", mask_features);
-  tap(taps, "pred_logits", logits);
-  tap(taps, "pred_scores", objectness);
-  tap(taps, "pred_masks", masks);
+      interpolate(reshape(products, {N, H, W, Q}), S * H, S * W, ops::Interpolation::kBilinear);  // [N, SH, SW, Q]
+  const Var masks = permute(enlarged, {0, 3, 1, 2});                                              // [N, Q, SH, SW]
+  nn::tap(taps, "mask_kernel", kernels);
+  nn::tap(taps, "mask_features", mask_features);
+  nn::tap(taps, "pred_logits", logits);
+  nn::tap(taps, "pred_scores", objectness);
+  nn::tap(taps, "pred_masks", masks);
   return {logits, objectness, masks, maps};
 }
 

@@ -13,7 +13,7 @@ namespace tessera {
 class ConvStack : public nn::Module {
  public:
   ConvStack(i64 in, const DecoderConfig& config, Random& random);
-  Var operator()(Var x) const;                                        // [N, H, W, in] -> [N, H, W, C]
+  Var operator()(Var x) const;  // [N, H, W, in] -> [N, H, W, C]
   void visit(nn::Visitor& v) override;
 
  private:
@@ -31,7 +31,7 @@ class InstanceBranch : public nn::Module {
     Var objectness;  // [N, Q, 1]
     Var maps;        // [N, H, W, G Q]
   };
-  Result operator()(const Var& features, nn::Taps* taps) const;       // [N, H, W, in]
+  Result operator()(const Var& features, nn::Taps* taps) const;  // [N, H, W, in]
   void visit(nn::Visitor& v) override;
 
  private:
@@ -45,7 +45,7 @@ class InstanceBranch : public nn::Module {
 class MaskBranch : public nn::Module {
  public:
   MaskBranch(i64 in, const SparseInstConfig& config, Random& random);
-  Var operator()(const Var& features) const;                          // [N, H, W, in] -> [N, H, W, M]
+  Var operator()(const Var& features) const;  // [N, H, W, in] -> [N, H, W, M]
   void visit(nn::Visitor& v) override;
 
  private:
@@ -65,8 +65,8 @@ class SparseInstDecoder : public nn::Module {
  public:
   SparseInstDecoder(const SparseInstConfig& config, Random& random);
 
-  // Taps: inst_features_map, iam_logits, iam_pooled, inst_vectors, mask_kernel, mask_features, pred_logits, pred_scores,
-  // pred_masks.
+  // Taps: inst_features_map, iam_logits, iam_pooled, inst_vectors, mask_kernel, mask_features, pred_logits,
+  // pred_scores, pred_masks.
   SparseInstOutput operator()(const Var& features, nn::Taps* taps = nullptr) const;  // [N, H, W, encoder's channels]
   void visit(nn::Visitor& v) override;
 

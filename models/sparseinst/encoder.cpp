@@ -22,20 +22,19 @@ PyramidPooling::PyramidPooling(i64 channels, Random& random) {  // the convoluti
   const i64 part = channels / static_cast<i64>(kBins.size());
   for ([[maybe_unused]] const i64 bins : kBins)
     stages_.emplace_back(nn::Conv2dConfig{.in = channels, .out = part, .activation = ops::Activation::kRelu}, random);
-  bottleneck_ = nn::Conv2d({.in = channels + part * static_cast<i64>(kBins.size()),
-                            .out = channels,
-                            .activation = ops::Activation::kRelu},
-                           random);
+  bottleneck_ = nn::Conv2d(
+      {.in = channels + part * static_cast<i64>(kBins.size()), .out = channels, .activation = ops::Activation::kRelu},
+      random);
 }
 
-Var PyramidPooling::operator()(const Var& x) const {                                        // [N, h, w, C]
+Var PyramidPooling::operator()(const Var& x) const {  // [N, h, w, C]
   std::vector<Var> parts;
   for (size_t k = 0; k < kBins.size(); ++k) {
-    const Var means = adaptive_avg_pool2d(x, kBins[k], kBins[k]);                           // [N, s, s, C]
-    parts.push_back(resize_to(stages_[k](means), x, ops::Interpolation::kBilinear));        // [N, h, w, C/4]
+    const Var means = adaptive_avg_pool2d(x, kBins[k], kBins[k]);                     // [N, s, s, C]
+    parts.push_back(resize_to(stages_[k](means), x, ops::Interpolation::kBilinear));  // [N, h, w, C/4]
   }
   parts.push_back(x);
-  return bottleneck_(concat(parts, 3));                                                     // [N, h, w, 2C] -> C
+  return bottleneck_(concat(parts, 3));  // [N, h, w, 2C] -> C
 }
 
 void PyramidPooling::visit(nn::Visitor& v) {
@@ -66,25 +65,26 @@ InstanceContextEncoder::InstanceContextEncoder(const EncoderConfig& config, cons
 }
 
 Var InstanceContextEncoder::operator()(const std::vector<Var>& levels, nn::Taps* taps) const {
-  Var top;                               // what comes down from the coarser level
-  std::vector<Var> pyramid;              // P5, P4, P3
+  Var top;                   // what comes down from the coarser level
+  std::vector<Var> pyramid;  // P5, P4, P3
   for (size_t j = 0; j < laterals_.size(); ++j) {
-    const Var lateral = laterals_[j](levels[levels.size() - 1 - j]);                        // [N, h, w, C]
+    const Var lateral = laterals_[j](levels[levels.size() - 1 - j]);  // [N, h, w, C]
     if (j == 0) {
       top = config_.ppm ? ppm_(lateral) : lateral;
-      tap(taps, "ppm", top);
+      nn::tap(taps, "ppm", top);
     } else {
       top = lateral + resize_to(top, lateral, ops::Interpolation::kNearest);
     }
     if (!outputs_[j].weight) continue;
     pyramid.push_back(outputs_[j](top));
-    tap(taps, fmt::format("p{}", 5 - j), pyramid.back());
+    nn::tap(taps, fmt::format("p{}", 5 - j), pyramid.back());
   }
-  Var y = pyramid.back();                                                                   // [N, H, W, C]
+  Var y = pyramid.back();  // [N, H, W, C]
   if (config_.fusion)
     y = fusion_(concat({y, resize_to(pyramid[1], y, ops::Interpolation::kBilinear),
-                        resize_to(pyramid[0], y, ops::Interpolation::kBilinear)}, 3));      // [N, H, W, 3C] -> C
-  tap(taps, "encoder", y);
+                        resize_to(pyramid[0], y, ops::Interpolation::kBilinear)},
+                       3));  // [N, H, W, 3C] -> C
+  nn::tap(taps, "encoder", y);
   return y;
 }
 

@@ -6,7 +6,9 @@ namespace tessera {
 
 namespace {
 
-float sigmoid_of(float x) { return 1 / (1 + std::exp(-x)); }
+float sigmoid_of(float x) {
+  return 1 / (1 + std::exp(-x));
+}
 
 // sum of the probabilities above the threshold / (their number + 1e-6)
 double maskness(const std::vector<float>& probabilities, float threshold) {

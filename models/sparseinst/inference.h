@@ -1,5 +1,5 @@
-// From the network's logits to the objects of a picture: the queries whose score is high enough are chosen first, and only
-// their masks are resized. There is no non-maximum suppression and no sorting: the order is that of the queries.
+// From the network's logits to the objects of a picture: the queries whose score is high enough are chosen first, and
+// only their masks are resized. There is no non-maximum suppression and no sorting: the order is that of the queries.
 #pragma once
 
 #include <vector>

@@ -12,7 +12,8 @@ struct Linear {
   std::array<double, 2> weight;
 };
 Linear linear_taps(i64 o, i64 in, i64 out) {
-  const double at = std::max((static_cast<double>(o) + 0.5) * static_cast<double>(in) / static_cast<double>(out) - 0.5, 0.0);
+  const double at =
+      std::max((static_cast<double>(o) + 0.5) * static_cast<double>(in) / static_cast<double>(out) - 0.5, 0.0);
   const i64 first = std::min(static_cast<i64>(at), in - 1);
   const double part = at - static_cast<double>(first);
   return {{first, std::min(first + 1, in - 1)}, {1 - part, part}};

@@ -24,14 +24,14 @@ Tensor of_picture(const Tensor& x, i64 n) {
 
 Tensor matching_scores(const SparseInstOutput& output, const SparseInstTargets& targets, i64 picture,
                        const MatcherConfig& config) {
-  const Tensor logits = of_picture(output.logits.value(), picture);                         // [Q, C]
-  const Tensor masks = of_picture(output.masks.value(), picture);                           // [Q, h, w]
+  const Tensor logits = of_picture(output.logits.value(), picture);  // [Q, C]
+  const Tensor masks = of_picture(output.masks.value(), picture);    // [Q, h, w]
   const std::string& name = targets.names[static_cast<size_t>(picture)];
   TESSERA_CHECK(all_finite(logits), "sparseinst matcher: pred_logits of {} are not finite", name);
   TESSERA_CHECK(all_finite(masks), "sparseinst matcher: pred_masks of {} are not finite", name);
 
   const i64 Q = masks.dim(0), K = targets.count(picture), first = targets.first[static_cast<size_t>(picture)];
-  const Tensor maps = targets.maps.rows(first, first + K);                                  // [K, h w]
+  const Tensor maps = targets.maps.rows(first, first + K);                                        // [K, h w]
   Tensor scores = ops::pairwise_dice(ops::sigmoid(masks.reshape({Q, maps.dim(1)})), maps, 1e-4);  // [Q, K]
   float* score = scores.data<float>();
   for (i64 q = 0; q < Q; ++q)

@@ -11,16 +11,15 @@ SparseInst::SparseInst(const SparseInstConfig& config, Random& random)
       encoder_(config.encoder, backbone_.levels(), random),
       decoder_(config, random) {}
 
-SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {                   // [N, H, W, 3]
-  const std::vector<Var> levels = backbone_(images, taps);                                  // strides 8, 16, 32
-  const Var features = encoder_(levels, taps);                                              // [N, H/8, W/8, C]
-  return decoder_(features, taps);                                                          // [N, Q, ...]
+SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N, H, W, 3]
+  const std::vector<Var> levels = backbone_(images, taps);                 // strides 8, 16, 32
+  const Var features = encoder_(levels, taps);                             // [N, H/8, W/8, C]
+  return decoder_(features, taps);                                         // [N, Q, ...]
 }
 
 std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
   const SparseInstOutput output = forward(Var(batch.images));
-  const SparseInstTargets targets =
-      make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes);
+  const SparseInstTargets targets = make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes);
   return sparseinst_losses(output, targets, match(output, targets, config_.matcher), config_.loss);
 }
 
