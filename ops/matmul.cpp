@@ -6,26 +6,33 @@ namespace {
 
 const char* name_of(Transpose transpose) {
   switch (transpose) {
-    case Transpose::kNone: return "none";
-    case Transpose::kFirst: return "first";
-    case Transpose::kSecond: return "second";
-    case Transpose::kBoth: return "both";
+    case Transpose::kNone:
+      return "none";
+    case Transpose::kFirst:
+      return "first";
+    case Transpose::kSecond:
+      return "second";
+    case Transpose::kBoth:
+      return "both";
   }
   return "unknown";
 }
 
 void check_float(const char* op, const Tensor& tensor) {
   TESSERA_CHECK(tensor.defined(), "{}: an operand is undefined", op);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, tessera::name_of(tensor.dtype()));
+  TESSERA_CHECK(is_compute_float(tensor.dtype()), "{}: dtype {} is not supported, use f32 or f64", op,
+                tessera::name_of(tensor.dtype()));
 }
 
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
-  TESSERA_CHECK(a.dtype() == b.dtype(), "{}: operands have dtypes {} and {}; convert one with to()", op, tessera::name_of(a.dtype()),
-                tessera::name_of(b.dtype()));
+  TESSERA_CHECK(a.dtype() == b.dtype(), "{}: operands have dtypes {} and {}; convert one with to()", op,
+                tessera::name_of(a.dtype()), tessera::name_of(b.dtype()));
 }
 
 // [..., I] as [rows, I].
-Tensor as_rows(const Tensor& x) { return x.reshape({x.shape().numel(0, x.rank() - 1), x.dim(-1)}); }
+Tensor as_rows(const Tensor& x) {
+  return x.reshape({x.shape().numel(0, x.rank() - 1), x.dim(-1)});
+}
 
 }  // namespace
 
@@ -35,7 +42,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose) {
   check_same_dtype("matmul", a, b);
   TESSERA_CHECK(a.rank() == b.rank() && (a.rank() == 2 || a.rank() == 3),
                 "matmul: both operands must have rank 2, or both rank 3 (a batch); a {}, b {}", a.shape(), b.shape());
-  TESSERA_CHECK(a.rank() == 2 || a.dim(0) == b.dim(0), "matmul: batch sizes differ, nothing is broadcast; a {}, b {}", a.shape(), b.shape());
+  TESSERA_CHECK(a.rank() == 2 || a.dim(0) == b.dim(0), "matmul: batch sizes differ, nothing is broadcast; a {}, b {}",
+                a.shape(), b.shape());
   const bool first = transpose == Transpose::kFirst || transpose == Transpose::kBoth;
   const bool second = transpose == Transpose::kSecond || transpose == Transpose::kBoth;
   const i64 inner = b.dim(second ? -1 : -2);
@@ -45,9 +53,10 @@ Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose) {
                         .K = a.dim(first ? -2 : -1),
                         .transpose_a = first,
                         .transpose_b = second};
-  TESSERA_CHECK(dims.K == inner, "matmul: inner sizes {} and {} differ; a {}, b {}, transpose {}", dims.K, inner, a.shape(), b.shape(),
-                name_of(transpose));
-  Tensor c = Tensor::empty(a.rank() == 3 ? Shape{dims.batch, dims.M, dims.N} : Shape{dims.M, dims.N}, a.dtype(), a.device());
+  TESSERA_CHECK(dims.K == inner, "matmul: inner sizes {} and {} differ; a {}, b {}, transpose {}", dims.K, inner,
+                a.shape(), b.shape(), name_of(transpose));
+  Tensor c =
+      Tensor::empty(a.rank() == 3 ? Shape{dims.batch, dims.M, dims.N} : Shape{dims.M, dims.N}, a.dtype(), a.device());
   matmul_kernels(dims, a, b, c);
   return c;
 }
@@ -56,13 +65,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_float("linear", x);
   check_float("linear", weight);
   check_same_dtype("linear", x, weight);
-  TESSERA_CHECK(x.rank() >= 1 && weight.rank() == 2, "linear: x must be [..., I] and weight [O, I]; x {}, weight {}", x.shape(), weight.shape());
-  TESSERA_CHECK(x.dim(-1) == weight.dim(1), "linear: x has {} features, weight {} expects {}; x {}", x.dim(-1), weight.shape(), weight.dim(1),
-                x.shape());
+  TESSERA_CHECK(x.rank() >= 1 && weight.rank() == 2, "linear: x must be [..., I] and weight [O, I]; x {}, weight {}",
+                x.shape(), weight.shape());
+  TESSERA_CHECK(x.dim(-1) == weight.dim(1), "linear: x has {} features, weight {} expects {}; x {}", x.dim(-1),
+                weight.shape(), weight.dim(1), x.shape());
   if (bias.defined()) {
     check_same_dtype("linear", x, bias);
-    TESSERA_CHECK(bias.shape() == Shape{weight.dim(0)}, "linear: bias must be [{}]; bias {}, weight {}", weight.dim(0), bias.shape(),
-                  weight.shape());
+    TESSERA_CHECK(bias.shape() == Shape{weight.dim(0)}, "linear: bias must be [{}]; bias {}, weight {}", weight.dim(0),
+                  bias.shape(), weight.shape());
   }
   Shape shape = x.shape();
   shape[-1] = weight.dim(0);
@@ -79,7 +89,8 @@ Tensor linear_backward_input(const Tensor& gy, const Tensor& weight) {
 }
 
 Tensor linear_backward_weight(const Tensor& gy, const Tensor& x) {
-  TESSERA_CHECK(gy.rank() >= 1 && x.rank() >= 1, "linear_backward_weight: gy must be [..., O], x [..., I]; gy {}, x {}", gy.shape(), x.shape());
+  TESSERA_CHECK(gy.rank() >= 1 && x.rank() >= 1, "linear_backward_weight: gy must be [..., O], x [..., I]; gy {}, x {}",
+                gy.shape(), x.shape());
   return matmul(as_rows(gy), as_rows(x), Transpose::kFirst);
 }
 

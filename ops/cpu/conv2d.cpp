@@ -49,7 +49,8 @@ struct InputPatches {
   cpu::Patches patches;
   i64 tap_depth;
 
-  InputPatches(const Conv2dDims& dims, const Tensor& x) : image(x), patches(patches_of(dims)), tap_depth(dims.group_in()) {
+  InputPatches(const Conv2dDims& dims, const Tensor& x)
+      : image(x), patches(patches_of(dims)), tap_depth(dims.group_in()) {
     if (joins_taps(dims)) {
       image = padded_copy<T>(dims, x);
       tap_depth = dims.Kw * dims.Ci;
@@ -70,15 +71,17 @@ struct InputPatches {
   auto rows(i64 group_stride) const {
     return [this, group_stride](i64 group, i64 row, i64 count, const T** table, T*) {
       const i64 taps = static_cast<i64>(patches.taps.size());
-      patches.each(image.data<T>() + group * group_stride, zeros.data<T>(), row, count, 0, patches.taps.size(), [&](i64 i, size_t t, const T* at) {
-        table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
-      });
+      patches.each(image.data<T>() + group * group_stride, zeros.data<T>(), row, count, 0, patches.taps.size(),
+                   [&](i64 i, size_t t, const T* at) {
+                     table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
+                   });
     };
   }
 };
 
 template <class T>
-void forward(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& y) {
+void forward(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
+             Tensor& y) {
   const InputPatches<T> input(dims, x);
   const i64 depth = dims.Kh * dims.Kw * dims.group_in();
   cpu::run(cpu::Gemm<T>{.items = dims.groups,
@@ -104,22 +107,25 @@ void backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weig
     const i64 taps = static_cast<i64>(patches.taps.size());
     cpu::Gemm<T> gemm{.items = dims.groups, .rows = patches.rows(), .columns = Gi, .taps = taps, .tap_depth = Go};
     gemm.a_rows = [&, from = gy.data<T>()](i64 group, i64 row, i64 count, const T** table, T*) {
-      patches.each(from + group * Go, zeros.data<T>(), row, count, 0, patches.taps.size(), [&](i64 i, size_t t, const T* at) {
-        table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
-      });
+      patches.each(from + group * Go, zeros.data<T>(), row, count, 0, patches.taps.size(),
+                   [&](i64 i, size_t t, const T* at) {
+                     table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
+                   });
     };
     // B((t, o), i) = w[o, position of t, i]
     gemm.pack_b = [&, w = weight.data<T>()](i64 group, i64 k, i64 depth, i64 column, i64 count, T* out, i64 stride) {
       while (depth > 0) {
         const i64 t = k / Go, o = k % Go, run = std::min(depth, Go - o);
-        const T* from = w + ((group * Go + o) * positions + patches.taps[static_cast<size_t>(t)].position) * Gi + column;
+        const T* from =
+            w + ((group * Go + o) * positions + patches.taps[static_cast<size_t>(t)].position) * Gi + column;
         copy_strided(from, positions * Gi, run, count, out, stride);
         k += run, depth -= run, out += run * stride;
       }
     };
     gemm.c_rows = [&, to = gx.data<T>()](i64 group, i64 row, i64 count, T** rows) {
       for (i64 i = 0; i < count; ++i) {
-        const i64 r = row + i, w = r % patches.grid_w * s + residue_w, h = r / patches.grid_w % patches.grid_h * s + residue_h;
+        const i64 r = row + i, w = r % patches.grid_w * s + residue_w,
+                  h = r / patches.grid_w % patches.grid_h * s + residue_h;
         const i64 n = r / (patches.grid_w * patches.grid_h);
         rows[i] = to + ((n * dims.H + h) * dims.W + w) * dims.Ci + group * Gi;
       }
@@ -136,16 +142,18 @@ void backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, 
   cpu::Gemm<T> gemm{.items = dims.groups, .rows = Go, .columns = columns, .tap_depth = input.patches.rows()};
   gemm.pack_a = cpu::pack_a_transposed(gy.data<T>(), dims.Co, Go);
   gemm.keep_b = false;
-  gemm.pack_b = [&, from = input.image.template data<T>(), zeros = input.zeros.template data<T>()](i64 group, i64 pixel, i64 depth, i64 column,
-                                                                                                  i64 count, T* out, i64 stride) {
+  gemm.pack_b = [&, from = input.image.template data<T>(), zeros = input.zeros.template data<T>()](
+                    i64 group, i64 pixel, i64 depth, i64 column, i64 count, T* out, i64 stride) {
     constexpr i64 kPixels = 64;
     const T* rows[kPixels];
     for (i64 j = 0; j < count;) {
-      const i64 tap = (column + j) / tap_depth, offset = (column + j) % tap_depth, width = std::min(count - j, tap_depth - offset);
+      const i64 tap = (column + j) / tap_depth, offset = (column + j) % tap_depth,
+                width = std::min(count - j, tap_depth - offset);
       const size_t t = static_cast<size_t>(tap);
       for (i64 k = 0; k < depth; k += kPixels) {
         const i64 pixels = std::min(kPixels, depth - k);
-        input.patches.each(from + group * Gi, zeros, pixel + k, pixels, t, t + 1, [&](i64 i, size_t, const T* at) { rows[i] = at; });
+        input.patches.each(from + group * Gi, zeros, pixel + k, pixels, t, t + 1,
+                           [&](i64 i, size_t, const T* at) { rows[i] = at; });
         copy_rows(rows, offset, pixels, width, out + k * stride + j, stride);
       }
       j += width;
@@ -155,9 +163,12 @@ void backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, 
   cpu::run(gemm);
 }
 
-bool is_depthwise(const Conv2dDims& dims) { return dims.groups > 1 && dims.groups == dims.Ci && dims.Ci == dims.Co; }
+bool is_depthwise(const Conv2dDims& dims) {
+  return dims.groups > 1 && dims.groups == dims.Ci && dims.Ci == dims.Co;
+}
 
-void conv2d_cpu(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& y) {
+void conv2d_cpu(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                Activation activation, Tensor& y) {
   dispatch_float(x.dtype(), "conv2d", [&]<class T>() {
     if (is_depthwise(dims)) return cpu::depthwise<T>(dims, x, weight, bias, activation, y);
     forward<T>(dims, x, weight, bias, activation, y);

@@ -30,7 +30,8 @@ struct RowTaps {
 
   DepthwiseRow<T> set(const Patches& patches, const T* image, i64 row) {
     rows.clear(), tap_w.clear(), position.clear();
-    const i64 n = row / patches.grid_h, h0 = row % patches.grid_h * patches.step, pitch = patches.image_w * patches.channels;
+    const i64 n = row / patches.grid_h, h0 = row % patches.grid_h * patches.step,
+              pitch = patches.image_w * patches.channels;
     for (const Patches::Tap& tap : patches.taps) {
       const i64 h = h0 + tap.h;
       if (h < 0 || h >= patches.image_h) continue;
@@ -38,14 +39,20 @@ struct RowTaps {
       tap_w.push_back(tap.w);
       position.push_back(tap.position);
     }
-    return {.channels = patches.channels, .width = patches.image_w, .outputs = patches.grid_w, .step = patches.step,
-            .taps = static_cast<i64>(rows.size()), .rows = rows.data(), .tap_w = tap_w.data()};
+    return {.channels = patches.channels,
+            .width = patches.image_w,
+            .outputs = patches.grid_w,
+            .step = patches.step,
+            .taps = static_cast<i64>(rows.size()),
+            .rows = rows.data(),
+            .tap_w = tap_w.data()};
   }
 };
 
 // out row (n, i) = the row's taps of image, times the kernel; shared by the forward and the input gradient.
 template <class T, class Out>
-void convolve(const Patches& patches, const Tensor& image, const Tensor& weight, const T* bias, bool relu, Out out_row, i64 out_pitch) {
+void convolve(const Patches& patches, const Tensor& image, const Tensor& weight, const T* bias, bool relu, Out out_row,
+              i64 out_pitch) {
   const i64 C = patches.channels, positions = weight.numel() / C;
   Tensor by_position = Tensor::empty({positions, C}, weight.dtype());  // channels innermost
   gemm_kernels<T>().transpose(weight.data<T>(), positions, C, positions, by_position.data<T>(), C);
@@ -69,9 +76,11 @@ void convolve(const Patches& patches, const Tensor& image, const Tensor& weight,
 }  // namespace
 
 template <class T>
-void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, ops::Activation activation, Tensor& y) {
-  convolve<T>(forward_patches(dims), x, weight, bias.defined() ? bias.data<T>() : nullptr, activation == ops::Activation::kRelu,
-              [&, to = y.data<T>()](i64 row) { return to + row * dims.Wo * dims.Co; }, dims.Co);
+void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
+               ops::Activation activation, Tensor& y) {
+  convolve<T>(
+      forward_patches(dims), x, weight, bias.defined() ? bias.data<T>() : nullptr, activation == ops::Activation::kRelu,
+      [&, to = y.data<T>()](i64 row) { return to + row * dims.Wo * dims.Co; }, dims.Co);
 }
 
 template <class T>
@@ -116,8 +125,10 @@ void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, co
     }
 }
 
-template void depthwise<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation, Tensor&);
-template void depthwise<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation, Tensor&);
+template void depthwise<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation,
+                               Tensor&);
+template void depthwise<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation,
+                                Tensor&);
 template void depthwise_backward_input<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 template void depthwise_backward_input<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 template void depthwise_backward_weight<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);

@@ -6,7 +6,8 @@
 namespace tessera::cpu {
 
 template <class T>
-void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, ops::Activation activation, Tensor& y);
+void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
+               ops::Activation activation, Tensor& y);
 template <class T>
 void depthwise_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx);
 template <class T>

@@ -24,12 +24,16 @@ namespace {
 // Blocks of C of kMaxRows x kMaxColumns, summed over kDepthBytes of each row of A at a time: A's and B's part and the
 // block of C stay together in the second-level cache.
 constexpr i64 kMaxRows = 144, kMaxColumns = 256, kDepthBytes = 1024;
-constexpr i64 kTasks = 16;           // enough for the threads of a small machine to end at about the same time
-constexpr double kTaskWork = 2e6;    // multiply-adds below which another task does not pay
-constexpr i64 kSplitDepth = 1024;    // partial sums over K are at least this long
+constexpr i64 kTasks = 16;         // enough for the threads of a small machine to end at about the same time
+constexpr double kTaskWork = 2e6;  // multiply-adds below which another task does not pay
+constexpr i64 kSplitDepth = 1024;  // partial sums over K are at least this long
 
-i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }
-i64 round_up(i64 a, i64 b) { return ceil_div(a, b) * b; }
+i64 ceil_div(i64 a, i64 b) {
+  return (a + b - 1) / b;
+}
+i64 round_up(i64 a, i64 b) {
+  return ceil_div(a, b) * b;
+}
 
 // A piece of K: elements [offset, offset + depth) of the taps [tap, tap + taps).
 struct DepthBlock {
@@ -39,12 +43,12 @@ struct DepthBlock {
 // How a product is cut; made from the shape alone.
 template <class T>
 struct Plan {
-  i64 panel, lanes;                 // columns of a panel and of a vector
-  i64 row_block, column_block;      // of C, per task
+  i64 panel, lanes;             // columns of a panel and of a vector
+  i64 row_block, column_block;  // of C, per task
   i64 row_blocks, column_blocks;
-  i64 splits = 1;                   // of K, each with its own partial C
-  std::vector<DepthBlock> blocks;   // of K, in order; split s has [s * n / splits, (s + 1) * n / splits)
-  i64 max_depth = 0;                // of a block
+  i64 splits = 1;                  // of K, each with its own partial C
+  std::vector<DepthBlock> blocks;  // of K, in order; split s has [s * n / splits, (s + 1) * n / splits)
+  i64 max_depth = 0;               // of a block
   bool keep_b;
 
   explicit Plan(const Gemm<T>& gemm) : panel(gemm_kernels<T>().panel_columns), lanes(gemm_kernels<T>().lanes) {
@@ -54,7 +58,9 @@ struct Plan {
     const i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
     const auto tasks = [&] { return gemm.items * row_blocks * column_blocks * splits; };
     if (gemm.taps == 1)
-      while (tasks() < wanted && gemm.tap_depth / (2 * splits) >= kSplitDepth && gemm.rows * gemm.columns < gemm.tap_depth * 64) splits *= 2;
+      while (tasks() < wanted && gemm.tap_depth / (2 * splits) >= kSplitDepth &&
+             gemm.rows * gemm.columns < gemm.tap_depth * 64)
+        splits *= 2;
     while (tasks() < wanted && gemm.rows / (2 * row_blocks) >= 6 * kTileRows) row_blocks *= 2;
     while (tasks() < wanted && gemm.columns / (2 * column_blocks) >= panel) column_blocks *= 2;
     row_block = round_up(ceil_div(gemm.rows, row_blocks), kTileRows);
@@ -69,7 +75,8 @@ struct Plan {
     const i64 longest = kDepthBytes / static_cast<i64>(sizeof(T));
     if (gemm.taps > 1 && gemm.tap_depth <= longest) {  // whole taps, several at a time
       const i64 count = ceil_div(gemm.depth(), longest), taps = ceil_div(gemm.taps, count);
-      for (i64 tap = 0; tap < gemm.taps; tap += taps) blocks.push_back({tap, std::min(taps, gemm.taps - tap), 0, gemm.tap_depth});
+      for (i64 tap = 0; tap < gemm.taps; tap += taps)
+        blocks.push_back({tap, std::min(taps, gemm.taps - tap), 0, gemm.tap_depth});
     } else {  // pieces of each tap
       const i64 pieces = round_up(std::max<i64>(1, ceil_div(gemm.tap_depth, longest)), splits);
       const i64 piece = round_up(ceil_div(gemm.tap_depth, pieces), 4);
@@ -87,7 +94,8 @@ struct Plan {
 
 // Packs the columns [column, column + count) of one depth block of B as panels.
 template <class T>
-void pack_panels(const Gemm<T>& gemm, const Plan<T>& plan, i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out) {
+void pack_panels(const Gemm<T>& gemm, const Plan<T>& plan, i64 item, i64 k_begin, i64 depth, i64 column, i64 count,
+                 T* out) {
   for (i64 j = 0; j < count; j += plan.panel) {
     const i64 width = std::min(plan.panel, count - j), stride = plan.padded(width);
     T* to = out + j * depth;
@@ -139,15 +147,16 @@ struct Workspace {
 };
 
 template <class T>
-void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layout, i64 task, const T* packed_b, const T* bias, T* partial,
-              std::byte* memory) {
+void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layout, i64 task, const T* packed_b,
+              const T* bias, T* partial, std::byte* memory) {
   // task = ((item * splits + split) * column_blocks + column block) * row_blocks + row block: neighbours share B.
   const i64 row = task % plan.row_blocks * plan.row_block;
   task /= plan.row_blocks;
   const i64 column = task % plan.column_blocks * plan.column_block;
   task /= plan.column_blocks;
   const i64 split = task % plan.splits, item = task / plan.splits;
-  const i64 rows = std::min(plan.row_block, gemm.rows - row), columns = std::min(plan.column_block, gemm.columns - column);
+  const i64 rows = std::min(plan.row_block, gemm.rows - row),
+            columns = std::min(plan.column_block, gemm.columns - column);
   const i64 count = static_cast<i64>(plan.blocks.size());
   const i64 first = split * count / plan.splits, last = (split + 1) * count / plan.splits;
 
@@ -157,7 +166,8 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
   T* b = reinterpret_cast<T*>(memory + layout.b);
   if (gemm.a_rows) gemm.a_rows(item, row, rows, table, reinterpret_cast<T*>(memory + layout.scratch));
   if (partial) {
-    for (i64 i = 0; i < rows; ++i) c_rows[i] = partial + ((split * gemm.items + item) * gemm.rows + row + i) * gemm.columns;
+    for (i64 i = 0; i < rows; ++i)
+      c_rows[i] = partial + ((split * gemm.items + item) * gemm.rows + row + i) * gemm.columns;
   } else {
     gemm.c_rows(item, row, rows, c_rows);
   }
@@ -231,7 +241,8 @@ void run(const Gemm<T>& gemm) {
     }
     std::byte* mine = memory + omp_get_thread_num() * layout.bytes;
 #pragma omp for schedule(dynamic)
-    for (i64 task = 0; task < tasks; ++task) run_task(gemm, plan, layout, task, packed_b_data, bias_data, partial_data, mine);
+    for (i64 task = 0; task < tasks; ++task)
+      run_task(gemm, plan, layout, task, packed_b_data, bias_data, partial_data, mine);
   }
   if (partial_data) sum_splits(gemm, plan.splits, partial_data);
 }

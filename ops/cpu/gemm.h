@@ -17,9 +17,9 @@ namespace tessera::cpu {
 
 template <class T>
 struct Gemm {
-  i64 items = 1;                   // independent products of the same size (a batch, groups)
-  i64 rows = 0, columns = 0;       // of C
-  i64 taps = 1, tap_depth = 0;     // K = taps * tap_depth: A's rows come in runs of tap_depth elements
+  i64 items = 1;                // independent products of the same size (a batch, groups)
+  i64 rows = 0, columns = 0;    // of C
+  i64 taps = 1, tap_depth = 0;  // K = taps * tap_depth: A's rows come in runs of tap_depth elements
   i64 depth() const { return taps * tap_depth; }
 
   // A, one of two ways. `a_rows` points at the taps of rows [row, row + count):
@@ -36,8 +36,9 @@ struct Gemm {
   // source, as the patches of a convolution are.
   bool keep_b = true;
 
-  std::function<void(i64 item, i64 row, i64 count, T** rows)> c_rows = nullptr;  // where rows [row, row + count) of C begin
-  const T* bias = nullptr;                                            // [items, columns], or null
+  std::function<void(i64 item, i64 row, i64 count, T** rows)> c_rows =
+      nullptr;              // where rows [row, row + count) of C begin
+  const T* bias = nullptr;  // [items, columns], or null
   bool relu = false;
 };
 
@@ -73,17 +74,19 @@ auto pack_a_transposed(const T* a, i64 pitch, i64 item_stride) {
 // B(k, n) = b[k * pitch + n].
 template <class T>
 auto pack_b_plain(const T* b, i64 pitch, i64 item_stride) {
-  return [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
-    kernels.copy_strided(b + item * item_stride + k_begin * pitch + column, pitch, depth, count, out, stride);
-  };
+  return
+      [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
+        kernels.copy_strided(b + item * item_stride + k_begin * pitch + column, pitch, depth, count, out, stride);
+      };
 }
 
 // B(k, n) = b[n * pitch + k].
 template <class T>
 auto pack_b_transposed(const T* b, i64 pitch, i64 item_stride) {
-  return [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
-    kernels.transpose(b + item * item_stride + column * pitch + k_begin, pitch, count, depth, out, stride);
-  };
+  return
+      [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
+        kernels.transpose(b + item * item_stride + column * pitch + k_begin, pitch, count, depth, out, stride);
+      };
 }
 
 }  // namespace tessera::cpu

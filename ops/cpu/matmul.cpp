@@ -58,7 +58,8 @@ void column_sum_cpu(const Tensor& x, Tensor& y) {
   });
 }
 
-const bool kAdded = matmul_kernels.add(DeviceKind::kCpu, matmul_cpu) && linear_kernels.add(DeviceKind::kCpu, linear_cpu) &&
+const bool kAdded = matmul_kernels.add(DeviceKind::kCpu, matmul_cpu) &&
+                    linear_kernels.add(DeviceKind::kCpu, linear_cpu) &&
                     column_sum_kernels.add(DeviceKind::kCpu, column_sum_cpu);
 
 }  // namespace

@@ -13,8 +13,8 @@ struct Patches {
   i64 step;                        // image pixels per grid pixel
   i64 image_h, image_w, channels;  // of the tensor the taps point into
   struct Tap {
-    i64 h, w;       // tap's pixel = (i * step + h, j * step + w), a zero row when outside the image
-    i64 position;   // kh * Kw + kw in the weight
+    i64 h, w;      // tap's pixel = (i * step + h, j * step + w), a zero row when outside the image
+    i64 position;  // kh * Kw + kw in the weight
   };
   std::vector<Tap> taps;
 
@@ -29,7 +29,8 @@ struct Patches {
       const T* origin = image + ((n * image_h + h0) * image_w + w0) * channels;
       for (size_t t = first_tap; t < last_tap; ++t) {
         const Tap tap = taps[t];
-        const bool inside = static_cast<u64>(h0 + tap.h) < static_cast<u64>(image_h) && static_cast<u64>(w0 + tap.w) < static_cast<u64>(image_w);
+        const bool inside = static_cast<u64>(h0 + tap.h) < static_cast<u64>(image_h) &&
+                            static_cast<u64>(w0 + tap.w) < static_cast<u64>(image_w);
         visit(r, t, inside ? origin + (tap.h * image_w + tap.w) * channels : zeros);
       }
       if (++j == grid_w) {

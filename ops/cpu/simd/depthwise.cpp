@@ -41,8 +41,8 @@ struct Range {
 
 // kCount outputs from j on, for the channels at c; the border checks every tap.
 template <class T, class Lanes, int kCount, bool kBorder>
-[[gnu::always_inline]] inline void outputs(const DepthwiseRow<T>& row, const T* const* weights, const T* bias, bool relu, T* out,
-                                           i64 out_pitch, i64 j, i64 c) {
+[[gnu::always_inline]] inline void outputs(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
+                                           bool relu, T* out, i64 out_pitch, i64 j, i64 c) {
   typename Lanes::Value sum[kCount];
 #pragma GCC unroll 8
   for (int u = 0; u < kCount; ++u) sum[u] = bias ? Lanes::load(bias + c) : typename Lanes::Value{};
@@ -59,11 +59,12 @@ template <class T, class Lanes, int kCount, bool kBorder>
 }
 
 template <class T, class Lanes>
-[[gnu::always_inline]] inline void forward_channels(const DepthwiseRow<T>& row, const T* const* weights, const T* bias, bool relu, T* out,
-                                                    i64 out_pitch, Range inner, i64 c) {
+[[gnu::always_inline]] inline void forward_channels(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
+                                                    bool relu, T* out, i64 out_pitch, Range inner, i64 c) {
   i64 j = 0;
   for (; j < inner.begin; ++j) outputs<T, Lanes, 1, true>(row, weights, bias, relu, out, out_pitch, j, c);
-  for (; j + kPixels <= inner.end; j += kPixels) outputs<T, Lanes, kPixels, false>(row, weights, bias, relu, out, out_pitch, j, c);
+  for (; j + kPixels <= inner.end; j += kPixels)
+    outputs<T, Lanes, kPixels, false>(row, weights, bias, relu, out, out_pitch, j, c);
   for (; j < row.outputs; ++j) outputs<T, Lanes, 1, true>(row, weights, bias, relu, out, out_pitch, j, c);
 }
 

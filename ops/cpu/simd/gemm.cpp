@@ -74,22 +74,32 @@ using TileFunction = void (*)(const GemmBlock<T>&, i64, const T*, i64, i64);
 template <class T, int kVectors, bool kPacked>
 [[gnu::always_inline]] inline TileFunction<T> tile_of(i64 rows) {
   switch (rows) {
-    case 1: return compute_tile<T, 1, kVectors, kPacked>;
-    case 2: return compute_tile<T, 2, kVectors, kPacked>;
-    case 3: return compute_tile<T, 3, kVectors, kPacked>;
-    case 4: return compute_tile<T, 4, kVectors, kPacked>;
-    case 5: return compute_tile<T, 5, kVectors, kPacked>;
-    default: return compute_tile<T, 6, kVectors, kPacked>;
+    case 1:
+      return compute_tile<T, 1, kVectors, kPacked>;
+    case 2:
+      return compute_tile<T, 2, kVectors, kPacked>;
+    case 3:
+      return compute_tile<T, 3, kVectors, kPacked>;
+    case 4:
+      return compute_tile<T, 4, kVectors, kPacked>;
+    case 5:
+      return compute_tile<T, 5, kVectors, kPacked>;
+    default:
+      return compute_tile<T, 6, kVectors, kPacked>;
   }
 }
 
 template <class T, bool kPacked>
 TileFunction<T> tile_of(i64 rows, i64 vectors) {
   switch (vectors) {
-    case 1: return tile_of<T, 1, kPacked>(rows);
-    case 2: return tile_of<T, 2, kPacked>(rows);
-    case 3: return tile_of<T, kPanelVectors < 3 ? 2 : 3, kPacked>(rows);
-    default: return tile_of<T, kPanelVectors, kPacked>(rows);
+    case 1:
+      return tile_of<T, 1, kPacked>(rows);
+    case 2:
+      return tile_of<T, 2, kPacked>(rows);
+    case 3:
+      return tile_of < T, kPanelVectors < 3 ? 2 : 3, kPacked > (rows);
+    default:
+      return tile_of<T, kPanelVectors, kPacked>(rows);
   }
 }
 
@@ -141,10 +151,14 @@ template <class T, class Rows>
 [[gnu::always_inline]] inline void copy(Rows rows, i64 count, i64 width, T* out, i64 stride) {
   constexpr int kLanes = vec::kLanes<T>;
   switch (width) {
-    case kTileRows: return copy_fixed<T, kTileRows>(rows, count, out, stride);
-    case 2 * kLanes: return copy_fixed<T, 2 * kLanes>(rows, count, out, stride);
-    case 4 * kLanes: return copy_fixed<T, 4 * kLanes>(rows, count, out, stride);
-    default: break;
+    case kTileRows:
+      return copy_fixed<T, kTileRows>(rows, count, out, stride);
+    case 2 * kLanes:
+      return copy_fixed<T, 2 * kLanes>(rows, count, out, stride);
+    case 4 * kLanes:
+      return copy_fixed<T, 4 * kLanes>(rows, count, out, stride);
+    default:
+      break;
   }
   for (i64 i = 0; i < count; ++i) {
     const T* from = rows[i];
@@ -174,9 +188,12 @@ void transpose(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride) 
     for (i64 i = 0; i < whole_count; i += 4) {
       const T* from = x + i * pitch + j;
       const Four a = *reinterpret_cast<const Four*>(from), b = *reinterpret_cast<const Four*>(from + pitch);
-      const Four c = *reinterpret_cast<const Four*>(from + 2 * pitch), d = *reinterpret_cast<const Four*>(from + 3 * pitch);
-      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      const Four c = *reinterpret_cast<const Four*>(from + 2 * pitch),
+                 d = *reinterpret_cast<const Four*>(from + 3 * pitch);
+      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+                 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+                 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
       T* to = out + j * stride + i;
       *reinterpret_cast<Four*>(to) = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
       *reinterpret_cast<Four*>(to + stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
@@ -214,7 +231,9 @@ void sum_rows(const T* x, i64 pitch, i64 count, i64 width, T* out) {
 
 template <class T>
 void fill(GemmKernels<T>& kernels) {
-  kernels = {vec::kLanes<T>, kPanelVectors * vec::kLanes<T>, block_kernel<T>, copy_rows<T>, copy_strided<T>, transpose<T>, sum_rows<T>};
+  kernels = {
+      vec::kLanes<T>, kPanelVectors * vec::kLanes<T>, block_kernel<T>, copy_rows<T>, copy_strided<T>, transpose<T>,
+      sum_rows<T>};
 }
 
 const bool kAdded = gemm_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
