@@ -3,10 +3,11 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "ops/losses.h"
 
 namespace tessera {
 
-enum class Reduction { kNone, kSum, kMean };
+using ops::Reduction;  // kNone, kSum, kMean
 
 Var sigmoid_focal_loss(const Var& logits, const Tensor& targets, double alpha, double gamma, Reduction reduction);   // same shapes
 Var binary_cross_entropy_with_logits(const Var& logits, const Tensor& targets, Reduction reduction);                 // same shapes
