@@ -125,7 +125,6 @@ Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& c
   return gx;
 }
 
-#if 0
 Tensor pairwise_dice(const Tensor& logits, const Tensor& targets, double eps) {
   TESSERA_CHECK(logits.rank() == 2 && targets.rank() == 2 && logits.dim(1) == targets.dim(1),
                 "pairwise_dice: logits must be [Q, P] and targets [K, P], got {} and {}", logits.shape(),
@@ -138,6 +137,5 @@ Tensor pairwise_dice(const Tensor& logits, const Tensor& targets, double eps) {
   pairwise_dice_kernels(m, targets, eps, scores);
   return scores;
 }
-#endif
 
 }  // namespace tessera::ops
