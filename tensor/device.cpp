@@ -4,7 +4,8 @@ namespace tessera {
 
 const char* name_of(DeviceKind kind) {
   switch (kind) {
-    case DeviceKind::kCpu: return "cpu";
+    case DeviceKind::kCpu:
+      return "cpu";
   }
   return "unknown";
 }
@@ -14,6 +15,8 @@ Device Device::parse(std::string_view name) {
   fail("device {}: unknown; this build has: cpu", name);
 }
 
-std::string Device::str() const { return name_of(kind); }
+std::string Device::str() const {
+  return name_of(kind);
+}
 
 }  // namespace tessera

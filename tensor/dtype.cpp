@@ -7,27 +7,39 @@ namespace tessera {
 size_t size_of(DType dtype) {
   switch (dtype) {
     case DType::kF64:
-    case DType::kI64: return 8;
+    case DType::kI64:
+      return 8;
     case DType::kF32:
-    case DType::kI32: return 4;
+    case DType::kI32:
+      return 4;
     case DType::kF16:
-    case DType::kBF16: return 2;
+    case DType::kBF16:
+      return 2;
     case DType::kU8:
-    case DType::kBool: return 1;
+    case DType::kBool:
+      return 1;
   }
   fail("unknown dtype {}", static_cast<int>(dtype));
 }
 
 const char* name_of(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "f32";
-    case DType::kF64: return "f64";
-    case DType::kF16: return "f16";
-    case DType::kBF16: return "bf16";
-    case DType::kI64: return "i64";
-    case DType::kI32: return "i32";
-    case DType::kU8: return "u8";
-    case DType::kBool: return "bool";
+    case DType::kF32:
+      return "f32";
+    case DType::kF64:
+      return "f64";
+    case DType::kF16:
+      return "f16";
+    case DType::kBF16:
+      return "bf16";
+    case DType::kI64:
+      return "i64";
+    case DType::kI32:
+      return "i32";
+    case DType::kU8:
+      return "u8";
+    case DType::kBool:
+      return "bool";
   }
   return "unknown";
 }
@@ -38,7 +50,9 @@ BFloat16 BFloat16::from(float value) {
   return {static_cast<u16>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)};
 }
 
-float BFloat16::to_float() const { return std::bit_cast<float>(static_cast<u32>(bits) << 16); }
+float BFloat16::to_float() const {
+  return std::bit_cast<float>(static_cast<u32>(bits) << 16);
+}
 
 Half Half::from(float value) {
   const u32 bits = std::bit_cast<u32>(value);

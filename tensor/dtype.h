@@ -33,7 +33,9 @@ enum class DType : u8 { kF32, kF64, kF16, kBF16, kI64, kI32, kU8, kBool };
 
 size_t size_of(DType dtype);
 const char* name_of(DType dtype);  // "f32", "bf16", ...
-inline bool is_compute_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF64; }
+inline bool is_compute_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF64;
+}
 
 namespace detail {
 template <class T>
@@ -56,9 +58,12 @@ inline constexpr DType kDTypeOf = detail::dtype_of<T>();
 template <class F>
 decltype(auto) dispatch_float(DType dtype, std::string_view op, F&& body) {
   switch (dtype) {
-    case DType::kF32: return body.template operator()<float>();
-    case DType::kF64: return body.template operator()<double>();
-    default: fail("{}: dtype {} is not supported, use f32 or f64", op, name_of(dtype));
+    case DType::kF32:
+      return body.template operator()<float>();
+    case DType::kF64:
+      return body.template operator()<double>();
+    default:
+      fail("{}: dtype {} is not supported, use f32 or f64", op, name_of(dtype));
   }
 }
 

@@ -27,7 +27,8 @@ template <class... Args>
 }  // namespace tessera
 
 // TESSERA_CHECK(condition, format, args...): throws tessera::Error with the formatted message. Stays in release builds.
-#define TESSERA_CHECK(condition, ...)                         \
-  do {                                                        \
-    if (!(condition)) [[unlikely]] ::tessera::fail(__VA_ARGS__); \
+#define TESSERA_CHECK(condition, ...) \
+  do {                                \
+    if (!(condition)) [[unlikely]]    \
+      ::tessera::fail(__VA_ARGS__);   \
   } while (false)

@@ -19,7 +19,7 @@ namespace {
 int open_regular(const std::filesystem::path& path, size_t& size) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   TESSERA_CHECK(descriptor >= 0, "{}: cannot be opened: {}", path.string(), std::strerror(errno));
-  struct stat status{};
+  struct stat status {};
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor);
     fail("{}: is not a regular file", path.string());
@@ -84,14 +84,16 @@ void AtomicFile::write(const void* data, size_t bytes) {
   while (bytes > 0) {
     const ssize_t put = ::write(descriptor_, at, std::min(bytes, size_t{1} << 30));
     if (put < 0 && errno == EINTR) continue;
-    TESSERA_CHECK(put >= 0, "{}: cannot be written: {}; the previous file, if any, is unchanged", path_.string(), std::strerror(errno));
+    TESSERA_CHECK(put >= 0, "{}: cannot be written: {}; the previous file, if any, is unchanged", path_.string(),
+                  std::strerror(errno));
     at += put;
     bytes -= static_cast<size_t>(put);
   }
 }
 
 void AtomicFile::commit() {
-  TESSERA_CHECK(fsync(descriptor_) == 0, "{}: cannot be written: {}; the previous file, if any, is unchanged", path_.string(), std::strerror(errno));
+  TESSERA_CHECK(fsync(descriptor_) == 0, "{}: cannot be written: {}; the previous file, if any, is unchanged",
+                path_.string(), std::strerror(errno));
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {

@@ -33,8 +33,8 @@ u64 stream_of(std::string_view purpose, std::initializer_list<u64> numbers) {
 
 u32 Random::bits() {
   if (used_ == 4) {
-    const std::array<u32, 4> counter = {static_cast<u32>(block_), static_cast<u32>(block_ >> 32), static_cast<u32>(stream_),
-                                        static_cast<u32>(stream_ >> 32)};
+    const std::array<u32, 4> counter = {static_cast<u32>(block_), static_cast<u32>(block_ >> 32),
+                                        static_cast<u32>(stream_), static_cast<u32>(stream_ >> 32)};
     buffer_ = philox(counter, {static_cast<u32>(seed_), static_cast<u32>(seed_ >> 32)});
     ++block_;
     used_ = 0;

@@ -23,11 +23,11 @@ class Random {
  public:
   explicit Random(u64 seed, u64 stream = 0) : seed_(seed), stream_(stream) {}
 
-  u32 bits();                        // 32 random bits
-  double uniform();                  // in [0, 1), 53 bits
+  u32 bits();        // 32 random bits
+  double uniform();  // in [0, 1), 53 bits
   double uniform(double lo, double hi) { return lo + (hi - lo) * uniform(); }
-  i64 integer(i64 lo, i64 hi);       // in [lo, hi], both ends included; unbiased
-  double normal();                   // mean 0, variance 1 (Box-Muller)
+  i64 integer(i64 lo, i64 hi);  // in [lo, hi], both ends included; unbiased
+  double normal();              // mean 0, variance 1 (Box-Muller)
   bool chance(double probability) { return uniform() < probability; }
 
   void fill_uniform(Tensor& tensor, double lo, double hi);  // f32 or f64

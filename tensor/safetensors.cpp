@@ -29,7 +29,8 @@ std::optional<DType> dtype_from(std::string_view text) {
 }
 
 const char* text_of(DType dtype) {
-  return std::find_if(std::begin(kNames), std::end(kNames), [&](const Name& name) { return name.dtype == dtype; })->text;
+  return std::find_if(std::begin(kNames), std::end(kNames), [&](const Name& name) { return name.dtype == dtype; })
+      ->text;
 }
 
 struct Entry {
@@ -48,7 +49,8 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
   u64 header_size = 0;
   std::memcpy(&header_size, file->data(), 8);
   TESSERA_CHECK(header_size <= kMaxHeader && header_size <= file->size() - 8,
-                "{}: not a safetensors file, or truncated: the header claims {} bytes, the file has {}", where, header_size, file->size());
+                "{}: not a safetensors file, or truncated: the header claims {} bytes, the file has {}", where,
+                header_size, file->size());
   const size_t data_size = file->size() - 8 - header_size;
 
   SafeTensors result;
@@ -59,17 +61,20 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
     const simdjson::dom::object header = parser.parse(simdjson::padded_string(file->data() + 8, header_size));
     for (const auto& [key, value] : header) {
       if (key == "__metadata__") {
-        for (const auto& [name, text] : value.get_object()) result.metadata_.emplace(std::string(name), std::string(std::string_view(text)));
+        for (const auto& [name, text] : value.get_object())
+          result.metadata_.emplace(std::string(name), std::string(std::string_view(text)));
         continue;
       }
       Entry entry;
       entry.name = std::string(key);
       const std::string_view dtype = value["dtype"];
       const std::optional<DType> known = dtype_from(dtype);
-      TESSERA_CHECK(known, "{}: tensor {} has dtype {}, known are F32 F64 F16 BF16 I64 I32 U8 BOOL", where, entry.name, dtype);
+      TESSERA_CHECK(known, "{}: tensor {} has dtype {}, known are F32 F64 F16 BF16 I64 I32 U8 BOOL", where, entry.name,
+                    dtype);
       entry.dtype = *known;
       for (u64 size : simdjson::dom::array(value["shape"])) {
-        TESSERA_CHECK(size <= static_cast<u64>(INT64_MAX), "{}: tensor {} has a dimension of {}", where, entry.name, size);
+        TESSERA_CHECK(size <= static_cast<u64>(INT64_MAX), "{}: tensor {} has a dimension of {}", where, entry.name,
+                      size);
         entry.shape.append(static_cast<i64>(size));
       }
       simdjson::dom::array offsets = value["data_offsets"];
@@ -79,14 +84,15 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
       size_t bytes = 0;
       TESSERA_CHECK(!__builtin_mul_overflow(static_cast<size_t>(entry.shape.numel()), size_of(entry.dtype), &bytes) &&
                         entry.begin <= entry.end && entry.end <= data_size && entry.end - entry.begin == bytes,
-                    "{}: tensor {} {} {} does not fit bytes [{}, {}) of {}; the file is damaged or truncated", where, entry.name, dtype,
-                    entry.shape, entry.begin, entry.end, data_size);
+                    "{}: tensor {} {} {} does not fit bytes [{}, {}) of {}; the file is damaged or truncated", where,
+                    entry.name, dtype, entry.shape, entry.begin, entry.end, data_size);
       entries.push_back(std::move(entry));
     }
   } catch (const simdjson::simdjson_error& error) {
     fail("{}: damaged safetensors header: {}", where, error.what());
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.name) < std::tie(b.begin, b.name); });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.name) < std::tie(b.begin, b.name); });
   for (Entry& entry : entries) {
     char* data = file->data() + 8 + header_size + entry.begin;
     Tensor tensor;
@@ -96,7 +102,8 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
       tensor = Tensor::empty(entry.shape, entry.dtype);
       std::memcpy(tensor.raw(), data, tensor.bytes());
     }
-    TESSERA_CHECK(result.index_.emplace(entry.name, result.tensors_.size()).second, "{}: tensor {} occurs twice", where, entry.name);
+    TESSERA_CHECK(result.index_.emplace(entry.name, result.tensors_.size()).second, "{}: tensor {} occurs twice", where,
+                  entry.name);
     result.tensors_.push_back({std::move(entry.name), std::move(tensor)});
   }
   return result;

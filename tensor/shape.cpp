@@ -15,7 +15,9 @@ void Shape::append(i64 size) {
   dims_[rank_++] = size;
 }
 
-i64 Shape::numel() const { return numel(0, rank_); }
+i64 Shape::numel() const {
+  return numel(0, rank_);
+}
 
 i64 Shape::numel(int first, int last) const {
   i64 product = 1;
@@ -35,8 +37,12 @@ std::string Shape::str() const {
   return text + "]";
 }
 
-bool Shape::operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+bool Shape::operator==(const Shape& other) const {
+  return std::equal(begin(), end(), other.begin(), other.end());
+}
 
-void Shape::throw_position(int position) const { fail("dimension {} is outside shape {}", position, str()); }
+void Shape::throw_position(int position) const {
+  fail("dimension {} is outside shape {}", position, str());
+}
 
 }  // namespace tessera

@@ -27,18 +27,19 @@ class Shape {
   const i64* begin() const { return dims_.data(); }
   const i64* end() const { return dims_.data() + rank_; }
 
-  i64 numel() const;                              // product of all sizes, checked against overflow; 1 for rank 0
-  i64 numel(int first, int last) const;           // product of the sizes of dimensions [first, last)
-  int axis(int position, const char* op) const;   // position in [-rank, rank) as [0, rank), else an error naming op
+  i64 numel() const;                             // product of all sizes, checked against overflow; 1 for rank 0
+  i64 numel(int first, int last) const;          // product of the sizes of dimensions [first, last)
+  int axis(int position, const char* op) const;  // position in [-rank, rank) as [0, rank), else an error naming op
   void append(i64 size);
-  std::string str() const;                        // "[2, 80, 80, 64]"
+  std::string str() const;  // "[2, 80, 80, 64]"
 
   bool operator==(const Shape& other) const;
 
  private:
   int checked(int position) const {
     const int index = position < 0 ? position + rank_ : position;
-    if (index < 0 || index >= rank_) [[unlikely]] throw_position(position);
+    if (index < 0 || index >= rank_) [[unlikely]]
+      throw_position(position);
     return index;
   }
   [[noreturn]] void throw_position(int position) const;

@@ -11,14 +11,22 @@ namespace {
 template <class F>
 decltype(auto) dispatch_any(DType dtype, F&& body) {
   switch (dtype) {
-    case DType::kF32: return body.template operator()<float>();
-    case DType::kF64: return body.template operator()<double>();
-    case DType::kF16: return body.template operator()<Half>();
-    case DType::kBF16: return body.template operator()<BFloat16>();
-    case DType::kI64: return body.template operator()<i64>();
-    case DType::kI32: return body.template operator()<i32>();
-    case DType::kU8: return body.template operator()<u8>();
-    case DType::kBool: return body.template operator()<bool>();
+    case DType::kF32:
+      return body.template operator()<float>();
+    case DType::kF64:
+      return body.template operator()<double>();
+    case DType::kF16:
+      return body.template operator()<Half>();
+    case DType::kBF16:
+      return body.template operator()<BFloat16>();
+    case DType::kI64:
+      return body.template operator()<i64>();
+    case DType::kI32:
+      return body.template operator()<i32>();
+    case DType::kU8:
+      return body.template operator()<u8>();
+    case DType::kBool:
+      return body.template operator()<bool>();
   }
   fail("unknown dtype {}", static_cast<int>(dtype));
 }
@@ -83,7 +91,8 @@ double Tensor::item() const {
 
 Tensor Tensor::reshape(const Shape& shape) const {
   TESSERA_CHECK(storage_, "reshape: the tensor is undefined");
-  TESSERA_CHECK(shape.numel() == numel_, "reshape: {} has {} elements, {} has {}", shape_, numel_, shape, shape.numel());
+  TESSERA_CHECK(shape.numel() == numel_, "reshape: {} has {} elements, {} has {}", shape_, numel_, shape,
+                shape.numel());
   Tensor view = *this;
   view.shape_ = shape;
   return view;
@@ -93,14 +102,16 @@ Tensor Tensor::reshape_infer(std::initializer_list<i64> dims) const {
   i64 known = 1;
   int unknown = 0;
   for (i64 size : dims) size == -1 ? ++unknown : known *= size;
-  TESSERA_CHECK(unknown == 1 && known > 0 && numel_ % known == 0, "reshape: {} does not divide into {} and one free dimension", shape_, known);
+  TESSERA_CHECK(unknown == 1 && known > 0 && numel_ % known == 0,
+                "reshape: {} does not divide into {} and one free dimension", shape_, known);
   Shape shape;
   for (i64 size : dims) shape.append(size == -1 ? numel_ / known : size);
   return reshape(shape);
 }
 
 Tensor Tensor::rows(i64 begin, i64 end) const {
-  TESSERA_CHECK(rank() >= 1 && 0 <= begin && begin <= end && end <= dim(0), "rows: range [{}, {}) is outside shape {}", begin, end, shape_);
+  TESSERA_CHECK(rank() >= 1 && 0 <= begin && begin <= end && end <= dim(0), "rows: range [{}, {}) is outside shape {}",
+                begin, end, shape_);
   Tensor view = *this;
   view.shape_[0] = end - begin;
   view.numel_ = view.shape_.numel();
@@ -124,15 +135,16 @@ Tensor Tensor::to(DType target) const {
   Tensor result = empty(shape_, target, device());
   dispatch_any(dtype_, [&]<class From>() {
     dispatch_any(target, [&]<class To>() {
-      std::transform(data<From>(), data<From>() + numel_, result.data<To>(), [](From value) { return convert<To>(value); });
+      std::transform(data<From>(), data<From>() + numel_, result.data<To>(),
+                     [](From value) { return convert<To>(value); });
     });
   });
   return result;
 }
 
 void Tensor::copy_from(const Tensor& source) {
-  TESSERA_CHECK(source.shape() == shape_ && source.dtype() == dtype_, "copy: {} of {} cannot be copied into {} of {}", source.shape(),
-                name_of(source.dtype()), shape_, name_of(dtype_));
+  TESSERA_CHECK(source.shape() == shape_ && source.dtype() == dtype_, "copy: {} of {} cannot be copied into {} of {}",
+                source.shape(), name_of(source.dtype()), shape_, name_of(dtype_));
   TESSERA_CHECK(source.device() == device(), "copy: source on {}, target on {}", source.device(), device());
   std::memmove(data_, source.data_, bytes());
 }

@@ -1,7 +1,8 @@
 // Tensor: a shape over a contiguous row-major block of memory. It knows nothing of gradients (see autograd/var.h).
 //
 // A Tensor is a handle: copies share the memory. Feature maps are [N, H, W, C], convolution weights
-// [Cout, Kh, Kw, Cin/groups]. The only views are those that stay contiguous: reshape, and a range of the first dimension.
+// [Cout, Kh, Kw, Cin/groups]. The only views are those that stay contiguous: reshape, and a range of the first
+// dimension.
 #pragma once
 
 #include <memory>
@@ -51,7 +52,8 @@ class Tensor {
   // Typed pointer; throws when T is not the tensor's dtype.
   template <class T>
   const T* data() const {
-    if (dtype_ != kDTypeOf<T> || !storage_) [[unlikely]] throw_dtype(kDTypeOf<T>);
+    if (dtype_ != kDTypeOf<T> || !storage_) [[unlikely]]
+      throw_dtype(kDTypeOf<T>);
     return reinterpret_cast<const T*>(data_);
   }
   template <class T>
@@ -73,14 +75,14 @@ class Tensor {
   double item() const;
 
   // Views of the same memory.
-  Tensor reshape(const Shape& shape) const;       // numel must agree
+  Tensor reshape(const Shape& shape) const;                     // numel must agree
   Tensor reshape_infer(std::initializer_list<i64> dims) const;  // one size may be -1 and is inferred
-  Tensor rows(i64 begin, i64 end) const;          // elements [begin, end) of the first dimension
+  Tensor rows(i64 begin, i64 end) const;                        // elements [begin, end) of the first dimension
 
   // Copies.
   Tensor clone() const;
-  Tensor to(Device device) const;  // this tensor when it is already there
-  Tensor to(DType dtype) const;    // converts on the CPU; this tensor when the dtype is the same
+  Tensor to(Device device) const;        // this tensor when it is already there
+  Tensor to(DType dtype) const;          // converts on the CPU; this tensor when the dtype is the same
   void copy_from(const Tensor& source);  // same shape, dtype and device
   void fill(double value);
 
@@ -96,7 +98,8 @@ class Tensor {
 
 template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
-  TESSERA_CHECK(static_cast<i64>(values.size()) == shape.numel(), "tensor: {} values do not fill shape {}", values.size(), shape);
+  TESSERA_CHECK(static_cast<i64>(values.size()) == shape.numel(), "tensor: {} values do not fill shape {}",
+                values.size(), shape);
   Tensor tensor = empty(shape, kDTypeOf<T>);
   std::copy(values.begin(), values.end(), tensor.data<T>());
   return tensor;

@@ -7,14 +7,14 @@
 
 #include "tensor/error.h"
 
-#define CHECK_ERROR(statement, part)                                              \
-  do {                                                                            \
-    std::string message_ = "no error";                                            \
-    try {                                                                         \
-      statement;                                                                  \
-    } catch (const ::tessera::Error& error_) {                                    \
-      message_ = error_.what();                                                   \
-    }                                                                             \
-    INFO("message: ", message_);                                                  \
+#define CHECK_ERROR(statement, part)                                             \
+  do {                                                                           \
+    std::string message_ = "no error";                                           \
+    try {                                                                        \
+      statement;                                                                 \
+    } catch (const ::tessera::Error& error_) {                                   \
+      message_ = error_.what();                                                  \
+    }                                                                            \
+    INFO("message: ", message_);                                                 \
     CHECK_MESSAGE(message_.find(part) != std::string::npos, "expected: ", part); \
   } while (false)

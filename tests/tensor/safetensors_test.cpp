@@ -25,7 +25,8 @@ TEST_CASE("safetensors: every dtype, an empty tensor and the metadata survive a 
   const test::TemporaryFolder folder;
   std::vector<NamedTensor> tensors;
   const Tensor values = Tensor::from<float>({0, 1, -2, 3, 100, 5}, {2, 3});
-  for (DType dtype : {DType::kU8, DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI64, DType::kI32, DType::kBool})
+  for (DType dtype :
+       {DType::kU8, DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI64, DType::kI32, DType::kBool})
     tensors.push_back({std::string("x.") + name_of(dtype), values.to(dtype)});
   tensors.push_back({"empty", Tensor::zeros({0, 4})});
   tensors.push_back({"scalar \"quoted\" \xC3\xA9", Tensor::full({}, 3)});
@@ -55,18 +56,25 @@ TEST_CASE("safetensors: damaged headers are refused with the file's name and the
   CHECK_ERROR(open(std::string(8, '\xFF')), "claims");
   CHECK_ERROR(open(with_header("{nonsense", 0)), "damaged");
   CHECK_ERROR(open(with_header("[]", 0)), "damaged");
-  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 7)), "damaged or truncated");
-  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8)), "damaged or truncated");
+  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 7)),
+              "damaged or truncated");
+  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8)),
+              "damaged or truncated");
   CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}})", 8)), "F99");
-  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", 8)), "2^63");
+  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", 8)),
+              "2^63");
   CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8)), "damaged");
-  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4)), "at most 8");
+  CHECK_ERROR(open(with_header(R"({"x":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4)),
+              "at most 8");
 }
 
 TEST_CASE("safetensors: tensors that lie unaligned in the file still load") {
   const test::TemporaryFolder folder;
-  write_file(folder / "odd.safetensors",
-             with_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})", 5));
+  write_file(
+      folder / "odd.safetensors",
+      with_header(
+          R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
+          5));
   CHECK(SafeTensors::open(folder / "odd.safetensors")["b"].data<float>()[0] != 0);
 }
 
@@ -74,7 +82,8 @@ TEST_CASE("safetensors: a write that fails leaves the previous file whole") {
   const test::TemporaryFolder folder;
   const std::vector<NamedTensor> good = {{"x", Tensor::full({4}, 1)}};
   save_safetensors(folder / "a.safetensors", good);
-  CHECK_ERROR(save_safetensors(folder / "a.safetensors", {{"x", Tensor::full({4}, 2)}, {"x", Tensor::full({4}, 2)}}), "twice");
+  CHECK_ERROR(save_safetensors(folder / "a.safetensors", {{"x", Tensor::full({4}, 2)}, {"x", Tensor::full({4}, 2)}}),
+              "twice");
   CHECK(SafeTensors::open(folder / "a.safetensors")["x"].data<float>()[0] == 1);
   CHECK_ERROR(save_safetensors("/dev/full/a.safetensors", good), "cannot be written");
 }

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""SparseInst-R50 (G-IAM) in plain PyTorch, timed as the peer of `tessera_bench models`.
+
+    python3 bench/pytorch_peer.py [--threads N] [--repeats N]
+
+Prints one JSON object per line: {"name", "ms", "threads"}; ms is the median. Inference runs a frozen channels-last
+trace (PyTorch's fastest f32 mode for this graph), training runs eagerly. Weights are random: time does not depend on them.
+"""
+import argparse
+import json
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+
+
+class FrozenNorm(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.register_buffer("scale", torch.rand(channels) + 0.5)
+        self.register_buffer("shift", torch.zeros(channels))
+
+    def forward(self, x):
+        return x * self.scale.view(1, -1, 1, 1) + self.shift.view(1, -1, 1, 1)
+
+
+def conv_norm(inputs, outputs, kernel, stride=1):
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), FrozenNorm(outputs))
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inputs, middle, stride):
+        super().__init__()
+        self.conv1, self.conv2 = conv_norm(inputs, middle, 1), conv_norm(middle, middle, 3, stride)
+        self.conv3 = conv_norm(middle, 4 * middle, 1)
+        self.shortcut = conv_norm(inputs, 4 * middle, 1, stride) if inputs != 4 * middle else nn.Identity()
+
+    def forward(self, x):
+        return F.relu(self.conv3(F.relu(self.conv2(F.relu(self.conv1(x))))) + self.shortcut(x))
+
+
+class SparseInst(nn.Module):
+    def __init__(self, width=256, masks=100, groups=4, classes=80, kernel=128):
+        super().__init__()
+        self.stem, stages, inputs = conv_norm(3, 64, 7, 2), [], 64
+        for middle, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+            stage = []
+            for block in range(blocks):
+                stage.append(Bottleneck(inputs, middle, stride if block == 0 else 1))
+                inputs = 4 * middle
+            stages.append(nn.Sequential(*stage))
+        self.stages = nn.ModuleList(stages)
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in (2048, 1024, 512))
+        self.outputs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(3))
+        self.bins = (1, 2, 3, 6)
+        self.pyramid = nn.ModuleList(nn.Conv2d(width, width // 4, 1) for _ in self.bins)
+        self.bottleneck, self.fusion = nn.Conv2d(2 * width, width, 1), nn.Conv2d(3 * width, width, 1)
+
+        def stack():
+            layers = []
+            for i in range(4):
+                layers += [nn.Conv2d(width + 2 * (i == 0), width, 3, padding=1), nn.ReLU()]
+            return nn.Sequential(*layers)
+        self.inst_convs, self.mask_convs = stack(), stack()
+        self.iam, self.groups, self.masks = nn.Conv2d(width, masks * groups, 3, padding=1, groups=groups), groups, masks
+        self.fc = nn.Linear(width * groups, width * groups)
+        self.cls, self.kernel = nn.Linear(width * groups, classes), nn.Linear(width * groups, kernel)
+        self.objectness, self.projection = nn.Linear(width * groups, 1), nn.Conv2d(width, kernel, 1)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2, 1)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        _, c3, c4, c5 = features
+        top = self.laterals[0](c5)
+        pooled = [F.interpolate(F.relu(conv(F.adaptive_avg_pool2d(top, bins))), size=top.shape[-2:], mode="bilinear", align_corners=False)
+                  for bins, conv in zip(self.bins, self.pyramid)]
+        top = F.relu(self.bottleneck(torch.cat(pooled + [top], 1)))
+        p5 = self.outputs[0](top)
+        top = self.laterals[1](c4) + F.interpolate(top, scale_factor=2.0, mode="nearest")
+        p4 = self.outputs[1](top)
+        top = self.laterals[2](c3) + F.interpolate(top, scale_factor=2.0, mode="nearest")
+        p3 = self.outputs[2](top)
+        up = [F.interpolate(p, size=p3.shape[-2:], mode="bilinear", align_corners=False) for p in (p4, p5)]
+        x = self.fusion(torch.cat([p3] + up, 1))
+        b, _, h, w = x.shape
+        gx = torch.linspace(-1, 1, w).view(1, 1, 1, w).expand(b, 1, h, w)
+        gy = torch.linspace(-1, 1, h).view(1, 1, h, 1).expand(b, 1, h, w)
+        x = torch.cat([gx, gy, x], 1)
+        f = self.inst_convs(x)
+        a = torch.sigmoid(self.iam(f)).flatten(2)
+        a = a / a.sum(-1, keepdim=True).clamp(min=1e-6)
+        z = torch.bmm(a, f.flatten(2).transpose(1, 2)).view(b, self.groups, self.masks, -1).permute(0, 2, 1, 3).reshape(b, self.masks, -1)
+        z = F.relu(self.fc(z))
+        m = self.projection(self.mask_convs(x))
+        masks = torch.bmm(self.kernel(z), m.flatten(2)).view(b, self.masks, h, w)
+        return self.cls(z), self.objectness(z), F.interpolate(masks, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def loss(outputs, labels, targets):
+    """Matching and the four losses; labels and targets are lists, one entry per image."""
+    logits, objectness, masks = outputs
+    count, rows = sum(len(l) for l in labels), []
+    with torch.no_grad():
+        for i, (label, target) in enumerate(zip(labels, targets)):
+            p, t = masks[i].flatten(1).sigmoid(), target.flatten(1)
+            dice = 2 * p @ t.T / ((p * p).sum(-1)[:, None] + (t * t).sum(-1)[None] + 1e-4)
+            score = dice ** 0.8 * logits[i].sigmoid()[:, label] ** 0.2
+            rows.append(linear_sum_assignment(score.numpy(), maximize=True))
+    y, s, t, o = torch.zeros_like(logits), [], [], []
+    for i, (row, column) in enumerate(rows):
+        y[i, row, labels[i][column]] = 1
+        s.append(masks[i, row]), t.append(targets[i][column]), o.append(objectness[i, row, 0])
+    s, t, o = torch.cat(s).flatten(1), torch.cat(t).flatten(1), torch.cat(o)
+    p = logits.sigmoid()
+    pt = p * y + (1 - p) * (1 - y)
+    ce = ((0.25 * y + 0.75 * (1 - y)) * (1 - pt) ** 2 * F.binary_cross_entropy_with_logits(logits, y, reduction="none")).sum() / count
+    q = s.sigmoid()
+    dice = (1 - 2 * (q * t).sum(1) / ((q * q).sum(1) + (t * t).sum(1) + 1e-4)).sum() / count
+    with torch.no_grad():
+        pb, tb = (q >= 0.4).float(), (t > 0.5).float()
+        inter = (pb * tb).sum(1)
+        iou = inter / (pb.sum(1) + tb.sum(1) - inter + 1e-6)
+    return 2 * ce + 2 * dice + 5 * F.binary_cross_entropy_with_logits(s, t) + F.binary_cross_entropy_with_logits(o, iou)
+
+
+def median_ms(function, repeats):
+    function(), function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2] * 1e3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+
+    def report(name, ms):
+        print(json.dumps({"name": name, "ms": ms, "threads": arguments.threads}), flush=True)
+
+    net = SparseInst()
+    with torch.no_grad():
+        x = torch.randn(1, 3, 640, 640).to(memory_format=torch.channels_last)
+        frozen = torch.jit.freeze(torch.jit.trace(net.eval().to(memory_format=torch.channels_last), x))
+        report("sparseinst_r50_giam forward 640x640 batch 1", median_ms(lambda: frozen(x), arguments.repeats))
+
+    net = SparseInst().train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=5e-5, weight_decay=0.05)
+    x = torch.randn(4, 3, 320, 320)
+    labels = [torch.randint(0, 80, (5,)) for _ in range(4)]
+    targets = [(torch.rand(5, 80, 80) > 0.7).float() for _ in range(4)]
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        loss(net(x), labels, targets).backward()
+        optimizer.step()
+    report("sparseinst_r50_giam training step 320x320 batch 4", median_ms(step, arguments.repeats))
+
+
+if __name__ == "__main__":
+    main()

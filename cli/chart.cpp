@@ -1,0 +1,147 @@
+#include "cli/chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tessera {
+
+namespace {
+
+constexpr double kWidth = 720, kHeight = 300, kLeft = 62, kRight = 150, kTop = 34, kBottom = 40;
+constexpr size_t kMaxPoints = 400;
+const char* const kColours[] = {"#2563eb", "#dc2626", "#16a34a", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f"};
+
+// Averages neighbouring points until at most kMaxPoints are left; drops what cannot be drawn.
+Series thinned(const Series& series, bool log_scale) {
+  Series kept{series.name, {}, {}};
+  for (size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
+    if (!std::isfinite(series.y[i]) || (log_scale && series.y[i] <= 0)) continue;
+    kept.x.push_back(series.x[i]);
+    kept.y.push_back(log_scale ? std::log10(series.y[i]) : series.y[i]);
+  }
+  const size_t group = (kept.x.size() + kMaxPoints - 1) / kMaxPoints;
+  if (group <= 1) return kept;
+  Series result{series.name, {}, {}};
+  for (size_t begin = 0; begin < kept.x.size(); begin += group) {
+    const size_t end = std::min(begin + group, kept.x.size());
+    double x = 0, y = 0;
+    for (size_t i = begin; i < end; ++i) x += kept.x[i], y += kept.y[i];
+    result.x.push_back(x / static_cast<double>(end - begin));
+    result.y.push_back(y / static_cast<double>(end - begin));
+  }
+  return result;
+}
+
+// The step of 1, 2 or 5 times a power of ten that cuts a range into four to ten parts.
+double round_step(double range) {
+  const double power = std::pow(10, std::floor(std::log10(range / 4)));
+  for (double factor : {1.0, 2.0, 5.0})
+    if (range / (power * factor) <= 8) return power * factor;
+  return power * 10;
+}
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  void include(double value) { low = std::min(low, value), high = std::max(high, value); }
+  void widen() {
+    if (!(low <= high)) low = 0, high = 1;
+    if (high - low < 1e-12 * std::max(1.0, std::abs(high))) low -= 0.5, high += 0.5;
+  }
+};
+
+}  // namespace
+
+std::string escape_html(const std::string& text) {
+  std::string result;
+  for (char c : text) {
+    switch (c) {
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += c;
+    }
+  }
+  return result;
+}
+
+std::string base64(const std::string& bytes) {
+  static const char* const kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string result;
+  result.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    unsigned group = 0;
+    for (size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? static_cast<unsigned char>(bytes[i + j]) : 0u);
+    for (size_t j = 0; j < 4; ++j) result += j <= count ? kDigits[(group >> (18 - 6 * j)) & 63] : '=';
+  }
+  return result;
+}
+
+std::string to_svg(const Chart& chart) {
+  std::vector<Series> series;
+  Range x_range, y_range;
+  for (const Series& one : chart.series) {
+    series.push_back(thinned(one, chart.log_scale));
+    for (double x : series.back().x) x_range.include(x);
+    for (double y : series.back().y) y_range.include(y);
+  }
+  x_range.widen();
+  y_range.widen();
+  const auto px = [&](double x) {
+    return kLeft + (x - x_range.low) / (x_range.high - x_range.low) * (kWidth - kLeft - kRight);
+  };
+  const auto py = [&](double y) {
+    return kHeight - kBottom - (y - y_range.low) / (y_range.high - y_range.low) * (kHeight - kTop - kBottom);
+  };
+
+  std::string svg =
+      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\"><text class=\"title\" x=\"{}\" y=\"20\">{}</text>", kWidth,
+                  kHeight, kLeft, escape_html(chart.title));
+  const double y_step =
+      chart.log_scale ? std::max(1.0, round_step(y_range.high - y_range.low)) : round_step(y_range.high - y_range.low);
+  for (double y = std::ceil(y_range.low / y_step) * y_step; y <= y_range.high + 1e-9 * y_step; y += y_step) {
+    const double clean = std::abs(y) < 1e-9 * y_step ? 0 : y;
+    svg += fmt::format(
+        "<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/><text class=\"tick\" "
+        "text-anchor=\"end\" x=\"{}\" y=\"{:.1f}\">{:.4g}</text>",
+        kLeft, kWidth - kRight, py(y), py(y), kLeft - 6, py(y) + 4, chart.log_scale ? std::pow(10, clean) : clean);
+  }
+  const double x_step = round_step(x_range.high - x_range.low);
+  for (double x = std::ceil(x_range.low / x_step) * x_step; x <= x_range.high + 1e-9 * x_step; x += x_step)
+    svg += fmt::format("<text class=\"tick\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{}\">{:.6g}</text>", px(x),
+                       kHeight - kBottom + 16, std::abs(x) < 1e-9 * x_step ? 0 : x);
+  svg += fmt::format("<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>",
+                     (kLeft + kWidth - kRight) / 2, kHeight - 6, escape_html(chart.x_label));
+  for (size_t i = 0; i < series.size(); ++i) {
+    const char* colour = kColours[i % std::size(kColours)];
+    std::string points;
+    for (size_t j = 0; j < series[i].x.size(); ++j)
+      points += fmt::format("{:.1f},{:.1f} ", px(series[i].x[j]), py(series[i].y[j]));
+    svg += fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" points=\"{}\"/>", colour, points);
+    if (series[i].x.size() == 1)
+      svg += fmt::format("<circle fill=\"{}\" r=\"3\" cx=\"{:.1f}\" cy=\"{:.1f}\"/>", colour, px(series[i].x[0]),
+                         py(series[i].y[0]));
+    const double y = kTop + 14 + 18 * static_cast<double>(i);
+    svg += fmt::format(
+        "<line stroke=\"{}\" stroke-width=\"3\" x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\"/><text class=\"tick\" x=\"{}\" "
+        "y=\"{}\">{}</text>",
+        colour, kWidth - kRight + 10, kWidth - kRight + 26, y - 4, y - 4, kWidth - kRight + 32, y,
+        escape_html(series[i].name));
+  }
+  return svg + "</svg>";
+}
+
+}  // namespace tessera

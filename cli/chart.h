@@ -1,0 +1,26 @@
+// Line charts as inline SVG, for the self-contained report.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+struct Series {
+  std::string name;
+  std::vector<double> x, y;
+};
+
+struct Chart {
+  std::string title, x_label;
+  std::vector<Series> series;
+  bool log_scale = false;  // of the y axis; values that are not positive are left out
+};
+
+// One <svg> element with axes, round tick values, a legend, and at most a few hundred points per series (averaged).
+std::string to_svg(const Chart& chart);
+
+std::string escape_html(const std::string& text);
+std::string base64(const std::string& bytes);
+
+}  // namespace tessera

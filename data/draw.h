@@ -1,0 +1,30 @@
+// Drawing on u8 [H, W, 3] RGB images: what predictions look like to a person.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "tensor/tensor.h"
+
+namespace tessera {
+
+using Colour = std::array<u8, 3>;
+
+// Well separated hues: neighbouring indices differ by the golden angle.
+Colour colour_of(i64 index);
+
+// image = (1 - opacity) * image + opacity * colour where mask (u8 [H, W]) is set.
+void blend_mask(Tensor& image, const Tensor& mask, Colour colour, double opacity);
+// Paints the mask's border pixels: those with a 4-neighbour outside the mask.
+void outline_mask(Tensor& image, const Tensor& mask, Colour colour);
+// Box in pixels, drawn inside; parts outside the image are clipped.
+void draw_box(Tensor& image, i64 x, i64 y, i64 width, i64 height, Colour colour, i64 thickness);
+// ASCII text on a filled background, top-left corner at (x, y), moved inside the image where it would not fit.
+void draw_text(Tensor& image, i64 x, i64 y, std::string_view text, i64 scale, Colour background);
+
+Tensor enlarge(const Tensor& image, i64 factor);              // every pixel becomes factor x factor; [H, W] or [H, W, 3]
+Tensor beside(const Tensor& left, const Tensor& right);       // same height, with a gap of 4 white columns
+// A map of [0, highest] as a picture over a darkened image of the same size; f32 [H, W].
+Tensor heat_map(const Tensor& image, const Tensor& map);
+
+}  // namespace tessera

@@ -1,0 +1,31 @@
+// A loop over independent items, shared out among the OpenMP threads.
+#pragma once
+
+#include <exception>
+
+#include "tensor/dtype.h"
+
+namespace tessera {
+
+// f(i) for i in [0, n), in any order. Of the exceptions thrown the one of the lowest i is passed on, so that the error
+// a user sees does not depend on the threads.
+template <class F>
+void parallel_for(i64 n, F&& f) {
+  std::exception_ptr error;
+  i64 failed = n;
+#pragma omp parallel for schedule(dynamic, 16)
+  for (i64 i = 0; i < n; ++i) {
+    try {
+      f(i);
+    } catch (...) {
+#pragma omp critical(tessera_parallel_for)
+      if (i < failed) {
+        failed = i;
+        error = std::current_exception();
+      }
+    }
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace tessera

@@ -1,0 +1,53 @@
+// Run-length masks, as the COCO mask API defines them.
+//
+// A mask [H, W] is read column by column (pixel index = x * H + y); the runs alternate background, foreground,
+// background, ... and start with background. Canonical form: no empty run except perhaps the first, and no trailing
+// empty run. Encoding gives the canonical form, everything else accepts any runs that add up to H * W.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace tessera {
+
+using XywhBox = std::array<double, 4>;  // x, y, width, height; [0, 0, 1, 1] is exactly the first pixel
+
+struct Rle {
+  i64 height = 0, width = 0;
+  std::vector<u32> counts;
+  bool operator==(const Rle&) const = default;
+};
+
+// Throws unless both sides are in [1, 2^20] and the mask has fewer than 2^31 pixels.
+void check_mask_size(i64 height, i64 width);
+
+// Throws unless the size is acceptable and the runs add up to height * width. Runs that come from a file go through it.
+void check_rle(const Rle& rle);
+
+// u8 [H, W] <-> runs. Any value but 0 is foreground; decoding writes 0 and 1.
+Rle encode_rle(const Tensor& mask);
+Tensor decode_rle(const Rle& rle);
+void decode_rle(const Rle& rle, std::span<u8> mask);  // into a row-major [H, W] block of exactly that size
+
+// The compressed string of result files: runs (from the fourth on the difference to the run two before) in groups of
+// five bits, lowest first, each plus 48; bit 5 says that more groups follow, bit 4 of the last one is the sign.
+// Reading throws on characters outside 48..111, an unfinished or oversized number, a negative run, a wrong sum.
+std::string rle_to_string(const Rle& rle);
+Rle rle_from_string(std::string_view text, i64 height, i64 width);
+
+i64 rle_area(const Rle& rle);  // number of foreground pixels
+
+// Tight box of the foreground, [0, 0, 0, 0] when there is none. For runs that are not canonical: what the COCO tool
+// makes of them (an empty foreground run counts the pixel before it).
+XywhBox rle_bbox(const Rle& rle);
+
+// Union (or intersection) of masks, folded from the left; a single mask comes back unchanged, no mask or masks of
+// different sizes give an empty 0 x 0 mask, as the COCO tool does.
+Rle rle_merge(std::span<const Rle> masks, bool intersect = false);
+
+}  // namespace tessera
