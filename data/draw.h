@@ -22,8 +22,8 @@ void draw_box(Tensor& image, i64 x, i64 y, i64 width, i64 height, Colour colour,
 // ASCII text on a filled background, top-left corner at (x, y), moved inside the image where it would not fit.
 void draw_text(Tensor& image, i64 x, i64 y, std::string_view text, i64 scale, Colour background);
 
-Tensor enlarge(const Tensor& image, i64 factor);         // every pixel becomes factor x factor; [H, W] or [H, W, 3]
-Tensor beside(const Tensor& left, const Tensor& right);  // same height, with a gap of 4 white columns
+Tensor enlarge(const Tensor& image, i64 factor);              // every pixel becomes factor x factor; [H, W] or [H, W, 3]
+Tensor beside(const Tensor& left, const Tensor& right);       // same height, with a gap of 4 white columns
 // A map of [0, highest] as a picture over a darkened image of the same size; f32 [H, W].
 Tensor heat_map(const Tensor& image, const Tensor& map);
 
