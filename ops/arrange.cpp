@@ -105,7 +105,7 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
     dims.size[dims.rank] = size;
     dims.step[dims.rank++] = step;
   }
-  if (dims.rank <= 1) return x.reshape(shape);  // nothing moves
+  if (dims.rank <= 1) return x.reshape(shape).clone();  // nothing moves
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   permute_kernels(dims, x, y);
   return y;

@@ -42,7 +42,7 @@ Tensor add_relu(const Tensor& a, const Tensor& b);
 // The shape that `a` and `b` broadcast to; `op` is named in the error.
 Shape broadcast_shape(const Shape& a, const Shape& b, const char* op);
 
-// x repeated to `shape`, which x's shape must broadcast to.
+// x repeated to `shape`, which x's shape must broadcast to; x itself when it has that shape already.
 inline constinit KernelTable<void(const BroadcastDims& dims, const Tensor& x, Tensor& y)> broadcast_to_kernels{
     "broadcast_to"};
 Tensor broadcast_to(const Tensor& x, const Shape& shape);

@@ -56,7 +56,7 @@ Tensor scaled_sum(const Tensor& x, const Reduced& reduced, double scale) {
     y = sums;
     last = first;
   }
-  return scaled || scale == 1 ? y : mul_scalar(y, scale);  // nothing to reduce in a shape of rank 0
+  return scaled ? y : mul_scalar(y, scale);  // rank 0: nothing to reduce, but the result has memory of its own
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 
 #include "ops/assignment.h"
 #include "ops/losses.h"
-#include "ops/pointwise.h"
 
 namespace tessera {
 
@@ -31,8 +30,8 @@ Tensor matching_scores(const SparseInstOutput& output, const SparseInstTargets& 
   TESSERA_CHECK(all_finite(masks), "sparseinst matcher: pred_masks of {} are not finite", name);
 
   const i64 Q = masks.dim(0), K = targets.count(picture), first = targets.first[static_cast<size_t>(picture)];
-  const Tensor maps = targets.maps.rows(first, first + K);                                        // [K, h w]
-  Tensor scores = ops::pairwise_dice(ops::sigmoid(masks.reshape({Q, maps.dim(1)})), maps, 1e-4);  // [Q, K]
+  const Tensor maps = targets.maps.rows(first, first + K);                          // [K, h w]
+  Tensor scores = ops::pairwise_dice(masks.reshape({Q, maps.dim(1)}), maps, 1e-4);  // [Q, K]
   float* score = scores.data<float>();
   for (i64 q = 0; q < Q; ++q)
     for (i64 k = 0; k < K; ++k, ++score) {

@@ -57,10 +57,8 @@ Tensor to_nchw(const Tensor& x) {
 
 class SparseInstGolden {
  public:
-  SparseInstGolden(const std::filesystem::path& path, Report& report)
-      : file_(SafeTensors::open(path)), report_(report), title_(path.stem().string()) {}
-
-  bool known() const { return file_.metadata().contains("config.decoder") && file_.metadata().contains("gain_rules"); }
+  SparseInstGolden(const SafeTensors& file, Report& report)
+      : file_(file), report_(report), title_(file.path().stem().string()) {}
 
   int run() {
     model_ = build();
@@ -424,18 +422,20 @@ class SparseInstGolden {
         compare("train.param_after." + entry.name, nn::to_theirs(entry.parameter->value(), entry.layout), kGradient);
   }
 
-  SafeTensors file_;
+  const SafeTensors& file_;
   Report& report_;
   std::string title_;
   std::unique_ptr<SparseInst> model_;
   int cases_ = 0;
 };
 
-}  // namespace
+const bool kAdded =
+    add_network({"SparseInst",
+                 [](const SafeTensors& file) {
+                   return file.metadata().contains("config.decoder") && file.metadata().contains("gain_rules");
+                 },
+                 [](const SafeTensors& file, Report& report) { return SparseInstGolden(file, report).run(); }});
 
-int check_network(const std::filesystem::path& path, Report& report) {
-  SparseInstGolden golden(path, report);
-  return golden.known() ? golden.run() : 0;
-}
+}  // namespace
 
 }  // namespace tessera::goldens
