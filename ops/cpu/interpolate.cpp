@@ -1,7 +1,7 @@
 // Resizing on the CPU; ops/interpolate.h states the formulas. Rows and columns separate: an output row is first blended
-// from two whole input rows (a vector loop over W * C contiguous values), then its pixels from two pixels of that blend.
-// The backward does the same with the transposed lists: which output positions read an input position, with what weight.
-// Threads own rows of the result.
+// from two whole input rows (a vector loop over W * C contiguous values), then its pixels from two pixels of that
+// blend. The backward does the same with the transposed lists: which output positions read an input position, with what
+// weight. Threads own rows of the result.
 #include "ops/interpolate.h"
 
 #include <algorithm>
@@ -60,7 +60,9 @@ struct Readers {
   std::vector<Reader> readers;
 };
 
-bool worth_threads(const Tensor& a, const Tensor& b) { return std::max(a.numel(), b.numel()) > 1 << 15; }
+bool worth_threads(const Tensor& a, const Tensor& b) {
+  return std::max(a.numel(), b.numel()) > 1 << 15;
+}
 
 // One channel gets its own instance: without it the loop over c would cost more than its body.
 template <bool kOneChannel, class T>

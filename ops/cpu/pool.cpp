@@ -16,9 +16,9 @@ struct Range {
 };
 
 struct Axis {
-  std::vector<Range> windows;    // per output position: the input positions in the map
-  std::vector<i64> extents;      // per output position: its factor of the averages' divisor
-  std::vector<Range> touching;   // per input position: the output positions whose windows contain it
+  std::vector<Range> windows;   // per output position: the input positions in the map
+  std::vector<i64> extents;     // per output position: its factor of the averages' divisor
+  std::vector<Range> touching;  // per input position: the output positions whose windows contain it
   i64 in() const { return static_cast<i64>(touching.size()); }
   i64 out() const { return static_cast<i64>(windows.size()); }
 };
@@ -54,7 +54,9 @@ Axis adaptive_axis(i64 in, i64 out) {
   return axis;
 }
 
-bool worth_threads(const Tensor& t) { return t.numel() > 1 << 14; }
+bool worth_threads(const Tensor& t) {
+  return t.numel() > 1 << 14;
+}
 
 // body(row, n, i): one row of pixels [n, i, :, :] of the tensor t.
 template <class Body>
