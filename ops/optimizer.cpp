@@ -6,8 +6,9 @@ namespace {
 
 void check_like(const char* op, const char* name, const Tensor& t, const Tensor& parameter) {
   TESSERA_CHECK(t.defined(), "{}: {} is undefined; it must be {} like the parameter", op, name, parameter.shape());
-  TESSERA_CHECK(t.shape() == parameter.shape() && t.dtype() == parameter.dtype(), "{}: {} is {} {}, the parameter {} {}",
-                op, name, name_of(t.dtype()), t.shape(), name_of(parameter.dtype()), parameter.shape());
+  TESSERA_CHECK(t.shape() == parameter.shape() && t.dtype() == parameter.dtype(),
+                "{}: {} is {} {}, the parameter {} {}", op, name, name_of(t.dtype()), t.shape(),
+                name_of(parameter.dtype()), parameter.shape());
 }
 
 }  // namespace
@@ -28,7 +29,9 @@ void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer
   sgd_step_kernels(parameter, gradient, momentum_buffer, params);
 }
 
-void scale_into(Tensor& target, double factor) { scale_into_kernels(target, factor); }
+void scale_into(Tensor& target, double factor) {
+  scale_into_kernels(target, factor);
+}
 
 void lerp_into(Tensor& target, const Tensor& source, double weight) {
   check_like("lerp_into", "source", source, target);

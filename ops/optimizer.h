@@ -27,10 +27,14 @@ struct SgdParams {
 };
 void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer, const SgdParams& params);
 
-void scale_into(Tensor& target, double factor);                       // target *= factor (gradient clipping)
-void lerp_into(Tensor& target, const Tensor& source, double weight);  // target += weight (source - target) (moving averages)
+// target *= factor: gradient clipping.
+void scale_into(Tensor& target, double factor);
 
-using AdamWStepKernel = void(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v, const AdamWParams& params);
+// target += weight (source - target): moving averages.
+void lerp_into(Tensor& target, const Tensor& source, double weight);
+
+using AdamWStepKernel = void(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v,
+                             const AdamWParams& params);
 using SgdStepKernel = void(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer, const SgdParams& params);
 using ScaleIntoKernel = void(Tensor& target, double factor);
 using LerpIntoKernel = void(Tensor& target, const Tensor& source, double weight);

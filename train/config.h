@@ -101,6 +101,7 @@ struct TrainingConfig {
   i64 keep_checkpoints = 2;  // besides the best
   std::string init_weights;  // a safetensors file to start from: one of ours, or of PyTorch's names and layout
   std::string init_prefix;   // put before the file's names ("backbone." for weights of a backbone alone)
+  bool init_bgr = false;     // the file's network took blue, green, red: exchange the channels of its first convolution
 
   template <class Field>
   void fields(Field&& field) {
@@ -114,6 +115,7 @@ struct TrainingConfig {
     field("keep_checkpoints", keep_checkpoints);
     field("init_weights", init_weights);
     field("init_prefix", init_prefix);
+    field("init_bgr", init_bgr);
   }
 };
 

@@ -102,11 +102,11 @@ class Solver {
   std::vector<double> cost_;
   i64 columns_;
   std::vector<double> row_price_, column_price_;
-  std::vector<double> distance_;      // per column: shortest path from the root found so far
-  std::vector<i64> previous_row_;     // per column: the row before it on that path
+  std::vector<double> distance_;   // per column: shortest path from the root found so far
+  std::vector<i64> previous_row_;  // per column: the row before it on that path
   std::vector<i64> row_of_, column_of_;
   std::vector<bool> row_seen_, column_seen_;
-  double reached_ = 0;                // length of the path to the column seen last
+  double reached_ = 0;  // length of the path to the column seen last
   i64 stuck_ = 0;
 };
 
@@ -126,8 +126,7 @@ void solve(const Tensor& cost, bool maximize, Assignment& assignment) {
     }
   Solver solver(std::move(values), std::min(R, C), std::max(R, C));
   const std::vector<i64> matched = solver.solve();
-  TESSERA_CHECK(!matched.empty(),
-                "linear_sum_assignment: infeasible, {} {} of {} has no partner left at finite cost",
+  TESSERA_CHECK(!matched.empty(), "linear_sum_assignment: infeasible, {} {} of {} has no partner left at finite cost",
                 transposed ? "column" : "row", solver.stuck(), cost.shape());
   std::vector<i64> order(matched.size());
   std::iota(order.begin(), order.end(), 0);

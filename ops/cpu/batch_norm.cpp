@@ -156,9 +156,8 @@ void backward(const Tensor& gy_, const Tensor& x_, const Tensor& weight_, const 
 
 void batch_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& running_mean,
                     Tensor& running_var, const BatchNormParams& params, Tensor& mean, Tensor& invstd, Tensor& y) {
-  dispatch_float(x.dtype(), "batch_norm", [&]<class T>() {
-    forward<T>(x, weight, bias, running_mean, running_var, params, mean, invstd, y);
-  });
+  dispatch_float(x.dtype(), "batch_norm",
+                 [&]<class T>() { forward<T>(x, weight, bias, running_mean, running_var, params, mean, invstd, y); });
 }
 
 void batch_norm_backward_cpu(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,

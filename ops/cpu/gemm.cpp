@@ -24,9 +24,10 @@ namespace {
 // Blocks of C of kMaxRows x kMaxColumns, summed over kDepthBytes of each row of A at a time: A's and B's part and the
 // block of C stay together in the second-level cache.
 constexpr i64 kMaxRows = 144, kMaxColumns = 256, kDepthBytes = 1024;
-constexpr i64 kTasks = 16;         // enough for the threads of a small machine to end at about the same time
-constexpr double kTaskWork = 2e6;  // multiply-adds below which another task does not pay
-constexpr i64 kSplitDepth = 1024;  // partial sums over K are at least this long
+constexpr i64 kScratchBytes = 512 << 10;  // for rows of A that a task makes itself
+constexpr i64 kTasks = 16;                // enough for the threads of a small machine to end at about the same time
+constexpr double kTaskWork = 2e6;         // multiply-adds below which another task does not pay
+constexpr i64 kSplitDepth = 1024;         // partial sums over K are at least this long
 
 i64 ceil_div(i64 a, i64 b) {
   return (a + b - 1) / b;
@@ -52,7 +53,8 @@ struct Plan {
   bool keep_b;
 
   explicit Plan(const Gemm<T>& gemm) : panel(gemm_kernels<T>().panel_columns), lanes(gemm_kernels<T>().lanes) {
-    row_blocks = std::max<i64>(1, ceil_div(gemm.rows, kMaxRows));
+    const i64 scratch_rows = kScratchBytes / std::max<i64>(1, gemm.scratch_per_row * static_cast<i64>(sizeof(T)));
+    row_blocks = std::max<i64>(1, ceil_div(gemm.rows, std::clamp<i64>(scratch_rows, 4 * kTileRows, kMaxRows)));
     column_blocks = std::max<i64>(1, ceil_div(gemm.columns, kMaxColumns));
     const double work = double(gemm.items) * double(gemm.rows) * double(gemm.columns) * double(gemm.depth());
     const i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));

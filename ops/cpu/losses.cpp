@@ -12,8 +12,8 @@ namespace tessera::ops {
 
 namespace {
 
-constexpr i64 kBlock = 2048;       // values that are summed in the loop's own precision, or nearly so
-constexpr i64 kGrain = 4 * kBlock; // values per thread below which starting threads costs more than it gives
+constexpr i64 kBlock = 2048;        // values that are summed in the loop's own precision, or nearly so
+constexpr i64 kGrain = 4 * kBlock;  // values per thread below which starting threads costs more than it gives
 
 template <class T>
 double block_sum(const T* values, i64 count) {
@@ -62,7 +62,8 @@ void element_loss_cpu(const Tensor& x_, const Tensor& t_, const LossParams& para
     const i64 count = x_.numel(), blocks = (count + kBlock - 1) / kBlock;
     if (reduction == Reduction::kNone) {
       T* y = y_.data<T>();
-      parallel_ranges(count, kGrain, [&](i64 begin, i64 end) { loop(x + begin, t + begin, k, y + begin, end - begin); });
+      parallel_ranges(count, kGrain,
+                      [&](i64 begin, i64 end) { loop(x + begin, t + begin, k, y + begin, end - begin); });
       return;
     }
     std::vector<double> sums(blocks);
@@ -100,8 +101,7 @@ void element_loss_backward_cpu(const Tensor& gy_, const Tensor& x_, const Tensor
 
 // --- Dice. A row is cut into blocks, so that few long rows use all threads.
 struct Rows {
-  explicit Rows(const Tensor& x)
-      : R(x.dim(0)), P(R > 0 ? x.numel() / R : 0), blocks((P + kBlock - 1) / kBlock) {}
+  explicit Rows(const Tensor& x) : R(x.dim(0)), P(R > 0 ? x.numel() / R : 0), blocks((P + kBlock - 1) / kBlock) {}
   i64 R, P, blocks;
 };
 

@@ -55,7 +55,8 @@ void adamw_step_cpu(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor
 }
 
 void sgd_step_cpu(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer, const SgdParams& params) {
-  dispatch_float(parameter.dtype(), "sgd_step", [&]<class T>() { sgd<T>(parameter, gradient, momentum_buffer, params); });
+  dispatch_float(parameter.dtype(), "sgd_step",
+                 [&]<class T>() { sgd<T>(parameter, gradient, momentum_buffer, params); });
 }
 
 void scale_into_cpu(Tensor& target, double factor) {
@@ -78,10 +79,9 @@ void lerp_into_cpu(Tensor& target, const Tensor& source, double weight) {
   });
 }
 
-const bool kAdded = adamw_step_kernels.add(DeviceKind::kCpu, adamw_step_cpu) &&
-                    sgd_step_kernels.add(DeviceKind::kCpu, sgd_step_cpu) &&
-                    scale_into_kernels.add(DeviceKind::kCpu, scale_into_cpu) &&
-                    lerp_into_kernels.add(DeviceKind::kCpu, lerp_into_cpu);
+const bool kAdded =
+    adamw_step_kernels.add(DeviceKind::kCpu, adamw_step_cpu) && sgd_step_kernels.add(DeviceKind::kCpu, sgd_step_cpu) &&
+    scale_into_kernels.add(DeviceKind::kCpu, scale_into_cpu) && lerp_into_kernels.add(DeviceKind::kCpu, lerp_into_cpu);
 
 }  // namespace
 

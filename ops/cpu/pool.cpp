@@ -16,9 +16,9 @@ struct Range {
 };
 
 struct Axis {
-  std::vector<Range> windows;    // per output position: the input positions in the map
-  std::vector<i64> extents;      // per output position: its factor of the averages' divisor
-  std::vector<Range> touching;   // per input position: the output positions whose windows contain it
+  std::vector<Range> windows;   // per output position: the input positions in the map
+  std::vector<i64> extents;     // per output position: its factor of the averages' divisor
+  std::vector<Range> touching;  // per input position: the output positions whose windows contain it
   i64 in() const { return static_cast<i64>(touching.size()); }
   i64 out() const { return static_cast<i64>(windows.size()); }
 };
@@ -54,7 +54,9 @@ Axis adaptive_axis(i64 in, i64 out) {
   return axis;
 }
 
-bool worth_threads(const Tensor& t) { return t.numel() > 1 << 14; }
+bool worth_threads(const Tensor& t) {
+  return t.numel() > 1 << 14;
+}
 
 // body(row, n, i): one row of pixels [n, i, :, :] of the tensor t.
 template <class Body>
@@ -111,7 +113,10 @@ void max_backward(const Tensor& gy_, const Tensor& argmax_, const Pool2dParams& 
       for (i64 i = vertical.begin; i < vertical.end; ++i)
         for (i64 j = horizontal.begin; j < horizontal.end; ++j) {
           const i64 at = ((n * rows.out() + i) * columns.out() + j) * C;
-          for (i64 c = 0; c < C; ++c) sum[c] += argmax[at + c] == offset ? gy[at + c] : T(0);
+          for (i64 c = 0; c < C; ++c) {
+            const T gradient = gy[at + c];
+            sum[c] += argmax[at + c] == offset ? gradient : T(0);
+          }
         }
     }
   });

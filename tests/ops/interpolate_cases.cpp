@@ -1,7 +1,6 @@
-#include "autograd/interpolate.h"
-
 #include <cmath>
 
+#include "autograd/interpolate.h"
 #include "tests/ops/naive.h"
 #include "tests/ops/op_case.h"
 
@@ -50,14 +49,13 @@ OP_CASES(interpolate) {
     add({.name = fmt::format("{} {} to {}x{}", m.name, shape, height, width),
          .in = {uniform(shape)},
          .run = [=](const Vars& v) { return interpolate(v[0], height, width, m.mode, m.align_corners); },
-         .reference =
-             [=](const Tensors& t) { return naive_interpolate(t[0], height, width, m.mode, m.align_corners); },
+         .reference = [=](const Tensors& t) { return naive_interpolate(t[0], height, width, m.mode, m.align_corners); },
          .grad = {0},
          .reduction = 4});
   };
-  for (const Mode& m : {Mode{"nearest", Interpolation::kNearest, false},
-                        Mode{"bilinear", Interpolation::kBilinear, false},
-                        Mode{"bilinear align_corners", Interpolation::kBilinear, true}}) {
+  for (const Mode& m :
+       {Mode{"nearest", Interpolation::kNearest, false}, Mode{"bilinear", Interpolation::kBilinear, false},
+        Mode{"bilinear align_corners", Interpolation::kBilinear, true}}) {
     for (const auto& [height, width] :
          {std::array<i64, 2>{10, 14}, {5, 7}, {14, 17}, {2, 2}, {1, 1}, {1, 20}, {20, 28}, {3, 9}})
       one(m, {2, 5, 7, 3}, height, width);
@@ -73,19 +71,34 @@ OP_CASES(interpolate) {
     return interpolate(Var(Tensor::zeros(shape)), height, width, mode, align_corners);
   };
   error({.name = "rank 3",
-         .run = [=] { resize({4, 4, 3}, 8, 8, Interpolation::kNearest, false); },
+         .run =
+             [=] {
+               resize({4, 4, 3}, 8, 8, Interpolation::kNearest, false);
+             },
          .message = "interpolate: x must be [N, H, W, C], got [4, 4, 3]"});
   error({.name = "no pixels in",
-         .run = [=] { resize({1, 0, 4, 3}, 8, 8, Interpolation::kNearest, false); },
+         .run =
+             [=] {
+               resize({1, 0, 4, 3}, 8, 8, Interpolation::kNearest, false);
+             },
          .message = "interpolate: x has no pixels: [1, 0, 4, 3]"});
   error({.name = "no pixels out",
-         .run = [=] { resize({1, 4, 4, 3}, 8, 0, Interpolation::kBilinear, false); },
+         .run =
+             [=] {
+               resize({1, 4, 4, 3}, 8, 0, Interpolation::kBilinear, false);
+             },
          .message = "interpolate: the output must have pixels, asked for 8 x 0"});
   error({.name = "nearest with align_corners",
-         .run = [=] { resize({1, 4, 4, 3}, 8, 8, Interpolation::kNearest, true); },
+         .run =
+             [=] {
+               resize({1, 4, 4, 3}, 8, 8, Interpolation::kNearest, true);
+             },
          .message = "align_corners has no meaning for nearest"});
   error({.name = "u8",
-         .run = [=] { interpolate(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), 8, 8, Interpolation::kNearest); },
+         .run =
+             [=] {
+               interpolate(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), 8, 8, Interpolation::kNearest);
+             },
          .message = "interpolate: dtype u8 is not supported"});
 
   for (const auto& [shape, height, width] :

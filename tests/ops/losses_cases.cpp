@@ -1,14 +1,15 @@
-#include "autograd/losses.h"
-
 #include <cmath>
 
+#include "autograd/losses.h"
 #include "tests/ops/op_case.h"
 
 namespace tessera::test {
 
 namespace {
 
-double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+double logistic(double x) {
+  return 1 / (1 + std::exp(-x));
+}
 
 // Written with log(1 + exp) of the sign that cannot overflow: t log(1 + e^-x) + (1 - t) log(1 + e^x).
 double naive_bce(double x, double t) {
@@ -38,7 +39,8 @@ References reduce(const Tensor& losses, Reduction reduction) {
 template <class F>
 References naive_elements(const Tensors& t, Reduction reduction, F&& loss) {
   Tensor losses = t[0].clone();
-  for (i64 i = 0; i < losses.numel(); ++i) losses.data<double>()[i] = loss(t[0].data<double>()[i], t[1].data<double>()[i]);
+  for (i64 i = 0; i < losses.numel(); ++i)
+    losses.data<double>()[i] = loss(t[0].data<double>()[i], t[1].data<double>()[i]);
   return reduce(losses, reduction);
 }
 
@@ -96,7 +98,8 @@ OP_CASES(losses) {
   constexpr Reduction kReductions[] = {Reduction::kNone, Reduction::kSum, Reduction::kMean};
 
   // An elementwise loss over all reductions, sizes and kinds of targets.
-  const auto elementwise = [&](const std::string& op, const std::string& parameters, double range, auto run, auto loss) {
+  const auto elementwise = [&](const std::string& op, const std::string& parameters, double range, auto run,
+                               auto loss) {
     const auto one = [&](const std::string& name, const Input& x, const Input& t, double count, bool gradient) {
       for (const Reduction reduction : kReductions)
         add({.op = op,
@@ -117,7 +120,8 @@ OP_CASES(losses) {
   elementwise(
       "binary_cross_entropy_with_logits", "", 5,
       [](const Var& x, const Tensor& t, Reduction r) { return binary_cross_entropy_with_logits(x, t, r); }, naive_bce);
-  for (const auto& [alpha, gamma] : {std::array<double, 2>{0.25, 2}, {-1, 2}, {0.5, 0}, {0.75, 1}, {0.25, 0.5}, {1, 3.5}})
+  for (const auto& [alpha, gamma] :
+       {std::array<double, 2>{0.25, 2}, {-1, 2}, {0.5, 0}, {0.75, 1}, {0.25, 0.5}, {1, 3.5}})
     elementwise(
         "sigmoid_focal_loss", fmt::format("alpha={} gamma={}", alpha, gamma), 5,
         [=](const Var& x, const Tensor& t, Reduction r) { return sigmoid_focal_loss(x, t, alpha, gamma, r); },
@@ -174,7 +178,10 @@ OP_CASES(losses) {
   const Tensor x = Tensor::zeros({2, 3}), rows = Tensor::zeros({2}, DType::kI64);
   error({.op = "l1_loss",
          .name = "shapes differ",
-         .run = [=] { l1_loss(Var(x), Tensor::zeros({3, 2}), Reduction::kSum); },
+         .run =
+             [=] {
+               l1_loss(Var(x), Tensor::zeros({3, 2}), Reduction::kSum);
+             },
          .message = "l1_loss: x [2, 3] and targets [3, 2] differ in shape"});
   error({.op = "binary_cross_entropy_with_logits",
          .name = "targets in f64",
@@ -194,15 +201,24 @@ OP_CASES(losses) {
          .message = "dice_loss: x must be [R, ...], got []"});
   error({.op = "cross_entropy",
          .name = "class beyond the last",
-         .run = [=] { cross_entropy(Var(x), Tensor::from(std::vector<i64>{0, 3}), Reduction::kMean); },
+         .run =
+             [=] {
+               cross_entropy(Var(x), Tensor::from(std::vector<i64>{0, 3}), Reduction::kMean);
+             },
          .message = "cross_entropy: row 1 has class 3, the logits have 3 classes"});
   error({.op = "cross_entropy",
          .name = "negative class",
-         .run = [=] { cross_entropy(Var(x), Tensor::from(std::vector<i64>{-100, 0}), Reduction::kMean); },
+         .run =
+             [=] {
+               cross_entropy(Var(x), Tensor::from(std::vector<i64>{-100, 0}), Reduction::kMean);
+             },
          .message = "cross_entropy: row 0 has class -100"});
   error({.op = "cross_entropy",
          .name = "no classes",
-         .run = [=] { cross_entropy(Var(Tensor::zeros({2, 0})), rows, Reduction::kMean); },
+         .run =
+             [=] {
+               cross_entropy(Var(Tensor::zeros({2, 0})), rows, Reduction::kMean);
+             },
          .message = "cross_entropy: row 0 has class 0, the logits have 0 classes"});
   error({.op = "cross_entropy",
          .name = "classes in f32",
@@ -210,11 +226,17 @@ OP_CASES(losses) {
          .message = "cross_entropy: classes must be i64, got f32"});
   error({.op = "cross_entropy",
          .name = "other number of rows",
-         .run = [=] { cross_entropy(Var(Tensor::zeros({3, 3})), rows, Reduction::kMean); },
+         .run =
+             [=] {
+               cross_entropy(Var(Tensor::zeros({3, 3})), rows, Reduction::kMean);
+             },
          .message = "cross_entropy: x must be [R, K] and classes [R], got [3, 3] and [2]"});
   error({.op = "pairwise_dice",
          .name = "pixels differ",
-         .run = [=] { ops::pairwise_dice(x, Tensor::zeros({4, 5}), 1e-4); },
+         .run =
+             [=] {
+               ops::pairwise_dice(x, Tensor::zeros({4, 5}), 1e-4);
+             },
          .message = "pairwise_dice: logits must be [Q, P] and targets [K, P], got [2, 3] and [4, 5]"});
 
   const Shape maps{100, 25600};

@@ -57,13 +57,11 @@ TEST_CASE("sgd_step: three steps with momentum are PyTorch's, whatever the buffe
 
 TEST_CASE("sgd_step: without momentum no buffer is needed") {
   Tensor none;
-  check_steps(
-      [&](Tensor& parameter, const Tensor& gradient, i64) {
-        ops::sgd_step(parameter, gradient, none, {.lr = 0.1, .momentum = 0, .weight_decay = 0.05});
-      },
-      {{0.945, -1.84, 0.4725, 3.98},
-       {0.840275, -1.8433, 0.6701375, 3.9601},
-       {0.911073625, -1.8840835, 0.6167868125, 3.6402995}});
+  check_steps([&](Tensor& parameter, const Tensor& gradient,
+                  i64) { ops::sgd_step(parameter, gradient, none, {.lr = 0.1, .momentum = 0, .weight_decay = 0.05}); },
+              {{0.945, -1.84, 0.4725, 3.98},
+               {0.840275, -1.8433, 0.6701375, 3.9601},
+               {0.911073625, -1.8840835, 0.6167868125, 3.6402995}});
 }
 
 TEST_CASE("scale_into and lerp_into: in place, on many values and on none") {
@@ -79,7 +77,8 @@ TEST_CASE("scale_into and lerp_into: in place, on many values and on none") {
 TEST_CASE("optimizer: tensors that do not fit the parameter are refused") {
   Tensor p = Tensor::zeros({4}), m = Tensor::zeros({4}), v = Tensor::zeros({4}), none;
   const Tensor g = Tensor::zeros({4});
-  CHECK_ERROR(ops::adamw_step(p, Tensor::zeros({3}), m, v, {}), "adamw_step: gradient is f32 [3], the parameter f32 [4]");
+  CHECK_ERROR(ops::adamw_step(p, Tensor::zeros({3}), m, v, {}),
+              "adamw_step: gradient is f32 [3], the parameter f32 [4]");
   CHECK_ERROR(ops::adamw_step(p, g.to(DType::kF64), m, v, {}), "adamw_step: gradient is f64 [4]");
   CHECK_ERROR(ops::adamw_step(p, g, none, v, {}), "adamw_step: m is undefined");
   CHECK_ERROR(ops::adamw_step(p, g, m, v, {.step = 0}), "adamw_step: steps count from 1, got 0");

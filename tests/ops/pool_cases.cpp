@@ -1,7 +1,6 @@
-#include "autograd/pool.h"
-
 #include <cmath>
 
+#include "autograd/pool.h"
 #include "tests/ops/naive.h"
 #include "tests/ops/op_case.h"
 
@@ -44,15 +43,20 @@ References naive_pool(const Tensor& x, const ops::Pool2dParams& p, bool maximum)
 
 References naive_adaptive(const Tensor& x, i64 height, i64 width) {
   Tensor y = Tensor::empty({x.dim(0), height, width, x.dim(3)}, DType::kF64);
-  const auto begin = [](i64 o, i64 in, i64 out) { return static_cast<i64>(std::floor(double(o) * double(in) / double(out))); };
-  const auto end = [](i64 o, i64 in, i64 out) { return static_cast<i64>(std::ceil(double(o + 1) * double(in) / double(out))); };
+  const auto begin = [](i64 o, i64 in, i64 out) {
+    return static_cast<i64>(std::floor(double(o) * double(in) / double(out)));
+  };
+  const auto end = [](i64 o, i64 in, i64 out) {
+    return static_cast<i64>(std::ceil(double(o + 1) * double(in) / double(out)));
+  };
   for (i64 n = 0; n < y.dim(0); ++n)
     for (i64 i = 0; i < height; ++i)
       for (i64 j = 0; j < width; ++j)
         for (i64 c = 0; c < y.dim(3); ++c) {
           double sum = 0, pixels = 0;
           for (i64 h = begin(i, x.dim(1), height); h < end(i, x.dim(1), height); ++h)
-            for (i64 w = begin(j, x.dim(2), width); w < end(j, x.dim(2), width); ++w, ++pixels) sum += at(x, n, h, w, c);
+            for (i64 w = begin(j, x.dim(2), width); w < end(j, x.dim(2), width); ++w, ++pixels)
+              sum += at(x, n, h, w, c);
           at(y, n, i, j, c) = sum / pixels;
         }
   return y;
@@ -86,6 +90,7 @@ OP_CASES(pool) {
       for (bool counts : {false, true}) average_case({2, 7, 6, 5}, {kernel, stride, padding, ceil, counts});
     }
   max_case("one pixel", spread({1, 1, 1, 3}), {3, 2, 1}, true);
+  max_case("window larger than the map", spread({1, 2, 3, 2}), {4, 3, 0, true}, true);
   max_case("no images", spread({0, 4, 4, 3}), {2, 2, 0}, true);
   max_case("no channels", spread({1, 4, 4, 0}), {2, 2, 0}, true);
   max_case("wide", spread({1, 40, 33, 17}), {3, 2, 1}, true);
@@ -113,41 +118,68 @@ OP_CASES(pool) {
   const auto zeros = [](const Shape& shape) { return Var(Tensor::zeros(shape)); };
   error({.op = "max_pool2d",
          .name = "rank 3",
-         .run = [=] { max_pool2d(zeros({4, 4, 3}), {}); },
+         .run =
+             [=] {
+               max_pool2d(zeros({4, 4, 3}), {});
+             },
          .message = "max_pool2d: x must be [N, H, W, C], got [4, 4, 3]"});
   error({.op = "max_pool2d",
          .name = "padding beyond half the kernel",
-         .run = [=] { max_pool2d(zeros({1, 4, 4, 3}), {3, 2, 2}); },
+         .run =
+             [=] {
+               max_pool2d(zeros({1, 4, 4, 3}), {3, 2, 2});
+             },
          .message = "max_pool2d: padding must lie between 0 and half the kernel, got padding 2 for kernel 3"});
   error({.op = "max_pool2d",
          .name = "window larger than the map",
-         .run = [=] { max_pool2d(zeros({1, 2, 5, 3}), {4, 2, 0}); },
+         .run =
+             [=] {
+               max_pool2d(zeros({1, 2, 5, 3}), {4, 2, 0});
+             },
          .message = "max_pool2d: a window of 4 does not fit into 2 pixels with padding 0; x [1, 2, 5, 3]"});
   error({.op = "max_pool2d",
          .name = "stride 0",
-         .run = [=] { max_pool2d(zeros({1, 4, 4, 3}), {2, 0, 0}); },
+         .run =
+             [=] {
+               max_pool2d(zeros({1, 4, 4, 3}), {2, 0, 0});
+             },
          .message = "kernel and stride must be at least 1, got 2 and 0"});
   error({.op = "max_pool2d",
          .name = "no pixels",
-         .run = [=] { max_pool2d(zeros({1, 0, 4, 3}), {2, 1, 1}); },
+         .run =
+             [=] {
+               max_pool2d(zeros({1, 0, 4, 3}), {2, 1, 1});
+             },
          .message = "max_pool2d: x has no pixels: [1, 0, 4, 3]"});
   error({.op = "max_pool2d",
          .name = "u8",
-         .run = [=] { max_pool2d(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), {}); },
+         .run =
+             [=] {
+               max_pool2d(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), {});
+             },
          .message = "max_pool2d: dtype u8 is not supported"});
   error({.op = "avg_pool2d",
          .name = "negative padding",
-         .run = [=] { avg_pool2d(zeros({1, 4, 4, 3}), {2, 2, -1}); },
+         .run =
+             [=] {
+               avg_pool2d(zeros({1, 4, 4, 3}), {2, 2, -1});
+             },
          .message = "avg_pool2d: padding must lie"});
   error({.op = "adaptive_avg_pool2d",
          .name = "no bins",
-         .run = [=] { adaptive_avg_pool2d(zeros({1, 4, 4, 3}), 0, 2); },
+         .run =
+             [=] {
+               adaptive_avg_pool2d(zeros({1, 4, 4, 3}), 0, 2);
+             },
          .message = "adaptive_avg_pool2d: the output must have pixels, asked for 0 x 2"});
 
   bench({.op = "max_pool2d",
          .name = "[1, 320, 320, 64] k=3 s=2 p=1",
          .in = {uniform({1, 320, 320, 64})},
-         .run = [](const Vars& v) { return max_pool2d(v[0], {3, 2, 1}); },
+         .run =
+             [](const Vars& v) {
+               return max_pool2d(v[0], {3, 2, 1});
+             },
          .grad = {0},
          .bytes = 1.25 * 320 * 320 * 64 * 4});
 }

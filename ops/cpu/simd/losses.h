@@ -28,9 +28,9 @@ using ScaledExp = void(const T* x, T shift, T scale, T* y, long n);
 
 inline constinit FloatTables<LossLoop> focal_loss, bce_loss, l1_loss, smooth_l1_loss;
 inline constinit FloatTables<LossSlopeLoop> focal_slope, bce_slope, l1_slope, smooth_l1_slope;  // scale d(loss)/dx
-inline constinit FloatTables<DiceSums> dice_sums;      // sums of s t, s^2, t^2, with s = sigmoid(x)
-inline constinit FloatTables<DiceSlope> dice_slope;    // (by_target t + by_probability s) s (1 - s)
-inline constinit FloatTables<LogSumExp> log_sum_exp;   // n > 0
-inline constinit FloatTables<ScaledExp> scaled_exp;    // scale exp(x - shift)
+inline constinit FloatTables<DiceSums> dice_sums;     // sums of s t, s^2, t^2, with s = sigmoid(x)
+inline constinit FloatTables<DiceSlope> dice_slope;   // (by_target t + by_probability s) s (1 - s)
+inline constinit FloatTables<LogSumExp> log_sum_exp;  // n > 0
+inline constinit FloatTables<ScaledExp> scaled_exp;   // scale exp(x - shift)
 
 }  // namespace tessera::simd

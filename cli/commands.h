@@ -1,0 +1,14 @@
+// The commands of the program `tessera`. Each add_ function defines one with its options and its callback, which throws
+// Error for what a user can mend and CLI::RuntimeError(code) to end with another exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace tessera {
+
+void add_data(CLI::App& app);
+void add_train(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_score(CLI::App& app);
+
+}  // namespace tessera

@@ -1,0 +1,38 @@
+// tessera data shapes: the synthetic data set.
+#include <fmt/core.h>
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "data/shapes.h"
+#include "train/progress.h"
+
+namespace tessera {
+
+namespace {
+
+void write_shapes(const ShapesConfig& config) {
+  Progress progress("shapes", 0, config.train + config.val);
+  generate_shapes(config, [&](i64 done, i64) { progress.update(done); });
+  progress.clear();
+  fmt::print("{}: {} pictures to train on, {} to validate on\n", config.dir.string(), config.train, config.val);
+}
+
+}  // namespace
+
+void add_data(CLI::App& app) {
+  CLI::App* data = app.add_subcommand("data", "make data sets");
+  data->require_subcommand(1);
+  CLI::App* shapes =
+      data->add_subcommand("shapes", "circles, rectangles and triangles, as PNG files and COCO annotations");
+  const auto config = std::make_shared<ShapesConfig>();
+  shapes->add_option("--out", config->dir, "folder to write: train/, val/, instances_train.json, instances_val.json")
+      ->required();
+  shapes->add_option("--train", config->train, "pictures to train on")->capture_default_str();
+  shapes->add_option("--val", config->val, "pictures to validate on")->capture_default_str();
+  shapes->add_option("--size", config->size, "longest side in pixels")->capture_default_str();
+  shapes->add_option("--seed", config->seed, "another seed, other pictures")->capture_default_str();
+  shapes->callback([config] { write_shapes(*config); });
+}
+
+}  // namespace tessera

@@ -1,0 +1,71 @@
+// tessera eval: the COCO figures of a checkpoint.
+#include <fmt/core.h>
+
+#include <memory>
+#include <optional>
+
+#include "cli/commands.h"
+#include "tensor/file.h"
+#include "train/evaluate.h"
+#include "train/weights.h"
+
+namespace tessera {
+
+namespace {
+
+struct EvalCommand {
+  std::string checkpoint, config, annotations, images, json;
+  std::vector<std::string> overrides;
+
+  void run() const {
+    const auto config_file = config.empty() ? std::nullopt : std::optional<std::filesystem::path>(config);
+    const TrainedModel trained = load_trained_model(checkpoint, config_file, overrides);
+    const DataConfig& data = trained.config.data;
+    const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
+    TESSERA_CHECK(!annotation_file.empty(),
+                  "eval: the configuration has no data.val_annotations; give --annotations and --images");
+    const auto dataset = std::make_shared<const CocoDataset>(load_coco(annotation_file));
+    check_classes(trained.info, *dataset);
+    const auto source = inference_source(dataset, images.empty() ? data.val_images : images, trained.config);
+    const std::optional<Evaluation> result =
+        evaluate(*trained.model, trained.info.category_ids, *dataset, source, trained.config);
+    fmt::print("{}{}", coco_table(result->segm), coco_table(result->bbox));
+    fmt::print("{} images in {:.1f} s\n", source->size(), result->seconds);
+    if (!json.empty()) write_file(json, coco_json(std::vector{result->segm, result->bbox}));
+  }
+
+  // The categories that model and data set share must mean the same.
+  static void check_classes(const CheckpointInfo& info, const CocoDataset& dataset) {
+    bool any = false;
+    for (size_t i = 0; i < info.classes.size(); ++i) {
+      const auto found = dataset.class_index.find(info.category_ids[i]);
+      if (found == dataset.class_index.end()) continue;
+      const std::string& name = dataset.categories[static_cast<size_t>(found->second)].name;
+      TESSERA_CHECK(name == info.classes[i], "eval: category {} is \"{}\" in {}, but the model learned it as \"{}\"",
+                    info.category_ids[i], name, dataset.name, info.classes[i]);
+      any = true;
+    }
+    TESSERA_CHECK(any, "eval: {} has none of the model's {} categories", dataset.name, info.classes.size());
+  }
+};
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  CLI::App* eval = app.add_subcommand("eval", "the COCO figures of a checkpoint");
+  const auto command = std::make_shared<EvalCommand>();
+  eval->add_option("--checkpoint", command->checkpoint,
+                   "checkpoint file, or a run's folder (its best, else its latest)")
+      ->required();
+  eval->add_option("--config", command->config, "configuration in place of the stored one");
+  eval->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);
+  CLI::Option* annotations =
+      eval->add_option("--annotations", command->annotations, "COCO annotation file in place of the configured one");
+  CLI::Option* images = eval->add_option("--images", command->images, "folder of its images");
+  annotations->needs(images);
+  images->needs(annotations);
+  eval->add_option("--json", command->json, "file for the figures, as JSON");
+  eval->callback([command] { command->run(); });
+}
+
+}  // namespace tessera

@@ -1,0 +1,41 @@
+// tessera: trains, evaluates and uses instance-segmentation networks.
+//
+// Exit codes: 0 done, 1 an error, 2 a wrong command line, 128 + signal a training run that was stopped and saved.
+// Errors are one line on stderr: `tessera: <message>`.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "cli/commands.h"
+
+namespace {
+
+int complain(std::string message, int code) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  std::fprintf(stderr, "tessera: %s\n", message.c_str());
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Instance segmentation: data, training, evaluation.", "tessera");
+  app.require_subcommand(1);
+  tessera::add_data(app);
+  tessera::add_train(app);
+  tessera::add_eval(app);
+  tessera::add_score(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& end) {
+    return end.get_exit_code();
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return complain(std::string(error.what()) + " (see tessera --help)", 2);
+  } catch (const std::exception& error) {
+    return complain(error.what(), 1);
+  }
+  return 0;
+}

@@ -1,0 +1,37 @@
+// tessera score: a result file against an annotation file.
+#include "eval/score.h"
+
+#include <fmt/core.h>
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "tensor/file.h"
+
+namespace tessera {
+
+namespace {
+
+struct ScoreCommand {
+  std::string annotations, results, metric, json;
+
+  void run() const {
+    const Score score = score_results(annotations, results, metric);
+    fmt::print("{}", score.text);
+    if (!json.empty()) write_file(json, score.json);
+  }
+};
+
+}  // namespace
+
+void add_score(CLI::App& app) {
+  CLI::App* score = app.add_subcommand("score", "the COCO figures of a result file");
+  const auto command = std::make_shared<ScoreCommand>();
+  score->add_option("--annotations", command->annotations, "COCO annotation file")->required();
+  score->add_option("--results", command->results, "COCO result file")->required();
+  score->add_option("--metric", command->metric, "coco-segm or coco-bbox")->required();
+  score->add_option("--json", command->json, "file for the figures, as JSON");
+  score->callback([command] { command->run(); });
+}
+
+}  // namespace tessera

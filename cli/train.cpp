@@ -1,0 +1,152 @@
+// tessera train: a run from a configuration file.
+#include <fmt/core.h>
+
+#include <map>
+#include <memory>
+
+#include "cli/commands.h"
+#include "data/coco_source.h"
+#include "tensor/file.h"
+#include "train/evaluate.h"
+#include "train/trainer.h"
+#include "train/weights.h"
+
+namespace tessera {
+
+namespace {
+
+std::shared_ptr<const CocoDataset> load_dataset(const char* option, const std::string& annotations) {
+  TESSERA_CHECK(!annotations.empty(), "train: {} is not set", option);
+  return std::make_shared<const CocoDataset>(load_coco(annotations));
+}
+
+// The number of classes follows from the data; saying another one is an error.
+void take_classes(const CocoDataset& data, bool given, ModelConfig& model) {
+  const i64 classes = static_cast<i64>(data.categories.size());
+  TESSERA_CHECK(!given || model.num_classes() == classes, "train: model.num_classes is {}, but {} has {} categories",
+                model.num_classes(), data.name, classes);
+  model.num_classes() = classes;
+}
+
+void check_same_categories(const CocoDataset& train, const CocoDataset& val) {
+  for (const CocoCategory& category : val.categories) {
+    const auto found = train.class_index.find(category.id);
+    TESSERA_CHECK(
+        found != train.class_index.end() && train.categories[static_cast<size_t>(found->second)].name == category.name,
+        "train: {} has category {} \"{}\", which {} has not", val.name, category.id, category.name, train.name);
+  }
+}
+
+Figures figures(const CocoEvalResult& result) {
+  Figures named;
+  for (size_t i = 0; i < kCocoStatNames.size(); ++i) named.emplace_back(kCocoStatNames[i], result.stats[i]);
+  return named;
+}
+
+std::string millions(i64 count) {
+  return fmt::format("{:.2f} M", static_cast<double>(count) / 1e6);
+}
+
+// What --dry-run tells: the configuration, the parameters by part, the first batch.
+void describe(Segmenter& model, const Job& job) {
+  fmt::print("{}\n", to_toml(job.config));
+  std::map<std::string, i64> parts;
+  for (const auto& [name, parameter] : nn::named_parameters(model))
+    parts[name.substr(0, name.find('.'))] += parameter->value().numel();
+  fmt::print("parameters: {} ({} trained)", millions(nn::count_parameters(model)),
+             millions(nn::count_parameters(model, true)));
+  for (const auto& [part, count] : parts) fmt::print(", {} {}", part, millions(count));
+  fmt::print("\ndata: {} images, {} classes\n", job.data->size(), job.classes.size());
+  Loader loader(job.data, {.batch_size = job.config.training.batch_size,
+                           .seed = job.config.training.seed,
+                           .group_by_aspect = job.config.data.group_by_aspect,
+                           .workers = static_cast<int>(job.config.data.workers),
+                           .statistics = job.config.input.statistics(),
+                           .divisor = job.config.input.divisor});
+  const Batch batch = *loader.next();
+  fmt::print("first batch: images {}\n", batch.images.shape());
+  for (const Sample& sample : batch.samples)
+    fmt::print("  {}: {} of {}x{}, {} objects\n", sample.file.filename().string(), sample.image.shape(),
+               sample.original.height, sample.original.width, sample.targets.count());
+}
+
+struct TrainCommand {
+  std::string config_file, out;
+  std::vector<std::string> overrides;
+  bool resume = false, overwrite = false, dry_run = false;
+
+  void run() const {
+    std::vector<Setting> settings = read_settings(config_file);
+    for (const std::string& text : overrides) settings.push_back(parse_override(text));
+    Job job;
+    job.config = make_config(settings);
+    Config& config = job.config;
+    job.resume = resume;
+    job.folder = out.empty() ? std::filesystem::path("runs") / std::filesystem::path(config_file).stem()
+                             : std::filesystem::path(out);
+    TESSERA_CHECK(dry_run || resume || overwrite || !holds_run(job.folder),
+                  "train: {} holds a run already; --resume continues it, --overwrite begins anew", job.folder.string());
+
+    const auto train_data = load_dataset("data.train_annotations", config.data.train_annotations);
+    const bool classes_given =
+        std::any_of(settings.begin(), settings.end(), [](const Setting& s) { return s.name == "model.num_classes"; });
+    take_classes(*train_data, classes_given, config.model);
+    for (const CocoCategory& category : train_data->categories) {
+      job.classes.push_back(category.name);
+      job.category_ids.push_back(category.id);
+    }
+    job.data = std::make_shared<CocoSource>(
+        train_data, config.data.train_images,
+        CocoSourceConfig{
+            .augment = config.augment.config(), .seed = config.training.seed, .skip_empty = config.data.skip_empty});
+    if (!config.data.val_annotations.empty()) {
+      const auto val_data = load_dataset("data.val_annotations", config.data.val_annotations);
+      check_same_categories(*train_data, *val_data);
+      job.evaluate = [&config, ids = job.category_ids, val_data,
+                      source = inference_source(val_data, config.data.val_images, config)](
+                         Segmenter& model) -> std::optional<Scores> {
+        const std::optional<Evaluation> result = evaluate(model, ids, *val_data, source, config);
+        if (!result) return std::nullopt;
+        return Scores{{"segm", figures(result->segm)}, {"bbox", figures(result->bbox)}};
+      };
+    }
+
+    const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
+    if (!config.training.init_weights.empty())
+      fmt::print("{}: {}\n", config.training.init_weights, load_initial_weights(*model, config.training).str());
+    if (dry_run) return describe(*model, job);
+
+    if (overwrite && !resume) remove_run(job.folder);
+    std::filesystem::create_directories(job.folder);
+    write_file(job.folder / "config.toml", to_toml(config));
+    fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {} steps\n", job.folder.string(),
+               millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
+               config.training.batch_size * config.training.accumulate, config.training.steps);
+    const int signal = train(*model, job);
+    if (signal != 0) {
+      fmt::print("stopped by signal {}; --resume continues\n", signal);
+      throw CLI::RuntimeError(128 + signal);
+    }
+    fmt::print("done: {}\n", find_checkpoint(job.folder).string());
+  }
+};
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  CLI::App* train = app.add_subcommand("train", "train a model as a configuration file says");
+  train->footer(
+      "Exit codes: 0 done, 1 an error, 2 a wrong command line, 130 or 143 stopped by SIGINT or SIGTERM after saving.");
+  const auto command = std::make_shared<TrainCommand>();
+  train->add_option("CONFIG", command->config_file, "TOML file; --dry-run prints every option with its value")
+      ->required();
+  train->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);
+  train->add_option("--out", command->out, "folder for log and checkpoints (default: runs/<name of the file>)");
+  CLI::Option* resume =
+      train->add_flag("--resume", command->resume, "continue from the latest checkpoint in the folder");
+  train->add_flag("--overwrite", command->overwrite, "remove the folder's log and checkpoints first")->excludes(resume);
+  train->add_flag("--dry-run", command->dry_run, "print configuration, parameters and the first batch; train nothing");
+  train->callback([command] { command->run(); });
+}
+
+}  // namespace tessera

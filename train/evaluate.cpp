@@ -1,0 +1,57 @@
+#include "train/evaluate.h"
+
+#include <chrono>
+
+#include "data/loader.h"
+#include "train/progress.h"
+#include "train/signals.h"
+
+namespace tessera {
+
+std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
+                                   const std::shared_ptr<const SampleSource>& images, const Config& config,
+                                   bool quiet) {
+  const auto start = std::chrono::steady_clock::now();
+  const NoGrad no_grad;
+  const bool training = model.training();
+  model.eval();
+  Loader loader(images, {.batch_size = config.evaluation.batch_size,
+                         .training = false,
+                         .workers = static_cast<int>(config.data.workers),
+                         .prefetch = static_cast<int>(config.data.prefetch),
+                         .statistics = config.input.statistics(),
+                         .divisor = config.input.divisor});
+  Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet);
+  Evaluation result;
+  i64 done = 0;
+  while (!SignalGuard::received()) {
+    const std::optional<Batch> batch = loader.next();
+    if (!batch) break;
+    const std::vector<std::vector<Instance>> found = model.detect(*batch);
+    for (size_t n = 0; n < found.size(); ++n)
+      for (const Instance& instance : found[n])
+        result.detections.push_back({.image_id = batch->samples[n].image_id,
+                                     .category_id = category_ids.at(static_cast<size_t>(instance.class_index)),
+                                     .score = instance.score,
+                                     .bbox = rle_bbox(instance.mask),
+                                     .segmentation = instance.mask});
+    progress.update(done += batch->size());
+  }
+  model.train(training);
+  if (SignalGuard::received()) return std::nullopt;
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.segm = evaluate_coco(truth, result.detections, CocoTask::kSegm);
+  result.bbox = evaluate_coco(truth, result.detections, CocoTask::kBbox);
+  return result;
+}
+
+std::shared_ptr<const SampleSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
+                                                     const std::filesystem::path& images, const Config& config) {
+  return std::make_shared<CocoSource>(dataset, images,
+                                      CocoSourceConfig{.augment = std::nullopt,
+                                                       .shortest = config.input.shortest,
+                                                       .longest = config.input.longest,
+                                                       .targets = false});
+}
+
+}  // namespace tessera

@@ -1,0 +1,33 @@
+// A model's COCO figures on a data set.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/coco_source.h"
+#include "eval/coco_eval.h"
+#include "models/segmenter.h"
+#include "train/config.h"
+
+namespace tessera {
+
+struct Evaluation {
+  CocoEvalResult segm, bbox;
+  std::vector<Detection> detections;  // masks and their boxes, category ids of the data set
+  double seconds = 0;                 // of loading and detecting
+};
+
+// Detects in every picture of `images` (data set `truth`) and scores masks and the masks' boxes. The model is used in
+// evaluation mode without gradients and left in the mode it was in. category_ids: of the model's classes, by index.
+// Nothing when a signal asked to stop (train/signals.h).
+std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
+                                   const std::shared_ptr<const SampleSource>& images, const Config& config,
+                                   bool quiet = false);
+
+// The pictures of a data set as evaluation and prediction see them: resized as [input] says, without targets.
+std::shared_ptr<const SampleSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
+                                                     const std::filesystem::path& images, const Config& config);
+
+}  // namespace tessera
