@@ -25,7 +25,10 @@ int main(int argc, char** argv) {
   tessera::add_data(app);
   tessera::add_train(app);
   tessera::add_eval(app);
+  tessera::add_predict(app);
   tessera::add_score(app);
+  tessera::add_info(app);
+  tessera::add_report(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& end) {
