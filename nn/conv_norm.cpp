@@ -2,16 +2,15 @@
 
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
-#include "nn/init.h"
 
 namespace tessera::nn {
 
 ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) {
   Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride, .padding = c.kernel / 2};
   conv.bias = false;
+  conv.init = Init::kC2Msra;
   conv.activation = c.relu ? ops::Activation::kRelu : ops::Activation::kNone;
   conv_ = Conv2d(conv, random);
-  init_c2_msra(conv_.weight, conv_.bias, random);
   if (c.deform != Deform::kNone) offset_ = OffsetConv(conv, c.deform, random);
   if (c.norm == Norm::kBatch) norm = BatchNorm2d(c.out);
   if (c.norm == Norm::kFrozenBatch) norm = FrozenBatchNorm(c.out);

@@ -25,6 +25,20 @@ void init_default(Var& weight, Var& bias, Random& random) {
   if (bias) init_uniform(bias, bound, random);
 }
 
+void init_convolution(Init init, Var& weight, Var& bias, Random& random) {
+  switch (init) {
+    case Init::kDefault:
+      return init_default(weight, bias, random);
+    case Init::kC2Msra:
+      return init_c2_msra(weight, bias, random);
+    case Init::kC2Xavier:
+      return init_c2_xavier(weight, bias, random);
+    case Init::kZero:
+      init_constant(weight, 0);
+      if (bias) init_constant(bias, 0);
+  }
+}
+
 Var bias_of(i64 size, bool wanted) {
   return wanted ? Var(Tensor::empty({size}), true) : Var();
 }
@@ -33,7 +47,7 @@ Var bias_of(i64 size, bool wanted) {
 
 Conv2d::Conv2d(const Conv2dConfig& config, Random& random)
     : weight(convolution_weight(config)), bias(bias_of(config.out, config.bias)), config_(config) {
-  init_default(weight, bias, random);
+  init_convolution(config.init, weight, bias, random);
 }
 
 Var Conv2d::operator()(const Var& x) const {
@@ -66,11 +80,10 @@ OffsetConv::OffsetConv(const Conv2dConfig& deformable, Deform version, Random& r
               .kernel = deformable.kernel,
               .stride = deformable.stride,
               .padding = deformable.padding,
-              .dilation = deformable.dilation},
+              .dilation = deformable.dilation,
+              .init = Init::kZero},  // an ordinary convolution at first
              random) {
   TESSERA_CHECK(version != Deform::kNone, "deform_conv2d: the version must be v1 or v2");
-  init_constant(weight, 0);  // an ordinary convolution at first
-  init_constant(bias, 0);
 }
 
 OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
@@ -86,7 +99,7 @@ OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
 
 DeformConv2d::DeformConv2d(const Conv2dConfig& config, Deform version, Random& random)
     : weight(convolution_weight(config)), bias(bias_of(config.out, config.bias)), config_(config) {
-  init_default(weight, bias, random);
+  init_convolution(config.init, weight, bias, random);
   offset = OffsetConv(config, version, random);
 }
 

@@ -1,5 +1,5 @@
-// The layers that the models are built from. Constructors allocate and initialise as PyTorch's do (uniform with bound
-// 1/sqrt(fan_in) for convolutions and linear layers); nn/init.h has the other initialisers.
+// The layers that the models are built from. Constructors allocate and initialise, by default as PyTorch's do;
+// nn/init.h has the initialisers.
 #pragma once
 
 #include <array>
@@ -11,10 +11,19 @@
 
 namespace tessera::nn {
 
+// How a convolution's weights begin (nn/init.h).
+enum class Init {
+  kDefault,   // as PyTorch: weight and bias uniform with bound 1 / sqrt(fan_in)
+  kC2Msra,    // weight normal with std sqrt(2 / fan_out), bias 0
+  kC2Xavier,  // weight uniform with bound sqrt(3 / fan_in), bias 0
+  kZero,
+};
+
 struct Conv2dConfig {
   i64 in = 0, out = 0, kernel = 1, stride = 1, padding = 0, dilation = 1, groups = 1;
   bool bias = true;
   ops::Activation activation = ops::Activation::kNone;  // fused; has no parameters
+  Init init = Init::kDefault;
 };
 
 // weight [out, kernel, kernel, in/groups], bias [out]

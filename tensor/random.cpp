@@ -31,11 +31,24 @@ u64 stream_of(std::string_view purpose, std::initializer_list<u64> numbers) {
   return hash;
 }
 
+namespace {
+
+// 64 random bits as a number in [0, 1)
+double uniform_of(u32 high, u32 low) {
+  return static_cast<double>(((static_cast<u64>(high) << 32) | low) >> 11) * 0x1p-53;
+}
+
+}  // namespace
+
+std::array<u32, 4> Random::block(u64 number) const {
+  return philox({static_cast<u32>(number), static_cast<u32>(number >> 32), static_cast<u32>(stream_),
+                 static_cast<u32>(stream_ >> 32)},
+                {static_cast<u32>(seed_), static_cast<u32>(seed_ >> 32)});
+}
+
 u32 Random::bits() {
   if (used_ == 4) {
-    const std::array<u32, 4> counter = {static_cast<u32>(block_), static_cast<u32>(block_ >> 32),
-                                        static_cast<u32>(stream_), static_cast<u32>(stream_ >> 32)};
-    buffer_ = philox(counter, {static_cast<u32>(seed_), static_cast<u32>(seed_ >> 32)});
+    buffer_ = block(block_);
     ++block_;
     used_ = 0;
   }
@@ -43,8 +56,8 @@ u32 Random::bits() {
 }
 
 double Random::uniform() {
-  const u64 high = bits(), low = bits();
-  return static_cast<double>(((high << 32) | low) >> 11) * 0x1p-53;
+  const u32 high = bits(), low = bits();
+  return uniform_of(high, low);
 }
 
 i64 Random::integer(i64 lo, i64 hi) {
@@ -63,15 +76,34 @@ double Random::normal() {
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
-void Random::fill_uniform(Tensor& tensor, double lo, double hi) {
-  dispatch_float(tensor.dtype(), "fill_uniform", [&]<class T>() {
-    for (T& value : tensor.span<T>()) value = static_cast<T>(uniform(lo, hi));
+// Every block gives two values, so that a large tensor can be filled by several threads: value i depends on its block's
+// number alone.
+template <class Pair>
+void Random::fill_pairs(Tensor& tensor, Pair&& pair) {
+  used_ = 4;  // begin with a fresh block
+  const u64 first = block_;
+  const i64 count = tensor.numel();
+  block_ += static_cast<u64>((count + 1) / 2);
+  dispatch_float(tensor.dtype(), "random", [&]<class T>() {
+    T* data = tensor.data<T>();
+#pragma omp parallel for if (count > 100'000)
+    for (i64 i = 0; i < count; i += 2) {
+      const std::array<u32, 4> bits = block(first + static_cast<u64>(i / 2));
+      const auto [a, b] = pair(uniform_of(bits[0], bits[1]), uniform_of(bits[2], bits[3]));
+      data[i] = static_cast<T>(a);
+      if (i + 1 < count) data[i + 1] = static_cast<T>(b);
+    }
   });
 }
 
+void Random::fill_uniform(Tensor& tensor, double lo, double hi) {
+  fill_pairs(tensor, [=](double u, double v) { return std::pair{lo + (hi - lo) * u, lo + (hi - lo) * v}; });
+}
+
 void Random::fill_normal(Tensor& tensor, double mean, double std) {
-  dispatch_float(tensor.dtype(), "fill_normal", [&]<class T>() {
-    for (T& value : tensor.span<T>()) value = static_cast<T>(mean + std * normal());
+  fill_pairs(tensor, [=](double u, double v) {  // Box-Muller gives two
+    const double radius = std * std::sqrt(-2.0 * std::log(1.0 - u)), angle = 2.0 * std::numbers::pi * v;
+    return std::pair{mean + radius * std::cos(angle), mean + radius * std::sin(angle)};
   });
 }
 

@@ -38,6 +38,10 @@ class Random {
   }
 
  private:
+  std::array<u32, 4> block(u64 number) const;  // of this stream
+  template <class Pair>
+  void fill_pairs(Tensor& tensor, Pair&& pair);
+
   u64 seed_, stream_, block_ = 0;
   std::array<u32, 4> buffer_{};
   int used_ = 4;

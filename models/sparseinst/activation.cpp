@@ -35,9 +35,13 @@ InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig
                 "sparseinst: iam.groups must divide the decoder's width {}, got {}", width, config.groups);
   const i64 kernel = config.kernel == IamKernel::k1x1 ? 1 : 3;
   if (config.kernel == IamKernel::kTwo3x3) {
-    hidden_conv_ = nn::Conv2d(
-        {.in = width, .out = width, .kernel = 3, .padding = 1, .activation = ops::Activation::kRelu}, random);
-    nn::init_c2_msra(hidden_conv_.weight, hidden_conv_.bias, random);
+    hidden_conv_ = nn::Conv2d({.in = width,
+                               .out = width,
+                               .kernel = 3,
+                               .padding = 1,
+                               .activation = ops::Activation::kRelu,
+                               .init = nn::Init::kC2Msra},
+                              random);
   }
   conv_ = nn::Conv2d(
       {.in = width, .out = num_masks * config.groups, .kernel = kernel, .padding = kernel / 2, .groups = config.groups},

@@ -39,13 +39,12 @@ ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
                                 .out = config.width,
                                 .kernel = 3,
                                 .padding = 1,
-                                .activation = ops::Activation::kRelu};
+                                .activation = ops::Activation::kRelu,
+                                .init = nn::Init::kC2Msra};
     if (j + 1 == config.depth && config.dconv != nn::Deform::kNone) {
       last_ = nn::DeformConv2d(conv, config.dconv, random);
-      nn::init_c2_msra(last_.weight, last_.bias, random);
     } else {
       convs_.emplace_back(conv, random);
-      nn::init_c2_msra(convs_.back().weight, convs_.back().bias, random);
     }
   }
 }
@@ -104,8 +103,7 @@ void InstanceBranch::visit(nn::Visitor& v) {
 }
 
 MaskBranch::MaskBranch(i64 in, const SparseInstConfig& config, Random& random) : convs_(in, config.decoder, random) {
-  projection_ = nn::Conv2d({.in = config.decoder.width, .out = config.kernel_dim}, random);
-  nn::init_c2_msra(projection_.weight, projection_.bias, random);
+  projection_ = nn::Conv2d({.in = config.decoder.width, .out = config.kernel_dim, .init = nn::Init::kC2Msra}, random);
 }
 
 Var MaskBranch::operator()(const Var& features) const {

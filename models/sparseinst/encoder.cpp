@@ -4,7 +4,6 @@
 #include "autograd/interpolate.h"
 #include "autograd/pointwise.h"
 #include "autograd/pool.h"
-#include "nn/init.h"
 
 namespace tessera {
 
@@ -50,15 +49,14 @@ InstanceContextEncoder::InstanceContextEncoder(const EncoderConfig& config, cons
                 "sparseinst encoder: channels must be a positive multiple of 4, got {}", config.channels);
   const i64 C = config.channels;
   for (size_t j = 0; j < inputs.size(); ++j) {
-    laterals_.emplace_back(nn::Conv2dConfig{.in = inputs[inputs.size() - 1 - j].channels, .out = C}, random);
-    outputs_.emplace_back(nn::Conv2dConfig{.in = C, .out = C, .kernel = 3, .padding = 1}, random);
-    nn::init_c2_xavier(laterals_[j].weight, laterals_[j].bias, random);
-    nn::init_c2_xavier(outputs_[j].weight, outputs_[j].bias, random);
+    laterals_.emplace_back(
+        nn::Conv2dConfig{.in = inputs[inputs.size() - 1 - j].channels, .out = C, .init = nn::Init::kC2Xavier}, random);
+    outputs_.emplace_back(nn::Conv2dConfig{.in = C, .out = C, .kernel = 3, .padding = 1, .init = nn::Init::kC2Xavier},
+                          random);
   }
   if (config.ppm) ppm_ = PyramidPooling(C, random);
   if (config.fusion) {
-    fusion_ = nn::Conv2d({.in = 3 * C, .out = C}, random);
-    nn::init_c2_msra(fusion_.weight, fusion_.bias, random);
+    fusion_ = nn::Conv2d({.in = 3 * C, .out = C, .init = nn::Init::kC2Msra}, random);
   } else {
     outputs_[0] = outputs_[1] = nn::Conv2d();  // nobody would read P5 and P4
   }

@@ -78,7 +78,7 @@ TEST_CASE("resnet: frozen stages are not trained and their norms are frozen") {
     CHECK(parameter->requires_grad() == !frozen);
     CHECK(!(frozen && name.find("norm") != std::string::npos));  // buffers, not parameters
   }
-  sum(net(Var(random_images(1, 32, 32)))[2]).backward();
+  sum(net(Var(random_images(2, 64, 64)))[2]).backward();
 }
 
 TEST_CASE("resnet: the stride of a stage can sit in the 1x1 or in the 3x3") {
