@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "cli/commands.h"
-#include "tensor/file.h"
+#include "cli/output.h"
 #include "train/evaluate.h"
 #include "train/weights.h"
 
@@ -31,7 +31,7 @@ struct EvalCommand {
         evaluate(*trained.model, trained.info.category_ids, *dataset, source, trained.config);
     fmt::print("{}{}", coco_table(result->segm), coco_table(result->bbox));
     fmt::print("{} images in {:.1f} s\n", source->size(), result->seconds);
-    if (!json.empty()) write_file(json, coco_json(std::vector{result->segm, result->bbox}));
+    if (!json.empty()) write_output(json, coco_json(std::vector{result->segm, result->bbox}));
   }
 
   // The categories that model and data set share must mean the same.

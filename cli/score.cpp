@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "tensor/file.h"
+#include "cli/output.h"
 
 namespace tessera {
 
@@ -18,7 +18,7 @@ struct ScoreCommand {
   void run() const {
     const Score score = score_results(annotations, results, metric);
     fmt::print("{}", score.text);
-    if (!json.empty()) write_file(json, score.json);
+    if (!json.empty()) write_output(json, score.json);
   }
 };
 
