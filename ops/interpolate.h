@@ -1,13 +1,10 @@
 // Resizing of feature maps in NHWC: x [N, H, W, C] -> y [N, height, width, C], f32 or f64.
 //
-// A position o of an output axis of size `out` reads the input axis of size `in` at s(o):
-//   bilinear                 s = max((o + 1/2) in / out - 1/2, 0);  with align_corners: s = o (in - 1) / (out - 1), 0
-//   for out = 1
-//                            value (1 - f) x[i] + f x[min(i + 1, in - 1)],  i = floor(s),  f = s - i;  rows, then
-//                            columns
-//   nearest                  x[min(floor(o (in / out)), in - 1)], the quotient rounded to f32 as in PyTorch: for some
-//   sizes
-//                            (2 -> 82 is one) the exact quotient would choose another pixel here and there
+// A position o of an output axis of size `out` reads the input axis of size `in`; rows first, then columns:
+//   bilinear   (1 - f) x[i] + f x[min(i + 1, in - 1)],  i = floor(s),  f = s - i,
+//              s = max((o + 1/2) in / out - 1/2, 0);  with align_corners s = o (in - 1) / (out - 1), or 0 for out = 1
+//   nearest    x[min(floor(o (in / out)), in - 1)] with the quotient rounded to f32, as in PyTorch: for some sizes
+//              (2 -> 82 is one) the exact quotient would choose another pixel here and there
 // No antialiasing. The backward is the transposed sum, gathered in a fixed order: deterministic.
 //
 // N and C may be 0. Errors: rank, an empty input map, an output size < 1, align_corners with nearest.

@@ -2,15 +2,13 @@
 //
 // Elementwise, x and t of one shape and dtype (f32 or f64; soft targets are allowed):
 //   binary_cross_entropy_with_logits   max(x, 0) - x t + log(1 + exp(-|x|))
-//   sigmoid_focal_loss                 w q^gamma ce,  ce the line above, q = s(x) (1 - t) + (1 - s(x)) t,
-//                                      w = alpha t + (1 - alpha) (1 - t), or 1 when alpha < 0       (Lin et al. 2017,
-//                                      eq. 5)
-//   l1_loss                            |x - t|, gradient 0 at 0
-//   smooth_l1_loss                     d^2 / (2 beta) for |d| < beta, else |d| - beta / 2,  d = x - t; beta = 0 is
-//   l1_loss
+//   sigmoid_focal_loss                 w q^gamma ce, ce as above, q = s(x) (1 - t) + (1 - s(x)) t, and the weight w is
+//                                      alpha t + (1 - alpha) (1 - t), or 1 when alpha < 0 (Lin et al. 2017, eq. 5)
+//   l1_loss                            |x - t|; its gradient is 0 where x = t
+//   smooth_l1_loss                     d^2 / (2 beta) for |d| < beta, else |d| - beta / 2, d = x - t
 // Per row:
-//   dice_loss [R, ...] -> [R]          1 - 2 sum s t / (sum s^2 + sum t^2 + eps),  s = s(x)        (Milletari et al.
-//   2016) cross_entropy [R, K], i64 [R]      log sum_k exp(x[r, k]) - x[r, class[r]]
+//   dice_loss      x, t [R, ...]       1 - 2 sum s t / (sum s^2 + sum t^2 + eps), s = s(x) (Milletari et al. 2016)
+//   cross_entropy  x [R, K], i64 [R]   log sum_k exp(x[r, k]) - x[r, class[r]]
 //
 // Reduction: kNone gives the values above, kSum and kMean one number of shape []. Sums are accumulated in double in an
 // order that does not depend on the threads. The mean of nothing is 0, and its gradient is empty.

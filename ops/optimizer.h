@@ -27,9 +27,11 @@ struct SgdParams {
 };
 void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer, const SgdParams& params);
 
-void scale_into(Tensor& target, double factor);  // target *= factor (gradient clipping)
-void lerp_into(Tensor& target, const Tensor& source,
-               double weight);  // target += weight (source - target) (moving averages)
+// target *= factor: gradient clipping.
+void scale_into(Tensor& target, double factor);
+
+// target += weight (source - target): moving averages.
+void lerp_into(Tensor& target, const Tensor& source, double weight);
 
 using AdamWStepKernel = void(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v,
                              const AdamWParams& params);

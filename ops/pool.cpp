@@ -12,8 +12,8 @@ void check_map(const char* op, const Shape& x) {
 }
 
 i64 output_size(const char* op, i64 in, const Pool2dParams& p, const Shape& x) {
-  const i64 last_start = in + 2 * p.padding - p.kernel;  // of a window, counted from the left end of the padding
-  i64 out = last_start < 0 ? 0 : (last_start + (p.ceil_mode ? p.stride - 1 : 0)) / p.stride + 1;
+  const i64 room = in + 2 * p.padding - p.kernel + (p.ceil_mode ? p.stride - 1 : 0);  // for starts after the first
+  i64 out = room < 0 ? 0 : room / p.stride + 1;
   if (p.ceil_mode && (out - 1) * p.stride >= in + p.padding) --out;
   TESSERA_CHECK(out > 0, "{}: a window of {} does not fit into {} pixels with padding {}; x {}", op, p.kernel, in,
                 p.padding, x);

@@ -8,8 +8,8 @@
 //                         window is the result; the first of several equal maxima is chosen (the last of several NaN).
 //   avg_pool2d            y = sum of the window / divisor. Divisor: with count_include_pad the window's size clipped to
 //                         the padded map (windows of ceil_mode may hang over it), else the number of pixels in the map.
-//   adaptive_avg_pool2d   output row i of S averages the input rows [floor(i H / S), ceil((i + 1) H / S)); columns
-//   alike.
+//   adaptive_avg_pool2d   output row i of S averages the input rows floor(i H / S) to ceil((i + 1) H / S), the last
+//                         excluded; columns alike.
 //
 // The backward of the maximum gives gy to the chosen pixel; that of an average spreads gy / divisor over the window.
 // All backward kernels gather: they are deterministic.

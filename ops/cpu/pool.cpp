@@ -113,7 +113,10 @@ void max_backward(const Tensor& gy_, const Tensor& argmax_, const Pool2dParams& 
       for (i64 i = vertical.begin; i < vertical.end; ++i)
         for (i64 j = horizontal.begin; j < horizontal.end; ++j) {
           const i64 at = ((n * rows.out() + i) * columns.out() + j) * C;
-          for (i64 c = 0; c < C; ++c) sum[c] += argmax[at + c] == offset ? gy[at + c] : T(0);
+          for (i64 c = 0; c < C; ++c) {
+            const T gradient = gy[at + c];
+            sum[c] += argmax[at + c] == offset ? gradient : T(0);
+          }
         }
     }
   });

@@ -158,6 +158,26 @@ TEST_CASE("image: a PNG cut anywhere or with any byte changed is an error") {
   }
 }
 
+TEST_CASE("image: a JPEG with impossible or missing Huffman tables never reaches the decoder") {
+  const std::string jpeg = test::jpeg_bytes(corners_image(16, 16));
+  const size_t tables = jpeg.find("\xFF\xC4"), scan = jpeg.find("\xFF\xDA");
+  REQUIRE(tables != std::string::npos);
+  REQUIRE(scan != std::string::npos);
+  const auto with = [&](size_t at, char value) {
+    std::string changed = jpeg;
+    changed[at] = value;
+    return changed;
+  };
+  CHECK_ERROR(decode_image(with(tables + 5 + 15, '\xFF'), "t.jpg"),
+              "t.jpg: cannot be decoded: a Huffman table is impossible");
+  CHECK_ERROR(decode_image(with(tables + 4, '\x55'), "t.jpg"), "a Huffman table is impossible");
+  std::string much = with(tables + 5 + 15, '\xF0');
+  much.replace(tables + 2, 2, std::string("\x00\x20", 2));
+  CHECK_ERROR(decode_image(much, "t.jpg"), "a Huffman table is cut off");
+  CHECK_ERROR(decode_image(with(scan + 6, '\x33'), "t.jpg"), "a scan uses a Huffman table that is not there");
+  CHECK_ERROR(decode_image(with(scan + 4, '\x02'), "t.jpg"), "a scan header has a wrong length");
+}
+
 TEST_CASE("image: random damage to a JPEG never does worse than an error") {
   const std::string jpeg = test::jpeg_bytes(corners_image(40, 40));
   Random random(3);

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "autograd/pointwise.h"
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
 #include "models/sparseinst/sparseinst.h"

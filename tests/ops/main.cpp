@@ -78,9 +78,6 @@ void bench_one(const OpCase& one, Device device) {
   line += one.flops > 0 ? fmt::format(" {:9.2f} GFLOP/s", one.flops / forward * 1e-9)
                         : fmt::format(" {:9.2f} GB/s   ", one.bytes / forward * 1e-9);
   if (!one.grad.empty()) {
-    const Outputs outputs = one.run(vars);
-    Tensors weights;
-    for (const Var& y : outputs) weights.push_back(Tensor::full(y.shape(), 1, DType::kF64));
     const double both = measure([&] {
       const Outputs ys = one.run(vars);
       for (const Var& y : ys)

@@ -84,22 +84,30 @@ std::string check_forward_as(const OpCase& one, const Tensors& inputs, const Ref
   return "";
 }
 
-Tensors make_weights(const OpCase& one, const Outputs& outputs) {
+// Random weights, in f64, of the outputs that are on the tape. The others (indices, running statistics) have none: they
+// are no part of the projection.
+Tensors make_weights(const OpCase& one, const Tensors& inputs) {
   Random random(stream_of(one.op + "/" + one.name + "/projection"));
   Tensors weights;
-  for (const Var& y : outputs) {
-    weights.push_back(Tensor::empty(y.shape(), DType::kF64));
-    random.fill_uniform(weights.back(), -1, 1);
-    weights.back() = weights.back().to(DType::kF32).to(DType::kF64);
+  for (const Var& y : one.run(make_vars(one, inputs, DType::kF64, {}, true))) {
+    weights.emplace_back();
+    if (!y.requires_grad()) continue;
+    weights.back() = Tensor::empty(y.shape(), DType::kF64);
+    for (double& w : weights.back().span<double>()) w = static_cast<double>(static_cast<float>(random.uniform(-1, 1)));
   }
   return weights;
 }
 
-// The gradients of the projection with respect to each input in one.grad, on the CPU; throws when one is missing.
-Tensors gradients(const OpCase& one, const Tensors& inputs, DType dtype, Device device) {
-  Vars vars = make_vars(one, inputs, dtype, device, true);
+// The gradients of sum over outputs k of weights[k] . y[k] with respect to each input in one.grad, on the CPU; throws
+// when one is missing.
+Tensors gradients(const OpCase& one, const Tensors& inputs, const Tensors& weights, DType dtype, Device device) {
+  const Vars vars = make_vars(one, inputs, dtype, device, true);
   const Outputs outputs = one.run(vars);
-  project(outputs, make_weights(one, outputs)).backward();
+  const auto feed = [&](const Tensor&, Gradients& fed) {
+    for (size_t k = 0; k < weights.size(); ++k)
+      if (weights[k].defined()) fed.add(static_cast<int>(k), weights[k].to(dtype).to(device));
+  };
+  record("projection", Tensor::zeros({}), outputs, feed).backward();
   Tensors result;
   for (const int i : one.grad) {
     const Tensor& gradient = vars.at(static_cast<size_t>(i)).grad();
@@ -113,7 +121,8 @@ Tensors gradients(const OpCase& one, const Tensors& inputs, DType dtype, Device 
 }
 
 // (p(x + h e) - p(x - h e)) / 2h for the projection p and one element of one input.
-double difference_quotient(const OpCase& one, const Tensors& inputs, size_t input, i64 element) {
+double difference_quotient(const OpCase& one, const Tensors& inputs, const Tensors& weights, size_t input,
+                           i64 element) {
   const NoGrad no_grad;
   Tensors shifted = inputs;
   const auto run_at = [&](double step) {
@@ -123,24 +132,24 @@ double difference_quotient(const OpCase& one, const Tensors& inputs, size_t inpu
   };
   const Outputs high = run_at(kStep), low = run_at(-kStep);
   const double centre = inputs[input].data<double>()[element], above = centre + kStep, below = centre - kStep;
-  const Tensors weights = make_weights(one, high);
   double sum = 0;
   for (size_t k = 0; k < high.size(); ++k) {
-    if (high[k].value().dtype() != DType::kF64) continue;
+    if (!weights[k].defined()) continue;
     for (i64 i = 0; i < weights[k].numel(); ++i)
       sum += weights[k].data<double>()[i] * (high[k].value().data<double>()[i] - low[k].value().data<double>()[i]);
   }
   return sum / (above - below);
 }
 
-std::string check_differences(const OpCase& one, const Tensors& inputs, const Tensors& analytic) {
+std::string check_differences(const OpCase& one, const Tensors& inputs, const Tensors& weights,
+                              const Tensors& analytic) {
   for (size_t g = 0; g < one.grad.size(); ++g) {
     const size_t input = static_cast<size_t>(one.grad[g]);
     const i64 n = inputs[input].numel(), count = std::min(n, kSamples);
     for (i64 s = 0; s < count; ++s) {
       // Spread over the tensor; the stride is uneven so that samples do not all fall into one channel.
       const i64 element = n <= kSamples ? s : (s * (n / kSamples) + s * s) % n;
-      const double numeric = difference_quotient(one, inputs, input, element),
+      const double numeric = difference_quotient(one, inputs, weights, input, element),
                    exact = analytic[g].data<double>()[element];
       if (!(std::abs(numeric - exact) <= kGradAbsolute + kGradRelative * std::abs(numeric)))
         return fmt::format("gradient of input {} is {} at {}, finite differences give {}", input, exact,
@@ -185,22 +194,6 @@ Vars make_vars(const OpCase& one, const Tensors& inputs, DType dtype, Device dev
   return vars;
 }
 
-Var project(const Outputs& outputs, const Tensors& weights) {
-  double sum = 0;
-  Tensors fed;
-  for (size_t k = 0; k < outputs.size(); ++k) {
-    const Tensor& y = outputs[k].value();
-    fed.push_back(is_compute_float(y.dtype()) ? weights[k].to(y.dtype()).to(y.device()) : Tensor());
-    if (!fed.back().defined()) continue;
-    const Tensor y64 = y.to(Device{}).to(DType::kF64);
-    for (i64 i = 0; i < y.numel(); ++i) sum += weights[k].data<double>()[i] * y64.data<double>()[i];
-  }
-  return record("projection", Tensor::full({}, sum, DType::kF64), outputs, [fed](const Tensor&, Gradients& gradients) {
-    for (size_t k = 0; k < fed.size(); ++k)
-      if (fed[k].defined() && gradients.needs(static_cast<int>(k))) gradients.add(static_cast<int>(k), fed[k]);
-  });
-}
-
 std::string check_forward(const OpCase& one, Device device) {
   return guarded([&]() -> std::string {
     const Tensors inputs = make_inputs(one);
@@ -217,13 +210,14 @@ std::string check_gradient(const OpCase& one, Device device) {
   if (one.grad.empty()) return "";
   return guarded([&]() -> std::string {
     const Tensors inputs = make_inputs(one);
-    const Tensors exact = gradients(one, inputs, DType::kF64, {});
+    const Tensors weights = make_weights(one, inputs);
+    const Tensors exact = gradients(one, inputs, weights, DType::kF64, {});
     if (device.kind == DeviceKind::kCpu) {
-      const std::string wrong = check_differences(one, inputs, exact);
+      const std::string wrong = check_differences(one, inputs, weights, exact);
       if (!wrong.empty()) return wrong;
     }
-    const Tensors single = gradients(one, inputs, DType::kF32, device),
-                  again = gradients(one, inputs, DType::kF32, device);
+    const Tensors single = gradients(one, inputs, weights, DType::kF32, device),
+                  again = gradients(one, inputs, weights, DType::kF32, device);
     for (size_t g = 0; g < exact.size(); ++g) {
       double largest = 0;
       for (const double x : exact[g].span<double>()) largest = std::max(largest, std::abs(x));

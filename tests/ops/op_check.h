@@ -11,7 +11,4 @@ Tensors make_inputs(const OpCase& one);
 // The same as leaves of the tape, on a device, floating ones as dtype. with_grad: those that one.grad names want one.
 Vars make_vars(const OpCase& one, const Tensors& inputs, DType dtype, Device device, bool with_grad);
 
-// sum over outputs k and elements e of weights[k][e] y[k][e], on the tape; outputs without a gradient are left out.
-Var project(const Outputs& outputs, const Tensors& weights);
-
 }  // namespace tessera::test

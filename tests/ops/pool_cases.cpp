@@ -90,6 +90,7 @@ OP_CASES(pool) {
       for (bool counts : {false, true}) average_case({2, 7, 6, 5}, {kernel, stride, padding, ceil, counts});
     }
   max_case("one pixel", spread({1, 1, 1, 3}), {3, 2, 1}, true);
+  max_case("window larger than the map", spread({1, 2, 3, 2}), {4, 3, 0, true}, true);
   max_case("no images", spread({0, 4, 4, 3}), {2, 2, 0}, true);
   max_case("no channels", spread({1, 4, 4, 0}), {2, 2, 0}, true);
   max_case("wide", spread({1, 40, 33, 17}), {3, 2, 1}, true);

@@ -1,0 +1,235 @@
+#include "data/coco.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <limits>
+
+#include "data/rasterise.h"
+#include "tensor/file.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+constexpr const char* kSmall = R"({
+  "annotations": [
+    {"segmentation": [[1, 1, 5, 1, 5, 4.5, 1, 4.5], [6, 6, 8, 6, 8, 8]], "extra": {"deep": [[[{}]]]}, "area": 14.0,
+     "iscrowd": 0, "image_id": 7, "bbox": [1, 1, 7, 7], "category_id": 18, "id": 100},
+    {"id": 101, "image_id": 7, "category_id": 3, "bbox": [0, 0, 2, 2], "area": 3, "iscrowd": 1,
+     "segmentation": {"counts": [0, 2, 8, 1, 89], "size": [10, 10]}},
+    {"id": 102, "image_id": 3, "category_id": 3, "bbox": [0, 0, 2, 2], "area": 3,
+     "segmentation": {"size": [2, 3], "counts": "132"}},
+    {"id": 103.0, "image_id": 7, "category_id": 3, "bbox": [0, 0, 2, 2], "area": 3, "iscrowd": 0, "segmentation": []}],
+  "info": null,
+  "categories": [{"id": 18, "name": "dog", "supercategory": "animal"}, {"id": 3, "name": "c\u00e4r \"x\""}],
+  "images": [{"id": 7, "file_name": "a/b\\c.jpg", "height": 10, "width": 10}, {"width": 3, "height": 2, "id": 3, "file_name": ""}]
+})";
+
+struct Files {
+  test::TemporaryFolder folder;
+  std::filesystem::path write(const std::string& text) {
+    const std::filesystem::path path = folder / "file.json";
+    write_file(path, text);
+    return path;
+  }
+  CocoDataset coco(const std::string& text) { return load_coco(write(text)); }
+  std::vector<Detection> results(const std::string& text) { return load_results(write(text)); }
+};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+TEST_CASE("coco: a file with keys in any order is read and indexed") {
+  Files files;
+  const CocoDataset dataset = files.coco(kSmall);
+  REQUIRE(dataset.images.size() == 2);
+  CHECK(dataset.images[0].file_name == "a/b\\c.jpg");
+  CHECK(dataset.categories[0].name == "c\u00e4r \"x\"");
+  CHECK(dataset.class_index.at(3) == 0);
+  CHECK(dataset.class_index.at(18) == 1);
+  CHECK(dataset.image_index.at(3) == 1);
+  CHECK(dataset.annotations_of[0] == std::vector<i64>{0, 1, 3});
+  CHECK(dataset.annotations_of[1] == std::vector<i64>{2});
+  CHECK(std::get<Polygons>(dataset.annotations[0].segmentation)[0][5] == 4.5);
+  CHECK(dataset.annotations[1].iscrowd);
+  CHECK(std::get<Rle>(dataset.annotations[1].segmentation) == Rle{10, 10, {0, 2, 8, 1, 89}});
+  CHECK(std::get<Rle>(dataset.annotations[2].segmentation) == Rle{2, 3, {1, 3, 2}});
+  CHECK(dataset.annotations[3].id == 103);
+  CHECK(std::holds_alternative<std::monostate>(dataset.annotations[3].segmentation));
+}
+
+TEST_CASE("coco: an annotation's mask is the union of its parts, or its runs") {
+  Files files;
+  const CocoDataset dataset = files.coco(kSmall);
+  const Rle mask = annotation_mask(dataset.annotations[0], 10, 10);
+  CHECK(mask == rasterise_polygons(std::get<Polygons>(dataset.annotations[0].segmentation), 10, 10));
+  CHECK(annotation_mask(dataset.annotations[2], 2, 3) == Rle{2, 3, {1, 3, 2}});
+  CHECK_ERROR(annotation_mask(dataset.annotations[2], 3, 2), "annotation 102: its run-length mask is 2 x 3");
+  CHECK_ERROR(annotation_mask(dataset.annotations[3], 10, 10), "annotation 103: it has no segmentation");
+}
+
+TEST_CASE("coco: what is saved is read back the same") {
+  Files files;
+  const CocoDataset first = files.coco(kSmall);
+  save_coco(files.folder / "saved.json", first);
+  const CocoDataset second = load_coco(files.folder / "saved.json");
+  REQUIRE(second.images.size() == first.images.size());
+  REQUIRE(second.annotations.size() == first.annotations.size());
+  CHECK(second.images[0].file_name == first.images[0].file_name);
+  CHECK(second.categories[0].name == first.categories[0].name);
+  for (size_t i = 0; i < first.annotations.size(); ++i) {
+    const CocoAnnotation &a = first.annotations[i], &b = second.annotations[i];
+    CHECK(a.id == b.id);
+    CHECK(a.image_id == b.image_id);
+    CHECK(a.category_id == b.category_id);
+    CHECK(a.bbox == b.bbox);
+    CHECK(a.area == b.area);
+    CHECK(a.iscrowd == b.iscrowd);
+    CHECK(a.segmentation == b.segmentation);
+  }
+}
+
+TEST_CASE("coco: broken annotation files are errors that say where") {
+  Files files;
+  CHECK_ERROR(load_coco(files.folder / "absent.json"), "absent.json");
+  CHECK_ERROR(load_coco(files.folder.path()), "not a regular file");
+  CHECK_ERROR(files.coco(""), "empty");
+  CHECK_ERROR(files.coco("[]"), "file.json");
+  CHECK_ERROR(files.coco("{}"), "there is no \"images\"");
+  CHECK_ERROR(files.coco("\xff\xfe{}"), "file.json");
+  CHECK_ERROR(files.coco(std::string(kSmall) + "{}"), "file.json");
+  CHECK_ERROR(files.coco(R"({"images": {}, "categories": [], "annotations": []})"), "images");
+  const std::string text = kSmall;
+  for (size_t n = 1; n < text.size(); n += 7) CHECK_ERROR(files.coco(text.substr(0, n)), "file.json");
+
+  auto broken = [&](const char* from, const char* to) { files.coco(replaced(kSmall, from, to)); };
+  CHECK_ERROR(broken("\"image_id\": 7, \"bbox\"", "\"bbox\""),
+              "annotations: [0]: annotation 100: there is no \"image_id\"");
+  CHECK_ERROR(broken("\"id\": 101,", ""), "annotations: [1]: there is no \"id\"");
+  CHECK_ERROR(broken("\"area\": 14.0,", ""), "annotation 100: there is no \"area\"");
+  CHECK_ERROR(broken("\"bbox\": [1, 1, 7, 7],", ""), "annotation 100: there is no \"bbox\"");
+  CHECK_ERROR(broken("[1, 1, 7, 7]", "[1, 1, 7]"), "annotations: [0]: bbox: an array of 4 numbers is expected");
+  CHECK_ERROR(broken("\"area\": 14.0", "\"area\": \"14\""), "area: a finite number is expected");
+  CHECK_ERROR(broken("\"area\": 14.0", "\"area\": 1e999"), "area");
+  CHECK_ERROR(broken("\"area\": 14.0", "\"area\": NaN"), "area");
+  CHECK_ERROR(broken("\"id\": 100", "\"id\": 100.5"), "id: an integer is expected");
+  CHECK_ERROR(broken("\"id\": 100", "\"id\": 123456789012345678901234567890"), "id: an integer is expected");
+  CHECK_ERROR(broken("\"id\": 100", "\"id\": 101"), "annotation id 101 occurs twice");
+  CHECK_ERROR(broken("\"image_id\": 3", "\"image_id\": 4"), "annotation 102: there is no image 4");
+  CHECK_ERROR(broken("\"category_id\": 18", "\"category_id\": 1"), "annotation 100: there is no category 1");
+  CHECK_ERROR(broken("{\"id\": 18", "{\"id\": 3"), "category id 3 occurs twice");
+  CHECK_ERROR(broken("\"id\": 3, \"file_name\"", "\"id\": 7, \"file_name\""), "image id 7 occurs twice");
+  CHECK_ERROR(broken("\"iscrowd\": 1", "\"iscrowd\": 2"), "iscrowd: 0 or 1 is expected, not 2");
+  CHECK_ERROR(broken("\"height\": 10", "\"height\": 0"), "image 7: mask: a size of 0 x 10");
+  CHECK_ERROR(broken("\"height\": 10", "\"height\": 3000000000"), "image 7: mask: a size of 3000000000 x 10");
+  CHECK_ERROR(broken("\"file_name\": \"\"", "\"file_name\": 5"), "images: [1]: file_name: a string is expected");
+}
+
+TEST_CASE("coco: segmentations that describe no mask are errors that name the annotation") {
+  Files files;
+  auto broken = [&](const char* from, const char* to) { files.coco(replaced(kSmall, from, to)); };
+  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "[1, 1, 5, 1]"), "annotation 100: a polygon of 4 numbers");
+  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "[]"), "annotation 100: a polygon of 0 numbers");
+  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "1"), "segmentation: [0]: an array is expected");
+  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "[1, 1, null, 1, 5, 4.5]"), "a finite number is expected");
+  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "[0, 2, 8, 1, 88]"), "annotation 101: rle: 5 runs add up to 99");
+  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "[0, -2, 8, 1, 93]"), "annotation 101: rle: a run of -2");
+  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "[0, 4294967396]"), "annotation 101: rle: a run of 4294967396");
+  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "null"), "counts: a string is expected");
+  CHECK_ERROR(broken("\"size\": [10, 10]", "\"size\": [5, 20]"), "annotation 101: its run-length mask is 5 x 20");
+  CHECK_ERROR(broken("\"size\": [10, 10]", "\"size\": [10]"), "annotation 101: rle: \"size\"");
+  CHECK_ERROR(broken(", \"size\": [10, 10]", ""), "annotation 101: rle: \"size\"");
+  CHECK_ERROR(broken("\"counts\": \"132\"", "\"count\": \"132\""), "annotation 102: rle: there is no \"counts\"");
+  CHECK_ERROR(broken("\"132\"", "\"1P\""), "annotation 102: rle: the string of 2 characters ends inside a number");
+  CHECK_ERROR(broken("\"size\": [2, 3]", "\"size\": [1000000000, 1000000000]"), "annotation 102: mask: a size of");
+}
+
+TEST_CASE("coco: a file of nested brackets or a huge nothing is read without harm") {
+  Files files;
+  const std::string deep(100000, '[');
+  CHECK_ERROR(files.coco(deep), "file.json");
+  CHECK_ERROR(files.coco("{\"annotations\": " + deep + std::string(100000, ']') + "}"), "file.json");
+  CHECK(files
+            .coco("{\"x\": " + deep + std::string(100000, ']') +
+                  ", \"images\": [], \"categories\": [], \"annotations\": []}")
+            .images.empty());
+}
+
+TEST_CASE("coco: results keep every digit through a file") {
+  Files files;
+  Rle mask = rasterise_box({3, 4, 30, 20}, 60, 44);
+  std::vector<Detection> detections = {{1, 2, 0.1 + 0.2, XywhBox{1.0 / 3, 2, 1e-7, 1e20}, std::nullopt},
+                                       {-1, 90, 5e-324, std::nullopt, mask},
+                                       {3, 1, 1, XywhBox{0, 0, 1, 1}, mask}};
+  const std::filesystem::path path = files.folder / "results.json";
+  save_results(path, detections);
+  const std::vector<Detection> read = load_results(path);
+  REQUIRE(read.size() == 3);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(read[i].image_id == detections[i].image_id);
+    CHECK(read[i].category_id == detections[i].category_id);
+    CHECK(read[i].score == detections[i].score);
+    CHECK(read[i].bbox == detections[i].bbox);
+    CHECK(read[i].segmentation == detections[i].segmentation);
+  }
+  save_results(path, {});
+  CHECK(load_results(path).empty());
+}
+
+TEST_CASE("coco: a backslash in a run-length string survives the JSON") {
+  Files files;
+  // Run 1 is 76 = 12 + 2 * 32: its first group is 12 + 32 + 48 = 92, a backslash.
+  const Rle mask{10, 10, {0, 76, 24}};
+  CHECK(rle_to_string(mask) == "0\\2h0");
+  save_results(files.folder / "r.json", {{1, 1, 0.5, std::nullopt, mask}});
+  CHECK(load_results(files.folder / "r.json")[0].segmentation == mask);
+  CHECK(files
+            .results(R"([{"image_id": 1, "category_id": 1, "score": 1,
+      "segmentation": {"size": [10, 10], "counts": "0\u005c2h0"}}])")[0]
+            .segmentation == mask);
+}
+
+TEST_CASE("coco: a failed save leaves the file that was there") {
+  Files files;
+  const std::filesystem::path path = files.folder / "results.json";
+  save_results(path, {});
+  const std::string before = read_file(path);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_ERROR(save_results(path, {{1, 2, nan, XywhBox{}, std::nullopt}}), "result 0: json: nan cannot be written");
+  CHECK_ERROR(save_results(path, {{1, 2, 0.5, std::nullopt, std::nullopt}}), "neither a box nor a mask");
+  CHECK_ERROR(save_results(path, {{1, 2, 0.5, std::nullopt, Rle{2, 2, {5}}}}), "add up to 5");
+  CocoDataset dataset;
+  dataset.images = {{1, "\xff", 2, 2}};
+  CHECK_ERROR(save_coco(path, dataset), "UTF-8");
+  CHECK(read_file(path) == before);
+}
+
+TEST_CASE("coco: broken result files are errors that say where") {
+  Files files;
+  const std::string good = R"({"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [0, 0, 1, 1]})";
+  auto second = [&](const std::string& entry) { files.results("[" + good + ", " + entry + "]"); };
+  CHECK(files.results("[" + good + "]").size() == 1);
+  CHECK_ERROR(files.results("{}"), "file.json");
+  CHECK_ERROR(files.results("[" + good), "file.json");
+  CHECK_ERROR(files.results("[" + good + "] 5"), "file.json");
+  CHECK_ERROR(second("5"), "file.json: [1]");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "bbox": [0, 0, 1, 1]})"), "[1]: there is no \"score\"");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": NaN, "bbox": [0, 0, 1, 1]})"), "[1]: score");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": null, "bbox": [0, 0, 1, 1]})"), "[1]: score");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1})"), "neither a \"bbox\" nor a \"segmentation\"");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1, "bbox": []})"), "neither a \"bbox\"");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1, "bbox": [1, 2, 3]})"), "this has 3 numbers");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1, "segmentation": [[1, 1, 2, 2, 3, 1]]})"),
+              "[1]: segmentation: a run-length mask");
+  CHECK_ERROR(
+      second(R"({"image_id": 1, "category_id": 2, "score": 1, "segmentation": {"size": [2, 3], "counts": "13"}})"),
+      "[1]: segmentation: rle: 2 runs add up to 4");
+}
+
+}  // namespace
+}  // namespace tessera

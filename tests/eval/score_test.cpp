@@ -1,0 +1,35 @@
+#include "eval/score.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tensor/file.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+TEST_CASE("score: two files and a metric give a table and JSON") {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path truth = folder / "truth.json", found = folder / "found.json", none = folder / "none.json";
+  write_file(truth, R"({"images": [{"id": 1, "file_name": "a.png", "height": 50, "width": 50}],
+      "categories": [{"id": 1, "name": "thing"}],
+      "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20], "area": 400, "iscrowd": 0,
+                       "segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]}]})");
+  write_file(found, R"([{"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [10, 10, 20, 20]}])");
+  write_file(none, "[]");
+  for (const std::string task : {"segm", "bbox"}) {
+    const Score score = score_results(truth, found, "coco-" + task);
+    CHECK(score.text.find(task + ": 1 images, 1 detections") == 0);
+    CHECK(nlohmann::json::parse(score.json)[task]["stats"]["AP"].get<double>() == doctest::Approx(1));
+    CHECK(nlohmann::json::parse(score_results(truth, none, "coco-" + task).json)[task]["stats"]["AP"] == 0.0);
+  }
+  CHECK_ERROR(score_results(truth, found, "coco"), "there is no metric \"coco\"; coco-segm, coco-bbox");
+  write_file(found, R"([{"image_id": 8, "category_id": 1, "score": 0.5, "bbox": [10, 10, 20, 20]}])");
+  CHECK_ERROR(score_results(truth, found, "coco-bbox"), "found.json: result 0: there is no image 8 in");
+}
+
+}  // namespace
+}  // namespace tessera
