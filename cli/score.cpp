@@ -25,7 +25,7 @@ struct ScoreCommand {
 }  // namespace
 
 void add_score(CLI::App& app) {
-  CLI::App* score = app.add_subcommand("score", "the COCO figures of a result file");
+  CLI::App* score = app.add_subcommand("score", "Tells the COCO figures of a result file");
   const auto command = std::make_shared<ScoreCommand>();
   score->add_option("--annotations", command->annotations, "COCO annotation file")->required();
   score->add_option("--results", command->results, "COCO result file")->required();

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <thread>
 
+#include "tensor/dtype.h"
 #include "tensor/file.h"
 #include "tests/support/temporary_folder.h"
 

@@ -6,6 +6,7 @@
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/toy.h"
+#include "train/checkpoint.h"
 
 using namespace tessera;
 
