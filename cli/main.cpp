@@ -20,7 +20,7 @@ int complain(std::string message, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Instance segmentation: data, training, evaluation.", "tessera");
+  CLI::App app("Trains, evaluates and uses instance-segmentation networks.", "tessera");
   app.require_subcommand(1);
   tessera::add_data(app);
   tessera::add_train(app);
