@@ -1,6 +1,8 @@
 #include "autograd/var.h"
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <queue>
 
 #include "ops/pointwise.h"
@@ -13,6 +15,16 @@ struct Node {
   Tensor grad;
   std::vector<std::shared_ptr<Node>> inputs;   // null entries: inputs that need no gradient
   Backward backward;                           // empty for leaves, and for nodes already consumed
+
+  // A long chain of nodes is freed in a loop: left to the members, each node would free the next one deeper in the stack.
+  ~Node() {
+    std::vector<std::shared_ptr<Node>> doomed = std::move(inputs);
+    while (!doomed.empty()) {
+      const std::shared_ptr<Node> node = std::move(doomed.back());
+      doomed.pop_back();
+      if (node && node.use_count() == 1) std::move(node->inputs.begin(), node->inputs.end(), std::back_inserter(doomed));
+    }
+  }
 };
 
 // The only place that sees both Var and Node.
@@ -55,7 +67,10 @@ struct Tape {
     while (!ready.empty()) {
       const std::shared_ptr<Node> node = ready.top();
       ready.pop();
-      if (node->inputs.empty()) continue;  // a leaf keeps its gradient
+      if (node->inputs.empty()) {  // a leaf keeps its gradient, in memory of its own: optimisers scale it in place
+        if (!node->grad.unique()) node->grad = node->grad.clone();
+        continue;
+      }
       if (!node->grad.defined()) continue;  // pushed twice, already done
       TESSERA_CHECK(node->backward, "{}: backward was already run through this node; run the forward again", node->op);
       const Tensor gy = std::move(node->grad);

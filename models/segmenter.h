@@ -21,6 +21,7 @@ struct Instance {
   i64 class_index = 0;  // 0 .. classes - 1, by ascending category id
   double score = 0;
   Rle mask;
+  i64 query = 0;        // which of the model's queries found it
 };
 
 class Segmenter : public nn::Module {

@@ -2,8 +2,11 @@
 // 1/sqrt(fan_in) for convolutions and linear layers); nn/init.h has the other initialisers.
 #pragma once
 
+#include <array>
+
 #include "autograd/conv2d.h"
 #include "nn/module.h"
+#include "nn/taps.h"
 #include "tensor/random.h"
 
 namespace tessera::nn {
@@ -11,13 +14,13 @@ namespace tessera::nn {
 struct Conv2dConfig {
   i64 in = 0, out = 0, kernel = 1, stride = 1, padding = 0, dilation = 1, groups = 1;
   bool bias = true;
-  ops::Activation activation = ops::Activation::kNone;   // fused; has no parameters
+  ops::Activation activation = ops::Activation::kNone;  // fused; has no parameters
 };
 
 // weight [out, kernel, kernel, in/groups], bias [out]
 class Conv2d : public Module {
  public:
-  Conv2d() = default;                                    // undefined until assigned
+  Conv2d() = default;  // undefined until assigned
   Conv2d(const Conv2dConfig& config, Random& random);
   Var operator()(const Var& x) const;
   void visit(Visitor& v) override;
@@ -36,6 +39,41 @@ class Linear : public Module {
   Var operator()(const Var& x) const;
   void visit(Visitor& v) override;
   Var weight, bias;
+};
+
+// Deformable convolution: v1 (Dai et al. 2017) moves the taps, v2 (Zhu et al. 2019) also weighs them.
+enum class Deform { kNone, kV1, kV2 };
+constexpr auto names_of(Deform) {
+  return std::array{std::pair{"none", Deform::kNone}, std::pair{"v1", Deform::kV1}, std::pair{"v2", Deform::kV2}};
+}
+
+// The ordinary convolution that tells a deformable one where to sample: dy, dx of every tap (2 k k channels), in v2
+// also its weight in front of a sigmoid (k k more). It starts at zero. State dicts hold it beside the deformable layer,
+// as
+// "<name>_offset".
+class OffsetConv : public Conv2d {
+ public:
+  OffsetConv() = default;
+  OffsetConv(const Conv2dConfig& deformable, Deform version, Random& random);
+  struct Sampling {
+    Var offset, mask;  // mask is undefined in v1
+  };
+  Sampling operator()(const Var& x, Taps* taps = nullptr) const;
+};
+
+// weight [out, kernel, kernel, in/groups], bias [out]; the activation follows in a pass of its own. The owner lists
+// `offset` beside the layer.
+class DeformConv2d : public Module {
+ public:
+  DeformConv2d() = default;
+  DeformConv2d(const Conv2dConfig& config, Deform version, Random& random);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) override;
+  OffsetConv offset;
+  Var weight, bias;
+
+ private:
+  Conv2dConfig config_;
 };
 
 }  // namespace tessera::nn

@@ -28,8 +28,8 @@ namespace tessera::nn {
 
 // How other tools lay a parameter out. Ours is always channels last; the rule belongs to the layer, not to the shape.
 enum class Layout {
-  kSame,        // vectors, linear weights [O, I], embeddings
-  kConvOIHW,    // theirs [O, I/groups, Kh, Kw], ours [O, Kh, Kw, I/groups]
+  kSame,      // vectors, linear weights [O, I], embeddings
+  kConvOIHW,  // theirs [O, I/groups, Kh, Kw], ours [O, Kh, Kw, I/groups]
 };
 
 class Module;
@@ -38,7 +38,7 @@ class Visitor {
  public:
   virtual ~Visitor() = default;
   virtual void parameter(const std::string& name, Var& var, Layout layout = Layout::kSame) = 0;
-  virtual void buffer(const std::string& name, Tensor& tensor) = 0;   // state that is saved but not trained
+  virtual void buffer(const std::string& name, Tensor& tensor) = 0;  // state that is saved but not trained
   virtual void child(const std::string& name, Module& module) = 0;
 };
 
@@ -48,7 +48,7 @@ class Module {
   virtual void visit(Visitor& visitor) = 0;
 
   bool training() const { return training_; }
-  void train(bool on = true);        // this module and all below
+  void train(bool on = true);  // this module and all below
   void eval() { train(false); }
   void to(Device device);
   void zero_grad();
@@ -59,9 +59,9 @@ class Module {
 
 // One entry of a module's state, in visiting order.
 struct StateEntry {
-  std::string name;      // "backbone.res2.0.conv1.weight"
-  Tensor tensor;         // shares the module's memory
-  Var* parameter;        // null for buffers
+  std::string name;  // "backbone.res2.0.conv1.weight"
+  Tensor tensor;     // shares the module's memory
+  Var* parameter;    // null for buffers
   Layout layout;
 };
 
@@ -74,18 +74,18 @@ std::vector<NamedTensor> state_dict(Module& module);
 
 // What happened to each name when weights were loaded.
 struct LoadReport {
-  std::vector<std::string> loaded, missing, unexpected, mismatched;   // mismatched: "name: file [..], model [..]"
-  std::string str() const;                                            // a readable summary of everything but `loaded`
+  std::vector<std::string> loaded, missing, unexpected, mismatched;  // mismatched: "name: file [..], model [..]"
+  std::string str() const;                                           // a readable summary of everything but `loaded`
 };
 enum class Strictness {
-  kExact,      // any missing, unexpected or mis-shaped tensor is an error that lists all of them at once
-  kMatching,   // copies what fits and reports the rest (fine-tuning from other weights)
+  kExact,     // any missing, unexpected or mis-shaped tensor is an error that lists all of them at once
+  kMatching,  // copies what fits and reports the rest (fine-tuning from other weights)
 };
 
 // Copies tensors into the module by name; dtypes are converted. reference_layout: the tensors are laid out as PyTorch
 // lays them out and are transposed by the rule of each layer. `rename` maps a name of the file to ours (empty: skip).
-LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, Strictness strictness, bool reference_layout,
-                      const std::function<std::string(const std::string&)>& rename = nullptr);
+LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, Strictness strictness,
+                      bool reference_layout, const std::function<std::string(const std::string&)>& rename = nullptr);
 
 // Conversion of one tensor between layouts; [O, I, Kh, Kw] <-> [O, Kh, Kw, I].
 Tensor to_ours(const Tensor& theirs, Layout layout);

@@ -1,10 +1,34 @@
-// Matrix products.
+// Matrix products. f32 and f64; sums run in the dtype of the operands. NaN and infinities propagate.
 #pragma once
 
 #include "ops/kernel_table.h"
 
 namespace tessera::ops {
 
-enum class Transpose { kNone, kFirst, kSecond, kBoth };
+enum class Transpose { kNone, kFirst, kSecond, kBoth };  // which operands are transposed in their last two dimensions
+
+// One product, batch times: c[b] = op(a[b]) op(b[b]), [M, K] x [K, N] -> [M, N].
+struct MatmulDims {
+  i64 batch, M, N, K;
+  bool transpose_a, transpose_b;  // a is stored [K, M], b is stored [N, K]
+};
+
+using MatmulKernel = void(const MatmulDims& dims, const Tensor& a, const Tensor& b, Tensor& c);
+using LinearKernel = void(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+using ColumnSumKernel = void(const Tensor& x, Tensor& y);
+inline constinit KernelTable<MatmulKernel> matmul_kernels{"matmul"};
+inline constinit KernelTable<LinearKernel> linear_kernels{"linear"};
+inline constinit KernelTable<ColumnSumKernel> column_sum_kernels{"column_sum"};
+
+// c = op(a) op(b). Both of rank 2, or both of rank 3 with the same batch size; nothing is broadcast. K = 0 gives zeros.
+Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose = Transpose::kNone);
+
+// y[..., o] = sum_i x[..., i] weight[o, i] + bias[o]: x [..., I], weight [O, I], bias [O] or undefined -> [..., O].
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+Tensor linear_backward_input(const Tensor& gy, const Tensor& weight);  // gx[..., i] = sum_o gy[..., o] weight[o, i]
+Tensor linear_backward_weight(const Tensor& gy, const Tensor& x);      // gw[o, i] = sum over rows of gy[., o] x[., i]
+
+// y[c] = sum over all other positions of x[..., c]: the gradient of a bias. x of rank >= 1.
+Tensor column_sum(const Tensor& x);
 
 }  // namespace tessera::ops

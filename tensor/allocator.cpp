@@ -24,7 +24,7 @@ constexpr size_t kLargestRequest = SIZE_MAX / 4;  // rounding up cannot overflow
 // The smallest bucket that holds `bytes`: eight equal steps between one power of two and the next.
 size_t bucket_of(size_t bytes) {
   if (bytes <= kSmallest) return kSmallest;
-  const size_t step = std::bit_floor(bytes - 1) / 8;
+  const size_t step = std::max(std::bit_floor(bytes - 1) / 8, kAlignment);  // aligned_alloc wants whole multiples
   return (bytes + step - 1) / step * step;
 }
 

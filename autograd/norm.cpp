@@ -1,0 +1,26 @@
+#include "autograd/norm.h"
+
+#include "ops/batch_norm.h"
+
+namespace tessera {
+
+Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
+               bool training, double momentum, double eps) {
+  const ops::BatchNormOutput output =
+      ops::batch_norm(x.value(), weight.value(), bias.value(), running_mean, running_var, {training, momentum, eps});
+  const bool frozen = !training && !weight.requires_grad() && !bias.requires_grad();
+  return record("batch_norm", output.y, {x, weight, bias},
+                [x = frozen ? Tensor() : x.value(), weight = weight.value(), mean = output.mean, invstd = output.invstd,
+                 training, frozen](const Tensor& gy, Gradients& gradients) {
+                  if (frozen) {
+                    gradients.add(0, ops::batch_norm_frozen_backward(gy, weight, invstd));
+                    return;
+                  }
+                  ops::BatchNormGradients g = ops::batch_norm_backward(gy, x, weight, mean, invstd, training);
+                  gradients.add(0, std::move(g.x));
+                  gradients.add(1, std::move(g.weight));
+                  gradients.add(2, std::move(g.bias));
+                });
+}
+
+}  // namespace tessera

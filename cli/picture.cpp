@@ -1,0 +1,51 @@
+#include "cli/picture.h"
+
+#include <algorithm>
+
+#include "data/draw.h"
+
+namespace tessera {
+
+namespace {
+
+constexpr i64 kReadable = 320;  // pixels: images with a shorter side below this are enlarged
+
+}  // namespace
+
+Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes, Label label) {
+  const i64 factor = std::max<i64>(1, (kReadable + std::min(image.dim(0), image.dim(1)) - 1) / std::min(image.dim(0), image.dim(1)));
+  const i64 text_scale = std::max<i64>(1, std::min(image.dim(0), image.dim(1)) * factor / 400);
+  Tensor picture = factor > 1 ? enlarge(image, factor) : image.clone();
+  std::stable_sort(instances.begin(), instances.end(), [](const Instance& a, const Instance& b) { return a.score < b.score; });
+
+  for (size_t i = 0; i < instances.size(); ++i) {
+    const Tensor mask = enlarge(decode_rle(instances[i].mask), factor);
+    blend_mask(picture, mask, colour_of(static_cast<i64>(i)), 0.45);
+    outline_mask(picture, mask, colour_of(static_cast<i64>(i)));
+  }
+  for (size_t i = 0; i < instances.size(); ++i) {  // labels last: no mask may cover one
+    const Instance& instance = instances[i];
+    const XywhBox box = rle_bbox(instance.mask);
+    if (box[2] <= 0) continue;
+    const auto scaled = [&](double value) { return static_cast<i64>(value) * factor; };
+    const Colour colour = colour_of(static_cast<i64>(i));
+    draw_box(picture, scaled(box[0]), scaled(box[1]), scaled(box[2]), scaled(box[3]), colour, text_scale);
+    const std::string name = classes.at(static_cast<size_t>(instance.class_index));
+    draw_text(picture, scaled(box[0]), scaled(box[1]) - 10 * text_scale,
+              label == Label::kName ? name : fmt::format("{} {:.2f}", name, instance.score), text_scale, colour);
+  }
+  return picture;
+}
+
+std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image) {
+  std::vector<Instance> instances;
+  const CocoImage& info = dataset.images.at(static_cast<size_t>(image));
+  for (i64 position : dataset.annotations_of.at(static_cast<size_t>(image))) {
+    const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
+    if (annotation.iscrowd) continue;
+    instances.push_back({dataset.class_index.at(annotation.category_id), 1, annotation_mask(annotation, info.height, info.width)});
+  }
+  return instances;
+}
+
+}  // namespace tessera

@@ -1,0 +1,131 @@
+#include "data/coco_source.h"
+
+#include <algorithm>
+
+#include "data/rasterise.h"
+#include "tensor/random.h"
+
+namespace tessera {
+
+namespace {
+
+constexpr double kLeastBoxSide = 1e-5;  // pixels; below it a box counts as empty, as in detectron2
+
+// Draws the object at the size behind `geometry` into `plane`; false when nothing of it is left.
+bool draw_object(const CocoAnnotation& annotation, const Geometry& geometry, std::span<u8> plane) {
+  if (const Polygons* polygons = std::get_if<Polygons>(&annotation.segmentation)) {
+    const Polygons mapped = geometry.apply_to_polygons(*polygons);
+    if (mapped.empty()) return false;
+    const Rle rle = rasterise_polygons(mapped, geometry.size().height, geometry.size().width);
+    if (rle_area(rle) == 0) return false;
+    decode_rle(rle, plane);
+    return true;
+  }
+  const Tensor mask = decode_rle(std::get<Rle>(annotation.segmentation));
+  const Tensor mapped = geometry.apply_to_masks(mask.reshape({1, mask.dim(0), mask.dim(1)}));
+  std::ranges::copy(mapped.span<u8>(), plane.begin());
+  return std::ranges::any_of(plane, [](u8 value) { return value != 0; });
+}
+
+// The tight box of a mask with at least one pixel.
+Box bounds(std::span<const u8> plane, ImageSize size) {
+  i64 left = size.width, right = 0, top = size.height, bottom = 0;
+  for (i64 y = 0; y < size.height; ++y) {
+    const std::span<const u8> row = plane.subspan(static_cast<size_t>(y * size.width), static_cast<size_t>(size.width));
+    const auto first = std::ranges::find_if(row, [](u8 value) { return value != 0; });
+    if (first == row.end()) continue;
+    const auto last = std::find_if(row.rbegin(), row.rend(), [](u8 value) { return value != 0; });
+    left = std::min<i64>(left, first - row.begin());
+    right = std::max<i64>(right, row.rend() - last);
+    top = std::min(top, y);
+    bottom = y + 1;
+  }
+  return {static_cast<double>(left), static_cast<double>(top), static_cast<double>(right), static_cast<double>(bottom)};
+}
+
+}  // namespace
+
+CocoSource::CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesystem::path images,
+                       CocoSourceConfig config)
+    : dataset_(std::move(dataset)), images_(std::move(images)), config_(std::move(config)) {
+  if (config_.augment) check(*config_.augment);
+  TESSERA_CHECK(config_.shortest > 0 && config_.longest > 0,
+                "coco source: sides of {} (at most {}) pixels are impossible", config_.shortest, config_.longest);
+  for (size_t i = 0; i < dataset_->images.size(); ++i) {
+    bool empty = true;
+    for (const i64 position : dataset_->annotations_of[i]) {
+      const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
+      if (annotation.iscrowd) continue;
+      empty = false;
+      TESSERA_CHECK(!config_.targets || !std::holds_alternative<std::monostate>(annotation.segmentation),
+                    "{}: annotation {} has no segmentation; masks cannot be learned from it", dataset_->name,
+                    annotation.id);
+    }
+    if (!empty || !config_.skip_empty) chosen_.push_back(static_cast<i64>(i));
+  }
+  TESSERA_CHECK(!chosen_.empty(), "{}: the data set is empty: {} images, none of them {}", dataset_->name,
+                dataset_->images.size(), config_.skip_empty ? "with an object" : "to load");
+}
+
+ImageSize CocoSource::original_size(i64 index) const {
+  return {image(index).height, image(index).width};
+}
+
+Sample CocoSource::load(i64 epoch, i64 index) const {
+  const i64 position = chosen_[static_cast<size_t>(index)];
+  Sample sample;
+  sample.file = images_ / image(index).file_name;
+  sample.original = original_size(index);
+  sample.image_id = image(index).id;
+  sample.index = index;
+  const Tensor picture = load_image(sample.file);
+  TESSERA_CHECK(picture.dim(0) == sample.original.height && picture.dim(1) == sample.original.width,
+                "{}: the picture is {} x {} pixels (height x width), but {} says {} x {}", sample.file.string(),
+                picture.dim(0), picture.dim(1), dataset_->name, sample.original.height, sample.original.width);
+
+  Geometry geometry(sample.original);
+  if (config_.augment) {
+    // Of the image's place in the file, so that leaving out others does not change it.
+    Random random(config_.seed, stream_of("augment", {static_cast<u64>(epoch), static_cast<u64>(position)}));
+    geometry = augment_geometry(*config_.augment, sample.original, random);
+  } else {
+    geometry.resize(shortest_side_size(sample.original, config_.shortest, config_.longest));
+  }
+  sample.image = geometry.apply_to_image(picture);
+  if (config_.targets) sample.targets = targets(position, geometry);
+  return sample;
+}
+
+Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
+  const ImageSize size = geometry.size();
+  const std::vector<i64>& positions = dataset_->annotations_of[static_cast<size_t>(image)];
+  const size_t pixels = static_cast<size_t>(size.height * size.width);
+  Tensor planes = Tensor::empty({static_cast<i64>(positions.size()), size.height, size.width}, DType::kU8);
+  Targets targets;
+  std::vector<i64> classes;
+  std::vector<float> boxes;
+  for (const i64 position : positions) {
+    const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
+    if (annotation.iscrowd) continue;
+    const auto& [x, y, width, height] = annotation.bbox;
+    Box box = geometry.apply_to_box({x, y, x + width, y + height});
+    const std::span<u8> plane = planes.span<u8>().subspan(targets.annotations.size() * pixels, pixels);
+    try {
+      if (!draw_object(annotation, geometry, plane)) continue;
+    } catch (const Error& error) {
+      fail("{}: annotation {}: {}", dataset_->name, annotation.id, error.what());
+    }
+    if (geometry.crops()) box = bounds(plane, size);
+    if (box[2] - box[0] <= kLeastBoxSide || box[3] - box[1] <= kLeastBoxSide) continue;
+    targets.annotations.push_back(annotation.id);
+    classes.push_back(dataset_->class_index.at(annotation.category_id));
+    for (const double side : box) boxes.push_back(static_cast<float>(side));
+  }
+  const i64 count = targets.count();
+  targets.masks = planes.rows(0, count);
+  targets.classes = Tensor::from(classes, {count});
+  targets.boxes = Tensor::from(boxes, {count, 4});
+  return targets;
+}
+
+}  // namespace tessera

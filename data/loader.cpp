@@ -1,0 +1,139 @@
+#include "data/loader.h"
+
+#include <numeric>
+#include <utility>
+
+#include "tensor/random.h"
+
+namespace tessera {
+
+BatchOrder::BatchOrder(const SampleSource& source, const LoaderConfig& config) : config_(config) {
+  TESSERA_CHECK(source.size() > 0, "loader: the data set holds no images to load");
+  TESSERA_CHECK(config.batch_size > 0, "loader: batch_size is {}, expected at least 1", config.batch_size);
+  epoch_order_.resize(static_cast<size_t>(source.size()));
+  if (!config.training || !config.group_by_aspect) return;
+  for (i64 index = 0; index < source.size(); ++index) {
+    const ImageSize size = source.original_size(index);
+    wide_.push_back(size.width > size.height);
+  }
+}
+
+std::optional<BatchOrder::Draw> BatchOrder::next_draw() {
+  const i64 size = static_cast<i64>(epoch_order_.size()), epoch = drawn_ / size, place = drawn_ % size;
+  if (!config_.training && epoch > 0) return std::nullopt;
+  if (place == 0) {
+    std::iota(epoch_order_.begin(), epoch_order_.end(), 0);
+    if (config_.training) {
+      Random(config_.seed, stream_of("shuffle", {static_cast<u64>(epoch)})).shuffle(std::span(epoch_order_));
+    }
+  }
+  ++drawn_;
+  return Draw{epoch, epoch_order_[static_cast<size_t>(place)]};
+}
+
+std::vector<BatchOrder::Draw> BatchOrder::next() {
+  while (true) {
+    const std::optional<Draw> draw = next_draw();
+    if (!draw) return std::exchange(groups_[0], {});
+    std::vector<Draw>& group = groups_[wide_.empty() ? 0 : wide_[static_cast<size_t>(draw->index)]];
+    group.push_back(*draw);
+    if (static_cast<i64>(group.size()) == config_.batch_size) return std::exchange(group, {});
+  }
+}
+
+void BatchOrder::skip(i64 batches) {
+  // Only the numbers are drawn again, no picture is read: a million samples take a few hundredths of a second.
+  for (i64 i = 0; i < batches; ++i) next();
+}
+
+Loader::Loader(std::shared_ptr<const SampleSource> source, const LoaderConfig& config, i64 position)
+    : source_(std::move(source)), config_(config), position_(position), order_(*source_, config) {
+  TESSERA_CHECK(position >= 0, "loader: cannot start at batch {}", position);
+  TESSERA_CHECK(config.workers >= 0 && config.prefetch >= 1,
+                "loader: {} workers with prefetch {}: expected at least 0 and 1", config.workers, config.prefetch);
+  order_.skip(position);
+  for (int i = 0; i < config.workers; ++i) threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+}
+
+Loader::~Loader() {
+  for (std::jthread& thread : threads_) thread.request_stop();
+}  // the threads, declared last, are joined before anything they use goes
+
+Loader::Slot* Loader::open_slot() {
+  if (!slots_.empty() && slots_.back().claimed < slots_.back().draws.size()) return &slots_.back();
+  if (exhausted_ || slots_.size() >= static_cast<size_t>(config_.prefetch)) return nullptr;
+  std::vector<BatchOrder::Draw> draws = order_.next();
+  if (draws.empty()) {
+    exhausted_ = true;
+    done_.notify_all();
+    return nullptr;
+  }
+  Slot& slot = slots_.emplace_back();
+  slot.samples.resize(draws.size());
+  slot.draws = std::move(draws);
+  return &slot;
+}
+
+void Loader::load_one(std::unique_lock<std::mutex>& lock, Slot& slot) {
+  const size_t place = slot.claimed++;
+  const BatchOrder::Draw draw = slot.draws[place];
+  std::exception_ptr error;
+  lock.unlock();
+  try {
+    slot.samples[place] = source_->load(draw.epoch, draw.index);  // nobody else touches this place: no lock needed
+  } catch (...) {
+    error = std::current_exception();
+  }
+  lock.lock();
+  if (error && place < slot.failed_at) {
+    slot.failed_at = place;
+    slot.error = error;
+  }
+  if (++slot.finished < slot.draws.size()) return;
+
+  std::optional<Batch> batch;
+  if (!slot.error) {
+    lock.unlock();
+    try {
+      batch = make_batch(std::move(slot.samples), config_.statistics, config_.divisor);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    slot.error = error;
+    slot.batch = std::move(batch);
+  }
+  slot.ready = true;
+  done_.notify_all();
+}
+
+void Loader::work(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    Slot* slot = nullptr;
+    work_.wait(lock, stop, [&] { return (slot = open_slot()) != nullptr; });
+    if (slot && !stop.stop_requested()) load_one(lock, *slot);
+  }
+}
+
+std::optional<Batch> Loader::next() {
+  std::unique_lock lock(mutex_);
+  while (slots_.empty() || !slots_.front().ready) {
+    if (exhausted_ && slots_.empty()) return std::nullopt;
+    if (config_.workers > 0) {
+      done_.wait(lock);
+    } else if (Slot* slot = open_slot()) {
+      load_one(lock, *slot);
+    }
+  }
+  Slot& slot = slots_.front();
+  if (slot.error) std::rethrow_exception(slot.error);
+  std::optional<Batch> batch = std::move(slot.batch);
+  slots_.pop_front();
+  batch->position = position_++;
+  lock.unlock();
+  work_.notify_all();
+  return batch;
+}
+
+}  // namespace tessera

@@ -1,0 +1,52 @@
+// One annotated picture ready for a network, and a batch of them.
+//
+// A sample keeps the picture as bytes and normalise-and-pad happens when a batch is made: one pass writes the floats
+// where they are needed, and a sample waiting in a queue takes a quarter of the memory.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <vector>
+
+#include "data/image.h"
+#include "tensor/tensor.h"
+
+namespace tessera {
+
+// What is to be found in one picture, at the size the network sees. K objects, crowd regions left out.
+struct Targets {
+  Tensor masks;                  // u8 [K, h, w], 0 or 1
+  Tensor classes;                // i64 [K], 0-based class index
+  Tensor boxes;                  // f32 [K, 4], x0 y0 x1 y1
+  std::vector<i64> annotations;  // K annotation ids
+  i64 count() const { return static_cast<i64>(annotations.size()); }
+};
+
+struct Sample {
+  Tensor image;  // u8 [h, w, 3]
+  Targets targets;
+  ImageSize original;  // of the file
+  i64 image_id = 0;
+  i64 index = 0;               // in the data set
+  std::filesystem::path file;  // for messages
+};
+
+// A network's view of pixels: y = (pixel - mean) / std, RGB 0..255. Defaults: ImageNet.
+struct PixelStatistics {
+  std::array<float, 3> mean = {123.675f, 116.28f, 103.53f};
+  std::array<float, 3> std = {58.395f, 57.12f, 57.375f};
+};
+
+struct Batch {
+  Tensor images;                // f32 [N, H, W, 3], normalised, zeros to the right of and below each picture
+  std::vector<Sample> samples;  // N; samples[n].image keeps the bytes, its shape is the size before padding
+  i64 position = 0;             // number of this batch in the loader's stream
+  i64 size() const { return static_cast<i64>(samples.size()); }
+  ImageSize size_of(i64 n) const { return {samples[n].image.dim(0), samples[n].image.dim(1)}; }
+};
+
+// Normalises every picture into the top-left corner of its place; H and W are the largest height and width of the
+// batch, rounded up to multiples of `divisor`.
+Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics = {}, i64 divisor = 32);
+
+}  // namespace tessera

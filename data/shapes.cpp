@@ -1,0 +1,66 @@
+#include "data/shapes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "data/coco.h"
+
+namespace tessera {
+
+namespace {
+
+// The visible pixels of object k (1-based).
+Rle visible_mask(const Tensor& owners, i64 k) {
+  Tensor mask = Tensor::empty(owners.shape(), DType::kU8);
+  std::ranges::transform(owners.span<u8>(), mask.span<u8>().begin(), [k](u8 owner) { return u8{owner == k}; });
+  return encode_rle(mask);
+}
+
+void add_picture(CocoDataset& dataset, const std::string& file_name, const ShapesPicture& picture) {
+  const i64 image_id = static_cast<i64>(dataset.images.size()) + 1;
+  dataset.images.push_back({image_id, file_name, picture.image.dim(0), picture.image.dim(1)});
+  for (size_t k = 0; k < picture.classes.size(); ++k) {
+    const Rle mask = visible_mask(picture.owners, static_cast<i64>(k) + 1);
+    CocoAnnotation annotation;
+    annotation.id = static_cast<i64>(dataset.annotations.size()) + 1;
+    annotation.image_id = image_id;
+    annotation.category_id = picture.classes[k] + 1;
+    annotation.bbox = rle_bbox(mask);
+    annotation.area = static_cast<double>(rle_area(mask));
+    annotation.segmentation = mask;
+    dataset.annotations.push_back(std::move(annotation));
+  }
+}
+
+}  // namespace
+
+void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress) {
+  check(config);
+  const i64 total = config.train + config.val;
+  i64 done = 0;
+  const auto write_split = [&](ShapesSplit split, const std::string& name, i64 count) {
+    std::filesystem::create_directories(config.dir / name);
+    CocoDataset dataset;
+    dataset.name = (config.dir / fmt::format("instances_{}.json", name)).string();
+    for (size_t c = 0; c < kShapeNames.size(); ++c)
+      dataset.categories.push_back({static_cast<i64>(c) + 1, kShapeNames[c]});
+    for (i64 index = 0; index < count; ++index) {
+      const ShapesPicture picture = draw_shapes(config, split, index);
+      const std::string file_name = fmt::format("{:06}.png", index + 1);
+      save_png(config.dir / name / file_name, picture.image);
+      add_picture(dataset, file_name, picture);
+      if (progress) progress(++done, total);
+    }
+    index_coco(dataset);
+    save_coco(dataset.name, dataset);
+  };
+  try {
+    write_split(ShapesSplit::kTrain, "train", config.train);
+    write_split(ShapesSplit::kVal, "val", config.val);
+  } catch (const std::filesystem::filesystem_error& error) {
+    fail("{}: cannot be created: {}", config.dir.string(), error.code().message());
+  }
+}
+
+}  // namespace tessera

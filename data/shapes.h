@@ -1,0 +1,44 @@
+// `shapes`: a synthetic instance-segmentation data set in COCO format, for learning and for tests.
+//
+// Circles, rectangles and triangles, rotated, of all sizes, filled with stripes, gradients or blotches, lie on top of
+// one another on a textured ground. A mask is what is visible of its object, exact to the pixel, so masks never
+// overlap; objects that are mostly hidden are left out of the picture.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "data/image.h"
+#include "tensor/tensor.h"
+
+namespace tessera {
+
+struct ShapesConfig {
+  std::filesystem::path dir;
+  i64 train = 2000, val = 200;  // pictures
+  i64 size = 128;               // longest possible side in pixels; sides are uniform in [3/4 size, size]
+  i64 max_objects = 5;          // per picture, at least 1
+  u64 seed = 0;
+};
+
+inline constexpr std::array<const char*, 3> kShapeNames = {"circle", "rectangle", "triangle"};  // category ids 1, 2, 3
+
+// Throws when a field makes no sense, naming it.
+void check(const ShapesConfig& config);
+
+// One picture and its objects: a function of (seed, split, index) alone.
+struct ShapesPicture {
+  Tensor image;              // u8 [H, W, 3]
+  Tensor owners;             // u8 [H, W]: 0 the ground, k the k-th object
+  std::vector<i64> classes;  // of object 1, 2, ...: index into kShapeNames
+};
+enum class ShapesSplit { kTrain, kVal };
+ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 index);
+
+// Writes DIR/train/*.png, DIR/val/*.png, DIR/instances_train.json and DIR/instances_val.json (masks as compressed RLE),
+// the JSON files last. `progress` is called after each picture with the number done and the total.
+void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress = {});
+
+}  // namespace tessera

@@ -1,0 +1,163 @@
+#include "models/backbones/resnet.h"
+
+#include "autograd/pointwise.h"
+#include "autograd/pool.h"
+#include "nn/init.h"
+
+namespace tessera {
+
+namespace {
+
+// The members of the family: what differs between them.
+struct Family {
+  std::array<i64, 4> blocks;    // of res2 .. res5
+  std::array<i64, 4> channels;  // outputs of res2 .. res5
+  bool bottleneck;              // the inner width is a quarter of the output's
+  i64 stem;                     // channels after the stem
+  bool stem_pool;               // the stem ends with a max-pool, else res2 has stride 2
+};
+
+Family family_of(ResNetKind kind) {
+  switch (kind) {
+    case ResNetKind::kTiny:
+      return {{1, 1, 1, 1}, {32, 64, 96, 128}, false, 16, false};
+    case ResNetKind::kResNet18:
+      return {{2, 2, 2, 2}, {64, 128, 256, 512}, false, 64, true};
+    case ResNetKind::kResNet34:
+      return {{3, 4, 6, 3}, {64, 128, 256, 512}, false, 64, true};
+    case ResNetKind::kResNet50:
+      return {{3, 4, 6, 3}, {256, 512, 1024, 2048}, true, 64, true};
+    case ResNetKind::kResNet101:
+      return {{3, 4, 23, 3}, {256, 512, 1024, 2048}, true, 64, true};
+  }
+  fail("resnet: unknown kind {}", static_cast<int>(kind));
+}
+
+}  // namespace
+
+ResidualBlock::ResidualBlock(const Plan& p, const ResNetConfig& config, Random& random)
+    : bottleneck_(p.bottleneck), timm_names_(config.deep_stem), pooled_shortcut_(config.deep_stem && p.stride > 1) {
+  if (p.in != p.out || p.stride != 1)
+    shortcut_.emplace(
+        nn::ConvNormConfig{
+            .in = p.in, .out = p.out, .stride = pooled_shortcut_ ? 1 : p.stride, .norm = p.norm, .relu = false},
+        random);
+  if (p.bottleneck) {
+    const i64 stride1 = config.stride_in_1x1 ? p.stride : 1, stride2 = config.stride_in_1x1 ? 1 : p.stride;
+    conv1_ = nn::ConvNorm({.in = p.in, .out = p.mid, .stride = stride1, .norm = p.norm}, random);
+    conv2_ = nn::ConvNorm(
+        {.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .norm = p.norm, .deform = p.deform}, random);
+    conv3_.emplace(nn::ConvNormConfig{.in = p.mid, .out = p.out, .norm = p.norm, .relu = false}, random);
+  } else {
+    conv1_ = nn::ConvNorm({.in = p.in, .out = p.out, .kernel = 3, .stride = p.stride, .norm = p.norm}, random);
+    conv2_ = nn::ConvNorm({.in = p.out, .out = p.out, .kernel = 3, .norm = p.norm, .deform = p.deform, .relu = false},
+                          random);
+  }
+  // ResNet-D starts every block as the identity. Where the norm is frozen that would last for ever: no gradient
+  // would reach the block, so there the weight stays 1.
+  nn::ConvNorm& last = conv3_ ? *conv3_ : conv2_;
+  if (auto* norm = std::get_if<nn::BatchNorm2d>(&last.norm); norm && timm_names_) nn::init_constant(norm->weight, 0);
+}
+
+Var ResidualBlock::operator()(const Var& x, nn::Taps* taps) {
+  Var y = conv2_(conv1_(x, taps), taps);
+  if (conv3_) y = (*conv3_)(y);
+  Var kept = x;
+  if (pooled_shortcut_)  // means of 2x2, at odd edges of what is there
+    kept = avg_pool2d(kept, {.kernel = 2, .stride = 2, .ceil_mode = true, .count_include_pad = false});
+  if (shortcut_) kept = (*shortcut_)(kept);
+  return add_relu(y, kept);
+}
+
+void ResidualBlock::visit(nn::Visitor& v) {
+  const auto norm = [&](int i) { return timm_names_ ? fmt::format("bn{}", i) : fmt::format("conv{}.norm", i); };
+  if (shortcut_ && !timm_names_) shortcut_->visit(v, "shortcut", "shortcut.norm");
+  conv1_.visit(v, "conv1", norm(1));
+  conv2_.visit(v, "conv2", norm(2));
+  if (conv3_) conv3_->visit(v, "conv3", norm(3));
+  if (shortcut_ && timm_names_) shortcut_->visit(v, "downsample.1", "downsample.2");  // 0 is the pooling
+}
+
+void ResidualBlock::freeze() {
+  for (nn::ConvNorm* conv : {&conv1_, &conv2_}) conv->freeze();
+  if (conv3_) conv3_->freeze();
+  if (shortcut_) shortcut_->freeze();
+}
+
+ResNet::ResNet(const ResNetConfig& config, Random& random) : config_(config) {
+  TESSERA_CHECK(config.freeze_at >= 0 && config.freeze_at <= 5, "resnet: freeze_at must be 0 to 5, got {}",
+                config.freeze_at);
+  TESSERA_CHECK(config.deform_from >= 2 && config.deform_from <= 5, "resnet: deform_from must be 2 to 5, got {}",
+                config.deform_from);
+  const Family family = family_of(config.kind);
+  // What is not trained cannot adapt to the batch's statistics either: its normalisation is frozen.
+  const auto norm_of = [&](i64 stage) { return stage <= config.freeze_at ? nn::Norm::kFrozenBatch : config.norm; };
+
+  const i64 half = family.stem / 2;
+  if (config.deep_stem) {
+    stem_.push_back(nn::ConvNorm({.in = 3, .out = half, .kernel = 3, .stride = 2, .norm = norm_of(1)}, random));
+    stem_.push_back(nn::ConvNorm({.in = half, .out = half, .kernel = 3, .norm = norm_of(1)}, random));
+    stem_.push_back(nn::ConvNorm({.in = half, .out = family.stem, .kernel = 3, .norm = norm_of(1)}, random));
+  } else {
+    const i64 kernel = family.stem_pool ? 7 : 3;
+    stem_.push_back(
+        nn::ConvNorm({.in = 3, .out = family.stem, .kernel = kernel, .stride = 2, .norm = norm_of(1)}, random));
+  }
+  i64 in = family.stem, stride = family.stem_pool ? 4 : 2;
+  for (i64 stage = 2; stage <= 5; ++stage) {
+    const i64 out = family.channels[static_cast<size_t>(stage - 2)];
+    const bool down = stage > 2 || !family.stem_pool;
+    std::vector<ResidualBlock>& blocks = stages_.emplace_back();
+    for (i64 b = 0; b < family.blocks[static_cast<size_t>(stage - 2)]; ++b) {
+      blocks.emplace_back(
+          ResidualBlock::Plan{.in = in,
+                              .mid = out / 4,
+                              .out = out,
+                              .stride = down && b == 0 ? 2 : 1,
+                              .bottleneck = family.bottleneck,
+                              .norm = norm_of(stage),
+                              .deform = stage >= config.deform_from ? config.deform : nn::Deform::kNone},
+          config, random);
+      in = out;
+    }
+    if (down) stride *= 2;
+    if (stage > 2) levels_.push_back({out, stride});
+  }
+  if (config.freeze_at >= 1)
+    for (nn::ConvNorm& conv : stem_) conv.freeze();
+  for (i64 stage = 2; stage <= config.freeze_at; ++stage)
+    for (ResidualBlock& block : stages_[static_cast<size_t>(stage - 2)]) block.freeze();
+}
+
+std::vector<Var> ResNet::operator()(const Var& images, nn::Taps* taps) {
+  TESSERA_CHECK(images.rank() == 4 && images.dim(3) == 3 && images.dim(1) % 32 == 0 && images.dim(2) % 32 == 0,
+                "resnet: images must be [N, H, W, 3] with H and W multiples of 32, got {}", images.shape());
+  Var x = images;                                // [N, H, W, 3]
+  for (nn::ConvNorm& conv : stem_) x = conv(x);  // [N, H/2, W/2, 64]
+  if (family_of(config_.kind).stem_pool)
+    x = max_pool2d(x, {.kernel = 3, .stride = 2, .padding = 1});  // [N, H/4, W/4, 64]
+  nn::tap(taps, "stem", x);
+  std::vector<Var> outputs;
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    for (ResidualBlock& block : stages_[s]) x = block(x, taps);
+    nn::tap(taps, fmt::format("c{}", s + 2), x);
+    if (s > 0) outputs.push_back(x);
+  }
+  return outputs;
+}
+
+void ResNet::visit(nn::Visitor& v) {
+  if (config_.deep_stem) {
+    stem_[0].visit(v, "conv1.0", "conv1.1");
+    stem_[1].visit(v, "conv1.3", "conv1.4");
+    stem_[2].visit(v, "conv1.6", "bn1");
+  } else {
+    stem_[0].visit(v, "stem.conv1", "stem.conv1.norm");
+  }
+  for (size_t s = 0; s < stages_.size(); ++s)
+    for (size_t b = 0; b < stages_[s].size(); ++b)
+      v.child(config_.deep_stem ? fmt::format("layer{}.{}", s + 1, b) : fmt::format("res{}.{}", s + 2, b),
+              stages_[s][b]);
+}
+
+}  // namespace tessera

@@ -1,0 +1,108 @@
+#include "models/sparseinst/activation.h"
+
+#include <cmath>
+
+#include "autograd/arrange.h"
+#include "autograd/matmul.h"
+#include "autograd/pointwise.h"
+#include "autograd/reduce.h"
+#include "autograd/softmax.h"
+#include "nn/init.h"
+
+namespace tessera {
+
+namespace {
+
+constexpr i64 kHeads = 4;
+
+// Sigmoids that sum to 1 over the pixels. Dividing here and not after the product keeps half precision in range.
+Var normalise_over_pixels(const Var& maps) {  // [N, HW, Q]
+  const Var a = sigmoid(maps);
+  return a / clamp_min(sum(a, {1}, true), 1e-6);
+}
+
+// [N, P, C] -> [N heads, P, C / heads]
+Var split_heads(const Var& x) {
+  const i64 N = x.dim(0), P = x.dim(1), C = x.dim(2);
+  return reshape(permute(reshape(x, {N, P, kHeads, C / kHeads}), {0, 2, 1, 3}), {N * kHeads, P, C / kHeads});
+}
+
+}  // namespace
+
+InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig& config, Random& random)
+    : width_(width), num_masks_(num_masks), config_(config) {
+  TESSERA_CHECK(config.groups > 0 && width % config.groups == 0,
+                "sparseinst: iam.groups must divide the decoder's width {}, got {}", width, config.groups);
+  const i64 kernel = config.kernel == IamKernel::k1x1 ? 1 : 3;
+  if (config.kernel == IamKernel::kTwo3x3) {
+    hidden_conv_ = nn::Conv2d(
+        {.in = width, .out = width, .kernel = 3, .padding = 1, .activation = ops::Activation::kRelu}, random);
+    nn::init_c2_msra(hidden_conv_.weight, hidden_conv_.bias, random);
+  }
+  conv_ = nn::Conv2d(
+      {.in = width, .out = num_masks * config.groups, .kernel = kernel, .padding = kernel / 2, .groups = config.groups},
+      random);
+  nn::init_normal(conv_.weight, 0.01, random);
+  nn::init_constant(conv_.bias, nn::prior_bias(0.01));
+  if (config.activation == IamActivation::kSoftmax) softmax_bias_ = Var(Tensor::full({1}, 1), true);
+  if (config.groups > 1 && config.fc) {
+    fc_ = nn::Linear(vector_size(), vector_size(), random);
+    nn::init_c2_xavier(fc_.weight, fc_.bias, random);
+  }
+}
+
+InstanceActivation::Result InstanceActivation::operator()(const Var& features, nn::Taps* taps) const {
+  const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = width_, Q = num_masks_, G = config_.groups;
+  const Var maps = conv_(hidden_conv_.weight ? hidden_conv_(features) : features);  // [N, H, W, G Q]
+  nn::tap(taps, "iam_logits", maps);
+  const Var flat = reshape(maps, {N, HW, G * Q});  // [N, HW, G Q]
+  const Var weights = softmax_bias_ ? softmax(flat + softmax_bias_, 1) : normalise_over_pixels(flat);
+  Var z = matmul(weights, reshape(features, {N, HW, C}), ops::Transpose::kFirst);  // [N, G Q, C]
+  nn::tap(taps, "iam_pooled", z);
+  if (G > 1) z = reshape(permute(reshape(z, {N, G, Q, C}), {0, 2, 1, 3}), {N, Q, G * C});  // [N, Q, G C]
+  if (fc_.weight) z = relu(fc_(z));
+  return {maps, z};
+}
+
+void InstanceActivation::visit(nn::Visitor& v) {
+  if (hidden_conv_.weight) {
+    v.child("iam_conv.0", hidden_conv_);
+    v.child("iam_conv.2", conv_);  // 1 is the ReLU
+  } else {
+    v.child("iam_conv", conv_);
+  }
+  v.child("fc", fc_);
+}
+
+CrossAttention::CrossAttention(i64 width, i64 num_masks, Random& random)
+    : queries_(Tensor::empty({num_masks, width}), true),
+      query_(width, width, random),
+      key_(width, width, random),
+      value_(width, width, random),
+      output_(width, width, random) {
+  TESSERA_CHECK(width % kHeads == 0, "sparseinst: cross attention needs a width divisible by {}, got {}", kHeads,
+                width);
+  nn::init_normal(queries_, 1, random);
+}
+
+Var CrossAttention::operator()(const Var& features) const {  // [N, H, W, C]
+  const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = features.dim(3), Q = queries_.dim(0);
+  const Var pixels = reshape(features, {N, HW, C});
+  const Var query = reshape(query_(queries_), {1, Q, C});
+  const Var q = split_heads(concat(std::vector<Var>(static_cast<size_t>(N), query), 0));  // [4N, Q, C/4]
+  const Var k = split_heads(key_(pixels));                                                // [4N, HW, C/4]
+  const Var v = split_heads(value_(pixels));                                              // [4N, HW, C/4]
+  const Var scores = matmul(q, k, ops::Transpose::kSecond) * (1 / std::sqrt(static_cast<double>(C / kHeads)));
+  const Var seen = matmul(softmax(scores, 2), v);  // [4N, Q, C/4]
+  return output_(reshape(permute(reshape(seen, {N, kHeads, Q, C / kHeads}), {0, 2, 1, 3}), {N, Q, C}));
+}
+
+void CrossAttention::visit(nn::Visitor& v) {
+  v.parameter("queries", queries_);
+  v.child("query", query_);
+  v.child("key", key_);
+  v.child("value", value_);
+  v.child("output", output_);
+}
+
+}  // namespace tessera

@@ -1,0 +1,125 @@
+#include "models/sparseinst/criterion.h"
+
+#include <fmt/ranges.h>
+
+#include <cmath>
+
+#include "autograd/arrange.h"
+#include "autograd/losses.h"
+#include "autograd/pointwise.h"
+#include "autograd/reduce.h"
+
+namespace tessera {
+
+namespace {
+
+constexpr double kFocalAlpha = 0.25, kFocalGamma = 2;
+constexpr double kDiceEps = 1e-4, kIouEps = 1e-6;
+constexpr float kIouPrediction = 0.4f, kIouTarget = 0.5f;
+
+// The matched pairs of all pictures as rows of [N Q, ...] and of the target maps.
+struct Pairs {
+  std::vector<i64> rows, targets;
+};
+
+Pairs flatten(const std::vector<Matches>& matches, const SparseInstTargets& targets, i64 num_queries) {
+  Pairs pairs;
+  for (size_t n = 0; n < matches.size(); ++n)
+    for (size_t i = 0; i < matches[n].queries.size(); ++i) {
+      pairs.rows.push_back(static_cast<i64>(n) * num_queries + matches[n].queries[i]);
+      pairs.targets.push_back(targets.first[n] + matches[n].targets[i]);
+    }
+  return pairs;
+}
+
+Tensor target_rows(const SparseInstTargets& targets, const std::vector<i64>& rows) {
+  Tensor result = Tensor::empty({static_cast<i64>(rows.size()), targets.maps.dim(1)});
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const i64 at = static_cast<i64>(i);
+    result.rows(at, at + 1).copy_from(targets.maps.rows(rows[i], rows[i] + 1));
+  }
+  return result;
+}
+
+// [N Q, pixels] of the mask logits
+Var mask_rows(const SparseInstOutput& output) {
+  const Shape& s = output.masks.shape();
+  return reshape(output.masks, {s[0] * s[1], s[2] * s[3]});
+}
+
+Tensor ious_of(const Tensor& logits, const Tensor& targets) {  // both [P, pixels]
+  const i64 P = logits.dim(0), pixels = logits.dim(1);
+  const Tensor predicted = logits.to(Device{});
+  Tensor ious = Tensor::empty({P});
+  for (i64 i = 0; i < P; ++i) {
+    i64 both = 0, either = 0;
+    for (i64 j = i * pixels; j < (i + 1) * pixels; ++j) {
+      const bool in_prediction = 1 / (1 + std::exp(-predicted.data<float>()[j])) >= kIouPrediction;
+      const bool in_target = targets.data<float>()[j] > kIouTarget;
+      both += in_prediction && in_target;
+      either += in_prediction || in_target;
+    }
+    ious.data<float>()[i] = static_cast<float>(static_cast<double>(both) / (static_cast<double>(either) + kIouEps));
+  }
+  return ious;
+}
+
+void check_finite(const std::vector<LossTerm>& terms, const SparseInstTargets& targets) {
+  for (const LossTerm& term : terms)
+    TESSERA_CHECK(std::isfinite(term.value.value().item()), "sparseinst: {} is {}; the batch is {}", term.name,
+                  term.value.value().item(), fmt::join(targets.names, ", "));
+}
+
+}  // namespace
+
+Tensor matched_ious(const SparseInstOutput& output, const SparseInstTargets& targets,
+                    const std::vector<Matches>& matches) {
+  const NoGrad no_grad;
+  const Pairs pairs = flatten(matches, targets, output.masks.dim(1));
+  return ious_of(gather_rows(mask_rows(output), Tensor::from(pairs.rows)).value(), target_rows(targets, pairs.targets));
+}
+
+std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const SparseInstTargets& targets,
+                                        const std::vector<Matches>& matches, const LossConfig& config) {
+  const Device device = output.logits.value().device();
+  const i64 Q = output.logits.dim(1), K = output.logits.dim(2);
+  const Pairs pairs = flatten(matches, targets, Q);
+  const i64 P = static_cast<i64>(pairs.rows.size());
+  const double T = static_cast<double>(std::max<i64>(1, targets.count()));
+  std::vector<LossTerm> terms;
+
+  Tensor labels = Tensor::zeros(output.logits.shape());  // [N, Q, K]
+  for (size_t i = 0; i < pairs.rows.size(); ++i)
+    labels.data<float>()[pairs.rows[i] * K + targets.classes[static_cast<size_t>(pairs.targets[i])]] = 1;
+  terms.push_back(
+      {"loss_ce", sigmoid_focal_loss(output.logits, labels.to(device), kFocalAlpha, kFocalGamma, Reduction::kSum) *
+                      (config.class_weight / T)});
+
+  // Without a pair the sums over no pairs are zero; the means would divide by it.
+  const Tensor rows = Tensor::from(pairs.rows).to(device);
+  const Var masks = gather_rows(mask_rows(output), rows);  // [P, h w]
+  const Tensor host_maps = target_rows(targets, pairs.targets);
+  const Tensor maps = host_maps.to(device);
+  const double pixels = static_cast<double>(std::max<i64>(1, P * maps.dim(1)));
+
+  if (config.objectness != ObjectnessLoss::kNone) {
+    const Var scores = gather_rows(reshape(output.objectness, {output.logits.dim(0) * Q}), rows);  // [P]
+    const Tensor ious = ious_of(masks.value(), host_maps).to(device);
+    const Var loss = config.objectness == ObjectnessLoss::kCe
+                         ? binary_cross_entropy_with_logits(scores, ious, Reduction::kSum)
+                         : l1_loss(sigmoid(scores), ious, Reduction::kSum);
+    terms.push_back({"loss_objectness", loss * (config.objectness_weight / static_cast<double>(std::max<i64>(1, P)))});
+  }
+  if (config.mask != MaskLoss::kBce)
+    terms.push_back({"loss_dice", dice_loss(masks, maps, kDiceEps, Reduction::kSum) * (config.dice_weight / T)});
+  if (config.mask == MaskLoss::kDiceFocal)
+    terms.push_back({"loss_mask", sigmoid_focal_loss(masks, maps, kFocalAlpha, kFocalGamma, Reduction::kSum) *
+                                      (config.pixel_weight / pixels)});
+  else if (config.mask != MaskLoss::kDice)
+    terms.push_back(
+        {"loss_mask", binary_cross_entropy_with_logits(masks, maps, Reduction::kSum) * (config.pixel_weight / pixels)});
+  check_finite(terms, targets);
+  return terms;
+}
+
+}  // namespace tessera

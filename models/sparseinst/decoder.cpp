@@ -1,0 +1,152 @@
+#include "models/sparseinst/decoder.h"
+
+#include "autograd/arrange.h"
+#include "autograd/interpolate.h"
+#include "autograd/matmul.h"
+#include "nn/init.h"
+
+namespace tessera {
+
+namespace {
+
+// x and y of each pixel, -1 at the first and 1 at the last column and row: [N, H, W, 2]. A single one lies at -1.
+Tensor coordinates(const Tensor& like) {
+  const i64 N = like.dim(0), H = like.dim(1), W = like.dim(2);
+  Tensor grid = Tensor::empty({N, H, W, 2}, like.dtype());
+  dispatch_float(like.dtype(), "sparseinst", [&]<class T>() {
+    T* p = grid.data<T>();
+    for (i64 n = 0; n < N; ++n)
+      for (i64 i = 0; i < H; ++i)
+        for (i64 j = 0; j < W; ++j) {
+          *p++ = static_cast<T>(W > 1 ? -1 + 2.0 * static_cast<double>(j) / static_cast<double>(W - 1) : -1);
+          *p++ = static_cast<T>(H > 1 ? -1 + 2.0 * static_cast<double>(i) / static_cast<double>(H - 1) : -1);
+        }
+  });
+  return grid.to(like.device());
+}
+
+i64 input_channels(const SparseInstConfig& config) {
+  return config.encoder.channels + (config.decoder.coords ? 2 : 0);
+}
+
+}  // namespace
+
+ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
+  TESSERA_CHECK(config.depth > 0 && config.width > 0, "sparseinst decoder: depth {} and width {} must be positive",
+                config.depth, config.width);
+  for (i64 j = 0; j < config.depth; ++j) {
+    const nn::Conv2dConfig conv{.in = j == 0 ? in : config.width,
+                                .out = config.width,
+                                .kernel = 3,
+                                .padding = 1,
+                                .activation = ops::Activation::kRelu};
+    if (j + 1 == config.depth && config.dconv != nn::Deform::kNone) {
+      last_ = nn::DeformConv2d(conv, config.dconv, random);
+      nn::init_c2_msra(last_.weight, last_.bias, random);
+    } else {
+      convs_.emplace_back(conv, random);
+      nn::init_c2_msra(convs_.back().weight, convs_.back().bias, random);
+    }
+  }
+}
+
+Var ConvStack::operator()(Var x) const {
+  for (const nn::Conv2d& conv : convs_) x = conv(x);
+  return last_.weight ? last_(x) : x;
+}
+
+void ConvStack::visit(nn::Visitor& v) {  // odd numbers are the ReLUs
+  for (size_t j = 0; j < convs_.size(); ++j) v.child(fmt::format("{}", 2 * j), convs_[j]);
+  v.child(fmt::format("{}_offset", 2 * convs_.size()), last_.offset);
+  v.child(fmt::format("{}", 2 * convs_.size()), last_);
+}
+
+InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& random)
+    : convs_(in, config.decoder, random), cross_attention_(config.iam.cross_attention) {
+  const i64 C = config.decoder.width, Q = config.num_masks;
+  TESSERA_CHECK(Q > 0 && config.num_classes > 0 && config.kernel_dim > 0,
+                "sparseinst: num_masks {}, num_classes {} and kernel_dim {} must be positive", Q, config.num_classes,
+                config.kernel_dim);
+  if (cross_attention_)
+    attention_ = CrossAttention(C, Q, random);
+  else
+    activation_ = InstanceActivation(C, Q, config.iam, random);
+  const i64 D = cross_attention_ ? C : activation_.vector_size();
+
+  cls_score_ = nn::Linear(D, config.num_classes, random);
+  nn::init_normal(cls_score_.weight, 0.01, random);
+  nn::init_constant(cls_score_.bias, nn::prior_bias(0.01));
+  mask_kernel_ = nn::Linear(D, config.kernel_dim, random);
+  nn::init_normal(mask_kernel_.weight, 0.01, random);
+  nn::init_constant(mask_kernel_.bias, 0);
+  if (config.loss.objectness != ObjectnessLoss::kNone) objectness_ = nn::Linear(D, 1, random);
+}
+
+InstanceBranch::Result InstanceBranch::operator()(const Var& features, nn::Taps* taps) const {
+  const Var f = convs_(features);  // [N, H, W, C]
+  nn::tap(taps, "inst_features_map", f);
+  const auto [maps, z] = cross_attention_ ? InstanceActivation::Result{Var(), attention_(f)} : activation_(f, taps);
+  nn::tap(taps, "inst_vectors", z);                                   // [N, Q, D]
+  return {.logits = cls_score_(z),                                    // [N, Q, K]
+          .kernels = mask_kernel_(z),                                 // [N, Q, M]
+          .objectness = objectness_.weight ? objectness_(z) : Var(),  // [N, Q, 1]
+          .maps = maps};
+}
+
+void InstanceBranch::visit(nn::Visitor& v) {
+  activation_.visit_bias(v);
+  v.child("inst_convs", convs_);
+  activation_.visit(v);
+  v.child("attention", attention_);
+  v.child("cls_score", cls_score_);
+  v.child("mask_kernel", mask_kernel_);
+  v.child("objectness", objectness_);
+}
+
+MaskBranch::MaskBranch(i64 in, const SparseInstConfig& config, Random& random) : convs_(in, config.decoder, random) {
+  projection_ = nn::Conv2d({.in = config.decoder.width, .out = config.kernel_dim}, random);
+  nn::init_c2_msra(projection_.weight, projection_.bias, random);
+}
+
+Var MaskBranch::operator()(const Var& features) const {
+  return projection_(convs_(features));
+}
+
+void MaskBranch::visit(nn::Visitor& v) {
+  v.child("mask_convs", convs_);
+  v.child("projection", projection_);
+}
+
+SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& random)
+    : coords_(config.decoder.coords),
+      scale_factor_(config.scale_factor),
+      instance_branch_(input_channels(config), config, random),
+      mask_branch_(input_channels(config), config, random) {
+  TESSERA_CHECK(config.scale_factor > 0 && config.scale_factor <= 8, "sparseinst: scale_factor must be 1 to 8, got {}",
+                config.scale_factor);
+}
+
+SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* taps) const {
+  const Var x = coords_ ? concat({Var(coordinates(features.value())), features}, 3) : features;  // [N, H, W, 2 + C]
+  const auto [logits, kernels, objectness, maps] = instance_branch_(x, taps);
+  const Var mask_features = mask_branch_(x);  // [N, H, W, M]
+
+  const i64 N = x.dim(0), H = x.dim(1), W = x.dim(2), Q = kernels.dim(1), M = kernels.dim(2), S = scale_factor_;
+  const Var products = matmul(reshape(mask_features, {N, H * W, M}), kernels, ops::Transpose::kSecond);  // [N, HW, Q]
+  const Var enlarged =
+      interpolate(reshape(products, {N, H, W, Q}), S * H, S * W, ops::Interpolation::kBilinear);  // [N, SH, SW, Q]
+  const Var masks = permute(enlarged, {0, 3, 1, 2});                                              // [N, Q, SH, SW]
+  nn::tap(taps, "mask_kernel", kernels);
+  nn::tap(taps, "mask_features", mask_features);
+  nn::tap(taps, "pred_logits", logits);
+  nn::tap(taps, "pred_scores", objectness);
+  nn::tap(taps, "pred_masks", masks);
+  return {logits, objectness, masks, maps};
+}
+
+void SparseInstDecoder::visit(nn::Visitor& v) {
+  v.child("inst_branch", instance_branch_);
+  v.child("mask_branch", mask_branch_);
+}
+
+}  // namespace tessera

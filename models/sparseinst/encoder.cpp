@@ -1,0 +1,98 @@
+#include "models/sparseinst/encoder.h"
+
+#include "autograd/arrange.h"
+#include "autograd/interpolate.h"
+#include "autograd/pointwise.h"
+#include "autograd/pool.h"
+#include "nn/init.h"
+
+namespace tessera {
+
+namespace {
+
+constexpr std::array<i64, 4> kBins = {1, 2, 3, 6};
+
+Var resize_to(const Var& x, const Var& like, ops::Interpolation mode) {
+  return interpolate(x, like.dim(1), like.dim(2), mode);
+}
+
+}  // namespace
+
+PyramidPooling::PyramidPooling(i64 channels, Random& random) {  // the convolutions keep their default initialisation
+  const i64 part = channels / static_cast<i64>(kBins.size());
+  for ([[maybe_unused]] const i64 bins : kBins)
+    stages_.emplace_back(nn::Conv2dConfig{.in = channels, .out = part, .activation = ops::Activation::kRelu}, random);
+  bottleneck_ = nn::Conv2d(
+      {.in = channels + part * static_cast<i64>(kBins.size()), .out = channels, .activation = ops::Activation::kRelu},
+      random);
+}
+
+Var PyramidPooling::operator()(const Var& x) const {  // [N, h, w, C]
+  std::vector<Var> parts;
+  for (size_t k = 0; k < kBins.size(); ++k) {
+    const Var means = adaptive_avg_pool2d(x, kBins[k], kBins[k]);                     // [N, s, s, C]
+    parts.push_back(resize_to(stages_[k](means), x, ops::Interpolation::kBilinear));  // [N, h, w, C/4]
+  }
+  parts.push_back(x);
+  return bottleneck_(concat(parts, 3));  // [N, h, w, 2C] -> C
+}
+
+void PyramidPooling::visit(nn::Visitor& v) {
+  for (size_t k = 0; k < stages_.size(); ++k) v.child(fmt::format("stages.{}.1", k), stages_[k]);  // 0 is the pooling
+  v.child("bottleneck", bottleneck_);
+}
+
+InstanceContextEncoder::InstanceContextEncoder(const EncoderConfig& config, const std::vector<FeatureLevel>& inputs,
+                                               Random& random)
+    : config_(config) {
+  TESSERA_CHECK(inputs.size() == 3, "sparseinst encoder: three levels are needed, the backbone has {}", inputs.size());
+  TESSERA_CHECK(config.channels > 0 && config.channels % 4 == 0,
+                "sparseinst encoder: channels must be a positive multiple of 4, got {}", config.channels);
+  const i64 C = config.channels;
+  for (size_t j = 0; j < inputs.size(); ++j) {
+    laterals_.emplace_back(nn::Conv2dConfig{.in = inputs[inputs.size() - 1 - j].channels, .out = C}, random);
+    outputs_.emplace_back(nn::Conv2dConfig{.in = C, .out = C, .kernel = 3, .padding = 1}, random);
+    nn::init_c2_xavier(laterals_[j].weight, laterals_[j].bias, random);
+    nn::init_c2_xavier(outputs_[j].weight, outputs_[j].bias, random);
+  }
+  if (config.ppm) ppm_ = PyramidPooling(C, random);
+  if (config.fusion) {
+    fusion_ = nn::Conv2d({.in = 3 * C, .out = C}, random);
+    nn::init_c2_msra(fusion_.weight, fusion_.bias, random);
+  } else {
+    outputs_[0] = outputs_[1] = nn::Conv2d();  // nobody would read P5 and P4
+  }
+}
+
+Var InstanceContextEncoder::operator()(const std::vector<Var>& levels, nn::Taps* taps) const {
+  Var top;                   // what comes down from the coarser level
+  std::vector<Var> pyramid;  // P5, P4, P3
+  for (size_t j = 0; j < laterals_.size(); ++j) {
+    const Var lateral = laterals_[j](levels[levels.size() - 1 - j]);  // [N, h, w, C]
+    if (j == 0) {
+      top = config_.ppm ? ppm_(lateral) : lateral;
+      nn::tap(taps, "ppm", top);
+    } else {
+      top = lateral + resize_to(top, lateral, ops::Interpolation::kNearest);
+    }
+    if (!outputs_[j].weight) continue;
+    pyramid.push_back(outputs_[j](top));
+    nn::tap(taps, fmt::format("p{}", 5 - j), pyramid.back());
+  }
+  Var y = pyramid.back();  // [N, H, W, C]
+  if (config_.fusion)
+    y = fusion_(concat({y, resize_to(pyramid[1], y, ops::Interpolation::kBilinear),
+                        resize_to(pyramid[0], y, ops::Interpolation::kBilinear)},
+                       3));  // [N, H, W, 3C] -> C
+  nn::tap(taps, "encoder", y);
+  return y;
+}
+
+void InstanceContextEncoder::visit(nn::Visitor& v) {
+  for (size_t j = 0; j < laterals_.size(); ++j) v.child(fmt::format("fpn_laterals.{}", j), laterals_[j]);
+  for (size_t j = 0; j < outputs_.size(); ++j) v.child(fmt::format("fpn_outputs.{}", j), outputs_[j]);
+  v.child("ppm", ppm_);
+  v.child("fusion", fusion_);
+}
+
+}  // namespace tessera

@@ -1,0 +1,37 @@
+// SparseInst: Sparse Instance Activation for Real-Time Instance Segmentation (Cheng et al., CVPR 2022).
+//
+//   images -> ResNet -> instance context encoder -> IAM decoder -> class, objectness and mask of each of Q instances
+#pragma once
+
+#include <memory>
+
+#include "models/segmenter.h"
+#include "models/sparseinst/decoder.h"
+#include "models/sparseinst/encoder.h"
+
+namespace tessera {
+
+class SparseInst : public Segmenter {
+ public:
+  SparseInst(const SparseInstConfig& config, Random& random);
+
+  // images [N, H, W, 3], normalised, H and W multiples of 32. Taps: those of the parts.
+  SparseInstOutput forward(const Var& images, nn::Taps* taps = nullptr);
+
+  std::vector<LossTerm> losses(const Batch& batch) override;
+  std::vector<std::vector<Instance>> detect(const Batch& batch) override;
+
+  void visit(nn::Visitor& v) override;
+  const SparseInstConfig& config() const { return config_; }
+
+ private:
+  SparseInstConfig config_;
+  ResNet backbone_;
+  InstanceContextEncoder encoder_;
+  SparseInstDecoder decoder_;
+};
+
+// Initial weights depend on the seed alone.
+std::unique_ptr<Segmenter> make_sparseinst(const SparseInstConfig& config, u64 seed);
+
+}  // namespace tessera

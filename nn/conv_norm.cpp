@@ -1,0 +1,57 @@
+#include "nn/conv_norm.h"
+
+#include "autograd/arrange.h"
+#include "autograd/pointwise.h"
+#include "nn/init.h"
+
+namespace tessera::nn {
+
+ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) {
+  Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride, .padding = c.kernel / 2};
+  conv.bias = false;
+  conv.activation = c.relu ? ops::Activation::kRelu : ops::Activation::kNone;
+  conv_ = Conv2d(conv, random);
+  init_c2_msra(conv_.weight, conv_.bias, random);
+  if (c.deform != Deform::kNone) offset_ = OffsetConv(conv, c.deform, random);
+  if (c.norm == Norm::kBatch) norm = BatchNorm2d(c.out);
+  if (c.norm == Norm::kFrozenBatch) norm = FrozenBatchNorm(c.out);
+}
+
+Var ConvNorm::operator()(const Var& x, Taps* taps) {
+  const Conv2dConfig& c = conv_.config();
+  const bool with_relu = c.activation == ops::Activation::kRelu;
+  BatchNorm2d* live = std::get_if<BatchNorm2d>(&norm);
+  if (live && !live->training()) live = nullptr;
+
+  Var weight = conv_.weight, shift;
+  if (!live) {
+    const Affine affine = std::visit([](const auto& n) { return n.affine(); }, norm);
+    weight = weight * reshape(affine.scale, {c.out, 1, 1, 1});
+    shift = affine.shift;
+  }
+  if (!offset_.weight && !live)
+    return conv2d(x, weight, shift, {c.stride, c.padding, c.dilation, c.groups, c.activation});
+
+  Var y;
+  if (offset_.weight) {
+    const auto [offset, mask] = offset_(x, taps);
+    y = deform_conv2d(x, offset, mask, weight, shift, {c.stride, c.padding, c.dilation, c.groups, 1});
+  } else {
+    y = conv2d(x, weight, shift, {c.stride, c.padding, c.dilation, c.groups});
+  }
+  if (live) y = (*live)(y);
+  return with_relu ? relu(y) : y;
+}
+
+void ConvNorm::visit(Visitor& v, const std::string& conv_name, const std::string& norm_name) {
+  v.child(conv_name + "_offset", offset_);
+  v.child(conv_name, conv_);
+  std::visit([&](Module& n) { v.child(norm_name, n); }, norm);
+}
+
+void ConvNorm::freeze() {
+  for (Var* var : {&conv_.weight, &offset_.weight, &offset_.bias})
+    if (*var) var->set_requires_grad(false);
+}
+
+}  // namespace tessera::nn

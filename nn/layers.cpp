@@ -1,0 +1,105 @@
+#include "nn/layers.h"
+
+#include <cmath>
+
+#include "autograd/arrange.h"
+#include "autograd/matmul.h"
+#include "autograd/pointwise.h"
+#include "nn/init.h"
+
+namespace tessera::nn {
+
+namespace {
+
+Var convolution_weight(const Conv2dConfig& c) {
+  TESSERA_CHECK(c.in > 0 && c.out > 0 && c.kernel > 0 && c.groups > 0 && c.in % c.groups == 0 && c.out % c.groups == 0,
+                "Conv2d: {} -> {} channels with a {}x{} kernel do not divide into {} groups", c.in, c.out, c.kernel,
+                c.kernel, c.groups);
+  return Var(Tensor::empty({c.out, c.kernel, c.kernel, c.in / c.groups}), true);
+}
+
+// As PyTorch initialises a convolution or linear layer: everything uniform with bound 1 / sqrt(fan_in).
+void init_default(Var& weight, Var& bias, Random& random) {
+  const double bound = 1 / std::sqrt(static_cast<double>(weight.value().numel() / weight.dim(0)));
+  init_uniform(weight, bound, random);
+  if (bias) init_uniform(bias, bound, random);
+}
+
+Var bias_of(i64 size, bool wanted) {
+  return wanted ? Var(Tensor::empty({size}), true) : Var();
+}
+
+}  // namespace
+
+Conv2d::Conv2d(const Conv2dConfig& config, Random& random)
+    : weight(convolution_weight(config)), bias(bias_of(config.out, config.bias)), config_(config) {
+  init_default(weight, bias, random);
+}
+
+Var Conv2d::operator()(const Var& x) const {
+  return conv2d(x, weight, bias,
+                {config_.stride, config_.padding, config_.dilation, config_.groups, config_.activation});
+}
+
+void Conv2d::visit(Visitor& v) {
+  v.parameter("weight", weight, Layout::kConvOIHW);
+  v.parameter("bias", bias);
+}
+
+Linear::Linear(i64 in, i64 out, Random& random, bool with_bias)
+    : weight(Tensor::empty({out, in}), true), bias(bias_of(out, with_bias)) {
+  init_default(weight, bias, random);
+}
+
+Var Linear::operator()(const Var& x) const {
+  return linear(x, weight, bias);
+}
+
+void Linear::visit(Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+
+OffsetConv::OffsetConv(const Conv2dConfig& deformable, Deform version, Random& random)
+    : Conv2d({.in = deformable.in,
+              .out = (version == Deform::kV2 ? 3 : 2) * deformable.kernel * deformable.kernel,
+              .kernel = deformable.kernel,
+              .stride = deformable.stride,
+              .padding = deformable.padding,
+              .dilation = deformable.dilation},
+             random) {
+  TESSERA_CHECK(version != Deform::kNone, "deform_conv2d: the version must be v1 or v2");
+  init_constant(weight, 0);  // an ordinary convolution at first
+  init_constant(bias, 0);
+}
+
+OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
+  const i64 K = config().kernel * config().kernel;
+  Sampling sampling{Conv2d::operator()(x), Var()};  // [N, Ho, Wo, 2K or 3K]
+  if (sampling.offset.dim(3) == 3 * K) {
+    sampling.mask = sigmoid(slice(sampling.offset, 3, 2 * K, 3 * K));  // [N, Ho, Wo, K]
+    sampling.offset = slice(sampling.offset, 3, 0, 2 * K);             // [N, Ho, Wo, 2K]
+  }
+  tap(taps, "offset", sampling.offset);
+  return sampling;
+}
+
+DeformConv2d::DeformConv2d(const Conv2dConfig& config, Deform version, Random& random)
+    : weight(convolution_weight(config)), bias(bias_of(config.out, config.bias)), config_(config) {
+  init_default(weight, bias, random);
+  offset = OffsetConv(config, version, random);
+}
+
+Var DeformConv2d::operator()(const Var& x) const {
+  const auto [shift, mask] = offset(x);
+  const Var y = deform_conv2d(x, shift, mask, weight, bias,
+                              {config_.stride, config_.padding, config_.dilation, config_.groups, 1});
+  return config_.activation == ops::Activation::kRelu ? relu(y) : y;
+}
+
+void DeformConv2d::visit(Visitor& v) {
+  v.parameter("weight", weight, Layout::kConvOIHW);
+  v.parameter("bias", bias);
+}
+
+}  // namespace tessera::nn

@@ -1,0 +1,180 @@
+#include "nn/module.h"
+
+#include <fmt/ranges.h>
+
+#include <set>
+
+namespace tessera::nn {
+
+namespace {
+
+// Everything below a module in visiting order, with dotted names.
+class StateVisitor : public Visitor {
+ public:
+  explicit StateVisitor(std::vector<StateEntry>& entries, std::string prefix = "")
+      : entries_(entries), prefix_(std::move(prefix)) {}
+
+  void parameter(const std::string& name, Var& var, Layout layout) override {
+    if (var) entries_.push_back({prefix_ + name, var.value(), &var, layout});
+  }
+  void buffer(const std::string& name, Tensor& tensor) override {
+    if (tensor) entries_.push_back({prefix_ + name, tensor, nullptr, Layout::kSame});
+  }
+  void child(const std::string& name, Module& module) override {
+    StateVisitor below(entries_, prefix_ + name + ".");
+    module.visit(below);
+  }
+
+ private:
+  std::vector<StateEntry>& entries_;
+  std::string prefix_;
+};
+
+class TrainVisitor : public Visitor {
+ public:
+  explicit TrainVisitor(bool on) : on_(on) {}
+  void parameter(const std::string&, Var&, Layout) override {}
+  void buffer(const std::string&, Tensor&) override {}
+  void child(const std::string&, Module& module) override { module.train(on_); }
+
+ private:
+  bool on_;
+};
+
+class DeviceVisitor : public Visitor {
+ public:
+  explicit DeviceVisitor(Device device) : device_(device) {}
+  void parameter(const std::string&, Var& var, Layout) override {
+    if (var) var.value() = var.value().to(device_);
+  }
+  void buffer(const std::string&, Tensor& tensor) override {
+    if (tensor) tensor = tensor.to(device_);
+  }
+  void child(const std::string&, Module& module) override { module.to(device_); }
+
+ private:
+  Device device_;
+};
+
+// [O, A, B, C] -> [O, B, C, A] (forth) or back, for any dtype.
+Tensor transpose_convolution(const Tensor& x, bool forth) {
+  TESSERA_CHECK(x.rank() == 4, "convolution weight: four dimensions expected, got {}", x.shape());
+  const i64 O = x.dim(0), I = forth ? x.dim(1) : x.dim(3), P = x.numel() / std::max<i64>(1, O * I);
+  const Shape shape = forth ? Shape{O, x.dim(2), x.dim(3), I} : Shape{O, I, x.dim(1), x.dim(2)};
+  const i64 rows = forth ? I : P, columns = forth ? P : I;  // of the matrix that is transposed, once per output channel
+  const Tensor source = x.to(Device{});
+  Tensor result = Tensor::empty(shape, x.dtype());
+  const size_t size = size_of(x.dtype());
+  const auto* from = static_cast<const std::byte*>(source.raw());
+  auto* to = static_cast<std::byte*>(result.raw());
+  for (i64 o = 0; o < O; ++o)
+    for (i64 r = 0; r < rows; ++r)
+      for (i64 c = 0; c < columns; ++c)
+        std::copy_n(from + static_cast<size_t>((o * rows + r) * columns + c) * size, size,
+                    to + static_cast<size_t>((o * columns + c) * rows + r) * size);
+  return result.to(x.device());
+}
+
+std::string list(const char* what, const std::vector<std::string>& names) {
+  return names.empty() ? "" : fmt::format("\n  {} ({}): {}", what, names.size(), fmt::join(names, ", "));
+}
+
+}  // namespace
+
+void Module::train(bool on) {
+  training_ = on;
+  TrainVisitor visitor(on);
+  visit(visitor);
+}
+
+void Module::to(Device device) {
+  DeviceVisitor visitor(device);
+  visit(visitor);
+}
+
+void Module::zero_grad() {
+  for (auto& [name, parameter] : named_parameters(*this)) parameter->zero_grad();
+}
+
+std::vector<StateEntry> state(Module& module) {
+  std::vector<StateEntry> entries;
+  StateVisitor visitor(entries);
+  module.visit(visitor);
+  std::set<std::string> seen;
+  for (const StateEntry& entry : entries)
+    TESSERA_CHECK(seen.insert(entry.name).second, "module: two parameters are called {}", entry.name);
+  return entries;
+}
+
+std::vector<std::pair<std::string, Var*>> named_parameters(Module& module) {
+  std::vector<std::pair<std::string, Var*>> parameters;
+  for (const StateEntry& entry : state(module))
+    if (entry.parameter) parameters.emplace_back(entry.name, entry.parameter);
+  return parameters;
+}
+
+i64 count_parameters(Module& module, bool trainable_only) {
+  i64 count = 0;
+  for (const auto& [name, parameter] : named_parameters(module))
+    if (!trainable_only || parameter->requires_grad()) count += parameter->value().numel();
+  return count;
+}
+
+std::vector<NamedTensor> state_dict(Module& module) {
+  std::vector<NamedTensor> tensors;
+  for (const StateEntry& entry : state(module)) tensors.push_back({entry.name, entry.tensor});
+  return tensors;
+}
+
+std::string LoadReport::str() const {
+  return fmt::format("{} tensors loaded", loaded.size()) + list("missing in the file", missing) +
+         list("not in the model", unexpected) + list("of another shape", mismatched);
+}
+
+LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, Strictness strictness,
+                      bool reference_layout, const std::function<std::string(const std::string&)>& rename) {
+  std::map<std::string, const Tensor*> file;
+  for (const NamedTensor& entry : tensors) {
+    const std::string name = rename ? rename(entry.name) : entry.name;
+    if (name.empty()) continue;
+    TESSERA_CHECK(file.emplace(name, &entry.tensor).second, "load_state: two tensors of the file are called {}", name);
+  }
+  LoadReport report;
+  std::vector<std::pair<StateEntry, Tensor>> copies;  // nothing is written before all names and shapes are known
+  for (StateEntry& entry : state(module)) {
+    const auto found = file.find(entry.name);
+    if (found == file.end()) {
+      report.missing.push_back(entry.name);
+      continue;
+    }
+    Tensor source = *found->second;
+    file.erase(found);
+    const bool transpose = reference_layout && entry.layout != Layout::kSame && source.rank() == 4;
+    if (transpose) source = to_ours(source, entry.layout);
+    if (source.shape() != entry.tensor.shape()) {
+      report.mismatched.push_back(
+          fmt::format("{}: file {}, model {}", entry.name, source.shape(), entry.tensor.shape()));
+      continue;
+    }
+    report.loaded.push_back(entry.name);
+    copies.emplace_back(std::move(entry), std::move(source));
+  }
+  for (const auto& [name, tensor] : file) report.unexpected.push_back(name);
+
+  const bool exact = report.missing.empty() && report.unexpected.empty() && report.mismatched.empty();
+  TESSERA_CHECK(exact || strictness == Strictness::kMatching, "load_state: the weights do not fit the model; {}",
+                report.str());
+  for (auto& [entry, source] : copies)
+    entry.tensor.copy_from(source.to(entry.tensor.dtype()).to(entry.tensor.device()));
+  return report;
+}
+
+Tensor to_ours(const Tensor& theirs, Layout layout) {
+  return layout == Layout::kConvOIHW ? transpose_convolution(theirs, true) : theirs;
+}
+
+Tensor to_theirs(const Tensor& ours, Layout layout) {
+  return layout == Layout::kConvOIHW ? transpose_convolution(ours, false) : ours;
+}
+
+}  // namespace tessera::nn

@@ -1,0 +1,58 @@
+#include "nn/norm.h"
+
+#include "autograd/norm.h"
+#include "autograd/pointwise.h"
+
+namespace tessera::nn {
+
+namespace {
+
+Affine affine_of(const Var& weight, const Var& bias, const Tensor& mean, const Tensor& var, double eps) {
+  const Var scale = weight / sqrt(Var(var) + eps);
+  return {scale, bias - Var(mean) * scale};
+}
+
+}  // namespace
+
+BatchNorm2d::BatchNorm2d(i64 channels, double eps, double momentum)
+    : weight(Tensor::full({channels}, 1), true),
+      bias(Tensor::zeros({channels}), true),
+      running_mean(Tensor::zeros({channels})),
+      running_var(Tensor::full({channels}, 1)),
+      eps_(eps),
+      momentum_(momentum) {}
+
+Var BatchNorm2d::operator()(const Var& x) {
+  return batch_norm(x, weight, bias, running_mean, running_var, training(), momentum_, eps_);
+}
+
+Affine BatchNorm2d::affine() const {
+  return affine_of(weight, bias, running_mean, running_var, eps_);
+}
+
+void BatchNorm2d::visit(Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+  v.buffer("running_mean", running_mean);
+  v.buffer("running_var", running_var);
+}
+
+FrozenBatchNorm::FrozenBatchNorm(i64 channels, double eps)
+    : weight(Tensor::full({channels}, 1)),
+      bias(Tensor::zeros({channels})),
+      running_mean(Tensor::zeros({channels})),
+      running_var(Tensor::full({channels}, 1)),
+      eps_(eps) {}
+
+Affine FrozenBatchNorm::affine() const {
+  return affine_of(Var(weight), Var(bias), running_mean, running_var, eps_);
+}
+
+void FrozenBatchNorm::visit(Visitor& v) {
+  v.buffer("weight", weight);
+  v.buffer("bias", bias);
+  v.buffer("running_mean", running_mean);
+  v.buffer("running_var", running_var);
+}
+
+}  // namespace tessera::nn

@@ -1,0 +1,41 @@
+// Batch normalisation, live and frozen: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias per channel.
+#pragma once
+
+#include "nn/module.h"
+
+namespace tessera::nn {
+
+// y = x * scale + shift, per channel: what a normalisation with fixed statistics comes down to.
+struct Affine {
+  Var scale, shift;  // [C]
+};
+
+// Weight and bias are trained; in training mode the batch's own statistics are used and the running ones follow.
+class BatchNorm2d : public Module {
+ public:
+  BatchNorm2d() = default;
+  explicit BatchNorm2d(i64 channels, double eps = 1e-5, double momentum = 0.1);
+  Var operator()(const Var& x);
+  Affine affine() const;  // of evaluation mode
+  void visit(Visitor& v) override;
+  Var weight, bias;
+  Tensor running_mean, running_var;
+
+ private:
+  double eps_ = 0, momentum_ = 0;
+};
+
+// All four are buffers: neither trained nor updated (detectron2's FrozenBN; there is no num_batches_tracked).
+class FrozenBatchNorm : public Module {
+ public:
+  FrozenBatchNorm() = default;
+  explicit FrozenBatchNorm(i64 channels, double eps = 1e-5);
+  Affine affine() const;
+  void visit(Visitor& v) override;
+  Tensor weight, bias, running_mean, running_var;
+
+ private:
+  double eps_ = 0;
+};
+
+}  // namespace tessera::nn

@@ -1,0 +1,100 @@
+#include "ops/conv2d.h"
+
+#include "ops/matmul.h"
+
+namespace tessera::ops {
+
+namespace {
+
+void check_operand(const char* op, const char* name, const Tensor& tensor, DType dtype) {
+  TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
+  TESSERA_CHECK(is_compute_float(tensor.dtype()), "{}: {} has dtype {}, use f32 or f64", op, name,
+                name_of(tensor.dtype()));
+  TESSERA_CHECK(tensor.dtype() == dtype, "{}: {} has dtype {}, the first operand {}; convert one with to()", op, name,
+                name_of(tensor.dtype()), name_of(dtype));
+}
+
+void check_gradient(const char* op, const Tensor& gy, const Conv2dDims& dims) {
+  TESSERA_CHECK((gy.shape() == Shape{dims.N, dims.Ho, dims.Wo, dims.Co}), "{}: gy must be [{}, {}, {}, {}], got {}", op,
+                dims.N, dims.Ho, dims.Wo, dims.Co, gy.shape());
+}
+
+}  // namespace
+
+Conv2dDims conv2d_dims(const char* op, const Shape& x, const Shape& weight, const Conv2dParams& params) {
+  TESSERA_CHECK(x.rank() == 4 && weight.rank() == 4,
+                "{}: x must be [N, H, W, Cin] and weight [Cout, Kh, Kw, Cin/groups]; x {}, weight {}", op, x, weight);
+  TESSERA_CHECK(params.stride >= 1 && params.dilation >= 1 && params.padding >= 0 && params.groups >= 1,
+                "{}: stride {}, dilation {} and groups {} must be at least 1, padding {} at least 0", op, params.stride,
+                params.dilation, params.groups, params.padding);
+  TESSERA_CHECK(weight[3] >= 1 && weight[1] >= 1 && weight[2] >= 1 && weight[0] >= 1,
+                "{}: weight {} has an empty dimension", op, weight);
+  TESSERA_CHECK(x[3] == weight[3] * params.groups, "{}: input has {} channels, weight {} expects {} x {} groups; x {}",
+                op, x[3], weight, weight[3], params.groups, x);
+  TESSERA_CHECK(weight[0] % params.groups == 0, "{}: {} output channels cannot be split into {} groups; weight {}", op,
+                weight[0], params.groups, weight);
+  Conv2dDims dims{.N = x[0],
+                  .H = x[1],
+                  .W = x[2],
+                  .Ci = x[3],
+                  .Co = weight[0],
+                  .Kh = weight[1],
+                  .Kw = weight[2],
+                  .Ho = 0,
+                  .Wo = 0,
+                  .stride = params.stride,
+                  .padding = params.padding,
+                  .dilation = params.dilation,
+                  .groups = params.groups};
+  const i64 extent_h = dims.dilation * (dims.Kh - 1) + 1, extent_w = dims.dilation * (dims.Kw - 1) + 1;
+  const i64 room_h = dims.H + 2 * dims.padding - extent_h, room_w = dims.W + 2 * dims.padding - extent_w;
+  TESSERA_CHECK(
+      dims.H >= 1 && dims.W >= 1 && room_h >= 0 && room_w >= 0,
+      "{}: the kernel covers {} x {} pixels, the padded input only {} x {}; x {}, weight {}, padding {}, dilation {}",
+      op, extent_h, extent_w, dims.H + 2 * dims.padding, dims.W + 2 * dims.padding, x, weight, dims.padding,
+      dims.dilation);
+  dims.Ho = room_h / dims.stride + 1;
+  dims.Wo = room_w / dims.stride + 1;
+  return dims;
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params) {
+  check_operand("conv2d", "x", x, x.dtype());
+  check_operand("conv2d", "weight", weight, x.dtype());
+  const Conv2dDims dims = conv2d_dims("conv2d", x.shape(), weight.shape(), params);
+  if (bias.defined()) {
+    check_operand("conv2d", "bias", bias, x.dtype());
+    TESSERA_CHECK(bias.shape() == Shape{dims.Co}, "conv2d: bias must be [{}], got {}; weight {}", dims.Co, bias.shape(),
+                  weight.shape());
+  }
+  Tensor y = Tensor::empty({dims.N, dims.Ho, dims.Wo, dims.Co}, x.dtype(), x.device());
+  conv2d_kernels(dims, x, weight, bias, params.activation, y);
+  return y;
+}
+
+Tensor conv2d_backward_input(const Tensor& gy, const Tensor& weight, const Shape& x_shape, const Conv2dParams& params) {
+  check_operand("conv2d_backward_input", "gy", gy, gy.dtype());
+  check_operand("conv2d_backward_input", "weight", weight, gy.dtype());
+  const Conv2dDims dims = conv2d_dims("conv2d_backward_input", x_shape, weight.shape(), params);
+  check_gradient("conv2d_backward_input", gy, dims);
+  Tensor gx = Tensor::empty(x_shape, gy.dtype(), gy.device());
+  conv2d_backward_input_kernels(dims, gy, weight, gx);
+  return gx;
+}
+
+Tensor conv2d_backward_weight(const Tensor& gy, const Tensor& x, const Shape& weight_shape,
+                              const Conv2dParams& params) {
+  check_operand("conv2d_backward_weight", "gy", gy, gy.dtype());
+  check_operand("conv2d_backward_weight", "x", x, gy.dtype());
+  const Conv2dDims dims = conv2d_dims("conv2d_backward_weight", x.shape(), weight_shape, params);
+  check_gradient("conv2d_backward_weight", gy, dims);
+  Tensor gw = Tensor::empty(weight_shape, gy.dtype(), gy.device());
+  conv2d_backward_weight_kernels(dims, gy, x, gw);
+  return gw;
+}
+
+Tensor conv2d_backward_bias(const Tensor& gy) {
+  return column_sum(gy);
+}
+
+}  // namespace tessera::ops

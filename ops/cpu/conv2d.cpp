@@ -1,0 +1,197 @@
+// Dense and grouped convolution on the CPU: one matrix product per group (ops/cpu/gemm.h), whose A (forward, input
+// gradient) or B (weight gradient) are patches that are pointed at, never copied as a whole.
+//
+//   forward         y  [pixels, Co]       = patches(x)  [pixels, taps x Ci]  w^T          (+ bias, ReLU)
+//   input gradient  gx [pixels mod s, Ci] = patches(gy) [pixels mod s, taps x Co] w       s^2 products, no scatter
+//   weight gradient gw [Co, taps x Ci]    = gy^T        [Co, pixels] patches(x)           K = pixels, split and summed
+#include "ops/conv2d.h"
+
+#include "ops/cpu/depthwise.h"
+#include "ops/cpu/gemm.h"
+#include "ops/cpu/patches.h"
+
+namespace tessera::ops {
+namespace {
+
+// Few channels (an image, a stem) make short taps. With dilation 1 the kernel positions of one row are neighbours in
+// memory, so on a padded copy of x a whole row of the kernel is one tap of Kw * Ci elements.
+constexpr i64 kFewChannels = 12;
+
+bool joins_taps(const Conv2dDims& dims) {
+  return dims.groups == 1 && dims.Ci <= kFewChannels && dims.Kw > 1 && dims.dilation == 1;
+}
+
+template <class T>
+Tensor padded_copy(const Conv2dDims& dims, const Tensor& x) {
+  const i64 p = dims.padding, H = dims.H + 2 * p, W = dims.W + 2 * p, C = dims.Ci;
+  Tensor copy = Tensor::empty({dims.N, H, W, C}, x.dtype());
+  const T* from = x.data<T>();
+  T* to = copy.data<T>();
+#pragma omp parallel for collapse(2) schedule(static) if (copy.numel() > 100000)
+  for (i64 n = 0; n < dims.N; ++n)
+    for (i64 h = 0; h < H; ++h) {
+      T* row = to + (n * H + h) * W * C;
+      if (h < p || h >= p + dims.H) {
+        std::fill_n(row, W * C, T(0));
+      } else {
+        std::fill_n(row, p * C, T(0));
+        std::copy_n(from + (n * dims.H + h - p) * dims.W * C, dims.W * C, row + p * C);
+        std::fill_n(row + (p + dims.W) * C, p * C, T(0));
+      }
+    }
+  return copy;
+}
+
+// What the forward and the weight gradient read: x itself tap by tap, or its padded copy kernel row by kernel row.
+template <class T>
+struct InputPatches {
+  Tensor image, zeros;
+  cpu::Patches patches;
+  i64 tap_depth;
+
+  InputPatches(const Conv2dDims& dims, const Tensor& x)
+      : image(x), patches(patches_of(dims)), tap_depth(dims.group_in()) {
+    if (joins_taps(dims)) {
+      image = padded_copy<T>(dims, x);
+      tap_depth = dims.Kw * dims.Ci;
+    }
+    zeros = Tensor::zeros({tap_depth}, x.dtype());
+  }
+
+  static cpu::Patches patches_of(const Conv2dDims& dims) {
+    if (!joins_taps(dims)) return cpu::forward_patches(dims);
+    Conv2dDims rows = dims;
+    rows.H += 2 * dims.padding;
+    rows.W += 2 * dims.padding;
+    rows.padding = 0;
+    rows.Kw = 1;
+    return cpu::forward_patches(rows);
+  }
+
+  auto rows(i64 group_stride) const {
+    return [this, group_stride](i64 group, i64 row, i64 count, const T** table, T*) {
+      const i64 taps = static_cast<i64>(patches.taps.size());
+      patches.each(image.data<T>() + group * group_stride, zeros.data<T>(), row, count, 0, patches.taps.size(),
+                   [&](i64 i, size_t t, const T* at) {
+                     table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
+                   });
+    };
+  }
+};
+
+template <class T>
+void forward(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
+             Tensor& y) {
+  const InputPatches<T> input(dims, x);
+  const i64 depth = dims.Kh * dims.Kw * dims.group_in();
+  cpu::run(cpu::Gemm<T>{.items = dims.groups,
+                        .rows = input.patches.rows(),
+                        .columns = dims.group_out(),
+                        .taps = static_cast<i64>(input.patches.taps.size()),
+                        .tap_depth = input.tap_depth,
+                        .a_rows = input.rows(dims.group_in()),
+                        .pack_b = cpu::pack_b_transposed(weight.data<T>(), depth, dims.group_out() * depth),
+                        .c_rows = cpu::matrix_rows_out(y.data<T>(), dims.Co, dims.group_out()),
+                        .bias = bias.defined() ? bias.data<T>() : nullptr,
+                        .relu = activation == Activation::kRelu});
+}
+
+template <class T>
+void backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  const Tensor zeros = Tensor::zeros({dims.group_out()}, gy.dtype());
+  const i64 Go = dims.group_out(), Gi = dims.group_in(), positions = dims.Kh * dims.Kw, s = dims.stride;
+  const auto copy_strided = cpu::gemm_kernels<T>().copy_strided;
+  for (i64 residue = 0; residue < s * s; ++residue) {
+    const i64 residue_h = residue / s, residue_w = residue % s;
+    const cpu::Patches patches = cpu::backward_patches(dims, residue_h, residue_w);
+    const i64 taps = static_cast<i64>(patches.taps.size());
+    cpu::Gemm<T> gemm{.items = dims.groups, .rows = patches.rows(), .columns = Gi, .taps = taps, .tap_depth = Go};
+    gemm.a_rows = [&, from = gy.data<T>()](i64 group, i64 row, i64 count, const T** table, T*) {
+      patches.each(from + group * Go, zeros.data<T>(), row, count, 0, patches.taps.size(),
+                   [&](i64 i, size_t t, const T* at) {
+                     table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
+                   });
+    };
+    // B((t, o), i) = w[o, position of t, i]
+    gemm.pack_b = [&, w = weight.data<T>()](i64 group, i64 k, i64 depth, i64 column, i64 count, T* out, i64 stride) {
+      while (depth > 0) {
+        const i64 t = k / Go, o = k % Go, run = std::min(depth, Go - o);
+        const T* from =
+            w + ((group * Go + o) * positions + patches.taps[static_cast<size_t>(t)].position) * Gi + column;
+        copy_strided(from, positions * Gi, run, count, out, stride);
+        k += run, depth -= run, out += run * stride;
+      }
+    };
+    gemm.c_rows = [&, to = gx.data<T>()](i64 group, i64 row, i64 count, T** rows) {
+      for (i64 i = 0; i < count; ++i) {
+        const i64 r = row + i, w = r % patches.grid_w * s + residue_w,
+                  h = r / patches.grid_w % patches.grid_h * s + residue_h;
+        const i64 n = r / (patches.grid_w * patches.grid_h);
+        rows[i] = to + ((n * dims.H + h) * dims.W + w) * dims.Ci + group * Gi;
+      }
+    };
+    cpu::run(gemm);
+  }
+}
+
+template <class T>
+void backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
+  const InputPatches<T> input(dims, x);
+  const i64 Go = dims.group_out(), Gi = dims.group_in(), columns = dims.Kh * dims.Kw * Gi, tap_depth = input.tap_depth;
+  const auto copy_rows = cpu::gemm_kernels<T>().copy_rows;
+  cpu::Gemm<T> gemm{.items = dims.groups, .rows = Go, .columns = columns, .tap_depth = input.patches.rows()};
+  gemm.pack_a = cpu::pack_a_transposed(gy.data<T>(), dims.Co, Go);
+  gemm.keep_b = false;
+  gemm.pack_b = [&, from = input.image.template data<T>(), zeros = input.zeros.template data<T>()](
+                    i64 group, i64 pixel, i64 depth, i64 column, i64 count, T* out, i64 stride) {
+    constexpr i64 kPixels = 64;
+    const T* rows[kPixels];
+    for (i64 j = 0; j < count;) {
+      const i64 tap = (column + j) / tap_depth, offset = (column + j) % tap_depth,
+                width = std::min(count - j, tap_depth - offset);
+      const size_t t = static_cast<size_t>(tap);
+      for (i64 k = 0; k < depth; k += kPixels) {
+        const i64 pixels = std::min(kPixels, depth - k);
+        input.patches.each(from + group * Gi, zeros, pixel + k, pixels, t, t + 1,
+                           [&](i64 i, size_t, const T* at) { rows[i] = at; });
+        copy_rows(rows, offset, pixels, width, out + k * stride + j, stride);
+      }
+      j += width;
+    }
+  };
+  gemm.c_rows = cpu::matrix_rows_out(gw.data<T>(), columns, Go * columns);
+  cpu::run(gemm);
+}
+
+bool is_depthwise(const Conv2dDims& dims) {
+  return dims.groups > 1 && dims.groups == dims.Ci && dims.Ci == dims.Co;
+}
+
+void conv2d_cpu(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                Activation activation, Tensor& y) {
+  dispatch_float(x.dtype(), "conv2d", [&]<class T>() {
+    if (is_depthwise(dims)) return cpu::depthwise<T>(dims, x, weight, bias, activation, y);
+    forward<T>(dims, x, weight, bias, activation, y);
+  });
+}
+
+void conv2d_backward_input_cpu(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  dispatch_float(gy.dtype(), "conv2d_backward_input", [&]<class T>() {
+    if (is_depthwise(dims)) return cpu::depthwise_backward_input<T>(dims, gy, weight, gx);
+    backward_input<T>(dims, gy, weight, gx);
+  });
+}
+
+void conv2d_backward_weight_cpu(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
+  dispatch_float(gy.dtype(), "conv2d_backward_weight", [&]<class T>() {
+    if (is_depthwise(dims)) return cpu::depthwise_backward_weight<T>(dims, gy, x, gw);
+    backward_weight<T>(dims, gy, x, gw);
+  });
+}
+
+const bool kAdded = conv2d_kernels.add(DeviceKind::kCpu, conv2d_cpu) &&
+                    conv2d_backward_input_kernels.add(DeviceKind::kCpu, conv2d_backward_input_cpu) &&
+                    conv2d_backward_weight_kernels.add(DeviceKind::kCpu, conv2d_backward_weight_cpu);
+
+}  // namespace
+}  // namespace tessera::ops

@@ -1,0 +1,137 @@
+// A depthwise convolution does one multiply-add per loaded element and tap: no matrix product would help. Threads take
+// rows of the output; the weight gradient is summed over a fixed number of row ranges, then over the ranges in order.
+#include "ops/cpu/depthwise.h"
+
+#include <algorithm>
+
+#include "ops/cpu/gemm.h"
+#include "ops/cpu/patches.h"
+#include "ops/cpu/simd/depthwise.h"
+
+namespace tessera::cpu {
+namespace {
+
+template <class T>
+const DepthwiseKernels<T>& depthwise_kernels() {
+  static const DepthwiseKernels<T> kernels = [] {
+    DepthwiseKernels<T> result;
+    depthwise_kernels_table.get<T>()(result);
+    return result;
+  }();
+  return kernels;
+}
+
+// The taps of one grid row that lie inside the image; the others add nothing.
+template <class T>
+struct RowTaps {
+  std::vector<const T*> rows;
+  std::vector<i64> tap_w;
+  std::vector<i64> position;
+
+  DepthwiseRow<T> set(const Patches& patches, const T* image, i64 row) {
+    rows.clear(), tap_w.clear(), position.clear();
+    const i64 n = row / patches.grid_h, h0 = row % patches.grid_h * patches.step,
+              pitch = patches.image_w * patches.channels;
+    for (const Patches::Tap& tap : patches.taps) {
+      const i64 h = h0 + tap.h;
+      if (h < 0 || h >= patches.image_h) continue;
+      rows.push_back(image + (n * patches.image_h + h) * pitch);
+      tap_w.push_back(tap.w);
+      position.push_back(tap.position);
+    }
+    return {.channels = patches.channels,
+            .width = patches.image_w,
+            .outputs = patches.grid_w,
+            .step = patches.step,
+            .taps = static_cast<i64>(rows.size()),
+            .rows = rows.data(),
+            .tap_w = tap_w.data()};
+  }
+};
+
+// out row (n, i) = the row's taps of image, times the kernel; shared by the forward and the input gradient.
+template <class T, class Out>
+void convolve(const Patches& patches, const Tensor& image, const Tensor& weight, const T* bias, bool relu, Out out_row,
+              i64 out_pitch) {
+  const i64 C = patches.channels, positions = weight.numel() / C;
+  Tensor by_position = Tensor::empty({positions, C}, weight.dtype());  // channels innermost
+  gemm_kernels<T>().transpose(weight.data<T>(), positions, C, positions, by_position.data<T>(), C);
+  const T* from = image.data<T>();
+  const T* w = by_position.data<T>();
+  const auto kernel = depthwise_kernels<T>().forward;
+#pragma omp parallel if (image.numel() > 20000)
+  {
+    RowTaps<T> taps;
+    std::vector<const T*> weights;
+#pragma omp for schedule(static)
+    for (i64 row = 0; row < patches.images * patches.grid_h; ++row) {
+      const DepthwiseRow<T> line = taps.set(patches, from, row);
+      weights.clear();
+      for (const i64 position : taps.position) weights.push_back(w + position * C);
+      kernel(line, weights.data(), bias, relu, out_row(row), out_pitch);
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
+               ops::Activation activation, Tensor& y) {
+  convolve<T>(
+      forward_patches(dims), x, weight, bias.defined() ? bias.data<T>() : nullptr, activation == ops::Activation::kRelu,
+      [&, to = y.data<T>()](i64 row) { return to + row * dims.Wo * dims.Co; }, dims.Co);
+}
+
+template <class T>
+void depthwise_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  const i64 s = dims.stride;
+  for (i64 residue = 0; residue < s * s; ++residue) {
+    const i64 residue_h = residue / s, residue_w = residue % s;
+    const Patches patches = backward_patches(dims, residue_h, residue_w);
+    if (patches.rows() == 0) continue;
+    const auto out_row = [&, to = gx.data<T>()](i64 row) {
+      const i64 n = row / patches.grid_h, h = row % patches.grid_h * s + residue_h;
+      return to + ((n * dims.H + h) * dims.W + residue_w) * dims.Ci;
+    };
+    convolve<T>(patches, gy, weight, nullptr, false, out_row, s * dims.Ci);
+  }
+}
+
+template <class T>
+void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
+  constexpr i64 kRanges = 16;
+  const Patches patches = forward_patches(dims);
+  const i64 C = dims.Ci, positions = dims.Kh * dims.Kw, rows = dims.N * dims.Ho;
+  Tensor partial = Tensor::zeros({kRanges, positions, C}, gw.dtype());
+  const T *image = x.data<T>(), *gradient = gy.data<T>();
+  T *sums = partial.data<T>(), *to = gw.data<T>();
+#pragma omp parallel for schedule(dynamic) if (x.numel() > 20000)
+  for (i64 range = 0; range < kRanges; ++range) {
+    RowTaps<T> taps;
+    std::vector<T*> targets;
+    for (i64 row = rows * range / kRanges; row < rows * (range + 1) / kRanges; ++row) {
+      const DepthwiseRow<T> line = taps.set(patches, image, row);
+      targets.clear();
+      for (const i64 position : taps.position) targets.push_back(sums + (range * positions + position) * C);
+      depthwise_kernels<T>().weight(line, gradient + row * dims.Wo * C, targets.data());
+    }
+  }
+  for (i64 c = 0; c < C; ++c)
+    for (i64 position = 0; position < positions; ++position) {
+      T sum = 0;
+      for (i64 range = 0; range < kRanges; ++range) sum += sums[(range * positions + position) * C + c];
+      to[c * positions + position] = sum;
+    }
+}
+
+template void depthwise<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation,
+                               Tensor&);
+template void depthwise<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation,
+                                Tensor&);
+template void depthwise_backward_input<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
+template void depthwise_backward_input<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
+template void depthwise_backward_weight<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
+template void depthwise_backward_weight<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
+
+}  // namespace tessera::cpu

@@ -1,0 +1,16 @@
+// Depthwise convolution on the CPU: one kernel per channel, groups = Cin = Cout. See ops/conv2d.h for the formulas.
+#pragma once
+
+#include "ops/conv2d.h"
+
+namespace tessera::cpu {
+
+template <class T>
+void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
+               ops::Activation activation, Tensor& y);
+template <class T>
+void depthwise_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx);
+template <class T>
+void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw);
+
+}  // namespace tessera::cpu

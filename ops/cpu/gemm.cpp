@@ -1,0 +1,257 @@
+#include "ops/cpu/gemm.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace tessera::cpu {
+
+template <class T>
+const GemmKernels<T>& gemm_kernels() {
+  static const GemmKernels<T> kernels = [] {
+    GemmKernels<T> result;
+    gemm_kernels_table.get<T>()(result);
+    return result;
+  }();
+  return kernels;
+}
+
+namespace {
+
+// Blocks of C of kMaxRows x kMaxColumns, summed over kDepthBytes of each row of A at a time: A's and B's part and the
+// block of C stay together in the second-level cache.
+constexpr i64 kMaxRows = 144, kMaxColumns = 256, kDepthBytes = 1024;
+constexpr i64 kScratchBytes = 512 << 10;  // for rows of A that a task makes itself
+constexpr i64 kTasks = 16;                // enough for the threads of a small machine to end at about the same time
+constexpr double kTaskWork = 2e6;         // multiply-adds below which another task does not pay
+constexpr i64 kSplitDepth = 1024;         // partial sums over K are at least this long
+
+i64 ceil_div(i64 a, i64 b) {
+  return (a + b - 1) / b;
+}
+i64 round_up(i64 a, i64 b) {
+  return ceil_div(a, b) * b;
+}
+
+// A piece of K: elements [offset, offset + depth) of the taps [tap, tap + taps).
+struct DepthBlock {
+  i64 tap, taps, offset, depth;
+};
+
+// How a product is cut; made from the shape alone.
+template <class T>
+struct Plan {
+  i64 panel, lanes;             // columns of a panel and of a vector
+  i64 row_block, column_block;  // of C, per task
+  i64 row_blocks, column_blocks;
+  i64 splits = 1;                  // of K, each with its own partial C
+  std::vector<DepthBlock> blocks;  // of K, in order; split s has [s * n / splits, (s + 1) * n / splits)
+  i64 max_depth = 0;               // of a block
+  bool keep_b;
+
+  explicit Plan(const Gemm<T>& gemm) : panel(gemm_kernels<T>().panel_columns), lanes(gemm_kernels<T>().lanes) {
+    const i64 scratch_rows = kScratchBytes / std::max<i64>(1, gemm.scratch_per_row * static_cast<i64>(sizeof(T)));
+    row_blocks = std::max<i64>(1, ceil_div(gemm.rows, std::clamp<i64>(scratch_rows, 4 * kTileRows, kMaxRows)));
+    column_blocks = std::max<i64>(1, ceil_div(gemm.columns, kMaxColumns));
+    const double work = double(gemm.items) * double(gemm.rows) * double(gemm.columns) * double(gemm.depth());
+    const i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
+    const auto tasks = [&] { return gemm.items * row_blocks * column_blocks * splits; };
+    if (gemm.taps == 1)
+      while (tasks() < wanted && gemm.tap_depth / (2 * splits) >= kSplitDepth &&
+             gemm.rows * gemm.columns < gemm.tap_depth * 64)
+        splits *= 2;
+    while (tasks() < wanted && gemm.rows / (2 * row_blocks) >= 6 * kTileRows) row_blocks *= 2;
+    while (tasks() < wanted && gemm.columns / (2 * column_blocks) >= panel) column_blocks *= 2;
+    row_block = round_up(ceil_div(gemm.rows, row_blocks), kTileRows);
+    row_blocks = ceil_div(gemm.rows, row_block);
+    column_block = round_up(ceil_div(gemm.columns, column_blocks), panel);
+    column_blocks = ceil_div(gemm.columns, column_block);
+    cut_depth(gemm);
+    keep_b = gemm.keep_b && row_blocks > 1;
+  }
+
+  void cut_depth(const Gemm<T>& gemm) {
+    const i64 longest = kDepthBytes / static_cast<i64>(sizeof(T));
+    if (gemm.taps > 1 && gemm.tap_depth <= longest) {  // whole taps, several at a time
+      const i64 count = ceil_div(gemm.depth(), longest), taps = ceil_div(gemm.taps, count);
+      for (i64 tap = 0; tap < gemm.taps; tap += taps)
+        blocks.push_back({tap, std::min(taps, gemm.taps - tap), 0, gemm.tap_depth});
+    } else {  // pieces of each tap
+      const i64 pieces = round_up(std::max<i64>(1, ceil_div(gemm.tap_depth, longest)), splits);
+      const i64 piece = round_up(ceil_div(gemm.tap_depth, pieces), 4);
+      for (i64 tap = 0; tap < gemm.taps; ++tap)
+        for (i64 offset = 0; offset < gemm.tap_depth; offset += piece)
+          blocks.push_back({tap, 1, offset, std::min(piece, gemm.tap_depth - offset)});
+    }
+    if (blocks.empty()) blocks.push_back({0, 0, 0, 0});  // K = 0: C is the bias
+    splits = std::min(splits, static_cast<i64>(blocks.size()));
+    for (const DepthBlock& block : blocks) max_depth = std::max(max_depth, block.taps * block.depth);
+  }
+
+  i64 padded(i64 columns) const { return round_up(columns, lanes); }
+};
+
+// Packs the columns [column, column + count) of one depth block of B as panels.
+template <class T>
+void pack_panels(const Gemm<T>& gemm, const Plan<T>& plan, i64 item, i64 k_begin, i64 depth, i64 column, i64 count,
+                 T* out) {
+  for (i64 j = 0; j < count; j += plan.panel) {
+    const i64 width = std::min(plan.panel, count - j), stride = plan.padded(width);
+    T* to = out + j * depth;
+    if (stride > width)
+      for (i64 k = 0; k < depth; ++k) std::fill(to + k * stride + width, to + (k + 1) * stride, T(0));
+    gemm.pack_b(item, k_begin, depth, column + j, width, to, stride);
+  }
+}
+
+// c = the pairwise sum of the partial products, + bias, ReLU.
+template <class T>
+void sum_splits(const Gemm<T>& gemm, i64 splits, T* partial) {
+  const i64 rows = gemm.items * gemm.rows, columns = gemm.columns, size = rows * columns;
+#pragma omp parallel for schedule(static)
+  for (i64 r = 0; r < rows; ++r) {
+    T* first = partial + r * columns;
+    for (i64 step = 1; step < splits; step *= 2)
+      for (i64 s = 0; s + step < splits; s += 2 * step)
+        for (i64 j = 0; j < columns; ++j) first[s * size + j] += first[(s + step) * size + j];
+    const i64 item = r / gemm.rows;
+    T* c;
+    gemm.c_rows(item, r % gemm.rows, 1, &c);
+    for (i64 j = 0; j < columns; ++j) {
+      const T y = gemm.bias ? first[j] + gemm.bias[item * columns + j] : first[j];
+      c[j] = gemm.relu && y < 0 ? T(0) : y;
+    }
+  }
+}
+
+// The memory of one thread while it works on a task.
+template <class T>
+struct Workspace {
+  i64 table, rows, scratch, a, b, bytes;  // offsets in bytes
+
+  Workspace(const Gemm<T>& gemm, const Plan<T>& plan) {
+    bytes = 0;
+    const auto take = [this](i64 size) {
+      const i64 offset = bytes;
+      bytes += round_up(size, 256);
+      return offset;
+    };
+    const i64 element = sizeof(T), pointer = sizeof(T*);
+    table = take(gemm.a_rows ? plan.row_block * gemm.taps * pointer : 0);
+    rows = take(plan.row_block * pointer);
+    scratch = take(plan.row_block * gemm.scratch_per_row * element);
+    a = take(gemm.a_rows ? 0 : plan.row_block * plan.max_depth * element);
+    b = take(plan.keep_b ? 0 : plan.padded(plan.column_block) * plan.max_depth * element);
+  }
+};
+
+template <class T>
+void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layout, i64 task, const T* packed_b,
+              const T* bias, T* partial, std::byte* memory) {
+  // task = ((item * splits + split) * column_blocks + column block) * row_blocks + row block: neighbours share B.
+  const i64 row = task % plan.row_blocks * plan.row_block;
+  task /= plan.row_blocks;
+  const i64 column = task % plan.column_blocks * plan.column_block;
+  task /= plan.column_blocks;
+  const i64 split = task % plan.splits, item = task / plan.splits;
+  const i64 rows = std::min(plan.row_block, gemm.rows - row),
+            columns = std::min(plan.column_block, gemm.columns - column);
+  const i64 count = static_cast<i64>(plan.blocks.size());
+  const i64 first = split * count / plan.splits, last = (split + 1) * count / plan.splits;
+
+  const T** table = reinterpret_cast<const T**>(memory + layout.table);
+  T** c_rows = reinterpret_cast<T**>(memory + layout.rows);
+  T* a = reinterpret_cast<T*>(memory + layout.a);
+  T* b = reinterpret_cast<T*>(memory + layout.b);
+  if (gemm.a_rows) gemm.a_rows(item, row, rows, table, reinterpret_cast<T*>(memory + layout.scratch));
+  if (partial) {
+    for (i64 i = 0; i < rows; ++i)
+      c_rows[i] = partial + ((split * gemm.items + item) * gemm.rows + row + i) * gemm.columns;
+  } else {
+    gemm.c_rows(item, row, rows, c_rows);
+  }
+
+  const i64 padded_columns = plan.padded(gemm.columns);
+  for (i64 index = first; index < last; ++index) {
+    const DepthBlock& block = plan.blocks[index];
+    const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
+    const T* b_block = packed_b ? packed_b + (item * gemm.depth() + k) * padded_columns + column * depth : b;
+    if (!packed_b) pack_panels(gemm, plan, item, k, depth, column, columns, b);
+    if (!gemm.a_rows)
+      for (i64 i = 0; i < rows; i += kTileRows)
+        gemm.pack_a(item, row + i, std::min<i64>(kTileRows, rows - i), k, depth, a + i * depth);
+    const bool finish = index + 1 == last && !partial;
+    gemm_kernels<T>().block({.rows = rows,
+                             .columns = columns,
+                             .a_rows = gemm.a_rows ? table : nullptr,
+                             .a_taps = gemm.taps,
+                             .tap = block.tap,
+                             .taps = block.taps,
+                             .tap_offset = block.offset,
+                             .tap_depth = block.depth,
+                             .a_packed = a,
+                             .b = b_block,
+                             .panel_stride = plan.panel * depth,
+                             .c_rows = c_rows,
+                             .c_column = column,
+                             .accumulate = index > first,
+                             .bias = finish && bias ? bias + item * padded_columns + column : nullptr,
+                             .relu = finish && gemm.relu});
+  }
+}
+
+}  // namespace
+
+template <class T>
+void run(const Gemm<T>& gemm) {
+  if (gemm.items == 0 || gemm.rows == 0 || gemm.columns == 0) return;
+  const Plan<T> plan(gemm);
+  const Workspace<T> layout(gemm, plan);
+  const i64 tasks = gemm.items * plan.splits * plan.row_blocks * plan.column_blocks;
+  const int threads = static_cast<int>(std::min<i64>(tasks, omp_get_max_threads()));
+  const i64 padded_columns = plan.padded(gemm.columns), blocks = static_cast<i64>(plan.blocks.size());
+
+  Tensor workspace = Tensor::empty({threads, layout.bytes}, DType::kU8);
+  Tensor packed_b, bias, partial;
+  if (plan.keep_b) packed_b = Tensor::empty({gemm.items, gemm.depth(), padded_columns}, kDTypeOf<T>);
+  if (plan.splits > 1) partial = Tensor::empty({plan.splits, gemm.items, gemm.rows, gemm.columns}, kDTypeOf<T>);
+  if (gemm.bias) {  // the kernel reads whole vectors
+    bias = Tensor::zeros({gemm.items, padded_columns}, kDTypeOf<T>);
+    for (i64 item = 0; item < gemm.items; ++item)
+      std::copy_n(gemm.bias + item * gemm.columns, gemm.columns, bias.data<T>() + item * padded_columns);
+  }
+  T* packed_b_data = plan.keep_b ? packed_b.data<T>() : nullptr;
+  const T* bias_data = gemm.bias ? bias.data<T>() : nullptr;
+  T* partial_data = plan.splits > 1 ? partial.data<T>() : nullptr;
+  std::byte* memory = reinterpret_cast<std::byte*>(workspace.raw());
+
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    if (plan.keep_b) {
+      const i64 panels = ceil_div(gemm.columns, plan.panel);
+#pragma omp for schedule(dynamic)
+      for (i64 job = 0; job < gemm.items * blocks * panels; ++job) {
+        const i64 item = job / (blocks * panels), column = job % panels * plan.panel;
+        const DepthBlock& block = plan.blocks[job / panels % blocks];
+        const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
+        T* out = packed_b_data + (item * gemm.depth() + k) * padded_columns + column * depth;
+        pack_panels(gemm, plan, item, k, depth, column, std::min(plan.panel, gemm.columns - column), out);
+      }
+    }
+    std::byte* mine = memory + omp_get_thread_num() * layout.bytes;
+#pragma omp for schedule(dynamic)
+    for (i64 task = 0; task < tasks; ++task)
+      run_task(gemm, plan, layout, task, packed_b_data, bias_data, partial_data, mine);
+  }
+  if (partial_data) sum_splits(gemm, plan.splits, partial_data);
+}
+
+template const GemmKernels<float>& gemm_kernels<float>();
+template const GemmKernels<double>& gemm_kernels<double>();
+template void run<float>(const Gemm<float>&);
+template void run<double>(const Gemm<double>&);
+
+}  // namespace tessera::cpu

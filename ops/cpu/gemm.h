@@ -1,0 +1,92 @@
+// The matrix product behind matmul, linear and the convolutions on the CPU: C = A B (+ bias) (ReLU), cut into blocks
+// that fit the caches and dealt out to the threads.
+//
+// How A, B and C lie in memory is told by functions, so that one driver serves them all: a convolution points at its
+// patches, a transposed matrix is packed, a strided output is scattered by rows.
+//
+// The result depends on the shapes and the SIMD level only, never on the number of threads: the cut is made from the
+// shape, every element is summed by one task in a fixed order, and partial sums over K are added pairwise.
+#pragma once
+
+#include <functional>
+
+#include "ops/cpu/simd/gemm.h"
+#include "tensor/dtype.h"
+
+namespace tessera::cpu {
+
+template <class T>
+struct Gemm {
+  i64 items = 1;                // independent products of the same size (a batch, groups)
+  i64 rows = 0, columns = 0;    // of C
+  i64 taps = 1, tap_depth = 0;  // K = taps * tap_depth: A's rows come in runs of tap_depth elements
+  i64 depth() const { return taps * tap_depth; }
+
+  // A, one of two ways. `a_rows` points at the taps of rows [row, row + count):
+  //   table[(i / kTileRows * taps + t) * kTileRows + i % kTileRows] = tap t of row (row + i), where `scratch` has room
+  // for scratch_per_row elements per row to put them when they do not exist in memory.
+  std::function<void(i64 item, i64 row, i64 count, const T** table, T* scratch)> a_rows = nullptr;
+  i64 scratch_per_row = 0;
+  // `pack_a` copies one row tile: out[k * kTileRows + i] = A(row + i, k_begin + k), k < depth, i < count.
+  std::function<void(i64 item, i64 row, i64 count, i64 k_begin, i64 depth, T* out)> pack_a = nullptr;
+
+  // Copies one panel of B: out[k * stride + j] = B(k_begin + k, column + j), k < depth, j < count.
+  std::function<void(i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride)> pack_b = nullptr;
+  // Whether the whole packed B may be kept in memory (it is then packed once). Off where B is much larger than its
+  // source, as the patches of a convolution are.
+  bool keep_b = true;
+
+  std::function<void(i64 item, i64 row, i64 count, T** rows)> c_rows =
+      nullptr;              // where rows [row, row + count) of C begin
+  const T* bias = nullptr;  // [items, columns], or null
+  bool relu = false;
+};
+
+template <class T>
+void run(const Gemm<T>& gemm);
+
+template <class T>
+const GemmKernels<T>& gemm_kernels();
+
+// Operands that are plain matrices, one per item, `item_stride` elements apart.
+template <class T>
+auto matrix_rows(const T* a, i64 pitch, i64 item_stride) {
+  return [=](i64 item, i64 row, i64 count, const T** table, T*) {
+    for (i64 i = 0; i < count; ++i) table[i] = a + item * item_stride + (row + i) * pitch;
+  };
+}
+
+template <class T>
+auto matrix_rows_out(T* c, i64 pitch, i64 item_stride) {
+  return [=](i64 item, i64 row, i64 count, T** rows) {
+    for (i64 i = 0; i < count; ++i) rows[i] = c + item * item_stride + (row + i) * pitch;
+  };
+}
+
+// A(m, k) = a[k * pitch + m].
+template <class T>
+auto pack_a_transposed(const T* a, i64 pitch, i64 item_stride) {
+  return [=, &kernels = gemm_kernels<T>()](i64 item, i64 row, i64 count, i64 k_begin, i64 depth, T* out) {
+    kernels.copy_strided(a + item * item_stride + k_begin * pitch + row, pitch, depth, count, out, kTileRows);
+  };
+}
+
+// B(k, n) = b[k * pitch + n].
+template <class T>
+auto pack_b_plain(const T* b, i64 pitch, i64 item_stride) {
+  return
+      [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
+        kernels.copy_strided(b + item * item_stride + k_begin * pitch + column, pitch, depth, count, out, stride);
+      };
+}
+
+// B(k, n) = b[n * pitch + k].
+template <class T>
+auto pack_b_transposed(const T* b, i64 pitch, i64 item_stride) {
+  return
+      [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
+        kernels.transpose(b + item * item_stride + column * pitch + k_begin, pitch, count, depth, out, stride);
+      };
+}
+
+}  // namespace tessera::cpu

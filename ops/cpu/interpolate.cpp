@@ -1,0 +1,166 @@
+// Resizing on the CPU; ops/interpolate.h states the formulas. Rows and columns separate: an output row is first blended
+// from two whole input rows (a vector loop over W * C contiguous values), then its pixels from two pixels of that
+// blend. The backward does the same with the transposed lists: which output positions read an input position, with what
+// weight. Threads own rows of the result.
+#include "ops/interpolate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace tessera::ops {
+
+namespace {
+
+// Output position o reads (1 - fraction) * input[first] + fraction * input[second].
+struct Tap {
+  i64 first, second;
+  double fraction;
+};
+
+std::vector<Tap> taps(i64 in, i64 out, Interpolation mode, bool align_corners) {
+  std::vector<Tap> result;
+  for (i64 o = 0; o < out; ++o) {
+    const double position = static_cast<double>(o), ratio = static_cast<double>(in) / static_cast<double>(out);
+    if (mode == Interpolation::kNearest) {
+      const float scale = static_cast<float>(in) / static_cast<float>(out);
+      const i64 i = std::min(static_cast<i64>(std::floor(static_cast<float>(o) * scale)), in - 1);
+      result.push_back({i, i, 0});
+      continue;
+    }
+    double source = std::max((position + 0.5) * ratio - 0.5, 0.0);
+    if (align_corners) source = out > 1 ? position * static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0.0;
+    const i64 i = std::min(static_cast<i64>(source), in - 1);
+    result.push_back({i, std::min(i + 1, in - 1), source - static_cast<double>(i)});
+  }
+  return result;
+}
+
+// The transposed taps: input position i is read by readers[begin[i]] ... readers[begin[i + 1] - 1], in ascending order.
+template <class T>
+struct Readers {
+  struct Reader {
+    i64 output;
+    T weight;
+  };
+  Readers(const std::vector<Tap>& taps, i64 in) : begin(in + 1) {
+    const auto each = [&](auto&& visit) {
+      for (size_t o = 0; o < taps.size(); ++o) {
+        visit(taps[o].first, static_cast<i64>(o), 1 - taps[o].fraction);
+        if (taps[o].fraction > 0) visit(taps[o].second, static_cast<i64>(o), taps[o].fraction);
+      }
+    };
+    each([&](i64 i, i64, double) { ++begin[i + 1]; });
+    for (size_t i = 1; i < begin.size(); ++i) begin[i] += begin[i - 1];
+    readers.resize(begin.back());
+    std::vector<size_t> next = begin;
+    each([&](i64 i, i64 o, double weight) { readers[next[i]++] = {o, static_cast<T>(weight)}; });
+  }
+  std::vector<size_t> begin;
+  std::vector<Reader> readers;
+};
+
+bool worth_threads(const Tensor& a, const Tensor& b) {
+  return std::max(a.numel(), b.numel()) > 1 << 15;
+}
+
+// One channel gets its own instance: without it the loop over c would cost more than its body.
+template <bool kOneChannel, class T>
+void nearest_row(const T* source, const std::vector<Tap>& columns, i64 channels, T* y) {
+  const i64 C = kOneChannel ? 1 : channels;
+  for (const Tap& tap : columns) {
+    const T* pixel = source + tap.first * C;
+    for (i64 c = 0; c < C; ++c) y[c] = pixel[c];
+    y += C;
+  }
+}
+
+template <bool kOneChannel, class T>
+void bilinear_row(const T* source, const std::vector<Tap>& columns, i64 channels, T* y) {
+  const i64 C = kOneChannel ? 1 : channels;
+  for (const Tap& tap : columns) {
+    const T *left = source + tap.first * C, *right = source + tap.second * C;
+    const T f = static_cast<T>(tap.fraction), e = static_cast<T>(1 - tap.fraction);
+    for (i64 c = 0; c < C; ++c) y[c] = e * left[c] + f * right[c];
+    y += C;
+  }
+}
+
+template <class T>
+void forward(const Tensor& x_, Interpolation mode, bool align_corners, Tensor& y_) {
+  const i64 N = x_.dim(0), H = x_.dim(1), W = x_.dim(2), C = x_.dim(3), height = y_.dim(1), width = y_.dim(2);
+  const std::vector<Tap> rows = taps(H, height, mode, align_corners), columns = taps(W, width, mode, align_corners);
+  const T* x = x_.data<T>();
+  T* y = y_.data<T>();
+#pragma omp parallel if (worth_threads(x_, y_))
+  {
+    std::vector<T> blend_(mode == Interpolation::kBilinear ? W * C : 0);
+    T* blend = blend_.data();
+#pragma omp for schedule(static)
+    for (i64 r = 0; r < N * height; ++r) {
+      const Tap& tap = rows[r % height];
+      const T *top = x + (r / height * H + tap.first) * W * C, *bottom = x + (r / height * H + tap.second) * W * C;
+      T* out = y + r * width * C;
+      if (mode == Interpolation::kNearest) {
+        C == 1 ? nearest_row<true>(top, columns, C, out) : nearest_row<false>(top, columns, C, out);
+        continue;
+      }
+      const T f = static_cast<T>(tap.fraction), e = static_cast<T>(1 - tap.fraction);
+      for (i64 i = 0; i < W * C; ++i) blend[i] = e * top[i] + f * bottom[i];
+      C == 1 ? bilinear_row<true>(blend, columns, C, out) : bilinear_row<false>(blend, columns, C, out);
+    }
+  }
+}
+
+template <bool kOneChannel, class T>
+void gather_row(const T* source, const Readers<T>& columns, i64 channels, T* gx) {
+  const i64 C = kOneChannel ? 1 : channels;
+  for (size_t w = 0; w + 1 < columns.begin.size(); ++w) {
+    for (i64 c = 0; c < C; ++c) gx[c] = 0;
+    for (size_t k = columns.begin[w]; k < columns.begin[w + 1]; ++k) {
+      const T *pixel = source + columns.readers[k].output * C, weight = columns.readers[k].weight;
+      for (i64 c = 0; c < C; ++c) gx[c] += weight * pixel[c];
+    }
+    gx += C;
+  }
+}
+
+template <class T>
+void backward(const Tensor& gy_, Interpolation mode, bool align_corners, Tensor& gx_) {
+  const i64 N = gx_.dim(0), H = gx_.dim(1), W = gx_.dim(2), C = gx_.dim(3), height = gy_.dim(1), width = gy_.dim(2);
+  const Readers<T> rows(taps(H, height, mode, align_corners), H), columns(taps(W, width, mode, align_corners), W);
+  const T* gy = gy_.data<T>();
+  T* gx = gx_.data<T>();
+#pragma omp parallel if (worth_threads(gy_, gx_))
+  {
+    std::vector<T> sum_(width * C);
+    T* sum = sum_.data();
+#pragma omp for schedule(static)
+    for (i64 r = 0; r < N * H; ++r) {
+      const i64 h = r % H;
+      std::fill(sum_.begin(), sum_.end(), T(0));
+      for (size_t k = rows.begin[h]; k < rows.begin[h + 1]; ++k) {
+        const T* row = gy + (r / H * height + rows.readers[k].output) * width * C;
+        const T weight = rows.readers[k].weight;
+        for (i64 i = 0; i < width * C; ++i) sum[i] += weight * row[i];
+      }
+      T* out = gx + r * W * C;
+      C == 1 ? gather_row<true>(sum, columns, C, out) : gather_row<false>(sum, columns, C, out);
+    }
+  }
+}
+
+void interpolate_cpu(const Tensor& x, Interpolation mode, bool align_corners, Tensor& y) {
+  dispatch_float(x.dtype(), "interpolate", [&]<class T>() { forward<T>(x, mode, align_corners, y); });
+}
+
+void interpolate_backward_cpu(const Tensor& gy, Interpolation mode, bool align_corners, Tensor& gx) {
+  dispatch_float(gy.dtype(), "interpolate_backward", [&]<class T>() { backward<T>(gy, mode, align_corners, gx); });
+}
+
+const bool kAdded = interpolate_kernels.add(DeviceKind::kCpu, interpolate_cpu) &&
+                    interpolate_backward_kernels.add(DeviceKind::kCpu, interpolate_backward_cpu);
+
+}  // namespace
+
+}  // namespace tessera::ops

@@ -1,0 +1,51 @@
+// The patches of a convolution as rows of a matrix that never exists: for every pixel of a grid and every tap of the
+// kernel, where in the image the tap's channels begin.
+#pragma once
+
+#include <vector>
+
+#include "ops/conv2d.h"
+
+namespace tessera::cpu {
+
+struct Patches {
+  i64 images, grid_h, grid_w;      // row = (n * grid_h + i) * grid_w + j
+  i64 step;                        // image pixels per grid pixel
+  i64 image_h, image_w, channels;  // of the tensor the taps point into
+  struct Tap {
+    i64 h, w;      // tap's pixel = (i * step + h, j * step + w), a zero row when outside the image
+    i64 position;  // kh * Kw + kw in the weight
+  };
+  std::vector<Tap> taps;
+
+  i64 rows() const { return images * grid_h * grid_w; }
+
+  // Calls visit(i, t, pointer) for rows [row, row + count), all taps; `image` may point into a channel group.
+  template <class T, class Visit>
+  void each(const T* image, const T* zeros, i64 row, i64 count, size_t first_tap, size_t last_tap, Visit visit) const {
+    i64 j = row % grid_w, i = row / grid_w % grid_h, n = row / (grid_w * grid_h);
+    for (i64 r = 0; r < count; ++r) {
+      const i64 h0 = i * step, w0 = j * step;
+      const T* origin = image + ((n * image_h + h0) * image_w + w0) * channels;
+      for (size_t t = first_tap; t < last_tap; ++t) {
+        const Tap tap = taps[t];
+        const bool inside = static_cast<u64>(h0 + tap.h) < static_cast<u64>(image_h) &&
+                            static_cast<u64>(w0 + tap.w) < static_cast<u64>(image_w);
+        visit(r, t, inside ? origin + (tap.h * image_w + tap.w) * channels : zeros);
+      }
+      if (++j == grid_w) {
+        j = 0;
+        if (++i == grid_h) i = 0, ++n;
+      }
+    }
+  }
+};
+
+// Rows = output pixels, taps point into x.
+Patches forward_patches(const ops::Conv2dDims& dims);
+
+// The input pixels (i s + h, j s + w) for one residue (h, w) mod s, taps point into gy: with the residue fixed, the set
+// of kernel positions that reach a pixel is the same for all of them, so the gradient is an ordinary convolution.
+Patches backward_patches(const ops::Conv2dDims& dims, i64 residue_h, i64 residue_w);
+
+}  // namespace tessera::cpu

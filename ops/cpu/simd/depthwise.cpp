@@ -1,0 +1,118 @@
+// See depthwise.h. kPixels neighbouring outputs are summed together, so that a weight is loaded once for all of them.
+#include "ops/cpu/simd/depthwise.h"
+
+#include "ops/cpu/simd/vector.h"
+
+namespace tessera {
+namespace {
+
+constexpr int kPixels = 4;
+
+// A vector of channels, or one channel where fewer than a vector are left.
+template <class T>
+struct Wide {
+  static constexpr int kLanes = vec::kLanes<T>;
+  using Value = vec::Vector<T>;
+  [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
+  [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
+  [[gnu::always_inline]] static Value relu(Value x) { return vec::relu<T>(x); }
+};
+template <class T>
+struct One {
+  static constexpr int kLanes = 1;
+  using Value = T;
+  [[gnu::always_inline]] static Value load(const T* from) { return *from; }
+  [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
+  [[gnu::always_inline]] static Value relu(Value x) { return x < 0 ? T(0) : x; }
+};
+
+struct Range {
+  i64 begin, end;
+};
+
+// The outputs j in [0, outputs) for which j * step + w lies in [0, width).
+[[gnu::always_inline]] inline Range inside(i64 outputs, i64 step, i64 width, i64 w) {
+  i64 begin = w >= 0 ? 0 : (-w + step - 1) / step;
+  i64 end = width - w <= 0 ? 0 : (width - w + step - 1) / step;
+  if (end > outputs) end = outputs;
+  if (begin > end) begin = end;
+  return {begin, end};
+}
+
+// kCount outputs from j on, for the channels at c; the border checks every tap.
+template <class T, class Lanes, int kCount, bool kBorder>
+[[gnu::always_inline]] inline void outputs(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
+                                           bool relu, T* out, i64 out_pitch, i64 j, i64 c) {
+  typename Lanes::Value sum[kCount];
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) sum[u] = bias ? Lanes::load(bias + c) : typename Lanes::Value{};
+  for (i64 t = 0; t < row.taps; ++t) {
+    const i64 w = j * row.step + row.tap_w[t];
+    if (kBorder && (w < 0 || w >= row.width)) continue;
+    const T* x = row.rows[t] + w * row.channels + c;
+    const typename Lanes::Value weight = Lanes::load(weights[t] + c);
+#pragma GCC unroll 8
+    for (int u = 0; u < kCount; ++u) sum[u] += Lanes::load(x + u * row.step * row.channels) * weight;
+  }
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) Lanes::store(out + (j + u) * out_pitch + c, relu ? Lanes::relu(sum[u]) : sum[u]);
+}
+
+template <class T, class Lanes>
+[[gnu::always_inline]] inline void forward_channels(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
+                                                    bool relu, T* out, i64 out_pitch, Range inner, i64 c) {
+  i64 j = 0;
+  for (; j < inner.begin; ++j) outputs<T, Lanes, 1, true>(row, weights, bias, relu, out, out_pitch, j, c);
+  for (; j + kPixels <= inner.end; j += kPixels)
+    outputs<T, Lanes, kPixels, false>(row, weights, bias, relu, out, out_pitch, j, c);
+  for (; j < row.outputs; ++j) outputs<T, Lanes, 1, true>(row, weights, bias, relu, out, out_pitch, j, c);
+}
+
+template <class T>
+void forward(const DepthwiseRow<T>& row, const T* const* weights, const T* bias, bool relu, T* out, i64 out_pitch) {
+  Range inner{0, row.outputs};
+  for (i64 t = 0; t < row.taps; ++t) {
+    const Range range = inside(row.outputs, row.step, row.width, row.tap_w[t]);
+    if (range.begin > inner.begin) inner.begin = range.begin;
+    if (range.end < inner.end) inner.end = range.end;
+  }
+  if (inner.begin > inner.end) inner.begin = inner.end;
+  i64 c = 0;
+  for (; c + vec::kLanes<T> <= row.channels; c += vec::kLanes<T>)
+    forward_channels<T, Wide<T>>(row, weights, bias, relu, out, out_pitch, inner, c);
+  for (; c < row.channels; ++c) forward_channels<T, One<T>>(row, weights, bias, relu, out, out_pitch, inner, c);
+}
+
+template <class T, class Lanes>
+[[gnu::always_inline]] inline void weight_channels(const DepthwiseRow<T>& row, const T* gy, T* const* sums, i64 c) {
+  const i64 pitch = row.step * row.channels;
+  for (i64 t = 0; t < row.taps; ++t) {
+    const Range range = inside(row.outputs, row.step, row.width, row.tap_w[t]);
+    typename Lanes::Value sum[kPixels] = {};
+    const T* x = row.rows[t] + (range.begin * row.step + row.tap_w[t]) * row.channels + c;
+    const T* g = gy + range.begin * row.channels + c;
+    i64 left = range.end - range.begin;
+    for (; left >= kPixels; left -= kPixels, x += kPixels * pitch, g += kPixels * row.channels)
+#pragma GCC unroll 8
+      for (int u = 0; u < kPixels; ++u) sum[u] += Lanes::load(x + u * pitch) * Lanes::load(g + u * row.channels);
+    for (; left > 0; --left, x += pitch, g += row.channels) sum[0] += Lanes::load(x) * Lanes::load(g);
+    Lanes::store(sums[t] + c, Lanes::load(sums[t] + c) + ((sum[0] + sum[1]) + (sum[2] + sum[3])));
+  }
+}
+
+template <class T>
+void weight(const DepthwiseRow<T>& row, const T* gy, T* const* sums) {
+  i64 c = 0;
+  for (; c + vec::kLanes<T> <= row.channels; c += vec::kLanes<T>) weight_channels<T, Wide<T>>(row, gy, sums, c);
+  for (; c < row.channels; ++c) weight_channels<T, One<T>>(row, gy, sums, c);
+}
+
+template <class T>
+void fill(DepthwiseKernels<T>& kernels) {
+  kernels = {forward<T>, weight<T>};
+}
+
+const bool kAdded = depthwise_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+
+}  // namespace
+}  // namespace tessera

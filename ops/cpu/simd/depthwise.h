@@ -1,0 +1,35 @@
+// One row of a depthwise convolution: every channel has its own kernel, vectors run over channels.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/cpu/simd/float_tables.h"
+
+namespace tessera {
+
+using i64 = std::int64_t;
+
+// Output pixel j reads image pixel j * step + tap_w[t] of image row rows[t].
+template <class T>
+struct DepthwiseRow {
+  i64 channels, width;  // of the image
+  i64 outputs, step;    // output pixels of the row, image pixels per output pixel
+  i64 taps;
+  const T* const* rows;  // [taps] start of the image row the tap reads
+  const i64* tap_w;      // [taps]
+};
+
+template <class T>
+struct DepthwiseKernels {
+  // out[j * out_pitch + c] = relu?(bias[c] + sum over t of x(t, j, c) * weights[t][c]); weights: [taps] rows of
+  // [channels].
+  void (*forward)(const DepthwiseRow<T>& row, const T* const* weights, const T* bias, bool relu, T* out, i64 out_pitch);
+  // sums[t][c] += sum over j of x(t, j, c) * gy[j * channels + c].
+  void (*weight)(const DepthwiseRow<T>& row, const T* gy, T* const* sums);
+};
+
+template <class T>
+using FillDepthwiseKernels = void(DepthwiseKernels<T>& kernels);
+inline constinit simd::FloatTables<FillDepthwiseKernels> depthwise_kernels_table;
+
+}  // namespace tessera

@@ -1,0 +1,242 @@
+// See gemm.h. Written once in vector extensions; a vector is as wide as the level's registers.
+//
+// Tiles: AVX-512 has 32 registers: 6 x 4 accumulators, 4 vectors of B, 1 broadcast element of A. AVX2 and SSE have 16:
+// 6 x 2 accumulators, 2 of B, 1 of A. Six rows give at least 12 independent sums, more than latency x throughput of the
+// multiply-add units asks for, and six row pointers still fit in the integer registers.
+#include "ops/cpu/simd/gemm.h"
+
+#include "ops/cpu/simd/vector.h"
+
+namespace tessera {
+namespace {
+
+constexpr int kPanelVectors = TESSERA_SIMD_LEVEL == 2 ? 4 : 2;
+
+// One tile: kRows x kVectors vectors of C. `tile` is the row tile within the block, `width` the valid columns.
+template <class T, int kRows, int kVectors, bool kPacked>
+void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i64 width) {
+  using Vector = vec::Vector<T>;
+  constexpr int kLanes = vec::kLanes<T>;
+  Vector sum[kRows][kVectors] = {};
+
+  for (i64 t = 0; t < block.taps; ++t) {
+    const T* a[kRows];
+    constexpr i64 kStep = kPacked ? kTileRows : 1;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+      a[r] = kPacked ? block.a_packed + tile * block.tap_depth * kTileRows + r
+                     : block.a_rows[(tile * block.a_taps + block.tap + t) * kTileRows + r] + block.tap_offset;
+#pragma GCC unroll 4
+    for (i64 k = 0; k < block.tap_depth; ++k) {
+      Vector b_row[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) b_row[v] = vec::load(b + v * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sum[r][v] += b_row[v] * a[r][k * kStep];
+      }
+      b += kVectors * kLanes;
+    }
+  }
+
+  // A partial last panel goes through a buffer of whole vectors, so that the code below exists once.
+  constexpr int kColumns = kVectors * kLanes;
+  const bool partial = width < kColumns;
+  T buffer[kRows * kColumns];
+  T* c[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) c[r] = block.c_rows[tile * kTileRows + r] + block.c_column + column;
+  if (partial && block.accumulate)
+    for (int r = 0; r < kRows; ++r)
+      for (i64 i = 0; i < width; ++i) buffer[r * kColumns + i] = c[r][i];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    Vector bias = {};
+    if (block.bias) bias = vec::load(block.bias + column + v * kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      T* to = partial ? buffer + r * kColumns + v * kLanes : c[r] + v * kLanes;
+      Vector y = sum[r][v] + bias;
+      if (block.accumulate) y += vec::load(to);
+      if (block.relu) y = vec::relu<T>(y);
+      vec::store(to, y);
+    }
+  }
+  if (partial)
+    for (int r = 0; r < kRows; ++r)
+      for (i64 i = 0; i < width; ++i) c[r][i] = buffer[r * kColumns + i];
+}
+
+template <class T>
+using TileFunction = void (*)(const GemmBlock<T>&, i64, const T*, i64, i64);
+
+template <class T, int kVectors, bool kPacked>
+[[gnu::always_inline]] inline TileFunction<T> tile_of(i64 rows) {
+  switch (rows) {
+    case 1:
+      return compute_tile<T, 1, kVectors, kPacked>;
+    case 2:
+      return compute_tile<T, 2, kVectors, kPacked>;
+    case 3:
+      return compute_tile<T, 3, kVectors, kPacked>;
+    case 4:
+      return compute_tile<T, 4, kVectors, kPacked>;
+    case 5:
+      return compute_tile<T, 5, kVectors, kPacked>;
+    default:
+      return compute_tile<T, 6, kVectors, kPacked>;
+  }
+}
+
+template <class T, bool kPacked>
+TileFunction<T> tile_of(i64 rows, i64 vectors) {
+  switch (vectors) {
+    case 1:
+      return tile_of<T, 1, kPacked>(rows);
+    case 2:
+      return tile_of<T, 2, kPacked>(rows);
+    case 3:
+      return tile_of < T, kPanelVectors < 3 ? 2 : 3, kPacked > (rows);
+    default:
+      return tile_of<T, kPanelVectors, kPacked>(rows);
+  }
+}
+
+// Panels outside, row tiles inside: a panel of B stays in the first-level cache while the tiles of A pass by.
+template <class T, bool kPacked>
+void compute_block(const GemmBlock<T>& block) {
+  constexpr i64 kLanes = vec::kLanes<T>, kColumns = kPanelVectors * kLanes;
+  const i64 whole = block.rows / kTileRows, rest = block.rows % kTileRows;
+  for (i64 column = 0; column < block.columns; column += kColumns) {
+    const i64 width = block.columns - column < kColumns ? block.columns - column : kColumns;
+    const i64 vectors = (width + kLanes - 1) / kLanes;
+    const T* b = block.b + column / kColumns * block.panel_stride;
+    const TileFunction<T> full = tile_of<T, kPacked>(kTileRows, vectors);
+    for (i64 tile = 0; tile < whole; ++tile) full(block, tile, b, column, width);
+    if (rest) tile_of<T, kPacked>(rest, vectors)(block, whole, b, column, width);
+  }
+}
+
+template <class T>
+void block_kernel(const GemmBlock<T>& block) {
+  if (block.a_rows) {
+    compute_block<T, false>(block);
+  } else {
+    compute_block<T, true>(block);
+  }
+}
+
+// Rows given by a pointer each, or `pitch` apart.
+template <class T>
+struct Pointers {
+  const T* const* rows;
+  i64 offset;
+  [[gnu::always_inline]] const T* operator[](i64 i) const { return rows[i] + offset; }
+};
+template <class T>
+struct Strided {
+  const T* x;
+  i64 pitch;
+  [[gnu::always_inline]] const T* operator[](i64 i) const { return x + i * pitch; }
+};
+
+template <class T, int kWidth, class Rows>
+[[gnu::always_inline]] inline void copy_fixed(Rows rows, i64 count, T* out, i64 stride) {
+  for (i64 i = 0; i < count; ++i) __builtin_memcpy(out + i * stride, rows[i], kWidth * sizeof(T));
+}
+
+// The widths of whole panels and tiles are copied without an inner loop.
+template <class T, class Rows>
+[[gnu::always_inline]] inline void copy(Rows rows, i64 count, i64 width, T* out, i64 stride) {
+  constexpr int kLanes = vec::kLanes<T>;
+  switch (width) {
+    case kTileRows:
+      return copy_fixed<T, kTileRows>(rows, count, out, stride);
+    case 2 * kLanes:
+      return copy_fixed<T, 2 * kLanes>(rows, count, out, stride);
+    case 4 * kLanes:
+      return copy_fixed<T, 4 * kLanes>(rows, count, out, stride);
+    default:
+      break;
+  }
+  for (i64 i = 0; i < count; ++i) {
+    const T* from = rows[i];
+    T* to = out + i * stride;
+    i64 j = 0;
+    for (; j + kLanes <= width; j += kLanes) vec::store(to + j, vec::load(from + j));
+    for (; j < width; ++j) to[j] = from[j];
+  }
+}
+
+template <class T>
+void copy_rows(const T* const* rows, i64 offset, i64 count, i64 width, T* out, i64 stride) {
+  copy<T>(Pointers<T>{rows, offset}, count, width, out, stride);
+}
+
+template <class T>
+void copy_strided(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride) {
+  copy<T>(Strided<T>{x, pitch}, count, width, out, stride);
+}
+
+// Blocks of 4 x 4 in registers, the edges one by one.
+template <class T>
+void transpose(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride) {
+  using Four = typename vec::Types<T>::Four;
+  const i64 whole_count = count & ~i64{3}, whole_width = width & ~i64{3};
+  for (i64 j = 0; j < whole_width; j += 4) {
+    for (i64 i = 0; i < whole_count; i += 4) {
+      const T* from = x + i * pitch + j;
+      const Four a = *reinterpret_cast<const Four*>(from), b = *reinterpret_cast<const Four*>(from + pitch);
+      const Four c = *reinterpret_cast<const Four*>(from + 2 * pitch),
+                 d = *reinterpret_cast<const Four*>(from + 3 * pitch);
+      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+                 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+                 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      T* to = out + j * stride + i;
+      *reinterpret_cast<Four*>(to) = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+      *reinterpret_cast<Four*>(to + stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+      *reinterpret_cast<Four*>(to + 2 * stride) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+      *reinterpret_cast<Four*>(to + 3 * stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+    }
+    for (i64 i = whole_count; i < count; ++i)
+      for (i64 jj = j; jj < j + 4; ++jj) out[jj * stride + i] = x[i * pitch + jj];
+  }
+  for (i64 j = whole_width; j < width; ++j)
+    for (i64 i = 0; i < count; ++i) out[j * stride + i] = x[i * pitch + j];
+}
+
+template <class T>
+void sum_rows(const T* x, i64 pitch, i64 count, i64 width, T* out) {
+  using Vector = vec::Vector<T>;
+  constexpr int kLanes = vec::kLanes<T>;
+  i64 j = 0;
+  for (; j + kLanes <= width; j += kLanes) {
+    Vector even = {}, odd = {};
+    i64 i = 0;
+    for (; i + 2 <= count; i += 2) {
+      even += vec::load(x + i * pitch + j);
+      odd += vec::load(x + (i + 1) * pitch + j);
+    }
+    if (i < count) even += vec::load(x + i * pitch + j);
+    vec::store(out + j, even + odd);
+  }
+  for (; j < width; ++j) {
+    T sum = 0;
+    for (i64 i = 0; i < count; ++i) sum += x[i * pitch + j];
+    out[j] = sum;
+  }
+}
+
+template <class T>
+void fill(GemmKernels<T>& kernels) {
+  kernels = {
+      vec::kLanes<T>, kPanelVectors * vec::kLanes<T>, block_kernel<T>, copy_rows<T>, copy_strided<T>, transpose<T>,
+      sum_rows<T>};
+}
+
+const bool kAdded = gemm_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,56 @@
+// The inner part of every matrix product: one block of C = A B, and the copies that bring operands into its form.
+//
+// The kernel keeps a tile of kTileRows x panel_columns of C in registers. B comes in panels of panel_columns columns,
+// [depth][panel_columns], so that each step of the sum loads whole vectors. A is read through one pointer per row and
+// tap: a tap is a run of `tap_depth` consecutive elements, and the rows of a tile may lie anywhere. A plain matrix has
+// one tap; a convolution has one per kernel position, which makes it a matrix product that never copies a patch. C is
+// written through one pointer per row for the same reason.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/cpu/simd/float_tables.h"
+
+namespace tessera {
+
+using i64 = std::int64_t;
+
+inline constexpr int kTileRows = 6;  // rows of C held in registers
+
+template <class T>
+struct GemmBlock {
+  i64 rows, columns;          // the part of C this block computes; depth = taps * tap_depth products per element
+  const T* const* a_rows;     // [row tile][a_taps][kTileRows] start of each row's taps, or null: A is packed
+  i64 a_taps;                 // taps in the table
+  i64 tap, taps;              // the taps to sum: [tap, tap + taps)
+  i64 tap_offset, tap_depth;  // of each tap the elements [tap_offset, tap_offset + tap_depth)
+  const T* a_packed;          // [row tile][depth][kTileRows], when a_rows is null; then taps = 1
+  const T* b;                 // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
+  i64 panel_stride;           // elements from one panel to the next
+  T* const* c_rows;           // [rows]
+  i64 c_column;               // the first column of C
+  bool accumulate;            // add to what C holds
+  const T* bias;              // [columns, up to a whole vector], added to the sum, or null
+  bool relu;                  // last of all: max(0, .)
+};
+
+template <class T>
+struct GemmKernels {
+  i64 lanes;          // elements of one vector
+  i64 panel_columns;  // columns of a full panel of B
+  void (*block)(const GemmBlock<T>& block);
+  // out[i * stride + j] = rows[i][offset + j] for i < count, j < width.
+  void (*copy_rows)(const T* const* rows, i64 offset, i64 count, i64 width, T* out, i64 stride);
+  // out[i * stride + j] = x[i * pitch + j] for i < count, j < width.
+  void (*copy_strided)(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride);
+  // out[j * stride + i] = x[i * pitch + j] for i < count, j < width.
+  void (*transpose)(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride);
+  // out[j] = the sum of x[i * pitch + j] over i < count, for j < width.
+  void (*sum_rows)(const T* x, i64 pitch, i64 count, i64 width, T* out);
+};
+
+template <class T>
+using FillGemmKernels = void(GemmKernels<T>& kernels);
+inline constinit simd::FloatTables<FillGemmKernels> gemm_kernels_table;
+
+}  // namespace tessera

@@ -1,0 +1,79 @@
+// Sums in blocks: a block is added up in the dtype itself, many lanes at a time, and blocks are added up in double. The
+// error is that of a block, whatever the length.
+#include "ops/cpu/simd/reduce.h"
+
+namespace tessera {
+namespace {
+
+constexpr long kRowBlock = 512, kColumnBlock = 128;  // elements of one block
+
+long shorter(long a, long b) {
+  return a < b ? a : b;
+}
+
+template <class T>
+double sum_row(const T* x, long n) {
+  double total = 0;
+  for (long begin = 0; begin < n; begin += kRowBlock) {
+    const long end = shorter(begin + kRowBlock, n);
+    T block = 0;
+#pragma omp simd reduction(+ : block)
+    for (long i = begin; i < end; ++i) block += x[i];
+    total += static_cast<double>(block);
+  }
+  return total;
+}
+
+// kFull: the number of columns is known to the compiler, which keeps the sums in registers.
+template <bool kFull, class T>
+void sum_columns(const T* x, long rows, long stride, long columns, double* sums) {
+  const long width = kFull ? simd::kReduceColumns : columns;
+  for (long c = 0; c < width; ++c) sums[c] = 0;
+  for (long begin = 0; begin < rows; begin += kColumnBlock) {
+    const long end = shorter(begin + kColumnBlock, rows);
+    T block[simd::kReduceColumns] = {};
+    for (long r = begin; r < end; ++r) {
+#pragma omp simd
+      for (long c = 0; c < width; ++c) block[c] += x[r * stride + c];
+    }
+    for (long c = 0; c < width; ++c) sums[c] += static_cast<double>(block[c]);
+  }
+}
+
+template <class T>
+void sum(const T* x, long rows, long stride, long columns, double* sums) {
+  if (stride == 1) {
+    *sums = sum_row(x, rows);
+  } else if (columns == simd::kReduceColumns) {
+    sum_columns<true>(x, rows, stride, columns, sums);
+  } else {
+    sum_columns<false>(x, rows, stride, columns, sums);
+  }
+}
+
+template <class T>
+void sum_of_squares(const T* x, long n, double* sum) {
+  double total = 0;
+#pragma omp simd reduction(+ : total)
+  for (long i = 0; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  *sum = total;
+}
+
+template <class T>
+void all_finite(const T* x, long n, bool* finite) {
+  int bad = 0;
+#pragma omp simd reduction(| : bad)
+  for (long i = 0; i < n; ++i) bad |= !(x[i] - x[i] == 0);  // infinity - infinity is NaN
+  *finite = bad == 0;
+}
+
+constexpr int kLevel = TESSERA_SIMD_LEVEL;
+
+[[maybe_unused]] const bool kAdded[] = {
+    simd::sum.add(kLevel, sum<float>, sum<double>),
+    simd::sum_of_squares.add(kLevel, sum_of_squares<float>, sum_of_squares<double>),
+    simd::all_finite.add(kLevel, all_finite<float>, all_finite<double>),
+};
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,19 @@
+// The inner loops of softmax, compiled per SIMD level (softmax.cpp beside this file).
+#pragma once
+
+#include "ops/cpu/simd/float_tables.h"
+
+namespace tessera::simd {
+
+inline constexpr long kSoftmaxColumns = 32;  // columns treated together
+
+// Along r < rows of x[r * stride + c], for each column c < columns <= kSoftmaxColumns; stride 1: one contiguous row.
+template <class T>
+using Softmax = void(const T* x, T* y, long rows, long stride, long columns);
+template <class T>
+using SoftmaxBackward = void(const T* gy, const T* y, T* gx, long rows, long stride, long columns);
+
+inline constinit FloatTables<Softmax> softmax, log_softmax;
+inline constinit FloatTables<SoftmaxBackward> softmax_backward, log_softmax_backward;
+
+}  // namespace tessera::simd

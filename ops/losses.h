@@ -1,0 +1,82 @@
+// Losses and the gradients of their first argument. Logits are raw network outputs; s(x) = 1 / (1 + exp(-x)).
+//
+// Elementwise, x and t of one shape and dtype (f32 or f64; soft targets are allowed):
+//   binary_cross_entropy_with_logits   max(x, 0) - x t + log(1 + exp(-|x|))
+//   sigmoid_focal_loss                 w q^gamma ce,  ce the line above, q = s(x) (1 - t) + (1 - s(x)) t,
+//                                      w = alpha t + (1 - alpha) (1 - t), or 1 when alpha < 0       (Lin et al. 2017,
+//                                      eq. 5)
+//   l1_loss                            |x - t|, gradient 0 at 0
+//   smooth_l1_loss                     d^2 / (2 beta) for |d| < beta, else |d| - beta / 2,  d = x - t; beta = 0 is
+//   l1_loss
+// Per row:
+//   dice_loss [R, ...] -> [R]          1 - 2 sum s t / (sum s^2 + sum t^2 + eps),  s = s(x)        (Milletari et al.
+//   2016) cross_entropy [R, K], i64 [R]      log sum_k exp(x[r, k]) - x[r, class[r]]
+//
+// Reduction: kNone gives the values above, kSum and kMean one number of shape []. Sums are accumulated in double in an
+// order that does not depend on the threads. The mean of nothing is 0, and its gradient is empty.
+// gy has the shape of the result. Errors: shapes and dtypes that differ; a class outside [0, K), naming the row;
+// negative gamma, beta or eps. NaN in x gives NaN. Source: PyTorch and torchvision.
+#pragma once
+
+#include "ops/kernel_table.h"
+
+namespace tessera::ops {
+
+enum class Reduction { kNone, kSum, kMean };
+
+struct LossParams {  // what the elementwise losses need; each reads its own
+  double alpha = 0.25, gamma = 2;
+  double beta = 1;
+};
+
+Tensor sigmoid_focal_loss(const Tensor& x, const Tensor& t, double alpha, double gamma, Reduction reduction);
+Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& t, Reduction reduction);
+Tensor l1_loss(const Tensor& x, const Tensor& t, Reduction reduction);
+Tensor smooth_l1_loss(const Tensor& x, const Tensor& t, double beta, Reduction reduction);
+Tensor dice_loss(const Tensor& x, const Tensor& t, double eps, Reduction reduction);
+Tensor cross_entropy(const Tensor& x, const Tensor& classes, Reduction reduction);
+
+Tensor sigmoid_focal_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double alpha, double gamma,
+                                   Reduction reduction);
+Tensor binary_cross_entropy_with_logits_backward(const Tensor& gy, const Tensor& x, const Tensor& t,
+                                                 Reduction reduction);
+Tensor l1_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, Reduction reduction);
+Tensor smooth_l1_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double beta, Reduction reduction);
+Tensor dice_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double eps, Reduction reduction);
+Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& classes, Reduction reduction);
+
+// The dice score of every row of logits [Q, P] with every row of targets [K, P] -> [Q, K], for matching:
+//   2 sum_p m[q,p] t[k,p] / (sum_p m[q,p]^2 + sum_p t[k,p]^2 + eps),  m = s(logits).   It has no gradient.
+Tensor pairwise_dice(const Tensor& logits, const Tensor& targets, double eps);
+
+using ElementLossKernel = void(const Tensor& x, const Tensor& t, const LossParams& params, Reduction reduction,
+                               Tensor& y);
+using ElementLossBackwardKernel = void(const Tensor& gy, const Tensor& x, const Tensor& t, const LossParams& params,
+                                       Reduction reduction, Tensor& gx);
+using DiceLossKernel = void(const Tensor& x, const Tensor& t, double eps, Reduction reduction, Tensor& y);
+using DiceLossBackwardKernel = void(const Tensor& gy, const Tensor& x, const Tensor& t, double eps, Reduction reduction,
+                                    Tensor& gx);
+using CrossEntropyKernel = void(const Tensor& x, const Tensor& classes, Reduction reduction, Tensor& y);
+using CrossEntropyBackwardKernel = void(const Tensor& gy, const Tensor& x, const Tensor& classes, Reduction reduction,
+                                        Tensor& gx);
+// scores [Q, K] holds the sums of m t on entry; m [Q, P], targets [K, P]
+using PairwiseDiceKernel = void(const Tensor& m, const Tensor& targets, double eps, Tensor& scores);
+
+inline constinit KernelTable<ElementLossKernel> sigmoid_focal_loss_kernels{"sigmoid_focal_loss"};
+inline constinit KernelTable<ElementLossBackwardKernel> sigmoid_focal_loss_backward_kernels{
+    "sigmoid_focal_loss_backward"};
+inline constinit KernelTable<ElementLossKernel> binary_cross_entropy_with_logits_kernels{
+    "binary_cross_entropy_with_logits"};
+inline constinit KernelTable<ElementLossBackwardKernel> binary_cross_entropy_with_logits_backward_kernels{
+    "binary_cross_entropy_with_logits_backward"};
+inline constinit KernelTable<ElementLossKernel> l1_loss_kernels{"l1_loss"};
+inline constinit KernelTable<ElementLossBackwardKernel> l1_loss_backward_kernels{"l1_loss_backward"};
+inline constinit KernelTable<ElementLossKernel> smooth_l1_loss_kernels{"smooth_l1_loss"};
+inline constinit KernelTable<ElementLossBackwardKernel> smooth_l1_loss_backward_kernels{"smooth_l1_loss_backward"};
+inline constinit KernelTable<DiceLossKernel> dice_loss_kernels{"dice_loss"};
+inline constinit KernelTable<DiceLossBackwardKernel> dice_loss_backward_kernels{"dice_loss_backward"};
+inline constinit KernelTable<CrossEntropyKernel> cross_entropy_kernels{"cross_entropy"};
+inline constinit KernelTable<CrossEntropyBackwardKernel> cross_entropy_backward_kernels{"cross_entropy_backward"};
+inline constinit KernelTable<PairwiseDiceKernel> pairwise_dice_kernels{"pairwise_dice"};
+
+}  // namespace tessera::ops

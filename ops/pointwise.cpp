@@ -1,0 +1,225 @@
+#include "ops/pointwise.h"
+
+#include <algorithm>
+
+namespace tessera::ops {
+
+namespace {
+
+void check_float(const Tensor& x, const char* op) {
+  TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
+  TESSERA_CHECK(is_compute_float(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+}
+
+void check_pair(const Tensor& a, const Tensor& b, const char* op) {
+  check_float(a, op);
+  check_float(b, op);
+  TESSERA_CHECK(a.dtype() == b.dtype(), "{}: dtypes differ, {} {} and {} {}; convert one with to()", op, a.shape(),
+                name_of(a.dtype()), b.shape(), name_of(b.dtype()));
+}
+
+void check_same_shape(const Tensor& a, const Tensor& b, const char* op) {
+  check_pair(a, b, op);
+  TESSERA_CHECK(a.shape() == b.shape(), "{}: shapes {} and {} differ", op, a.shape(), b.shape());
+}
+
+Tensor like(const Tensor& x) {
+  return Tensor::empty(x.shape(), x.dtype(), x.device());
+}
+
+// Size of `shape` at dimension i of a shape of `rank` dimensions, aligned at the end; 1 where it has none.
+i64 aligned_size(const Shape& shape, int rank, int i) {
+  const int position = i - (rank - shape.rank());
+  return position < 0 ? 1 : shape[position];
+}
+
+// The dimensions of y with the steps of a and b, neighbours merged where both walk on without a jump.
+BroadcastDims merge(const Shape& y, const Shape& a, const Shape& b) {
+  BroadcastDims all;
+  i64 run_a = 1, run_b = 1;
+  for (int i = y.rank() - 1; i >= 0; --i) {  // from the last dimension, the first of `all`
+    const i64 size = y[i], size_a = aligned_size(a, y.rank(), i), size_b = aligned_size(b, y.rank(), i);
+    const i64 step_a = size_a == 1 ? 0 : run_a, step_b = size_b == 1 ? 0 : run_b;
+    run_a *= size_a;
+    run_b *= size_b;
+    if (size == 1) continue;
+    const int last = all.rank - 1;
+    if (last >= 0 && step_a == all.step_a[last] * all.size[last] && step_b == all.step_b[last] * all.size[last]) {
+      all.size[last] *= size;
+      continue;
+    }
+    all.size[all.rank] = size;
+    all.step_a[all.rank] = step_a;
+    all.step_b[all.rank] = step_b;
+    ++all.rank;
+  }
+  if (all.rank == 0) all.size[all.rank++] = 1;
+  std::reverse(all.size, all.size + all.rank);
+  std::reverse(all.step_a, all.step_a + all.rank);
+  std::reverse(all.step_b, all.step_b + all.rank);
+  return all;
+}
+
+Tensor unary(const UnaryTable& kernels, const Tensor& x) {
+  check_float(x, kernels.name());
+  Tensor y = like(x);
+  kernels(x, y);
+  return y;
+}
+
+Tensor unary_backward(const UnaryBackwardTable& kernels, const Tensor& gy, const Tensor& x_or_y) {
+  check_same_shape(gy, x_or_y, kernels.name());
+  Tensor gx = like(gy);
+  kernels(gy, x_or_y, gx);
+  return gx;
+}
+
+Tensor unary_scalar(const UnaryScalarTable& kernels, const Tensor& x, double value) {
+  check_float(x, kernels.name());
+  Tensor y = like(x);
+  kernels(x, value, y);
+  return y;
+}
+
+Tensor binary(const BinaryTable& kernels, const Tensor& a, const Tensor& b) {
+  check_pair(a, b, kernels.name());
+  Tensor y = Tensor::empty(broadcast_shape(a.shape(), b.shape(), kernels.name()), a.dtype(), a.device());
+  kernels(merge(y.shape(), a.shape(), b.shape()), a, b, y);
+  return y;
+}
+
+}  // namespace
+
+Shape broadcast_shape(const Shape& a, const Shape& b, const char* op) {
+  const int rank = std::max(a.rank(), b.rank());
+  Shape shape;
+  for (int i = 0; i < rank; ++i) {
+    const i64 size_a = aligned_size(a, rank, i), size_b = aligned_size(b, rank, i);
+    TESSERA_CHECK(size_a == size_b || size_a == 1 || size_b == 1,
+                  "{}: shapes {} and {} do not broadcast; aligned at the last dimension, sizes must be equal or 1", op,
+                  a, b);
+    shape.append(size_a == 1 ? size_b : size_a);
+  }
+  return shape;
+}
+
+Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+  check_float(x, "broadcast_to");
+  TESSERA_CHECK(broadcast_shape(x.shape(), shape, "broadcast_to") == shape, "broadcast_to: {} cannot be repeated to {}",
+                x.shape(), shape);
+  if (x.shape() == shape) return x;
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  broadcast_to_kernels(merge(shape, x.shape(), shape), x, y);
+  return y;
+}
+
+void add_into(Tensor& target, const Tensor& term) {
+  check_same_shape(target, term, "add_into");
+  add_into_kernels(term, target);
+}
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  return binary(add_kernels, a, b);
+}
+Tensor sub(const Tensor& a, const Tensor& b) {
+  return binary(sub_kernels, a, b);
+}
+Tensor mul(const Tensor& a, const Tensor& b) {
+  return binary(mul_kernels, a, b);
+}
+Tensor div(const Tensor& a, const Tensor& b) {
+  return binary(div_kernels, a, b);
+}
+Tensor add_relu(const Tensor& a, const Tensor& b) {
+  check_same_shape(a, b, "add_relu");
+  return binary(add_relu_kernels, a, b);
+}
+
+Tensor add_scalar(const Tensor& x, double value) {
+  return unary_scalar(add_scalar_kernels, x, value);
+}
+Tensor mul_scalar(const Tensor& x, double value) {
+  return unary_scalar(mul_scalar_kernels, x, value);
+}
+Tensor clamp_min(const Tensor& x, double lowest) {
+  return unary_scalar(clamp_min_kernels, x, lowest);
+}
+
+Tensor clamp_min_backward(const Tensor& gy, const Tensor& x, double lowest) {
+  check_same_shape(gy, x, "clamp_min_backward");
+  Tensor gx = like(gy);
+  clamp_min_backward_kernels(gy, x, lowest, gx);
+  return gx;
+}
+
+Tensor greater_equal(const Tensor& x, double value) {
+  check_float(x, "greater_equal");
+  Tensor y = Tensor::empty(x.shape(), DType::kU8, x.device());
+  greater_equal_kernels(x, value, y);
+  return y;
+}
+
+Tensor relu(const Tensor& x) {
+  return unary(relu_kernels, x);
+}
+Tensor relu6(const Tensor& x) {
+  return unary(relu6_kernels, x);
+}
+Tensor sigmoid(const Tensor& x) {
+  return unary(sigmoid_kernels, x);
+}
+Tensor tanh(const Tensor& x) {
+  return unary(tanh_kernels, x);
+}
+Tensor gelu(const Tensor& x) {
+  return unary(gelu_kernels, x);
+}
+Tensor silu(const Tensor& x) {
+  return unary(silu_kernels, x);
+}
+Tensor exp(const Tensor& x) {
+  return unary(exp_kernels, x);
+}
+Tensor log(const Tensor& x) {
+  return unary(log_kernels, x);
+}
+Tensor softplus(const Tensor& x) {
+  return unary(softplus_kernels, x);
+}
+Tensor sqrt(const Tensor& x) {
+  return unary(sqrt_kernels, x);
+}
+
+Tensor relu_backward(const Tensor& gy, const Tensor& y) {
+  return unary_backward(relu_backward_kernels, gy, y);
+}
+Tensor relu6_backward(const Tensor& gy, const Tensor& y) {
+  return unary_backward(relu6_backward_kernels, gy, y);
+}
+Tensor sigmoid_backward(const Tensor& gy, const Tensor& y) {
+  return unary_backward(sigmoid_backward_kernels, gy, y);
+}
+Tensor tanh_backward(const Tensor& gy, const Tensor& y) {
+  return unary_backward(tanh_backward_kernels, gy, y);
+}
+Tensor gelu_backward(const Tensor& gy, const Tensor& x) {
+  return unary_backward(gelu_backward_kernels, gy, x);
+}
+Tensor silu_backward(const Tensor& gy, const Tensor& x) {
+  return unary_backward(silu_backward_kernels, gy, x);
+}
+Tensor exp_backward(const Tensor& gy, const Tensor& y) {
+  check_same_shape(gy, y, "exp_backward");
+  return mul(gy, y);
+}
+Tensor log_backward(const Tensor& gy, const Tensor& x) {
+  return unary_backward(log_backward_kernels, gy, x);
+}
+Tensor softplus_backward(const Tensor& gy, const Tensor& x) {
+  return unary_backward(softplus_backward_kernels, gy, x);
+}
+Tensor sqrt_backward(const Tensor& gy, const Tensor& y) {
+  return unary_backward(sqrt_backward_kernels, gy, y);
+}
+
+}  // namespace tessera::ops

@@ -1,0 +1,60 @@
+// Reductions.
+//
+// Dimensions are given as positions, negative ones counted from the end, each at most once; an empty list means all of
+// them. keepdim leaves reduced dimensions with size 1. dtypes: f32 and f64. NaN in gives NaN out.
+//
+// Sums are taken in blocks of a few hundred elements in the dtype itself, and the block sums in double; the order
+// depends on the shape alone, not on the number of threads.
+#pragma once
+
+#include <vector>
+
+#include "ops/kernel_table.h"
+
+namespace tessera::ops {
+
+// The shape as [outer, count, inner], of which the middle is reduced.
+struct ReduceDims {
+  i64 outer = 1, count = 1, inner = 1;
+};
+
+// The reduced dimension as the middle one of three; `op` is named in the error.
+ReduceDims reduce_dims(const Shape& shape, int dim, const char* op);
+
+// y[o, i] = scale sum_c x[o, c, i]; an empty sum is 0
+inline constinit KernelTable<void(const ReduceDims& dims, double scale, const Tensor& x, Tensor& y)> sum_kernels{"sum"};
+Tensor sum(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+Tensor mean(const Tensor& x, const std::vector<int>& dims = {},
+            bool keepdim = false);  // the mean of nothing is an error
+
+// The sum that undoes broadcasting: gradient, of a shape that `shape` broadcasts to, summed over the repeated
+// dimensions.
+Tensor sum_to(const Tensor& gradient, const Shape& shape);
+
+// Largest value along one dimension and the first position (i64) that attains it; NaN counts as larger than everything.
+// The maximum of nothing is an error.
+struct MaxResult {
+  Tensor values, indices;
+};
+inline constinit KernelTable<void(const ReduceDims& dims, const Tensor& x, Tensor& values, Tensor& indices)>
+    max_kernels{"max"};
+MaxResult max(const Tensor& x, int dim, bool keepdim = false);
+
+// gx of shape x_shape: zero but for gy at the positions of the maxima; gy and indices with or without the kept
+// dimension
+inline constinit KernelTable<void(const ReduceDims& dims, const Tensor& gy, const Tensor& indices, Tensor& gx)>
+    max_backward_kernels{"max_backward"};
+Tensor max_backward(const Tensor& gy, const Tensor& indices, const Shape& x_shape, int dim);
+
+// Position (i64) of the largest value along the last dimension, the lowest among equals; [..., C] -> [...]
+Tensor argmax(const Tensor& x);
+
+// sum of x_i^2 in double, as gradient norms need it
+inline constinit KernelTable<void(const Tensor& x, double& sum)> sum_of_squares_kernels{"sum_of_squares"};
+double sum_of_squares(const Tensor& x);
+
+// neither NaN nor infinity anywhere
+inline constinit KernelTable<void(const Tensor& x, bool& finite)> all_finite_kernels{"all_finite"};
+bool all_finite(const Tensor& x);
+
+}  // namespace tessera::ops

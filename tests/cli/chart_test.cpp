@@ -1,0 +1,38 @@
+#include "cli/chart.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+using namespace tessera;
+
+TEST_CASE("chart: base64 pads as the standard's examples") {
+  CHECK(base64("") == "");
+  CHECK(base64("f") == "Zg==");
+  CHECK(base64("fo") == "Zm8=");
+  CHECK(base64("foo") == "Zm9v");
+  CHECK(base64("foobar") == "Zm9vYmFy");
+  CHECK(base64("\xFF\xFE") == "//4=");
+}
+
+TEST_CASE("chart: text from files cannot break out of the page") {
+  CHECK(escape_html("<b>\"&") == "&lt;b&gt;&quot;&amp;");
+  CHECK(to_svg({.title = "<script>", .x_label = "step", .series = {}}).find("<script>") == std::string::npos);
+}
+
+TEST_CASE("chart: values that cannot be drawn are left out") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Chart chart{.title = "loss", .x_label = "step", .series = {{"a", {0, 1, 2, 3}, {1, nan, 0, 100}}}, .log_scale = true};
+  const std::string svg = to_svg(chart);
+  CHECK(svg.find("nan") == std::string::npos);
+  CHECK(svg.find("inf") == std::string::npos);
+  CHECK(svg.find("polyline") != std::string::npos);
+}
+
+TEST_CASE("chart: a long series is thinned and a constant one still has a scale") {
+  Series series{"a", {}, {}};
+  for (int i = 0; i < 100'000; ++i) series.x.push_back(i), series.y.push_back(2);
+  const std::string svg = to_svg({.title = "t", .x_label = "x", .series = {series}});
+  CHECK(svg.size() < 20'000);
+  CHECK(svg.find("nan") == std::string::npos);
+}

@@ -1,0 +1,185 @@
+#include "data/coco_source.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "tensor/file.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+using test::TemporaryFolder;
+
+constexpr i64 kHeight = 60, kWidth = 90;
+const Polygon kTriangle = {10, 10, 70, 15, 30, 50};
+
+// White inside the triangle, black outside: what the annotation says can be read off the picture.
+Tensor triangle_mask() {
+  return decode_rle(annotation_mask({.segmentation = Polygons{kTriangle}}, kHeight, kWidth));
+}
+
+CocoAnnotation annotation(i64 id, i64 image, auto segmentation, bool crowd = false) {
+  CocoAnnotation annotation;
+  annotation.id = id;
+  annotation.image_id = image;
+  annotation.category_id = 7;
+  annotation.bbox = {10, 10, 60, 40};
+  annotation.area = 1;
+  annotation.iscrowd = crowd;
+  annotation.segmentation = segmentation;
+  return annotation;
+}
+
+// Image 1: the triangle as polygon and as RLE, and a crowd. Image 2: only a crowd. Image 3: nothing.
+std::shared_ptr<CocoDataset> write_dataset(const TemporaryFolder& folder) {
+  const Tensor mask = triangle_mask();
+  Tensor image = Tensor::empty({kHeight, kWidth, 3}, DType::kU8);
+  for (i64 i = 0; i < image.numel(); ++i) image.data<u8>()[i] = mask.data<u8>()[i / 3] ? 255 : 0;
+  auto dataset = std::make_shared<CocoDataset>();
+  dataset->name = "annotations.json";
+  dataset->categories = {{7, "triangle"}, {3, "other"}};
+  for (i64 id = 1; id <= 3; ++id) {
+    dataset->images.push_back({id, "image" + std::to_string(id) + ".png", kHeight, kWidth});
+    save_png(folder / dataset->images.back().file_name, image);
+  }
+  dataset->annotations = {annotation(11, 1, Polygons{kTriangle}), annotation(12, 1, encode_rle(mask)),
+                          annotation(13, 1, encode_rle(mask), true), annotation(14, 2, encode_rle(mask), true)};
+  index_coco(*dataset);
+  return dataset;
+}
+
+// Share of the picture's pixels where the mask and the (bilinearly resized) white triangle disagree.
+double disagreement(const Sample& sample, i64 k) {
+  const i64 pixels = sample.image.dim(0) * sample.image.dim(1);
+  i64 wrong = 0;
+  for (i64 i = 0; i < pixels; ++i) {
+    const bool white = sample.image.data<u8>()[i * 3] >= 128;
+    wrong += white != (sample.targets.masks.data<u8>()[k * pixels + i] != 0);
+  }
+  return static_cast<double>(wrong) / static_cast<double>(pixels);
+}
+
+TEST_CASE("coco source: the test resize maps picture, polygon, RLE and box together") {
+  const TemporaryFolder folder;
+  const CocoSource source(write_dataset(folder), folder.path(), {.shortest = 120, .longest = 1000});
+  REQUIRE(source.size() == 3);
+  const Sample sample = source.load(0, 0);
+  CHECK(sample.image.shape() == Shape{120, 180, 3});
+  CHECK(sample.original == ImageSize{kHeight, kWidth});
+  CHECK(sample.image_id == 1);
+  REQUIRE(sample.targets.count() == 2);  // the crowd is left out
+  CHECK(sample.targets.annotations == std::vector<i64>{11, 12});
+  CHECK(sample.targets.masks.shape() == Shape{2, 120, 180});
+  CHECK(sample.targets.classes.data<i64>()[0] == 1);  // category 7 is the second by id
+  for (i64 k = 0; k < 2; ++k) {
+    CHECK(disagreement(sample, k) < 0.01);
+    const float* box = sample.targets.boxes.data<float>() + 4 * k;
+    CHECK(std::vector<float>(box, box + 4) == std::vector<float>{20, 20, 140, 100});
+  }
+}
+
+TEST_CASE("coco source: masks follow the picture through every augmentation") {
+  const TemporaryFolder folder;
+  CocoSourceConfig config;
+  config.augment = AugmentConfig{};
+  config.augment->shortest = {40, 90, 130};
+  config.augment->longest = 170;
+  config.augment->crop_probability = 0.5;
+  config.augment->crop_shortest = {50, 80};
+  config.augment->crop_min = 30;
+  config.augment->crop_max = 60;
+  const CocoSource source(write_dataset(folder), folder.path(), config);
+  int dropped = 0, cropped = 0;
+  for (i64 epoch = 0; epoch < 120; ++epoch) {
+    const Sample sample = source.load(epoch, 0);
+    const i64 pixels = sample.image.dim(0) * sample.image.dim(1);
+    CHECK(sample.targets.masks.shape() == Shape{sample.targets.count(), sample.image.dim(0), sample.image.dim(1)});
+    dropped += sample.targets.count() == 0;
+    for (i64 k = 0; k < sample.targets.count(); ++k) {
+      CAPTURE(epoch);
+      CAPTURE(k);
+      CHECK(disagreement(sample, k) < 0.04);  // the outline's pixels
+      const std::span<const u8> mask = std::as_const(sample.targets.masks).span<u8>().subspan(k * pixels, pixels);
+      CHECK(std::ranges::any_of(mask, [](u8 value) { return value == 1; }));
+      const float* box = sample.targets.boxes.data<float>() + 4 * k;
+      CHECK(box[0] >= 0);
+      CHECK(box[2] <= static_cast<float>(sample.image.dim(1)));
+      CHECK(box[1] < box[3]);
+      cropped += std::abs((box[2] - box[0]) / (box[3] - box[1]) - 1.5f) > 0.3f;
+    }
+  }
+  CHECK(cropped > 10);
+  CHECK(dropped < 60);
+}
+
+TEST_CASE("coco source: a sample is a function of seed, epoch and place in the file") {
+  const TemporaryFolder folder;
+  const auto dataset = write_dataset(folder);
+  CocoSourceConfig config{.augment = AugmentConfig{}, .seed = 3};
+  const CocoSource all(dataset, folder.path(), config);
+  for (i64 epoch = 0; epoch < 3; ++epoch) {
+    const Sample a = all.load(epoch, 0), b = all.load(epoch, 0);
+    CHECK(std::ranges::equal(a.image.span<u8>(), b.image.span<u8>()));
+  }
+  std::swap(dataset->images[0], dataset->images[2]);  // now the one with objects is the last
+  index_coco(*dataset);
+  const CocoSource everything(dataset, folder.path(), config);
+  config.skip_empty = true;
+  const CocoSource some(dataset, folder.path(), config);
+  REQUIRE(some.size() == 1);
+  const Sample a = some.load(5, 0), b = everything.load(5, 2);
+  CHECK(std::ranges::equal(a.image.span<u8>(), b.image.span<u8>()));
+}
+
+TEST_CASE("coco source: pictures without objects give empty targets, or are left out") {
+  const TemporaryFolder folder;
+  const auto dataset = write_dataset(folder);
+  const CocoSource source(dataset, folder.path(), {.shortest = 60});
+  for (const i64 index : {1, 2}) {
+    const Sample sample = source.load(0, index);
+    CHECK(sample.targets.count() == 0);
+    CHECK(sample.targets.masks.shape() == Shape{0, 60, 90});
+    CHECK(sample.targets.classes.shape() == Shape{0});
+    CHECK(sample.targets.boxes.shape() == Shape{0, 4});
+  }
+  CHECK(CocoSource(dataset, folder.path(), {.skip_empty = true}).size() == 1);
+  CHECK_FALSE(CocoSource(dataset, folder.path(), {.targets = false}).load(0, 0).targets.masks.defined());
+}
+
+TEST_CASE("coco source: every fault names the file") {
+  const TemporaryFolder folder;
+  const auto dataset = write_dataset(folder);
+  save_png(folder / "image1.png", Tensor::zeros({kWidth, kHeight, 3}, DType::kU8));
+  write_file(folder / "image2.png", read_file(folder / "image3.png").substr(0, 100));
+  std::filesystem::remove(folder / "image3.png");
+  const CocoSource source(dataset, folder.path(), {});
+  CHECK_ERROR(source.load(0, 0),
+              "image1.png: the picture is 90 x 60 pixels (height x width), but annotations.json says 60 x 90");
+  CHECK_ERROR(source.load(0, 1), "image2.png: cannot be decoded");
+  CHECK_ERROR(source.load(0, 2), "image3.png: cannot be opened");
+}
+
+TEST_CASE("coco source: an empty data set and annotations without masks are errors") {
+  const TemporaryFolder folder;
+  auto dataset = write_dataset(folder);
+  dataset->annotations[1].segmentation = std::monostate{};
+  CHECK_ERROR(CocoSource(dataset, folder.path(), {}), "annotations.json: annotation 12 has no segmentation");
+  CHECK(CocoSource(dataset, folder.path(), {.targets = false}).size() == 3);
+  dataset->annotations.clear();
+  index_coco(*dataset);
+  CHECK_ERROR(CocoSource(dataset, folder.path(), {.skip_empty = true}),
+              "the data set is empty: 3 images, none of them with an object");
+  dataset->images.clear();
+  index_coco(*dataset);
+  CHECK_ERROR(CocoSource(dataset, folder.path(), {}), "the data set is empty: 0 images");
+  CHECK_ERROR(CocoSource(dataset, folder.path(), {.shortest = 0}), "sides of 0");
+}
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,119 @@
+#include "data/shapes.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "data/coco.h"
+#include "tensor/file.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+using test::TemporaryFolder;
+
+bool same_bytes(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::ranges::equal(a.span<u8>(), b.span<u8>());
+}
+
+TEST_CASE("shapes: a picture is a function of seed, split and index") {
+  ShapesConfig config;
+  const ShapesPicture picture = draw_shapes(config, ShapesSplit::kTrain, 3);
+  CHECK(same_bytes(draw_shapes(config, ShapesSplit::kTrain, 3).image, picture.image));
+  CHECK_FALSE(same_bytes(draw_shapes(config, ShapesSplit::kTrain, 4).image, picture.image));
+  CHECK_FALSE(same_bytes(draw_shapes(config, ShapesSplit::kVal, 3).image, picture.image));
+  config.seed = 1;
+  CHECK_FALSE(same_bytes(draw_shapes(config, ShapesSplit::kTrain, 3).image, picture.image));
+}
+
+TEST_CASE("shapes: pictures hold 1 to 5 visible objects of all classes, small and large, some of them occluded") {
+  const ShapesConfig config;
+  std::set<size_t> counts;
+  std::set<i64> classes;
+  i64 smallest = 1 << 30, largest = 0;
+  for (i64 index = 0; index < 150; ++index) {
+    const ShapesPicture picture = draw_shapes(config, ShapesSplit::kTrain, index);
+    CHECK(picture.image.dim(0) >= 96);
+    CHECK(picture.image.dim(0) <= 128);
+    CHECK(picture.image.dim(1) >= 96);
+    CHECK(picture.image.dim(1) <= 128);
+    counts.insert(picture.classes.size());
+    classes.insert(picture.classes.begin(), picture.classes.end());
+    for (size_t k = 1; k <= picture.classes.size(); ++k) {
+      const i64 area = std::ranges::count(picture.owners.span<u8>(), static_cast<u8>(k));
+      smallest = std::min(smallest, area);
+      largest = std::max(largest, area);
+    }
+    for (const u8 owner : picture.owners.span<u8>()) REQUIRE(owner <= picture.classes.size());
+  }
+  CHECK(counts == std::set<size_t>{1, 2, 3, 4, 5});
+  CHECK(classes == std::set<i64>{0, 1, 2});
+  CHECK(smallest >= 24);
+  CHECK(smallest < 200);
+  CHECK(largest > 3000);
+}
+
+TEST_CASE(
+    "shapes: the files are a COCO data set whose masks are disjoint and exact; the same seed gives the same bytes") {
+  const TemporaryFolder first, second;
+  ShapesConfig config{.dir = first / "set", .train = 6, .val = 3, .size = 64};
+  std::vector<i64> steps;
+  generate_shapes(config, [&](i64 done, i64 total) {
+    CHECK(total == 9);
+    steps.push_back(done);
+  });
+  CHECK(steps == std::vector<i64>{1, 2, 3, 4, 5, 6, 7, 8, 9});
+
+  for (const std::string split : {"train", "val"}) {
+    const CocoDataset dataset = load_coco(config.dir / ("instances_" + split + ".json"));
+    REQUIRE(dataset.images.size() == (split == "train" ? 6 : 3));
+    REQUIRE(dataset.categories.size() == 3);
+    CHECK(dataset.categories[1].name == "rectangle");
+    for (size_t i = 0; i < dataset.images.size(); ++i) {
+      const CocoImage& image = dataset.images[i];
+      const ShapesPicture picture =
+          draw_shapes(config, split == "train" ? ShapesSplit::kTrain : ShapesSplit::kVal, static_cast<i64>(i));
+      CHECK(same_bytes(load_image(config.dir / split / image.file_name), picture.image));
+      REQUIRE(dataset.annotations_of[i].size() == picture.classes.size());
+      Tensor owners = Tensor::zeros({image.height, image.width}, DType::kU8);
+      u8 k = 0;
+      for (const i64 position : dataset.annotations_of[i]) {
+        const CocoAnnotation& annotation = dataset.annotations[position];
+        CHECK(annotation.category_id == picture.classes[k] + 1);
+        ++k;
+        const Tensor mask = decode_rle(annotation_mask(annotation, image.height, image.width));
+        double area = 0;
+        for (i64 p = 0; p < mask.numel(); ++p) {
+          if (!mask.data<u8>()[p]) continue;
+          CHECK(owners.data<u8>()[p] == 0);
+          owners.data<u8>()[p] = k;
+          ++area;
+        }
+        CHECK(annotation.area == area);
+        CHECK(annotation.bbox == rle_bbox(encode_rle(mask)));
+      }
+      CHECK(same_bytes(owners, picture.owners));
+    }
+  }
+
+  config.dir = second / "set";
+  generate_shapes(config);
+  for (const std::string name : {"instances_train.json", "instances_val.json", "train/000001.png", "val/000003.png"}) {
+    CHECK(read_file(first / "set" / name) == read_file(second / "set" / name));
+  }
+}
+
+TEST_CASE("shapes: settings that make no sense and folders that cannot be made are errors") {
+  const TemporaryFolder folder;
+  CHECK_ERROR(generate_shapes({.dir = folder / "x", .size = 8}), "size is 8");
+  CHECK_ERROR(generate_shapes({.dir = folder / "x", .train = -1}), "-1 train");
+  CHECK_ERROR(generate_shapes({.dir = folder / "x", .max_objects = 0}), "max_objects is 0");
+  write_file(folder / "file", "");
+  CHECK_ERROR(generate_shapes({.dir = folder / "file", .train = 1, .val = 0}), "cannot be created");
+}
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,58 @@
+#include "tests/goldens/report.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <limits>
+
+namespace tessera::goldens {
+
+void Report::add_line(std::string line) {
+  if (print_) fmt::print("{}\n", line);
+  lines_.push_back(std::move(line));
+}
+
+void Report::ok(const std::string& name, double worst) {
+  ++passed_;
+  add_line(fmt::format("ok       {}  {:.2e}", name, worst));
+}
+
+void Report::fail(const std::string& name, double worst, const std::string& note) {
+  ++failed_;
+  add_line(fmt::format("FAIL     {}  {:.2e}  {}", name, worst, note));
+}
+
+void Report::fail(const std::string& name, const std::string& note) {
+  ++failed_;
+  add_line(fmt::format("FAIL     {}  {}", name, note));
+}
+
+void Report::missing(const std::string& name, const std::string& note) {
+  ++missing_;
+  add_line(fmt::format("missing  {}  {}", name, note));
+}
+
+void Report::check(const std::string& name, double error, double tolerance, const std::string& note) {
+  if (error <= tolerance)
+    ok(name, error);
+  else
+    fail(name, error, fmt::format("more than {:.0e}{}{}", tolerance, note.empty() ? "" : ", ", note));
+}
+
+double relative_error(const Tensor& got, const Tensor& want) {
+  if (!got.defined() || got.shape() != want.shape()) return std::numeric_limits<double>::infinity();
+  const Tensor a = got.to(Device{}).to(DType::kF64), b = want.to(Device{}).to(DType::kF64);
+  double difference = 0, largest = 0;
+  for (i64 i = 0; i < a.numel(); ++i) {
+    const double x = a.data<double>()[i], y = b.data<double>()[i];
+    if (!std::isfinite(x) || !std::isfinite(y)) {
+      if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+      return std::numeric_limits<double>::infinity();
+    }
+    difference = std::max(difference, std::abs(x - y));
+    largest = std::max(largest, std::abs(y));
+  }
+  return largest > 0 ? difference / largest : difference;
+}
+
+}  // namespace tessera::goldens

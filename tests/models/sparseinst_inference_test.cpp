@@ -1,0 +1,96 @@
+// From logits to objects: choice, scores, and masks in the size of the original picture.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "models/sparseinst/inference.h"
+#include "ops/interpolate.h"
+#include "tensor/random.h"
+
+using namespace tessera;
+
+namespace {
+
+double logistic(double x) {
+  return 1 / (1 + std::exp(-x));
+}
+
+// Two queries, two classes, masks of 4 x 4.
+PictureLogits small_logits() {
+  PictureLogits logits{Tensor::full({2, 2}, -8), Tensor::zeros({2, 1}), Tensor::full({2, 4, 4}, -5)};
+  logits.classes.data<float>()[1] = 2;  // query 0: class 1
+  logits.masks.data<float>()[5] = 3;    // one pixel of query 0
+  return logits;
+}
+
+}  // namespace
+
+TEST_CASE("inference: scores are sqrt(class x objectness) x maskness, classes the best") {
+  const std::vector<Choice> kept = choose_queries(small_logits(), {});
+  REQUIRE(kept.size() == 2);
+  CHECK(kept[0].query == 0);
+  CHECK(kept[0].class_index == 1);
+  CHECK(kept[0].score == doctest::Approx(std::sqrt(logistic(2) * 0.5) * logistic(3)).epsilon(1e-5));
+  CHECK(kept[1].class_index == 0);  // equal classes: the lowest
+  CHECK(kept[1].score == 0);        // no pixel above the threshold: score 0, and it stays
+}
+
+TEST_CASE("inference: rescoring and maskness can be turned off") {
+  InferenceConfig config;
+  config.maskness = false;
+  CHECK(choose_queries(small_logits(), config)[0].score == doctest::Approx(std::sqrt(logistic(2) * 0.5)));
+  config.rescore = false;
+  CHECK(choose_queries(small_logits(), config)[0].score == doctest::Approx(logistic(2)));
+  PictureLogits logits = small_logits();
+  logits.objectness = Tensor();
+  config.rescore = true;
+  CHECK(choose_queries(logits, config)[0].score == doctest::Approx(logistic(2)));
+}
+
+TEST_CASE("inference: the threshold is strict and applies before maskness; nothing kept gives nothing") {
+  InferenceConfig config;
+  config.score_threshold = 0.5;
+  CHECK(choose_queries(small_logits(), config).size() == 1);
+  config.score_threshold = 0.99;
+  const MaskResampler resampler({4, 4}, {16, 16}, {16, 16}, {16, 16});
+  CHECK(find_instances(small_logits(), resampler, config).empty());
+}
+
+TEST_CASE("inference: masks equal two bilinear resizes with a crop between them") {
+  struct Case {
+    ImageSize map, padded, resized, original;
+  };
+  for (const Case& c : {Case{{8, 12}, {32, 48}, {30, 41}, {60, 80}}, Case{{8, 8}, {32, 32}, {32, 32}, {32, 32}},
+                        Case{{6, 5}, {24, 20}, {17, 20}, {9, 7}}, Case{{4, 4}, {32, 32}, {20, 9}, {1, 133}}}) {
+    CAPTURE(c.original.width);
+    Tensor map = Tensor::empty({1, c.map.height, c.map.width, 1});
+    Random(5).fill_uniform(map, 0, 1);
+    const Tensor full = ops::interpolate(map, c.padded.height, c.padded.width, ops::Interpolation::kBilinear);
+    Tensor cropped = Tensor::empty({1, c.resized.height, c.resized.width, 1});
+    for (i64 y = 0; y < c.resized.height; ++y)
+      for (i64 x = 0; x < c.resized.width; ++x)
+        cropped.data<float>()[y * c.resized.width + x] = full.data<float>()[y * c.padded.width + x];
+    const Tensor want = ops::interpolate(cropped, c.original.height, c.original.width, ops::Interpolation::kBilinear);
+
+    const MaskResampler resampler(c.map, c.padded, c.resized, c.original);
+    double worst = 0;
+    i64 seen = 0;
+    resampler.columns(map.span<float>(), [&](i64 x, std::span<const float> column) {
+      CHECK(x == seen++);
+      for (size_t y = 0; y < column.size(); ++y)
+        worst = std::max(worst, std::abs(static_cast<double>(column[y]) -
+                                         want.data<float>()[static_cast<i64>(y) * c.original.width + x]));
+    });
+    CHECK(seen == c.original.width);
+    CHECK(worst < 2e-6);
+  }
+}
+
+TEST_CASE("inference: run lengths are those of the thresholded mask") {
+  const MaskResampler resampler({3, 3}, {3, 3}, {3, 3}, {3, 3});
+  const std::vector<float> map = {0.9f, 0.1f, 0.1f, 0.9f, 0.9f, 0.1f, 0.45f, 0.1f, 0.46f};
+  const Rle rle = threshold_mask(map, resampler, 0.45);  // the threshold itself is outside
+  CHECK(rle == encode_rle(Tensor::from(std::vector<u8>{1, 0, 0, 1, 1, 0, 0, 0, 1}, {3, 3})));
+  CHECK(threshold_mask(std::vector<float>(9, 0.0f), resampler, 0.45).counts == std::vector<u32>{9});
+  CHECK(threshold_mask(std::vector<float>(9, 1.0f), resampler, 0.45).counts == std::vector<u32>{0, 9});
+}

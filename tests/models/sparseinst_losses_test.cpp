@@ -1,0 +1,155 @@
+// Targets, matching and the loss terms, on hand-made network outputs.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "models/sparseinst/criterion.h"
+#include "tests/models/tiny_sparseinst.h"
+#include "tests/support/check_error.h"
+
+using namespace tessera;
+
+namespace {
+
+// Pictures of 8 x 8 pixels with the given masks at the same size, so that maps are masks.
+SparseInstTargets make_maps(const std::vector<std::vector<i64>>& classes) {
+  SparseInstTargets targets;
+  targets.first.push_back(0);
+  for (size_t n = 0; n < classes.size(); ++n) {
+    targets.names.push_back(fmt::format("picture-{}.jpg", n));
+    targets.first.push_back(targets.first.back() + static_cast<i64>(classes[n].size()));
+    targets.classes.insert(targets.classes.end(), classes[n].begin(), classes[n].end());
+  }
+  targets.maps = Tensor::zeros({targets.count(), 64});
+  for (i64 t = 0; t < targets.count(); ++t)  // object t: column t mod 8
+    for (i64 y = 0; y < 8; ++y) targets.maps.data<float>()[t * 64 + y * 8 + t % 8] = 1;
+  return targets;
+}
+
+// Every query draws the column of `shown` (an index of a target, -1: nothing) with certainty.
+SparseInstOutput make_output(const std::vector<std::vector<i64>>& shown, i64 classes) {
+  const i64 N = static_cast<i64>(shown.size()), Q = static_cast<i64>(shown[0].size());
+  Tensor masks = Tensor::full({N, Q, 8, 8}, -20);
+  for (i64 n = 0; n < N; ++n)
+    for (i64 q = 0; q < Q; ++q)
+      if (const i64 t = shown[static_cast<size_t>(n)][static_cast<size_t>(q)]; t >= 0)
+        for (i64 y = 0; y < 8; ++y) masks.data<float>()[((n * Q + q) * 8 + y) * 8 + t % 8] = 20;
+  return {Var(Tensor::zeros({N, Q, classes}), true), Var(Tensor::zeros({N, Q, 1}), true), Var(masks, true), Var()};
+}
+
+}  // namespace
+
+TEST_CASE("sparseinst targets: at a quarter of the size a mask becomes the mean of the inner 2x2 pixels") {
+  Batch batch = test::rectangles({1});
+  Tensor& mask = batch.samples[0].targets.masks;
+  mask.fill(0);
+  mask.data<u8>()[1 * 64 + 1] = 1;  // one of the four inner pixels of the first block
+  mask.data<u8>()[0] = 1;           // not an inner pixel
+  for (i64 y = 4; y < 8; ++y)
+    for (i64 x = 0; x < 4; ++x) mask.data<u8>()[y * 64 + x] = 1;
+  const SparseInstTargets targets = make_targets(batch, 16, 16, 3);
+  CHECK(targets.maps.data<float>()[0] == doctest::Approx(0.25));
+  CHECK(targets.maps.data<float>()[16] == doctest::Approx(1));
+  CHECK(targets.maps.data<float>()[1] == doctest::Approx(0));
+}
+
+TEST_CASE("sparseinst targets: a picture smaller than the batch lies at the top left") {
+  Batch batch = test::rectangles({1});
+  Sample& sample = batch.samples[0];
+  sample.targets.masks = Tensor::full({1, 32, 16}, 1, DType::kU8);
+  sample.image = Tensor::zeros({32, 16, 3}, DType::kU8);
+  const SparseInstTargets targets = make_targets(batch, 16, 16, 3);
+  double sum = 0;
+  for (const float value : targets.maps.span<float>()) sum += value;
+  CHECK(sum == doctest::Approx(8 * 4));
+  CHECK(targets.maps.data<float>()[7 * 16 + 3] == doctest::Approx(1));
+}
+
+TEST_CASE("sparseinst matcher: each query takes the object it draws, queries ascending") {
+  const SparseInstTargets targets = make_maps({{0, 1, 2}, {1}});
+  const SparseInstOutput output = make_output({{-1, 2, 0, 1, -1}, {-1, -1, -1, 3, -1}}, 3);
+  const std::vector<Matches> matches = match(output, targets, {});
+  CHECK(matches[0].queries == std::vector<i64>{1, 2, 3});
+  CHECK(matches[0].targets == std::vector<i64>{2, 0, 1});
+  CHECK(matches[1].queries == std::vector<i64>{3});
+  CHECK(matches[1].targets == std::vector<i64>{0});
+}
+
+TEST_CASE("sparseinst matcher: the class decides between queries that draw the same") {
+  const SparseInstTargets targets = make_maps({{1}});
+  SparseInstOutput output = make_output({{0, 0}}, 2);
+  output.logits.value().data<float>()[1 * 2 + 1] = 3;
+  CHECK(match(output, targets, {})[0].queries == std::vector<i64>{1});
+  // score = dice^0.8 p^0.2 with dice 16 / (16 + 1e-4)
+  const Tensor scores = matching_scores(output, targets, 0, {});
+  CHECK(scores.data<float>()[0] == doctest::Approx(std::pow(0.5, 0.2)).epsilon(1e-4));
+  CHECK(scores.data<float>()[1] == doctest::Approx(std::pow(1 / (1 + std::exp(-3.0)), 0.2)).epsilon(1e-4));
+}
+
+TEST_CASE("sparseinst matcher: with more objects than queries the next picture keeps its own objects") {
+  const SparseInstTargets targets = make_maps({{0, 0, 0, 0, 0}, {1, 2}});
+  const SparseInstOutput output = make_output({{4, 1, 0}, {6, -1, 5}}, 3);
+  const std::vector<Matches> matches = match(output, targets, {});
+  CHECK(matches[0].targets == std::vector<i64>{4, 1, 0});
+  CHECK(matches[1].queries == std::vector<i64>{0, 2});
+  CHECK(matches[1].targets == std::vector<i64>{1, 0});
+  const Tensor ious = matched_ious(output, targets, matches);
+  REQUIRE(ious.numel() == 5);
+  for (const float iou : ious.span<float>()) CHECK(iou == doctest::Approx(1));
+}
+
+TEST_CASE("sparseinst matcher: what is not finite is named with its picture") {
+  const SparseInstTargets targets = make_maps({{0}, {1}});
+  SparseInstOutput output = make_output({{0, -1}, {1, -1}}, 3);
+  output.masks.value().data<float>()[2 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_ERROR(match(output, targets, {}), "pred_masks of picture-1.jpg are not finite");
+  output = make_output({{0, -1}, {1, -1}}, 3);
+  output.logits.value().data<float>()[0] = std::numeric_limits<float>::infinity();
+  CHECK_ERROR(match(output, targets, {}), "pred_logits of picture-0.jpg are not finite");
+}
+
+TEST_CASE("sparseinst losses: each term by hand") {
+  const SparseInstTargets targets = make_maps({{0, 2}});
+  const SparseInstOutput output = make_output({{0, -1, 1}}, 3);
+  const std::vector<Matches> matches = match(output, targets, {});
+  const auto term = [&](const LossConfig& config, const std::string& name) {
+    for (const LossTerm& t : sparseinst_losses(output, targets, matches, config))
+      if (t.name == name) return t.value.value().item();
+    return -1.0;
+  };
+  // All class logits are 0: p = 1/2, BCE log 2; 2 positives, 7 negatives; weight 2, two targets.
+  CHECK(term({}, "loss_ce") == doctest::Approx(2 * std::log(2) * 0.25 * (2 * 0.25 + 7 * 0.75) / 2));
+  // Objectness logits 0 towards any IoU: log 2. Under l1: |1/2 - 1|.
+  CHECK(term({}, "loss_objectness") == doctest::Approx(std::log(2)));
+  LossConfig l1;
+  l1.objectness = ObjectnessLoss::kL1;
+  CHECK(term(l1, "loss_objectness") == doctest::Approx(0.5));
+  CHECK(term({}, "loss_dice") == doctest::Approx(2 * 1e-4 / 16).epsilon(0.1));
+  CHECK(term({}, "loss_mask") == doctest::Approx(0).epsilon(1e-6));
+
+  LossConfig none;
+  none.objectness = ObjectnessLoss::kNone;
+  none.mask = MaskLoss::kBce;
+  CHECK(term(none, "loss_objectness") == -1);
+  CHECK(term(none, "loss_dice") == -1);
+  CHECK(term(none, "loss_mask") >= 0);
+}
+
+TEST_CASE("sparseinst losses: a mask that answers nothing costs the pixel weight times its logits") {
+  const SparseInstTargets targets = make_maps({{0}});
+  SparseInstOutput output = make_output({{-1, -1}}, 3);
+  output.masks.value().fill(0);
+  const std::vector<Matches> matches = match(output, targets, {});
+  const auto terms = sparseinst_losses(output, targets, matches, {});
+  CHECK(terms[2].value.value().item() == doctest::Approx(2 * (1 - 2 * 4.0 / (16 + 8 + 1e-4))));  // dice
+  CHECK(terms[3].value.value().item() == doctest::Approx(5 * std::log(2)));                      // pixels
+}
+
+TEST_CASE("sparseinst losses: a term that is not finite is named with its pictures") {
+  const SparseInstTargets targets = make_maps({{0}});
+  SparseInstOutput output = make_output({{0, -1}}, 3);
+  const std::vector<Matches> matches = match(output, targets, {});
+  output.objectness.value().fill(std::numeric_limits<double>::quiet_NaN());
+  CHECK_ERROR(sparseinst_losses(output, targets, matches, {}), "loss_objectness is nan; the batch is picture-0.jpg");
+}

@@ -1,0 +1,135 @@
+// What follows from a module's one list: names, modes, counting, loading.
+#include <doctest/doctest.h>
+
+#include "nn/conv_norm.h"
+#include "tests/support/check_error.h"
+
+using namespace tessera;
+
+namespace {
+
+struct Block : nn::Module {
+  nn::Conv2d conv;
+  nn::Linear fc;
+  nn::FrozenBatchNorm norm;
+  explicit Block(u64 seed = 1) {
+    Random random(seed);
+    conv = nn::Conv2d({.in = 2, .out = 3, .kernel = 2, .bias = false}, random);
+    fc = nn::Linear(3, 2, random);
+    norm = nn::FrozenBatchNorm(3);
+  }
+  void visit(nn::Visitor& v) override {
+    v.child("conv", conv);
+    v.child("norm", norm);
+    v.child("fc", fc);
+  }
+};
+
+Tensor counting(const Shape& shape) {
+  Tensor t = Tensor::empty(shape);
+  for (i64 i = 0; i < t.numel(); ++i) t.data<float>()[i] = static_cast<float>(i);
+  return t;
+}
+
+}  // namespace
+
+TEST_CASE("module: state lists parameters and buffers by dotted names, absent ones are passed over") {
+  Block block;
+  std::vector<std::string> names;
+  for (const nn::StateEntry& entry : nn::state(block)) names.push_back(entry.name);
+  CHECK(names == std::vector<std::string>{"conv.weight", "norm.weight", "norm.bias", "norm.running_mean",
+                                          "norm.running_var", "fc.weight", "fc.bias"});
+  CHECK(nn::named_parameters(block).size() == 3);
+  CHECK(nn::count_parameters(block) == 24 + 8);
+  block.conv.weight.set_requires_grad(false);
+  CHECK(nn::count_parameters(block, true) == 8);
+}
+
+TEST_CASE("module: train and eval reach every child") {
+  Block block;
+  CHECK(block.fc.training());
+  block.eval();
+  CHECK(!block.training());
+  CHECK(!block.conv.training());
+  CHECK(!block.norm.training());
+  block.train();
+  CHECK(block.fc.training());
+}
+
+TEST_CASE("module: two parameters of one name are an error") {
+  struct Twice : nn::Module {
+    Var a{Tensor::zeros({1}), true}, b{Tensor::zeros({1}), true};
+    void visit(nn::Visitor& v) override {
+      v.parameter("weight", a);
+      v.parameter("weight", b);
+    }
+  } twice;
+  CHECK_ERROR(nn::state(twice), "two parameters are called weight");
+}
+
+TEST_CASE("load_state: a state dict goes into another module, dtypes converted") {
+  Block from(1), to(2);
+  std::vector<NamedTensor> tensors = nn::state_dict(from);
+  tensors[0].tensor = tensors[0].tensor.to(DType::kF64);
+  const nn::LoadReport report = nn::load_state(to, tensors, nn::Strictness::kExact, false);
+  CHECK(report.loaded.size() == 7);
+  CHECK(std::ranges::equal(from.conv.weight.value().span<float>(), to.conv.weight.value().span<float>()));
+  CHECK(to.conv.weight.value().dtype() == DType::kF32);
+  CHECK(!to.conv.weight.value().same_memory(from.conv.weight.value()));
+}
+
+TEST_CASE("load_state: reference tensors are transposed by the rule of their layer") {
+  Block block;
+  std::vector<NamedTensor> tensors = nn::state_dict(block);
+  tensors[0].tensor = counting({3, 2, 2, 2});  // O, I, Kh, Kw
+  tensors[5].tensor = counting({2, 3});        // linear: as it is
+  nn::load_state(block, tensors, nn::Strictness::kExact, true);
+  // ours [o, y, x, i] = theirs [o, i, y, x]
+  CHECK(block.conv.weight.value().data<float>()[1] == 4);  // o 0, y 0, x 0, i 1
+  CHECK(block.conv.weight.value().data<float>()[2] == 1);  // o 0, y 0, x 1, i 0
+  CHECK(block.fc.weight.value().data<float>()[1] == 1);
+  const Tensor back = nn::to_theirs(block.conv.weight.value(), nn::Layout::kConvOIHW);
+  CHECK(std::ranges::equal(back.span<float>(), tensors[0].tensor.span<float>()));
+}
+
+TEST_CASE("load_state: everything that does not fit is listed at once, and nothing is changed") {
+  Block block;
+  const float before = block.fc.weight.value().data<float>()[0];
+  std::vector<NamedTensor> tensors = nn::state_dict(block);
+  tensors[5].tensor = Tensor::full({2, 3}, 9);  // fits, but may not be written
+  tensors[0].tensor = Tensor::zeros({3, 2, 2, 5});
+  tensors.erase(tensors.begin() + 2, tensors.begin() + 4);  // norm.bias, norm.running_mean
+  tensors.push_back({"head.weight", Tensor::zeros({1})});
+  std::string message;
+  try {
+    nn::load_state(block, tensors, nn::Strictness::kExact, false);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  for (const char* part : {"conv.weight: file [3, 2, 2, 5], model [3, 2, 2, 2]", "missing", "norm.bias",
+                           "norm.running_mean", "not in the model", "head.weight"}) {
+    CAPTURE(part);
+    CHECK(message.find(part) != std::string::npos);
+  }
+  CHECK(block.fc.weight.value().data<float>()[0] == before);
+
+  const nn::LoadReport report = nn::load_state(block, tensors, nn::Strictness::kMatching, false);
+  CHECK(report.loaded.size() == 4);
+  CHECK(report.missing.size() == 2);
+  CHECK(report.unexpected == std::vector<std::string>{"head.weight"});
+  CHECK(report.mismatched.size() == 1);
+  CHECK(block.fc.weight.value().data<float>()[0] == 9);
+}
+
+TEST_CASE("load_state: names can be translated or skipped") {
+  Block block;
+  std::vector<NamedTensor> tensors = nn::state_dict(block);
+  for (NamedTensor& entry : tensors) entry.name = "old." + entry.name;
+  tensors.push_back({"old.num_batches_tracked", Tensor::zeros({1})});
+  const auto rename = [](const std::string& name) {
+    return name.ends_with("num_batches_tracked") ? "" : name.substr(4);
+  };
+  CHECK(nn::load_state(block, tensors, nn::Strictness::kExact, false, rename).loaded.size() == 7);
+  CHECK_ERROR(nn::load_state(block, tensors, nn::Strictness::kExact, false, [](const std::string&) { return "x"; }),
+              "two tensors of the file are called x");
+}

@@ -1,0 +1,118 @@
+#include "ops/assignment.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tensor/random.h"
+#include "tests/support/check_error.h"
+
+namespace tessera::test {
+
+namespace {
+
+constexpr double kInfinity = INFINITY;
+
+Tensor matrix(const std::vector<std::vector<double>>& rows) {
+  std::vector<double> values;
+  for (const auto& row : rows) values.insert(values.end(), row.begin(), row.end());
+  return Tensor::from(values, {static_cast<i64>(rows.size()), static_cast<i64>(rows[0].size())});
+}
+
+void check_pairs(const Tensor& cost, bool maximize, const std::vector<i64>& rows, const std::vector<i64>& columns) {
+  const ops::Assignment assignment = ops::linear_sum_assignment(cost, maximize);
+  CHECK(assignment.rows == rows);
+  CHECK(assignment.columns == columns);
+}
+
+// The least sum over all assignments of a small matrix with R <= C, by trying every order of its columns.
+double least_sum(const Tensor& cost) {
+  std::vector<i64> columns(cost.dim(1));
+  std::iota(columns.begin(), columns.end(), 0);
+  double least = kInfinity;
+  do {
+    double sum = 0;
+    for (i64 r = 0; r < cost.dim(0); ++r) sum += cost.data<double>()[r * cost.dim(1) + columns[r]];
+    least = std::min(least, sum);
+  } while (std::next_permutation(columns.begin(), columns.end()));
+  return least;
+}
+
+}  // namespace
+
+TEST_CASE("linear_sum_assignment: pairs and ties are those of scipy") {
+  check_pairs(matrix({{4, 1, 3}, {2, 0, 5}, {3, 2, 2}}), false, {0, 1, 2}, {1, 0, 2});
+  check_pairs(Tensor::full({3, 4}, 0.7), false, {0, 1, 2}, {0, 1, 2});
+  check_pairs(Tensor::full({4, 3}, 0.7), true, {0, 1, 2}, {0, 1, 2});
+  check_pairs(matrix({{0, 1}, {0, 1}, {1, 0}, {1, 1}}), false, {0, 2}, {0, 1});
+  check_pairs(matrix({{0, 1}, {0, 1}, {1, 0}, {1, 1}}), true, {0, 2}, {1, 0});
+  check_pairs(matrix({{2, 2, 1}, {2, 1, 2}, {1, 2, 2}, {2, 2, 2}}), true, {0, 1, 2}, {0, 2, 1});
+  check_pairs(matrix({{1, 1, 0, 0, 1}, {1, 1, 0, 0, 1}, {0, 0, 0, 0, 1}}), false, {0, 1, 2}, {2, 3, 0});
+  check_pairs(matrix({{0, 0, 2, 1}, {1, 0, 0, 2}, {1, 1, 0, 0}}), false, {0, 1, 2}, {0, 1, 2});
+}
+
+TEST_CASE("linear_sum_assignment: the sum is the least of all, and the largest when maximising") {
+  Random random(7);
+  for (int k = 0; k < 60; ++k) {
+    const i64 R = random.integer(1, 4), C = random.integer(R, 6);
+    Tensor cost = Tensor::empty({R, C}, DType::kF64), negated = Tensor::empty({C, R}, DType::kF64);
+    for (i64 r = 0; r < R; ++r)
+      for (i64 c = 0; c < C; ++c) {
+        // Every other matrix has few different values: many ties.
+        const double value = k % 2 ? random.normal() : static_cast<double>(random.integer(0, 2));
+        cost.data<double>()[r * C + c] = value;
+        negated.data<double>()[c * R + r] = -value;
+      }
+    const ops::Assignment assignment = ops::linear_sum_assignment(cost);
+    REQUIRE(static_cast<i64>(assignment.rows.size()) == R);
+    double sum = 0;
+    for (i64 k = 0; k < R; ++k) {
+      CHECK(assignment.rows[k] == k);
+      sum += cost.data<double>()[k * C + assignment.columns[k]];
+    }
+    CHECK(sum == doctest::Approx(least_sum(cost)));
+    // The same problem turned over: transposed, negated and maximised.
+    const ops::Assignment turned = ops::linear_sum_assignment(negated, true);
+    CHECK(std::is_sorted(turned.rows.begin(), turned.rows.end()));
+    double turned_sum = 0;
+    for (i64 k = 0; k < R; ++k) turned_sum -= negated.data<double>()[turned.rows[k] * R + turned.columns[k]];
+    CHECK(turned_sum == doctest::Approx(sum));
+  }
+}
+
+TEST_CASE("linear_sum_assignment: no rows or no columns give no pairs") {
+  for (const Shape& shape : {Shape{0, 3}, Shape{3, 0}, Shape{0, 0}})
+    CHECK(ops::linear_sum_assignment(Tensor::zeros(shape)).rows.empty());
+}
+
+TEST_CASE("linear_sum_assignment: infinite costs forbid pairs") {
+  check_pairs(matrix({{kInfinity, 1, kInfinity}, {1, kInfinity, 2}, {3, 2, kInfinity}}), false, {0, 1, 2}, {1, 2, 0});
+  CHECK_ERROR(ops::linear_sum_assignment(matrix({{1, kInfinity}, {2, kInfinity}})),
+              "infeasible, row 1 of [2, 2] has no partner left at finite cost");
+  CHECK_ERROR(ops::linear_sum_assignment(matrix({{1, -kInfinity}, {2, -kInfinity}, {3, -kInfinity}}), true),
+              "infeasible, column 1 of [3, 2]");
+}
+
+TEST_CASE("linear_sum_assignment: values that are no costs are refused by position") {
+  CHECK_ERROR(ops::linear_sum_assignment(matrix({{1, 2}, {3, NAN}})), "cost[1, 1] is nan in [2, 2]");
+  CHECK_ERROR(ops::linear_sum_assignment(matrix({{1, -kInfinity}})), "cost[0, 1] is -inf in [1, 2] (minimising)");
+  CHECK_ERROR(ops::linear_sum_assignment(matrix({{1}, {kInfinity}}), true), "cost[1, 0] is inf in [2, 1] (maximising)");
+  CHECK_ERROR(ops::linear_sum_assignment(Tensor::zeros({2, 2, 2})), "cost must be [R, C], got [2, 2, 2]");
+  CHECK_ERROR(ops::linear_sum_assignment(Tensor()), "cost must be [R, C]");
+  CHECK_ERROR(ops::linear_sum_assignment(Tensor::zeros({2, 2}, DType::kI64)), "dtype i64 is not supported");
+}
+
+TEST_CASE("linear_sum_assignment: a matching of a hundred predictions with many targets is quick and complete") {
+  Random random(11);
+  Tensor cost = Tensor::empty({500, 300});
+  random.fill_uniform(cost, 0, 1);
+  const ops::Assignment assignment = ops::linear_sum_assignment(cost, true);
+  std::vector<i64> columns = assignment.columns;
+  std::sort(columns.begin(), columns.end());
+  CHECK(std::unique(columns.begin(), columns.end()) == columns.end());
+  CHECK(columns.size() == 300);
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,17 @@
+// What the checks and the benchmark of op cases share: making a case's inputs.
+#pragma once
+
+#include "tests/ops/op_case.h"
+
+namespace tessera::test {
+
+// The case's inputs as the reference sees them: f64 or integers, on the CPU; undefined where absent.
+Tensors make_inputs(const OpCase& one);
+
+// The same as leaves of the tape, on a device, floating ones as dtype. with_grad: those that one.grad names want one.
+Vars make_vars(const OpCase& one, const Tensors& inputs, DType dtype, Device device, bool with_grad);
+
+// sum over outputs k and elements e of weights[k][e] y[k][e], on the tape; outputs without a gradient are left out.
+Var project(const Outputs& outputs, const Tensors& weights);
+
+}  // namespace tessera::test

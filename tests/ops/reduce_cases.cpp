@@ -1,0 +1,141 @@
+// Cases of the reductions.
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/reduce.h"
+#include "tests/ops/op_case.h"
+
+namespace tessera::test {
+
+namespace {
+
+// Adds up all elements that share the remaining indices.
+Tensor naive_sum(const Tensor& x, const std::vector<int>& dims, bool keepdim, bool mean) {
+  std::vector<bool> reduced(static_cast<size_t>(x.rank()), dims.empty());
+  for (int dim : dims) reduced[static_cast<size_t>(dim < 0 ? dim + x.rank() : dim)] = true;
+  Shape shape;
+  i64 count = 1;
+  for (int d = 0; d < x.rank(); ++d) {
+    if (!reduced[static_cast<size_t>(d)]) {
+      shape.append(x.dim(d));
+    } else {
+      count *= x.dim(d);
+      if (keepdim) shape.append(1);
+    }
+  }
+  Tensor y = Tensor::zeros(shape, DType::kF64);
+  for (i64 i = 0; i < x.numel(); ++i) {
+    i64 rest = i, offset = 0, step = 1;
+    for (int d = x.rank() - 1; d >= 0; --d) {
+      if (!reduced[static_cast<size_t>(d)]) {
+        offset += rest % x.dim(d) * step;
+        step *= x.dim(d);
+      }
+      rest /= x.dim(d);
+    }
+    y.data<double>()[offset] += x.data<double>()[i] / (mean ? static_cast<double>(count) : 1);
+  }
+  return y;
+}
+
+References naive_max(const Tensor& x, int dim, bool keepdim) {
+  Shape shape;
+  for (int d = 0; d < x.rank(); ++d)
+    if (d != dim || keepdim) shape.append(d == dim ? 1 : x.dim(d));
+  Tensor y = Tensor::full(shape, -INFINITY, DType::kF64);
+  const i64 inner = x.shape().numel(dim + 1, x.rank());
+  for (i64 i = 0; i < x.numel(); ++i) {
+    double& largest = y.data<double>()[i / inner / x.dim(dim) * inner + i % inner];
+    const double value = x.data<double>()[i];
+    if (std::isnan(value) || value > largest) largest = value;
+  }
+  return y;
+}
+
+}  // namespace
+
+OP_CASES(reduce) {
+  struct Case {
+    Shape shape;
+    std::vector<int> dims;
+  };
+  // everything; rows; columns; both sides of a kept dimension; more columns than one tile; more rows than one chunk
+  for (const Case& c : {Case{{2, 3, 4, 5}, {}}, Case{{2, 3, 4, 5}, {-1}}, Case{{2, 3, 4, 5}, {0}},
+                        Case{{2, 3, 4, 5}, {1, 2}}, Case{{2, 3, 4, 5}, {0, 2}}, Case{{2, 3, 4, 5}, {3, 0}},
+                        Case{{2, 1, 3}, {1}}, Case{{5}, {0}}, Case{{3, 70}, {0}}, Case{{}, {}}})
+    for (bool keepdim : {false, true}) {
+      const std::string name = fmt::format("{} over [{}]{}", c.shape, fmt::join(c.dims, ", "), keepdim ? " kept" : "");
+      for (bool average : {false, true})
+        add({.op = average ? "mean" : "sum",
+             .name = name,
+             .in = {uniform(c.shape)},
+             .run = [=](const Vars& v) { return average ? mean(v[0], c.dims, keepdim) : sum(v[0], c.dims, keepdim); },
+             .reference = [=](const Tensors& t) { return naive_sum(t[0], c.dims, keepdim, average); },
+             .grad = {0},
+             .reduction = 120});
+    }
+  for (const Case& c : {Case{{300001}, {}}, Case{{70000, 3}, {0}}, Case{{2, 3000, 67}, {1}}, Case{{3, 50000}, {1}}})
+    add({.op = "sum",
+         .name = fmt::format("many chunks, {} over [{}]", c.shape, fmt::join(c.dims, ", ")),
+         .in = {uniform(c.shape, 0, 1)},  // positive: the relative error is that of the summation
+         .run = [=](const Vars& v) { return sum(v[0], c.dims); },
+         .reference = [=](const Tensors& t) { return naive_sum(t[0], c.dims, false, false); }});
+  for (const Case& c : {Case{{0, 3}, {0}}, Case{{3, 0}, {0}}, Case{{0}, {}}})
+    add({.op = "sum",
+         .name = fmt::format("nothing to add, {} over [{}]", c.shape, fmt::join(c.dims, ", ")),
+         .in = {uniform(c.shape)},
+         .run = [=](const Vars& v) { return sum(v[0], c.dims); },
+         .reference = [=](const Tensors& t) { return naive_sum(t[0], c.dims, false, false); },
+         .grad = {0}});
+  add({.op = "sum",
+       .name = "NaN stays in its column",
+       .in = {values({2, 3}, {1, NAN, 2, 3, 4, INFINITY})},
+       .run = [](const Vars& v) { return sum(v[0], {0}); },
+       .reference = [](const Tensors& t) { return naive_sum(t[0], {0}, false, false); }});
+
+  for (int dim : {0, 1, 2})
+    for (bool keepdim : {false, true})
+      add({.op = "max",
+           .name = fmt::format("dim {}{}", dim, keepdim ? " kept" : ""),
+           .in = {spread({4, 5, 6})},
+           .run = [=](const Vars& v) { return max(v[0], dim, keepdim); },
+           .reference = [=](const Tensors& t) { return naive_max(t[0], dim, keepdim); },
+           .grad = {0}});
+  add({.op = "max",
+       .name = "NaN and infinities",
+       .in = {values({4, 2}, {1, NAN, -INFINITY, -INFINITY, INFINITY, 2, NAN, NAN})},
+       .run = [](const Vars& v) { return max(v[0], 1); },
+       .reference = [](const Tensors& t) { return naive_max(t[0], 1, false); }});
+
+  const auto zeros = [](const Shape& shape) { return Var(Tensor::zeros(shape)); };
+  error({.op = "sum", .name = "no such dimension", .run = [=] { sum(zeros({2, 3}), {2}); }, .message = "sum: "});
+  error({.op = "sum",
+         .name = "a dimension twice",
+         .run =
+             [=] {
+               sum(zeros({2, 3}), {1, -1});
+             },
+         .message = "sum: dimension -1 of [2, 3] is listed twice"});
+  error({.op = "mean",
+         .name = "of nothing",
+         .run =
+             [=] {
+               mean(zeros({2, 0}), {1});
+             },
+         .message = "mean: nothing to average, the reduced dimensions of [2, 0] are empty"});
+  error({.op = "max",
+         .name = "of nothing",
+         .run =
+             [=] {
+               max(zeros({2, 0}), 1);
+             },
+         .message = "max: dimension 1 of [2, 0] is empty"});
+  for (const Case& c : {Case{{4, 80, 80, 64}, {}}, Case{{4, 80, 80, 64}, {0, 1, 2}}, Case{{4, 80, 80, 64}, {3}}})
+    bench({.op = "sum",
+           .name = fmt::format("{} over [{}]", c.shape, fmt::join(c.dims, ", ")),
+           .in = {uniform(c.shape)},
+           .run = [=](const Vars& v) { return sum(v[0], c.dims); },
+           .bytes = 4.0 * 4 * 80 * 80 * 64});
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,112 @@
+#include "train/optimizer.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/support/check_error.h"
+#include "tests/train/toy.h"
+#include "train/ema.h"
+
+using namespace tessera;
+
+namespace {
+
+void set_gradients(test::Toy& toy, float value) {
+  for (Var* var : {&toy.weight, &toy.bias, &toy.norm})
+    var->grad() = Tensor::from(std::vector<float>{value, -2 * value, 0.5f * value});
+}
+
+}  // namespace
+
+TEST_CASE("optimizer: AdamW follows its formula, with the groups' rates and decays") {
+  test::Toy toy;
+  Optimizer optimizer({.lr = 0.1, .weight_decay = 0.5, .backbone_lr = 0.1}, toy);
+  struct Followed {
+    Var& var;
+    double lr, decay, p, m = 0, v = 0;
+  };
+  const auto start = [](const Var& var) { return static_cast<double>(var.value().span<float>()[1]); };
+  std::vector<Followed> all{{toy.weight, 0.01, 0.5, start(toy.weight)},  // "backbone.": a tenth of the rate
+                            {toy.bias, 0.1, 0.5, start(toy.bias)},
+                            {toy.norm, 0.1, 0, start(toy.norm)}};  // "norm": not decayed
+  for (int t = 1; t <= 3; ++t) {
+    const double factor = t == 3 ? 0.5 : 1;  // the schedule's
+    const float value = 0.3f * static_cast<float>(t);
+    set_gradients(toy, value);
+    optimizer.step(factor);
+    for (Followed& f : all) {
+      const double g = -2 * value, lr = f.lr * factor;
+      f.p *= 1 - lr * f.decay;
+      f.m = 0.9 * f.m + 0.1 * g;
+      f.v = 0.999 * f.v + 0.001 * g * g;
+      f.p -= lr / (1 - std::pow(0.9, t)) * f.m / (std::sqrt(f.v) / std::sqrt(1 - std::pow(0.999, t)) + 1e-8);
+      CHECK(f.var.value().span<float>()[1] == doctest::Approx(f.p).epsilon(1e-5));
+    }
+  }
+}
+
+TEST_CASE("optimizer: SGD follows its formula; a parameter without a gradient stays") {
+  test::Toy toy;
+  Optimizer optimizer({.kind = OptimizerKind::kSgd, .lr = 0.1, .weight_decay = 0.01, .momentum = 0.9}, toy);
+  const float bias = toy.bias.value().span<float>()[0];
+  double p = toy.weight.value().span<float>()[0], m = 0;
+  for (int t = 1; t <= 3; ++t) {
+    set_gradients(toy, 0.2f);
+    toy.bias.zero_grad();
+    optimizer.step(1);
+    m = 0.9 * m + 0.2f + 0.01 * p;
+    p -= 0.1 * m;
+    CHECK(toy.weight.value().span<float>()[0] == doctest::Approx(p).epsilon(1e-5));
+  }
+  CHECK(toy.bias.value().span<float>()[0] == bias);
+}
+
+TEST_CASE("optimizer: clipping scales all gradients to the wanted norm, shared memory once") {
+  test::Toy toy;
+  Optimizer optimizer({.clip_norm = 1}, toy);
+  const Tensor shared = Tensor::from(std::vector<float>{3, 0, 0});
+  toy.weight.grad() = shared;
+  toy.bias.grad() = shared;
+  toy.norm.grad() = Tensor::from(std::vector<float>{0, 4, 0});
+  CHECK(optimizer.clip() == doctest::Approx(std::sqrt(34.0)));
+  CHECK(toy.weight.grad().span<float>()[0] == doctest::Approx(3 / std::sqrt(34.0)).epsilon(1e-5));
+  CHECK(toy.bias.grad().span<float>()[0] == doctest::Approx(3 / std::sqrt(34.0)).epsilon(1e-5));
+  CHECK(toy.norm.grad().span<float>()[1] == doctest::Approx(4 / std::sqrt(34.0)).epsilon(1e-5));
+  CHECK(optimizer.clip() == doctest::Approx(1).epsilon(1e-5));
+  set_gradients(toy, 0.01f);  // below the limit: untouched
+  optimizer.clip();
+  CHECK(toy.bias.grad().span<float>()[0] == 0.01f);
+}
+
+TEST_CASE("optimizer: a gradient that is not finite is named") {
+  test::Toy toy;
+  Optimizer optimizer({}, toy);
+  set_gradients(toy, 1);
+  toy.bias.grad().span<float>()[2] = std::numeric_limits<float>::infinity();
+  CHECK_ERROR(optimizer.clip(), "the gradient of bias is not finite");
+}
+
+TEST_CASE("optimizer: frozen parameters are left out, and nothing to train is an error") {
+  test::Toy toy;
+  toy.weight.set_requires_grad(false);
+  const Optimizer optimizer({}, toy);
+  for (const NamedTensor& entry : optimizer.state()) CHECK(entry.name.find("weight") == std::string::npos);
+  toy.bias.set_requires_grad(false);
+  toy.norm.set_requires_grad(false);
+  CHECK_ERROR(Optimizer({}, toy), "no parameter requires a gradient");
+}
+
+TEST_CASE("ema: the average follows the weights and changes places with them") {
+  test::Toy toy;
+  Ema ema(toy, 0.5);
+  const float before = toy.weight.value().span<float>()[0];
+  toy.weight.value().fill(10);
+  ema.update(1);  // d = min(0.5, 2 / 11)
+  const double average = before + (1 - 2.0 / 11) * (10 - before);
+  ema.swap();
+  CHECK(toy.weight.value().span<float>()[0] == doctest::Approx(average).epsilon(1e-6));
+  ema.swap();
+  CHECK(toy.weight.value().span<float>()[0] == 10);
+}

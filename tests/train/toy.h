@@ -1,0 +1,83 @@
+// A Segmenter of nine numbers and a data set of noise: what the training loop does to them can be followed exactly.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "autograd/pointwise.h"
+#include "autograd/reduce.h"
+#include "data/loader.h"
+#include "models/segmenter.h"
+#include "tensor/random.h"
+
+namespace tessera::test {
+
+// loss_fit = sum_n |p_n - n mod 2|^2 / objects and loss_size = sum_n |w|^2 / objects, p_n = mean pixel of image n * w +
+// b: like the losses of a detector they are sums divided by the number of objects in the batch.
+class Toy : public Segmenter {
+ public:
+  Toy() {
+    Random random(3);
+    for (Var* var : {&weight, &bias, &norm}) {
+      Tensor value = Tensor::empty({3});
+      random.fill_normal(value, 0, 1);
+      *var = Var(value, true);
+    }
+    counter = Tensor::zeros({1});
+  }
+
+  void visit(nn::Visitor& v) override {
+    v.parameter("backbone.weight", weight);
+    v.parameter("bias", bias);
+    v.parameter("norm", norm);
+    v.buffer("counter", counter);
+  }
+
+  std::vector<LossTerm> losses(const Batch& batch) override {
+    counter.data<float>()[0] += 1;  // a buffer that changes in training, like running statistics
+    i64 objects = 0;
+    std::vector<float> wanted;
+    for (const Sample& sample : batch.samples) {
+      objects += sample.targets.count();
+      wanted.push_back(static_cast<float>(sample.index % 2));
+    }
+    const double share = 1.0 / static_cast<double>(std::max<i64>(1, objects));
+    const Var prediction = mean(Var(batch.images), {1, 2}) * weight + bias * norm;  // [N, 3]
+    const Var error = prediction - Var(Tensor::from(wanted, {batch.size(), 1}));
+    std::vector<LossTerm> terms{{"loss_fit", sum(error * error) * share},
+                                {"loss_size", sum(weight * weight) * (share * static_cast<double>(batch.size()))}};
+    if (disturb) disturb(batch, terms);
+    return terms;
+  }
+
+  std::vector<std::vector<Instance>> detect(const Batch& batch) override {
+    return std::vector<std::vector<Instance>>(static_cast<size_t>(batch.size()));
+  }
+
+  std::function<void(const Batch& batch, std::vector<LossTerm>& terms)> disturb;  // a test's way to break things
+  Var weight, bias, norm;
+  Tensor counter;
+};
+
+// Ten pictures of 8 x 8 that differ from epoch to epoch; picture i has i mod 3 objects.
+class Noise : public SampleSource {
+ public:
+  i64 size() const override { return 10; }
+  ImageSize original_size(i64) const override { return {8, 8}; }
+  Sample load(i64 epoch, i64 index) const override {
+    Random random(11, stream_of("noise", {static_cast<u64>(epoch), static_cast<u64>(index)}));
+    Sample sample;
+    sample.image = Tensor::empty({8, 8, 3}, DType::kU8);
+    for (u8& pixel : sample.image.span<u8>()) pixel = static_cast<u8>(random.integer(0, 255));
+    sample.targets.annotations.assign(static_cast<size_t>(index % 3), 1);
+    sample.original = {8, 8};
+    sample.index = index;
+    sample.file = "folder/noise" + std::to_string(index) + ".png";
+    return sample;
+  }
+};
+
+}  // namespace tessera::test

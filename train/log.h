@@ -1,0 +1,62 @@
+// The diary of a run: log.jsonl, one JSON object per line, and the same on the terminal.
+//
+//   {"event":"step","step":1,"loss":4.25,"losses":{"loss_ce":2.5,"loss_dice":1.75},"lr":5e-05,"grad_norm":3.5,
+//    "ms":812.4,"images_per_s":19.7,"memory_mb":913.2}
+//   {"event":"eval","step":500,"segm":{"AP":0.31,..},"bbox":{..},"seconds":12.3}
+//
+// Numbers are written with all their digits: two runs with the same seed have equal lines but for ms, images_per_s,
+// memory_mb and seconds. A step's number counts the updates done, from 1.
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/progress.h"
+
+namespace tessera {
+
+using Figures = std::vector<std::pair<std::string, double>>;
+
+struct StepRecord {
+  i64 step = 0;
+  double loss = 0;  // the sum of the terms
+  Figures losses;
+  double lr = 0, grad_norm = 0;
+  double milliseconds = 0, images_per_second = 0, memory_mb = 0;
+};
+
+class Log {
+ public:
+  struct Options {
+    i64 steps = 0;       // of the whole run
+    i64 every = 20;      // off a terminal: one printed line per so many steps
+    bool quiet = false;  // print nothing, write the file only
+  };
+
+  // Continues folder/log.jsonl after `step`: lines of later steps (of a run that went on past its last checkpoint) and
+  // a line cut off by a crash are removed. With step 0 the log starts empty.
+  Log(const std::filesystem::path& folder, i64 step, const Options& options);
+
+  void step(const StepRecord& record);
+  void evaluation(i64 step, const std::vector<std::pair<std::string, Figures>>& tasks, double seconds);
+  void say(const std::string& text);  // one line on the terminal, above the progress line
+  void sync();                        // what was written is on the disk when this returns
+
+ private:
+  void write(const std::string& line);
+
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::filesystem::path path_;
+  Options options_;
+  std::unique_ptr<std::FILE, Close> file_;
+  Progress progress_;
+  i64 printed_ = 0;  // lines under the last header
+};
+
+}  // namespace tessera

@@ -1,0 +1,79 @@
+// AdamW and SGD over a module's parameters, with groups by name and clipping of the gradients.
+#pragma once
+
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/module.h"
+
+namespace tessera {
+
+enum class OptimizerKind { kAdamW, kSgd };
+inline auto names_of(OptimizerKind) {
+  return std::array{std::pair{"adamw", OptimizerKind::kAdamW}, std::pair{"sgd", OptimizerKind::kSgd}};
+}
+
+// Defaults: SparseInst's.
+struct OptimizerConfig {
+  OptimizerKind kind = OptimizerKind::kAdamW;
+  double lr = 5e-5;  // for the batch of 64 of the paper; other batches: scale it in proportion
+  double weight_decay = 0.05;
+  std::vector<std::string> no_decay = {"norm", "patch_embed", "cls_token"};  // parts of names that are not decayed
+  double backbone_lr = 1;                         // factor on lr for parameters whose name begins with "backbone."
+  double clip_norm = 0;                           // largest norm of all gradients together; 0: no clipping
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  // adamw
+  double momentum = 0.9;                          // sgd
+
+  template <class Field>
+  void fields(Field&& field) {
+    field("kind", kind);
+    field("lr", lr);
+    field("weight_decay", weight_decay);
+    field("no_decay", no_decay);
+    field("backbone_lr", backbone_lr);
+    field("clip_norm", clip_norm);
+    field("beta1", beta1);
+    field("beta2", beta2);
+    field("eps", eps);
+    field("momentum", momentum);
+  }
+};
+
+class Optimizer {
+ public:
+  // Takes the parameters that require a gradient now. The module must outlive the optimiser.
+  Optimizer(const OptimizerConfig& config, nn::Module& module);
+
+  // The L2 norm of all gradients together; larger ones than clip_norm are scaled down to it, by clip_norm / (norm +
+  // 1e-6) as PyTorch's clip_grad_norm_ does. Returns the norm before clipping; throws when it is not finite, naming the
+  // first parameter at fault.
+  double clip();
+
+  // One update with learning rate lr * factor. A parameter without a gradient stays as it is, as in PyTorch.
+  //   adamw  p *= 1 - lr wd;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
+  //          p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)       (Loshchilov & Hutter, ICLR 2019)
+  //   sgd    g += wd p;  m = mu m + g;  p -= lr m                              (as PyTorch)
+  void step(double factor);
+
+  void zero_grad();
+
+  // Name and memory of all that must survive a restart: "m.<parameter>", "v.<parameter>", "steps".
+  std::vector<NamedTensor> state() const;
+
+ private:
+  struct Slot {
+    std::string name;
+    Var* parameter;
+    double lr, weight_decay;
+    Tensor m, v;  // first and second moment; sgd has no v
+  };
+  std::string first_non_finite() const;
+
+  OptimizerConfig config_;
+  std::vector<Slot> slots_;
+  Tensor steps_;  // i64 [slots]: updates each parameter has seen (t in the formula)
+};
+
+}  // namespace tessera

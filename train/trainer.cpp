@@ -1,0 +1,225 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "autograd/pointwise.h"
+#include "tensor/allocator.h"
+#include "train/signals.h"
+
+namespace tessera {
+
+namespace {
+
+std::string image_names(const Batch& batch) {
+  std::string names;
+  for (const Sample& sample : batch.samples) names += (names.empty() ? "" : ", ") + sample.file.filename().string();
+  return names;
+}
+
+i64 count_objects(const Batch& batch) {
+  i64 count = 0;
+  for (const Sample& sample : batch.samples) count += sample.targets.count();
+  return count;
+}
+
+void check_finite(const std::vector<LossTerm>& terms) {
+  std::string values;
+  const LossTerm* bad = nullptr;
+  for (const LossTerm& term : terms) {
+    const double value = term.value.value().item();
+    values += fmt::format("{}{} {:.6g}", values.empty() ? "" : ", ", term.name, value);
+    if (!std::isfinite(value) && !bad) bad = &term;
+  }
+  TESSERA_CHECK(!bad, "{} is not finite ({})", bad->name, values);
+}
+
+void add_to(Figures& figures, const std::string& name, double value) {
+  const auto place =
+      std::find_if(figures.begin(), figures.end(), [&](const auto& known) { return known.first == name; });
+  if (place == figures.end()) {
+    figures.emplace_back(name, value);
+  } else {
+    place->second += value;
+  }
+}
+
+// One update from `accumulate` batches.
+StepRecord train_step(Segmenter& model, const Config& config, TrainingState& state, Loader& loader) {
+  const auto start = std::chrono::steady_clock::now();
+  const double factor = lr_factor(config.schedule, state.step, config.training.steps);
+  StepRecord record{.step = state.step + 1, .losses = {}, .lr = config.optimizer.lr * factor};
+  reset_peak();
+
+  // Data. All batches first: losses are means over the objects of a batch, so a batch counts by its share of objects,
+  // and the update is the one that a single large batch would give.
+  std::vector<Batch> batches;
+  i64 images = 0;
+  double objects = 0;
+  for (i64 i = 0; i < config.training.accumulate; ++i) {
+    batches.push_back(*loader.next());
+    images += batches.back().size();
+    objects += static_cast<double>(count_objects(batches.back()));
+  }
+  for (const Batch& batch : batches) {
+    const double objects_here = std::max<double>(1, static_cast<double>(count_objects(batch)));
+    const double weight = batches.size() == 1 ? 1 : objects_here / std::max<double>(1, objects);
+    try {
+      // Forward, loss.
+      const std::vector<LossTerm> terms = model.losses(batch);
+      check_finite(terms);
+      Var total = terms.at(0).value;
+      for (size_t i = 1; i < terms.size(); ++i) total = total + terms[i].value;
+      for (const LossTerm& term : terms) add_to(record.losses, term.name, weight * term.value.value().item());
+      record.loss += weight * total.value().item();
+      // Backward.
+      total.backward(Tensor::full(total.shape(), weight, total.value().dtype(), total.value().device()));
+    } catch (const Error& error) {
+      fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(batch), error.what());
+    }
+  }
+
+  // Clip, update, average.
+  try {
+    record.grad_norm = state.optimizer.clip();
+  } catch (const Error& error) {
+    fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(batches.back()),
+         error.what());
+  }
+  state.optimizer.step(factor);
+  state.optimizer.zero_grad();
+  state.step += 1;
+  state.batches = loader.position();
+  if (state.ema) state.ema->update(state.step);
+
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  record.milliseconds = seconds * 1e3;
+  record.images_per_second = static_cast<double>(images) / seconds;
+  record.memory_mb = static_cast<double>(memory_report().peak) / 1e6;
+  return record;
+}
+
+// The scores of the model, or of its averaged weights where there are any.
+std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& state, Log& log) {
+  const auto start = std::chrono::steady_clock::now();
+  const NoGrad no_grad;
+  if (state.ema) state.ema->swap();
+  model.eval();
+  const std::optional<Scores> scores = job.evaluate(model);
+  model.train();
+  if (state.ema) state.ema->swap();
+  if (!scores) return std::nullopt;
+  state.evaluated = state.step;
+  log.evaluation(state.step, *scores, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  return scores;
+}
+
+// The first figure of the task that decides which checkpoint is the best.
+double merit(const Scores& scores, Metric metric) {
+  const std::string task = metric == Metric::kSegm ? "segm" : "bbox";
+  for (const auto& [name, figures] : scores)
+    if (name == task && !figures.empty()) return figures.front().second;
+  fail("evaluation: there are no figures for {}", task);
+}
+
+LoaderConfig loader_config(const Config& config) {
+  return {.batch_size = config.training.batch_size,
+          .training = true,
+          .seed = config.training.seed,
+          .group_by_aspect = config.data.group_by_aspect,
+          .workers = static_cast<int>(config.data.workers),
+          .prefetch = static_cast<int>(config.data.prefetch),
+          .statistics = config.input.statistics(),
+          .divisor = config.input.divisor};
+}
+
+void restore(Segmenter& model, const Job& job, TrainingState& state, const std::filesystem::path& path) {
+  const Checkpoint checkpoint = Checkpoint::open(path);
+  const CheckpointInfo& info = checkpoint.info();
+  TESSERA_CHECK(info.classes == job.classes && info.category_ids == job.category_ids,
+                "{}: was trained on other classes than those of the training data", path.string());
+  TESSERA_CHECK(info.seed == job.config.training.seed, "{}: was started with training.seed = {}, not {}", path.string(),
+                info.seed, job.config.training.seed);
+  checkpoint.restore(model, state.optimizer, state.ema ? &*state.ema : nullptr);
+  state.step = info.step;
+  state.batches = info.loader_position;
+  state.evaluated = info.evaluated;
+  state.best = info.best;
+}
+
+}  // namespace
+
+int train(Segmenter& model, const Job& job) {
+  const Config& config = job.config;
+  const i64 steps = config.training.steps;
+  std::filesystem::create_directories(job.folder);
+
+  TrainingState state{.optimizer = Optimizer(config.optimizer, model), .ema = {}};
+  if (config.training.ema_decay > 0) state.ema.emplace(model, config.training.ema_decay);
+  const std::vector<std::filesystem::path> checkpoints = list_checkpoints(job.folder);
+  const bool resumed = job.resume && !checkpoints.empty();
+  if (resumed) restore(model, job, state, checkpoints.back());
+
+  Log log(job.folder, state.step, {.steps = steps, .every = config.training.log_every, .quiet = job.quiet});
+  if (job.resume)
+    log.say(resumed ? fmt::format("resumed from {}", checkpoints.back().string()) : "no checkpoint yet: starting anew");
+  Loader loader(job.data, loader_config(config), state.batches);
+  const SignalGuard signals;
+  model.train();
+
+  const auto save = [&](const std::filesystem::path& path) {
+    log.sync();  // the log is never behind the checkpoint
+    save_checkpoint(path,
+                    {.step = state.step,
+                     .loader_position = state.batches,
+                     .seed = config.training.seed,
+                     .evaluated = state.evaluated,
+                     .best = state.best,
+                     .config = to_toml(config),
+                     .classes = job.classes,
+                     .category_ids = job.category_ids},
+                    model, &state.optimizer, state.ema ? &*state.ema : nullptr);
+  };
+  const auto once_in_a_while_evaluate = [&] {
+    const i64 every = config.evaluation.every;
+    const bool due = state.step == steps || (every > 0 && state.step > 0 && state.step % every == 0);
+    if (!job.evaluate || !due || state.evaluated == state.step) return false;
+    const std::optional<Scores> scores = evaluate(model, job, state, log);
+    if (!scores) return false;  // stopped by a signal; a resumed run makes up for it
+    const double figure = merit(*scores, config.evaluation.metric);
+    if (figure > state.best) {
+      state.best = figure;
+      save(best_path(job.folder));
+    }
+    return true;
+  };
+  const auto once_in_a_while_save = [&] {
+    const bool stopping = state.step == steps || SignalGuard::received() != 0;
+    if (!stopping && state.step % config.training.checkpoint_every != 0) return;
+    save(checkpoint_path(job.folder, state.step));
+    prune_checkpoints(job.folder, config.training.keep_checkpoints);
+  };
+
+  // The run before may have been stopped in an evaluation.
+  if (once_in_a_while_evaluate()) save(checkpoint_path(job.folder, state.step));
+  while (state.step < steps && !SignalGuard::received()) {
+    log.step(train_step(model, config, state, loader));
+    once_in_a_while_evaluate();
+    once_in_a_while_save();
+  }
+  return SignalGuard::received();
+}
+
+bool holds_run(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "log.jsonl") || std::filesystem::exists(best_path(folder)) ||
+         !list_checkpoints(folder).empty();
+}
+
+void remove_run(const std::filesystem::path& folder) {
+  for (const std::filesystem::path& path : list_checkpoints(folder)) std::filesystem::remove(path);
+  std::filesystem::remove(best_path(folder));
+  std::filesystem::remove(folder / "log.jsonl");
+}
+
+}  // namespace tessera

@@ -1,0 +1,59 @@
+// The training loop: data, forward, loss, backward, clip, update, average, log, evaluate, save. No hooks.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/loader.h"
+#include "models/segmenter.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/log.h"
+
+namespace tessera {
+
+// Figures per task, the figure of merit first: {{"segm", {{"AP", 0.31}, ..}}, {"bbox", ..}}.
+using Scores = std::vector<std::pair<std::string, Figures>>;
+
+// Evaluates the model as it is (evaluation mode, no gradients); nothing when a signal stopped it.
+using Evaluator = std::function<std::optional<Scores>(Segmenter& model)>;
+
+struct Job {
+  Config config;
+  std::filesystem::path folder;  // for log and checkpoints
+  std::shared_ptr<const SampleSource> data;
+  std::vector<std::string> classes;  // names and category ids by class index, for the checkpoints
+  std::vector<i64> category_ids;
+  Evaluator evaluate;  // empty: no evaluation
+  bool resume = false;
+  bool quiet = false;  // print nothing
+};
+
+// All that a run is at a given moment, beside the weights. What is not in here does not survive a restart.
+struct TrainingState {
+  i64 step = 0;       // updates done
+  i64 batches = 0;    // batches taken from the loader; what they hold follows from this number and the seed
+  i64 evaluated = 0;  // the step of the last evaluation
+  double best = -1;   // the best figure of merit so far
+  Optimizer optimizer;
+  std::optional<Ema> ema;
+};
+
+// Trains `model` from its present weights, or with job.resume from the latest checkpoint in the folder, exactly as if
+// the run had not been interrupted; where there is no checkpoint yet, from the beginning.
+//
+// SIGINT and SIGTERM let the present step finish and save a checkpoint. Returns the signal's number, 0 when all steps
+// are done. A loss or gradient that is not finite is an error before the update, naming term, step and images.
+int train(Segmenter& model, const Job& job);
+
+// Does the folder hold a run already (a log or checkpoints)?
+bool holds_run(const std::filesystem::path& folder);
+// Removes its log and checkpoints; other files stay.
+void remove_run(const std::filesystem::path& folder);
+
+}  // namespace tessera
