@@ -9,6 +9,9 @@ namespace tessera {
 void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_predict(CLI::App& app);
 void add_score(CLI::App& app);
+void add_info(CLI::App& app);
+void add_report(CLI::App& app);
 
 }  // namespace tessera

@@ -21,10 +21,10 @@ void write_shapes(const ShapesConfig& config) {
 }  // namespace
 
 void add_data(CLI::App& app) {
-  CLI::App* data = app.add_subcommand("data", "make data sets");
+  CLI::App* data = app.add_subcommand("data", "Makes data sets");
   data->require_subcommand(1);
   CLI::App* shapes =
-      data->add_subcommand("shapes", "circles, rectangles and triangles, as PNG files and COCO annotations");
+      data->add_subcommand("shapes", "Writes circles, rectangles and triangles as PNG files and COCO annotations");
   const auto config = std::make_shared<ShapesConfig>();
   shapes->add_option("--out", config->dir, "folder to write: train/, val/, instances_train.json, instances_val.json")
       ->required();

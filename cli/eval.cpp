@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "cli/commands.h"
-#include "tensor/file.h"
+#include "cli/loaded_model.h"
+#include "cli/output.h"
 #include "train/evaluate.h"
-#include "train/weights.h"
 
 namespace tessera {
 
@@ -18,20 +18,19 @@ struct EvalCommand {
   std::vector<std::string> overrides;
 
   void run() const {
-    const auto config_file = config.empty() ? std::nullopt : std::optional<std::filesystem::path>(config);
-    const TrainedModel trained = load_trained_model(checkpoint, config_file, overrides);
-    const DataConfig& data = trained.config.data;
+    const LoadedModel loaded = load_model(checkpoint, overrides, config);
+    const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
     TESSERA_CHECK(!annotation_file.empty(),
                   "eval: the configuration has no data.val_annotations; give --annotations and --images");
     const auto dataset = std::make_shared<const CocoDataset>(load_coco(annotation_file));
-    check_classes(trained.info, *dataset);
-    const auto source = inference_source(dataset, images.empty() ? data.val_images : images, trained.config);
+    check_classes(loaded.info, *dataset);
+    const auto source = inference_source(dataset, images.empty() ? data.val_images : images, loaded.config);
     const std::optional<Evaluation> result =
-        evaluate(*trained.model, trained.info.category_ids, *dataset, source, trained.config);
+        evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config);
     fmt::print("{}{}", coco_table(result->segm), coco_table(result->bbox));
     fmt::print("{} images in {:.1f} s\n", source->size(), result->seconds);
-    if (!json.empty()) write_file(json, coco_json(std::vector{result->segm, result->bbox}));
+    if (!json.empty()) write_output(json, coco_json(std::vector{result->segm, result->bbox}));
   }
 
   // The categories that model and data set share must mean the same.
@@ -52,7 +51,7 @@ struct EvalCommand {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  CLI::App* eval = app.add_subcommand("eval", "the COCO figures of a checkpoint");
+  CLI::App* eval = app.add_subcommand("eval", "Tells the COCO figures of a checkpoint");
   const auto command = std::make_shared<EvalCommand>();
   eval->add_option("--checkpoint", command->checkpoint,
                    "checkpoint file, or a run's folder (its best, else its latest)")

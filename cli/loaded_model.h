@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "train/checkpoint.h"
 #include "train/config.h"
@@ -19,7 +21,9 @@ struct LoadedModel {
 };
 
 // `path`: a checkpoint file, or the folder of a run (its best checkpoint, or else the latest). The model, its classes and
-// its preprocessing come from the configuration stored in the checkpoint, changed by `overrides` ("a.b=value").
-LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+// its preprocessing come from the configuration stored in the checkpoint, or from `config_file` where one is given, changed
+// by `overrides` ("a.b=value").
+LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
+                       const std::filesystem::path& config_file = {});
 
 }  // namespace tessera

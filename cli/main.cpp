@@ -20,12 +20,15 @@ int complain(std::string message, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Instance segmentation: data, training, evaluation.", "tessera");
+  CLI::App app("Trains, evaluates and uses instance-segmentation networks.", "tessera");
   app.require_subcommand(1);
   tessera::add_data(app);
   tessera::add_train(app);
   tessera::add_eval(app);
+  tessera::add_predict(app);
   tessera::add_score(app);
+  tessera::add_info(app);
+  tessera::add_report(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& end) {

@@ -110,7 +110,7 @@ void add_predict(CLI::App& app) {
   command->add_option("images", options->images, "image files, or folders of them")->required();
   command->add_option("--threshold", options->threshold, "draw objects of at least this score; results.json holds all")->capture_default_str();
   command->add_option("--limit", options->limit, "stop after this many images; 0: all")->capture_default_str();
-  command->add_option("--set", options->overrides, "a.b=value: change an option of the stored configuration");
+  command->add_option("--set", options->overrides, "a.b=value: change an option of the stored configuration")->allow_extra_args(false);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   command->callback([options] { predict(*options); });
 }

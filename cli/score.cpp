@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "tensor/file.h"
+#include "cli/output.h"
 
 namespace tessera {
 
@@ -18,14 +18,14 @@ struct ScoreCommand {
   void run() const {
     const Score score = score_results(annotations, results, metric);
     fmt::print("{}", score.text);
-    if (!json.empty()) write_file(json, score.json);
+    if (!json.empty()) write_output(json, score.json);
   }
 };
 
 }  // namespace
 
 void add_score(CLI::App& app) {
-  CLI::App* score = app.add_subcommand("score", "the COCO figures of a result file");
+  CLI::App* score = app.add_subcommand("score", "Tells the COCO figures of a result file");
   const auto command = std::make_shared<ScoreCommand>();
   score->add_option("--annotations", command->annotations, "COCO annotation file")->required();
   score->add_option("--results", command->results, "COCO result file")->required();

@@ -134,7 +134,7 @@ struct TrainCommand {
 }  // namespace
 
 void add_train(CLI::App& app) {
-  CLI::App* train = app.add_subcommand("train", "train a model as a configuration file says");
+  CLI::App* train = app.add_subcommand("train", "Trains a model as a configuration file says");
   train->footer(
       "Exit codes: 0 done, 1 an error, 2 a wrong command line, 130 or 143 stopped by SIGINT or SIGTERM after saving.");
   const auto command = std::make_shared<TrainCommand>();

@@ -46,20 +46,4 @@ nn::LoadReport load_initial_weights(nn::Module& model, const TrainingConfig& con
   return report;
 }
 
-TrainedModel load_trained_model(const std::filesystem::path& checkpoint,
-                                const std::optional<std::filesystem::path>& config_file,
-                                const std::vector<std::string>& overrides) {
-  const Checkpoint file = Checkpoint::open(find_checkpoint(checkpoint));
-  std::vector<Setting> settings =
-      config_file ? read_settings(*config_file)
-                  : parse_settings(file.info().config, file.path().string() + " (stored configuration)", ".");
-  for (const std::string& text : overrides) settings.push_back(parse_override(text));
-  TrainedModel result{make_config(settings), file.info(), nullptr};
-  result.config.model.num_classes() = static_cast<i64>(result.info.classes.size());
-  result.model = make_model(result.config.model, result.info.seed);
-  file.restore_weights(*result.model);
-  result.model->eval();
-  return result;
-}
-
 }  // namespace tessera

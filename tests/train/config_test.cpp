@@ -55,3 +55,14 @@ TEST_CASE("config: values out of range are errors") {
   CHECK_ERROR(from_text("[input]\nstd = [1, 0, 1]\n"), "input.std has 0");
   CHECK_ERROR(from_text("[augment]\njitter_scale = [1]\n"), "augment.jitter_scale must be [min, max]");
 }
+
+TEST_CASE("config: every file in configs/ is a valid configuration") {
+  int files = 0;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(std::string(TESSERA_SOURCE_DIR) + "/configs")) {
+    if (entry.path().extension() != ".toml") continue;
+    ++files;
+    CHECK_NOTHROW_MESSAGE(read_config(entry.path()), entry.path().string());
+  }
+  CHECK(files > 10);
+}

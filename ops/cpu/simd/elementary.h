@@ -52,8 +52,10 @@ namespace {
 [[gnu::always_inline]] inline float log_of(float x) {
   const bool denormal = x < 1.17549435e-38f;
   const float normal = denormal ? x * 8388608.0f : x;
-  const int bits = bits_of(normal), offset = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3: sqrt(1/2)
-  const float f = float_of(bits - offset * 8388608) - 1.0f;
+  // Unsigned where NaN and negative arguments, which end as NaN below, would overflow.
+  const unsigned bits = static_cast<unsigned>(bits_of(normal));
+  const int offset = static_cast<int>(bits - 0x3f3504f3u) >> 23;  // 0x3f3504f3: sqrt(1/2)
+  const float f = float_of(static_cast<int>(bits - (static_cast<unsigned>(offset) << 23))) - 1.0f;
   const float n = static_cast<float>(offset) - (denormal ? 23.0f : 0.0f);
   float p = -0.0764595196f;  // (log(1 + f) - f + f^2 / 2) / f^3
   p = p * f + 0.12779054f;

@@ -1,0 +1,202 @@
+// The program from outside: exit codes, messages, and a run that is killed and resumed.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tensor/dtype.h"
+#include "tensor/file.h"
+#include "tests/support/temporary_folder.h"
+
+extern char** environ;
+
+namespace tessera {
+
+namespace {
+
+using Arguments = std::vector<std::string>;
+namespace fs = std::filesystem;
+
+struct Outcome {
+  int code = 0;  // 128 + signal when it was killed
+  std::string out, err;
+};
+
+class Program {
+ public:
+  Program(const fs::path& folder, const Arguments& arguments) : out_(folder / "stdout"), err_(folder / "stderr") {
+    Arguments all{std::string(TESSERA_BINARY_DIR) + "/tessera"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    std::vector<char*> pointers;
+    for (std::string& argument : all) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    posix_spawn_file_actions_addopen(&actions, 2, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    REQUIRE(posix_spawn(&id_, pointers[0], &actions, nullptr, pointers.data(), environ) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  void send(int number) const { kill(id_, number); }
+  Outcome wait() const {
+    int status = 0;
+    waitpid(id_, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out_), read_file(err_)};
+  }
+
+ private:
+  fs::path out_, err_;
+  pid_t id_ = 0;
+};
+
+Outcome run(const Arguments& arguments) {
+  const test::TemporaryFolder folder;
+  return Program(folder.path(), arguments).wait();
+}
+
+// A data set of a few small shapes and a configuration that trains on it, made once.
+struct Workshop {
+  test::TemporaryFolder folder;
+  fs::path config = folder / "tiny.toml";
+
+  Workshop() {
+    const Outcome made =
+        run({"data", "shapes", "--out", (folder / "shapes").string(), "--train", "12", "--val", "4", "--size", "64"});
+    REQUIRE_MESSAGE(made.code == 0, made.err);
+    const std::string shapes = (folder / "shapes").string();
+    write_file(config,
+               "[model]\nnum_masks = 8\nkernel_dim = 16\nbackbone.kind = \"tiny\"\nbackbone.norm = \"batch\"\n"
+               "encoder.channels = 16\ndecoder.depth = 1\ndecoder.width = 16\n"
+               "[data]\ntrain_annotations = \"" +
+                   shapes + "/instances_train.json\"\ntrain_images = \"" + shapes + "/train\"\nval_annotations = \"" +
+                   shapes + "/instances_val.json\"\nval_images = \"" + shapes +
+                   "/val\"\n[input]\nshortest = 48\nlongest = 64\n[augment]\nshortest = [32, 48]\nlongest = 64\n"
+                   "[optimizer]\nlr = 1e-3\n[schedule]\nwarmup_steps = 2\n"
+                   "[training]\nsteps = 8\nbatch_size = 2\ncheckpoint_every = 3\n[evaluation]\nevery = 4\n");
+  }
+  Arguments train(const std::string& out, const Arguments& more = {}) const {
+    Arguments arguments{"train", config.string(), "--out", (folder / out).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+  // The log of a run without what depends on the clock.
+  Arguments log(const std::string& out) const {
+    std::istringstream lines(read_file(folder / out / "log.jsonl"));
+    Arguments result;
+    for (std::string line; std::getline(lines, line);) {
+      nlohmann::ordered_json json = nlohmann::ordered_json::parse(line);
+      for (const char* key : {"ms", "images_per_s", "memory_mb", "seconds"}) json.erase(key);
+      result.push_back(json.dump());
+    }
+    return result;
+  }
+  // Starts a training run and sends it a signal once its log has so many lines.
+  Outcome interrupted(const std::string& out, int number, i64 lines) const {
+    const Program program(folder.path(), train(out));
+    for (int i = 0; i < 6000; ++i) {
+      const fs::path log = folder / out / "log.jsonl";
+      const std::string text = fs::exists(log) ? read_file(log) : "";
+      if (std::count(text.begin(), text.end(), '\n') >= lines) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    program.send(number);
+    return program.wait();
+  }
+};
+
+const Workshop& workshop() {
+  static const Workshop shared;
+  return shared;
+}
+
+void check_fails(const Arguments& arguments, int code, const std::string& part) {
+  const Outcome outcome = run(arguments);
+  INFO("stderr: ", outcome.err);
+  CHECK(outcome.code == code);
+  CHECK(outcome.err.starts_with("tessera: "));
+  CHECK(outcome.err.find(part) != std::string::npos);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+}
+
+}  // namespace
+
+TEST_CASE("program: --help everywhere, and a wrong command line ends with 2 and one line") {
+  for (const Arguments& command : {Arguments{}, {"train"}, {"eval"}, {"score"}, {"data"}, {"data", "shapes"}}) {
+    Arguments arguments = command;
+    arguments.push_back("--help");
+    const Outcome outcome = run(arguments);
+    CHECK(outcome.code == 0);
+    CHECK(outcome.out.find("Usage: tessera") != std::string::npos);
+    CHECK(outcome.err.empty());
+  }
+  check_fails({}, 2, "subcommand is required");
+  check_fails({"paint"}, 2, "");
+  check_fails({"train"}, 2, "CONFIG is required");
+  check_fails({"train", "a.toml", "--fast"}, 2, "--fast");
+  check_fails({"train", "a.toml", "--resume", "--overwrite"}, 2, "--resume");
+  check_fails({"data", "shapes", "--out", "x", "--train", "many"}, 2, "--train");
+  check_fails({"eval", "--checkpoint", "x", "--annotations", "y"}, 2, "--images");
+}
+
+TEST_CASE("program: bad input ends with 1 and one line that names it") {
+  check_fails({"train", "absent.toml"}, 1, "absent.toml: cannot be opened");
+  check_fails({"eval", "--checkpoint", "absent.safetensors"}, 1, "absent.safetensors: cannot be opened");
+  check_fails({"score", "--annotations", "a.json", "--results", "r.json", "--metric", "coco-segm"}, 1,
+              "a.json: cannot be opened");
+  check_fails({"score", "--annotations", "a.json", "--results", "r.json", "--metric", "ap"}, 1, "coco-bbox");
+  const Workshop& w = workshop();
+  check_fails(w.train("x", {"--set", "optimizer.lrr=1"}), 1,
+              "--set: unknown option optimizer.lrr; did you mean optimizer.lr?");
+  check_fails(w.train("x", {"--set", "training.steps=many"}), 1, "training.steps must be an integer, got \"many\"");
+  check_fails(w.train("x", {"--set", "model.num_classes=5"}), 1, "model.num_classes is 5, but");
+  check_fails(w.train("x", {"--set", "data.train_annotations=absent.json"}), 1, "absent.json: cannot be opened");
+  check_fails(w.train("x", {"--set", "data.train_images=absent"}), 1, "absent");
+  check_fails(w.train("x", {"--set", "training.init_weights=absent.safetensors"}), 1, "absent.safetensors");
+}
+
+TEST_CASE("program: --dry-run tells configuration, parameters and the first batch, and writes nothing") {
+  const Workshop& w = workshop();
+  const Outcome outcome = run(w.train("dry", {"--dry-run", "--set", "optimizer.lr=3e-4"}));
+  INFO(outcome.err);
+  CHECK(outcome.code == 0);
+  for (const char* part : {"lr = 0.0003\n", "num_classes = 3\n", "parameters: ", "first batch: images [2, "})
+    CHECK(outcome.out.find(part) != std::string::npos);
+  CHECK(!fs::exists(w.folder / "dry"));
+}
+
+TEST_CASE("program: a run that is killed, or stopped by a signal, and resumed equals one that was not") {
+  const Workshop& w = workshop();
+  const Outcome whole = run(w.train("whole"));
+  REQUIRE_MESSAGE(whole.code == 0, whole.err);
+  REQUIRE(w.log("whole").size() == 10);  // 8 steps, 2 evaluations
+  check_fails(w.train("whole"), 1, "holds a run already; --resume continues it, --overwrite begins anew");
+
+  CHECK(w.interrupted("killed", SIGKILL, 5).code == 128 + SIGKILL);
+  CHECK(run(w.train("killed", {"--resume"})).code == 0);
+  CHECK(w.log("killed") == w.log("whole"));
+
+  CHECK(w.interrupted("stopped", SIGTERM, 2).code == 128 + SIGTERM);
+  CHECK(run(w.train("stopped", {"--resume"})).code == 0);
+  CHECK(w.log("stopped") == w.log("whole"));
+  const std::string last = "checkpoint-00000008.safetensors";
+  CHECK(read_file(w.folder / "stopped" / last) == read_file(w.folder / "whole" / last));
+
+  // The checkpoint alone is enough to evaluate, and gives the figures of the log.
+  const std::string json = (w.folder / "figures" / "eval.json").string();
+  const Outcome evaluated = run({"eval", "--checkpoint", (w.folder / "whole" / last).string(), "--json", json});
+  REQUIRE_MESSAGE(evaluated.code == 0, evaluated.err);
+  const nlohmann::json figures = nlohmann::json::parse(read_file(json));
+  const nlohmann::json logged = nlohmann::json::parse(w.log("whole").back());
+  CHECK(figures["segm"]["stats"] == logged["segm"]);
+  CHECK(figures["bbox"]["stats"] == logged["bbox"]);
+  CHECK(figures["segm"]["per_category"].size() == 3);
+}
+
+}  // namespace tessera
