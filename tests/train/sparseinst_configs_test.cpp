@@ -33,6 +33,11 @@ TEST_CASE("configs: every SparseInst file is valid, and no two models of the abl
   CHECK(count >= 36);
 }
 
+TEST_CASE("configs: the files that stand on them are valid, too") {
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder.parent_path()))
+    if (entry.path().extension() == ".toml") CHECK(read_config(entry.path()).model.name == "sparseinst");
+}
+
 TEST_CASE("configs: the four rows of the paper's Table 1") {
   for (const auto& [name, deep_stem, deform] :
        {std::tuple{"r50_giam_aug", false, nn::Deform::kNone}, std::tuple{"r50_dcn_giam_aug", false, nn::Deform::kV1},
@@ -66,7 +71,7 @@ TEST_CASE("configs: the ablations change one thing of the plain model") {
 }
 
 TEST_CASE("configs: the tiny model has about 0.8 million parameters") {
-  const Config config = read_config(kFolder / "tiny.toml");
+  const Config config = read_config(kFolder / "sparseinst_tiny.toml");
   const std::unique_ptr<Segmenter> model = make_model(config.model, 1);
   const i64 parameters = nn::count_parameters(*model);
   CHECK(parameters > 750'000);
