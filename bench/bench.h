@@ -11,5 +11,6 @@ struct Options {
 };
 
 void kernels(const Options& options);  // matrix products and convolutions, in GFLOP/s and percent of the FMA peak
+void models(const Options& options);   // whole models: forward passes and training steps
 
 }  // namespace tessera::bench

@@ -26,6 +26,7 @@ namespace {
 constexpr i64 kMaxRows = 144, kMaxColumns = 256, kDepthBytes = 1024;
 constexpr i64 kScratchBytes = 512 << 10;  // for rows of A that a task makes itself
 constexpr i64 kTasks = 16;                // enough for the threads of a small machine to end at about the same time
+constexpr i64 kFewTasks = 8;              // enough to keep them busy
 constexpr double kTaskWork = 2e6;         // multiply-adds below which another task does not pay
 constexpr i64 kSplitDepth = 1024;         // partial sums over K are at least this long
 
@@ -59,7 +60,7 @@ struct Plan {
     row_blocks = std::max<i64>(1, ceil_div(gemm.rows, max_rows));
     column_blocks = std::max<i64>(1, ceil_div(gemm.columns, kMaxColumns));
     const double work = double(gemm.items) * double(gemm.rows) * double(gemm.columns) * double(gemm.depth());
-    const i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
+    i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
     const auto missing = [&] { return gemm.items * row_blocks * column_blocks * splits < wanted; };
     if (gemm.taps == 1 && gemm.rows * gemm.columns < gemm.tap_depth * 64)
       while (missing() && gemm.tap_depth / (2 * splits) >= kSplitDepth) splits *= 2;
@@ -69,8 +70,11 @@ struct Plan {
     const auto cut_columns = [&] {
       while (missing() && gemm.columns / (2 * column_blocks) >= panel) column_blocks *= 2;
     };
-    if (gemm.keep_b) cut_rows();
+    // Narrow blocks cost little, low ones use each packed panel of B less often; but rows that are made for a task are
+    // made again for each of its column blocks.
+    if (gemm.scratch_per_row > 0) cut_rows();
     cut_columns();
+    wanted = std::min(wanted, kFewTasks);
     cut_rows();
     row_block = round_up(ceil_div(gemm.rows, row_blocks), kTileRows);
     row_blocks = ceil_div(gemm.rows, row_block);
