@@ -14,7 +14,7 @@
 
 namespace tessera {
 
-thread_local const char* OpScope::current_ = nullptr;
+constinit thread_local const char* OpScope::current_ = nullptr;
 
 namespace {
 

@@ -36,7 +36,7 @@ class OpScope {
 
  private:
   const char* outer_;
-  static thread_local const char* current_;
+  static constinit thread_local const char* current_;  // constinit: reached directly, not through a function
 };
 
 }  // namespace tessera
