@@ -2,8 +2,11 @@
 //
 // Exit codes: 0 done, 1 an error, 2 a wrong command line, 128 + signal a training run that was stopped and saved.
 // Errors are one line on stderr: `tessera: <message>`.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -17,9 +20,19 @@ int complain(std::string message, int code) {
   return code;
 }
 
+// OpenMP's waiting threads spin by default, and on a machine that is busy (with our own loader, say) they take the
+// processor from the thread they wait for: a step becomes ten times slower. The library reads its environment before
+// main, so the program starts itself once more with a setting that lets waiting threads sleep.
+void let_waiting_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  execv("/proc/self/exe", argv);  // where that cannot be, go on as we are
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  let_waiting_threads_sleep(argv);
   CLI::App app("Trains, evaluates and uses instance-segmentation networks.", "tessera");
   app.require_subcommand(1);
   tessera::add_data(app);

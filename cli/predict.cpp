@@ -6,13 +6,12 @@
 #include "autograd/arrange.h"
 #include "autograd/interpolate.h"
 #include "cli/commands.h"
+#include "cli/loaded_model.h"
 #include "cli/picture.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "models/sparseinst/sparseinst.h"
-#include "train/evaluate.h"
 #include "train/progress.h"
-#include "train/weights.h"
 
 namespace tessera {
 
@@ -73,25 +72,25 @@ void save_maps(SparseInst& model, const Batch& batch, const Tensor& image, const
 void predict(const PredictOptions& options) {
   const std::vector<fs::path> all = expand(options.images);
   const std::vector<fs::path> files(all.begin(), options.limit > 0 ? all.begin() + std::min<i64>(options.limit, static_cast<i64>(all.size())) : all.end());
-  const TrainedModel trained = load_trained_model(options.checkpoint, std::nullopt, options.overrides);
+  const LoadedModel loaded = load_model(options.checkpoint, options.overrides);
   fs::create_directories(options.out);
 
   std::vector<Detection> results;
   Progress progress("predict", 0, static_cast<i64>(files.size()));
   for (size_t i = 0; i < files.size(); ++i) {
     const Tensor image = load_image(files[i]);
-    const Batch batch = inference_batch(image, trained.config.input);
-    std::vector<Instance> instances = trained.model->detect(batch).at(0);
+    const Batch batch = loaded.batch_of(image);
+    std::vector<Instance> instances = loaded.model->detect(batch).at(0);
     for (const Instance& instance : instances)
-      results.push_back({static_cast<i64>(i) + 1, trained.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
+      results.push_back({static_cast<i64>(i) + 1, loaded.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
                          rle_bbox(instance.mask), instance.mask});
     std::stable_sort(instances.begin(), instances.end(), [](const Instance& a, const Instance& b) { return a.score > b.score; });
     std::erase_if(instances, [&](const Instance& instance) { return instance.score < options.threshold; });
     const fs::path stem = fs::path(options.out) / files[i].stem();
-    save_png(stem.string() + ".png", draw_instances(image, instances, trained.info.classes, Label::kNameAndScore));
+    save_png(stem.string() + ".png", draw_instances(image, instances, loaded.info.classes, Label::kNameAndScore));
     if (options.maps) {
-      auto* sparseinst = dynamic_cast<SparseInst*>(trained.model.get());
-      TESSERA_CHECK(sparseinst, "predict: --maps needs a SparseInst model, this one is {}", trained.config.model.name);
+      auto* sparseinst = dynamic_cast<SparseInst*>(loaded.model.get());
+      TESSERA_CHECK(sparseinst, "predict: --maps needs a SparseInst model, this one is {}", loaded.config.model.name);
       save_maps(*sparseinst, batch, image, instances, stem);
     }
     progress.update(static_cast<i64>(i) + 1, files[i].filename().string());

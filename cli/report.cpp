@@ -7,13 +7,12 @@
 
 #include "cli/chart.h"
 #include "cli/commands.h"
+#include "cli/loaded_model.h"
 #include "cli/picture.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "tensor/file.h"
-#include "train/evaluate.h"
 #include "train/progress.h"
-#include "train/weights.h"
 
 namespace tessera {
 
@@ -90,20 +89,20 @@ std::string picture_tag(const Tensor& picture, const std::string& caption) {
 
 // Validation images with what is annotated (left) and what the model finds (right).
 std::string samples(const fs::path& folder) {
-  const TrainedModel trained = load_trained_model(folder);
-  if (trained.config.data.val_annotations.empty()) return "<p>The configuration names no validation set.</p>";
-  const CocoDataset dataset = load_coco(trained.config.data.val_annotations);
+  const LoadedModel loaded = load_model(folder);
+  if (loaded.config.data.val_annotations.empty()) return "<p>The configuration names no validation set.</p>";
+  const CocoDataset dataset = load_coco(loaded.config.data.val_annotations);
   const i64 count = static_cast<i64>(dataset.images.size()), shown = std::min(kSamples, count);
   std::string html;
   Progress progress("report", 0, shown);
   for (i64 i = 0; i < shown; ++i) {
     const i64 position = i * count / shown;  // spread over the set
     const CocoImage& info = dataset.images[static_cast<size_t>(position)];
-    const Tensor image = load_image(fs::path(trained.config.data.val_images) / info.file_name);
-    std::vector<Instance> found = trained.model->detect(inference_batch(image, trained.config.input)).at(0);
+    const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
+    std::vector<Instance> found = loaded.model->detect(loaded.batch_of(image)).at(0);
     std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
-    html += picture_tag(beside(draw_instances(image, annotated_instances(dataset, position), trained.info.classes, Label::kName),
-                               draw_instances(image, found, trained.info.classes, Label::kNameAndScore)),
+    html += picture_tag(beside(draw_instances(image, annotated_instances(dataset, position), loaded.info.classes, Label::kName),
+                               draw_instances(image, found, loaded.info.classes, Label::kNameAndScore)),
                         info.file_name);
     progress.update(i + 1);
   }

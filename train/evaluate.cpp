@@ -3,7 +3,6 @@
 #include <chrono>
 
 #include "data/loader.h"
-#include "data/resize.h"
 #include "train/progress.h"
 #include "train/signals.h"
 
@@ -53,15 +52,6 @@ std::shared_ptr<const SampleSource> inference_source(const std::shared_ptr<const
                                                        .shortest = config.input.shortest,
                                                        .longest = config.input.longest,
                                                        .targets = false});
-}
-
-Batch inference_batch(const Tensor& image, const InputConfig& input) {
-  Sample sample;
-  sample.original = {image.dim(0), image.dim(1)};
-  sample.image = resize_bilinear(image, shortest_side_size(sample.original, input.shortest, input.longest));
-  std::vector<Sample> samples;
-  samples.push_back(std::move(sample));
-  return make_batch(std::move(samples), input.statistics(), input.divisor);
 }
 
 }  // namespace tessera

@@ -30,7 +30,4 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
 std::shared_ptr<const SampleSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
                                                      const std::filesystem::path& images, const Config& config);
 
-// One picture, u8 [H, W, 3], resized as [input] says, in a batch of its own.
-Batch inference_batch(const Tensor& image, const InputConfig& input);
-
 }  // namespace tessera

@@ -212,8 +212,9 @@ int train(Segmenter& model, const Job& job) {
 }
 
 bool holds_run(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "log.jsonl") || std::filesystem::exists(best_path(folder)) ||
-         !list_checkpoints(folder).empty();
+  const std::filesystem::path log = folder / "log.jsonl";
+  const bool logged = std::filesystem::exists(log) && std::filesystem::file_size(log) > 0;
+  return logged || std::filesystem::exists(best_path(folder)) || !list_checkpoints(folder).empty();
 }
 
 void remove_run(const std::filesystem::path& folder) {

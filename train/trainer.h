@@ -51,7 +51,7 @@ struct TrainingState {
 // are done. A loss or gradient that is not finite is an error before the update, naming term, step and images.
 int train(Segmenter& model, const Job& job);
 
-// Does the folder hold a run already (a log or checkpoints)?
+// Does the folder hold a run already: a log with lines, or checkpoints?
 bool holds_run(const std::filesystem::path& folder);
 // Removes its log and checkpoints; other files stay.
 void remove_run(const std::filesystem::path& folder);

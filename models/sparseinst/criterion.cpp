@@ -84,7 +84,6 @@ std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const Sp
   const Device device = output.logits.value().device();
   const i64 Q = output.logits.dim(1), K = output.logits.dim(2);
   const Pairs pairs = flatten(matches, targets, Q);
-  const i64 P = static_cast<i64>(pairs.rows.size());
   const double T = static_cast<double>(std::max<i64>(1, targets.count()));
   std::vector<LossTerm> terms;
 
@@ -95,29 +94,28 @@ std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const Sp
       {"loss_ce", sigmoid_focal_loss(output.logits, labels.to(device), kFocalAlpha, kFocalGamma, Reduction::kSum) *
                       (config.class_weight / T)});
 
-  // Without a pair the sums over no pairs are zero; the means would divide by it.
+  // Without any pair these are means and sums over nothing: 0, with gradients of 0.
   const Tensor rows = Tensor::from(pairs.rows).to(device);
   const Var masks = gather_rows(mask_rows(output), rows);  // [P, h w]
   const Tensor host_maps = target_rows(targets, pairs.targets);
   const Tensor maps = host_maps.to(device);
-  const double pixels = static_cast<double>(std::max<i64>(1, P * maps.dim(1)));
 
   if (config.objectness != ObjectnessLoss::kNone) {
     const Var scores = gather_rows(reshape(output.objectness, {output.logits.dim(0) * Q}), rows);  // [P]
     const Tensor ious = ious_of(masks.value(), host_maps).to(device);
     const Var loss = config.objectness == ObjectnessLoss::kCe
-                         ? binary_cross_entropy_with_logits(scores, ious, Reduction::kSum)
-                         : l1_loss(sigmoid(scores), ious, Reduction::kSum);
-    terms.push_back({"loss_objectness", loss * (config.objectness_weight / static_cast<double>(std::max<i64>(1, P)))});
+                         ? binary_cross_entropy_with_logits(scores, ious, Reduction::kMean)
+                         : l1_loss(sigmoid(scores), ious, Reduction::kMean);
+    terms.push_back({"loss_objectness", loss * config.objectness_weight});
   }
   if (config.mask != MaskLoss::kBce)
     terms.push_back({"loss_dice", dice_loss(masks, maps, kDiceEps, Reduction::kSum) * (config.dice_weight / T)});
-  if (config.mask == MaskLoss::kDiceFocal)
-    terms.push_back({"loss_mask", sigmoid_focal_loss(masks, maps, kFocalAlpha, kFocalGamma, Reduction::kSum) *
-                                      (config.pixel_weight / pixels)});
-  else if (config.mask != MaskLoss::kDice)
-    terms.push_back(
-        {"loss_mask", binary_cross_entropy_with_logits(masks, maps, Reduction::kSum) * (config.pixel_weight / pixels)});
+  if (config.mask != MaskLoss::kDice) {
+    const Var loss = config.mask == MaskLoss::kDiceFocal
+                         ? sigmoid_focal_loss(masks, maps, kFocalAlpha, kFocalGamma, Reduction::kMean)
+                         : binary_cross_entropy_with_logits(masks, maps, Reduction::kMean);
+    terms.push_back({"loss_mask", loss * config.pixel_weight});
+  }
   check_finite(terms, targets);
   return terms;
 }

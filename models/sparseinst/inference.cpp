@@ -81,7 +81,8 @@ std::vector<Instance> find_instances(const PictureLogits& logits, const MaskResa
 #pragma omp parallel for schedule(dynamic)
   for (size_t i = 0; i < kept.size(); ++i)
     instances[i] = {kept[i].class_index, kept[i].score,
-                    threshold_mask(mask_probabilities(logits, kept[i].query), resampler, config.mask_threshold)};
+                    threshold_mask(mask_probabilities(logits, kept[i].query), resampler, config.mask_threshold),
+                    kept[i].query};
   return instances;
 }
 

@@ -140,7 +140,9 @@ void backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, 
   const i64 Go = dims.group_out(), Gi = dims.group_in(), columns = dims.Kh * dims.Kw * Gi, tap_depth = input.tap_depth;
   const auto copy_rows = cpu::gemm_kernels<T>().copy_rows;
   cpu::Gemm<T> gemm{.items = dims.groups, .rows = Go, .columns = columns, .tap_depth = input.patches.rows()};
-  gemm.pack_a = cpu::pack_a_transposed(gy.data<T>(), dims.Co, Go);
+  gemm.a_columns = gy.data<T>();
+  gemm.a_step = dims.Co;
+  gemm.a_item_stride = Go;
   gemm.keep_b = false;
   gemm.pack_b = [&, from = input.image.template data<T>(), zeros = input.zeros.template data<T>()](
                     i64 group, i64 pixel, i64 depth, i64 column, i64 count, T* out, i64 stride) {

@@ -7,6 +7,7 @@
 //             and by channels for the latter: every sum has a fixed order, whatever the number of threads.
 #include "ops/deform_conv2d.h"
 
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -26,77 +27,104 @@ const BilinearKernels<T>& bilinear_kernels() {
   return kernels;
 }
 
-// One bilinear sample. Corners in the order (top left), (top right), (bottom left), (bottom right).
+// One bilinear sample between four corners: top left, top right, bottom left, bottom right.
 template <class T>
 struct Sample {
-  i64 corner[4];  // element where the pixel begins in x, or -1: outside
-  T weight[4];    // bilinear weights
-  T down, right;  // the fractions: how far below and right of the top left corner
+  i64 top_left;   // the element of x where that pixel begins, or would begin: corners may lie outside
+  T down, right;  // how far below and right of the top left corner, in [0, 1)
   T mask;
+  bool inside[4];
+
+  std::array<T, 4> weights() const {
+    return {(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right};
+  }
 };
 
+// All samples of one call, [pixels, offset groups, taps], and how to read through them.
 template <class T>
-struct Sampler {
-  DeformConv2dDims dims;
-  const T *x, *offset, *mask;
-  Tensor zero_pixel;  // what the corners outside read
-
-  Sampler(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask)
-      : dims(dims),
-        x(x.data<T>()),
-        offset(offset.data<T>()),
-        mask(mask.defined() ? mask.data<T>() : nullptr),
-        zero_pixel(Tensor::zeros({dims.conv.Ci}, x.dtype())) {}
-
-  Sample<T> at(i64 pixel, i64 offset_group, i64 tap) const {
+class Samples {
+ public:
+  Samples(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask)
+      : dims_(dims),
+        x_(x.data<T>()),
+        zeros_(Tensor::zeros({dims.conv.Ci}, x.dtype())),
+        samples_(static_cast<size_t>(offset.numel() / 2)) {
     const Conv2dDims& conv = dims.conv;
-    const i64 n = pixel / (conv.Ho * conv.Wo), oh = pixel / conv.Wo % conv.Ho, ow = pixel % conv.Wo;
-    const i64 entry = (pixel * dims.offset_groups + offset_group) * dims.taps() + tap;
-    const T h = static_cast<T>(oh * conv.stride - conv.padding + tap / conv.Kw * conv.dilation) + offset[2 * entry];
-    const T w = static_cast<T>(ow * conv.stride - conv.padding + tap % conv.Kw * conv.dilation) + offset[2 * entry + 1];
-    Sample<T> sample{
-        .corner = {-1, -1, -1, -1}, .weight = {}, .down = 0, .right = 0, .mask = mask ? mask[entry] : T(1)};
-    if (!(h >= -1 && h < static_cast<T>(conv.H) && w >= -1 && w < static_cast<T>(conv.W)))
-      return sample;  // NaN: outside
-    const T top = std::floor(h), left = std::floor(w);
-    sample.down = h - top;
-    sample.right = w - left;
-    for (int k = 0; k < 4; ++k) {
-      const i64 row = static_cast<i64>(top) + k / 2, column = static_cast<i64>(left) + k % 2;
-      if (row < 0 || row >= conv.H || column < 0 || column >= conv.W) continue;
-      sample.corner[k] = ((n * conv.H + row) * conv.W + column) * conv.Ci;
-      sample.weight[k] = (k / 2 ? sample.down : 1 - sample.down) * (k % 2 ? sample.right : 1 - sample.right);
+    const T *offsets = offset.data<T>(), *masks = mask.defined() ? mask.data<T>() : nullptr;
+    const i64 per_pixel = dims.offset_groups * dims.taps();
+#pragma omp parallel for schedule(static)
+    for (i64 pixel = 0; pixel < conv.N * conv.Ho * conv.Wo; ++pixel) {
+      const i64 n = pixel / (conv.Ho * conv.Wo), oh = pixel / conv.Wo % conv.Ho, ow = pixel % conv.Wo;
+      for (i64 i = 0; i < per_pixel; ++i) {
+        const i64 entry = pixel * per_pixel + i, tap = i % dims.taps();
+        const i64 h = oh * conv.stride - conv.padding + tap / conv.Kw * conv.dilation;
+        const i64 w = ow * conv.stride - conv.padding + tap % conv.Kw * conv.dilation;
+        samples_[static_cast<size_t>(entry)] =
+            make(n, static_cast<T>(h) + offsets[2 * entry], static_cast<T>(w) + offsets[2 * entry + 1],
+                 masks ? masks[entry] : T(1));
+      }
     }
-    return sample;
   }
 
-  // The four pixels from channel c on.
-  void corners(const Sample<T>& sample, i64 c, const T* pointers[4]) const {
-    for (int k = 0; k < 4; ++k)
-      pointers[k] = sample.corner[k] < 0 ? zero_pixel.template data<T>() : x + sample.corner[k] + c;
+  const DeformConv2dDims& dims() const {
+    return dims_;
+  }
+  const Sample<T>& at(i64 pixel, i64 offset_group, i64 tap) const {
+    return samples_[static_cast<size_t>((pixel * dims_.offset_groups + offset_group) * dims_.taps() + tap)];
+  }
+
+  // Where channel c of corner k lies in a tensor of x's shape.
+  i64 corner(const Sample<T>& sample, int k, i64 c) const {
+    return sample.top_left + (k / 2 * dims_.conv.W + k % 2) * dims_.conv.Ci + c;
+  }
+
+  // The four pixels from channel c on; zeros for those outside.
+  std::array<const T*, 4> corners(const Sample<T>& sample, i64 c) const {
+    std::array<const T*, 4> pointers;
+    for (int k = 0; k < 4; ++k) pointers[k] = sample.inside[k] ? x_ + corner(sample, k, c) : zeros_.template data<T>();
+    return pointers;
   }
 
   // out = the sampled, masked values of channels [c, c + count) at one tap; they may lie in several offset groups.
   void blend(i64 pixel, i64 tap, i64 c, i64 count, T* out) const {
-    const i64 shared = dims.offset_channels();
+    const i64 shared = dims_.offset_channels();
     while (count > 0) {
       const i64 run = std::min(count, shared - c % shared);
-      const Sample<T> sample = at(pixel, c / shared, tap);
-      const T* pointers[4];
-      corners(sample, c, pointers);
-      T weights[4];
-      for (int k = 0; k < 4; ++k) weights[k] = sample.weight[k] * sample.mask;
-      bilinear_kernels<T>().blend(pointers, weights, run, out);
+      const Sample<T>& sample = at(pixel, c / shared, tap);
+      std::array<T, 4> weights = sample.weights();
+      for (T& weight : weights) weight *= sample.mask;
+      bilinear_kernels<T>().blend(corners(sample, c).data(), weights.data(), run, out);
       c += run, count -= run, out += run;
     }
   }
+
+ private:
+  Sample<T> make(i64 n, T h, T w, T mask) const {
+    const Conv2dDims& conv = dims_.conv;
+    Sample<T> sample{.top_left = 0, .down = 0, .right = 0, .mask = mask, .inside = {}};
+    if (!(h >= -1 && h < static_cast<T>(conv.H) && w >= -1 && w < static_cast<T>(conv.W))) return sample;  // or NaN
+    const i64 top = static_cast<i64>(std::floor(h)), left = static_cast<i64>(std::floor(w));
+    sample.top_left = ((n * conv.H + top) * conv.W + left) * conv.Ci;
+    sample.down = h - static_cast<T>(top);
+    sample.right = w - static_cast<T>(left);
+    for (int k = 0; k < 4; ++k) {
+      const i64 row = top + k / 2, column = left + k % 2;
+      sample.inside[k] = row >= 0 && row < conv.H && column >= 0 && column < conv.W;
+    }
+    return sample;
+  }
+
+  DeformConv2dDims dims_;
+  const T* x_;
+  Tensor zeros_;
+  std::vector<Sample<T>> samples_;
 };
 
 template <class T>
 void forward(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask,
              const Tensor& weight, const Tensor& bias, Tensor& y) {
   const Conv2dDims& conv = dims.conv;
-  const Sampler<T> sampler(dims, x, offset, mask);
+  const Samples<T> samples(dims, x, offset, mask);
   const i64 I = conv.group_in(), depth = dims.taps() * I;
   cpu::Gemm<T> gemm{
       .items = conv.groups, .rows = conv.N * conv.Ho * conv.Wo, .columns = conv.group_out(), .tap_depth = depth};
@@ -105,7 +133,7 @@ void forward(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset
     for (i64 i = 0; i < count; ++i) {
       table[i] = scratch + i * depth;
       for (i64 tap = 0; tap < dims.taps(); ++tap)
-        sampler.blend(row + i, tap, group * I, I, scratch + i * depth + tap * I);
+        samples.blend(row + i, tap, group * I, I, scratch + i * depth + tap * I);
     }
   };
   gemm.pack_b = cpu::pack_b_transposed(weight.data<T>(), depth, conv.group_out() * depth);
@@ -118,16 +146,18 @@ template <class T>
 void backward_weight(const DeformConv2dDims& dims, const Tensor& gy, const Tensor& x, const Tensor& offset,
                      const Tensor& mask, Tensor& gw) {
   const Conv2dDims& conv = dims.conv;
-  const Sampler<T> sampler(dims, x, offset, mask);
+  const Samples<T> samples(dims, x, offset, mask);
   const i64 I = conv.group_in(), O = conv.group_out(), columns = dims.taps() * I;
   cpu::Gemm<T> gemm{.items = conv.groups, .rows = O, .columns = columns, .tap_depth = conv.N * conv.Ho * conv.Wo};
-  gemm.pack_a = cpu::pack_a_transposed(gy.data<T>(), conv.Co, O);
+  gemm.a_columns = gy.data<T>();
+  gemm.a_step = conv.Co;
+  gemm.a_item_stride = O;
   gemm.keep_b = false;
   gemm.pack_b = [&](i64 group, i64 pixel, i64 depth, i64 column, i64 count, T* out, i64 stride) {
     for (i64 k = 0; k < depth; ++k)
       for (i64 j = 0; j < count;) {
         const i64 tap = (column + j) / I, c = (column + j) % I, run = std::min(count - j, I - c);
-        sampler.blend(pixel + k, tap, group * I + c, run, out + k * stride + j);
+        samples.blend(pixel + k, tap, group * I + c, run, out + k * stride + j);
         j += run;
       }
   };
@@ -137,68 +167,67 @@ void backward_weight(const DeformConv2dDims& dims, const Tensor& gy, const Tenso
 
 // The gradients of one strip of pixels, given gcolumns [pixels, groups, T, I].
 template <class T>
-struct StripBackward {
-  const Sampler<T>& sampler;
+struct Strip {
+  const Samples<T>& samples;
   const T* gcolumns;
   i64 first, pixels;
-  std::vector<Sample<T>> samples;  // [pixels, offset groups, taps]
 
   // Calls visit(c, count, gradient) for the runs of channels of [c, c + count) that are neighbours in gcolumns.
   template <class Visit>
   void runs(i64 pixel, i64 tap, i64 c, i64 count, Visit visit) const {
-    const i64 I = sampler.dims.conv.group_in(), taps = sampler.dims.taps();
+    const i64 I = samples.dims().conv.group_in(), taps = samples.dims().taps(), groups = samples.dims().conv.groups;
     while (count > 0) {
-      const i64 group = c / I, run = std::min(count, I - c % I);
-      visit(c, run, gcolumns + ((pixel * sampler.dims.conv.groups + group) * taps + tap) * I + c % I);
+      const i64 run = std::min(count, I - c % I);
+      visit(c, run, gcolumns + ((pixel * groups + c / I) * taps + tap) * I + c % I);
       c += run, count -= run;
     }
   }
 
-  void offset_and_mask(T* goffset, T* gmask) {
-    const i64 groups = sampler.dims.offset_groups, taps = sampler.dims.taps(), shared = sampler.dims.offset_channels();
-    samples.resize(static_cast<size_t>(pixels * groups * taps));
+  // Threads share the pixels.
+  void offset_and_mask(T* goffset, T* gmask) const {
+    const i64 groups = samples.dims().offset_groups, taps = samples.dims().taps();
+    const i64 shared = samples.dims().offset_channels();
 #pragma omp parallel for schedule(static)
     for (i64 pixel = 0; pixel < pixels; ++pixel)
       for (i64 q = 0; q < groups; ++q)
         for (i64 tap = 0; tap < taps; ++tap) {
-          const i64 entry = (pixel * groups + q) * taps + tap, out = first * groups * taps + entry;
-          const Sample<T> s = samples[static_cast<size_t>(entry)] = sampler.at(first + pixel, q, tap);
+          const Sample<T>& s = samples.at(first + pixel, q, tap);
           T dots[4] = {};  // of each corner's channels with the gradient
           runs(pixel, tap, q * shared, shared, [&](i64 c, i64 count, const T* g) {
-            const T* corners[4];
-            sampler.corners(s, c, corners);
-            bilinear_kernels<T>().dot(corners, g, count, dots);
+            bilinear_kernels<T>().dot(samples.corners(s, c).data(), g, count, dots);
           });
-          goffset[2 * out] = s.mask * ((1 - s.right) * (dots[2] - dots[0]) + s.right * (dots[3] - dots[1]));
-          goffset[2 * out + 1] = s.mask * ((1 - s.down) * (dots[1] - dots[0]) + s.down * (dots[3] - dots[2]));
+          const i64 entry = ((first + pixel) * groups + q) * taps + tap;
+          const std::array<T, 4> weights = s.weights();
+          goffset[2 * entry] = s.mask * ((1 - s.right) * (dots[2] - dots[0]) + s.right * (dots[3] - dots[1]));
+          goffset[2 * entry + 1] = s.mask * ((1 - s.down) * (dots[1] - dots[0]) + s.down * (dots[3] - dots[2]));
           if (gmask)
-            gmask[out] = s.weight[0] * dots[0] + s.weight[1] * dots[1] + s.weight[2] * dots[2] + s.weight[3] * dots[3];
+            gmask[entry] = weights[0] * dots[0] + weights[1] * dots[1] + weights[2] * dots[2] + weights[3] * dots[3];
         }
   }
 
   // Threads own blocks of channels, so no two write the same element.
   void input(T* gx) const {
     constexpr i64 kChannels = 64;
-    const i64 C = sampler.dims.conv.Ci, groups = sampler.dims.offset_groups, taps = sampler.dims.taps(),
-              shared = sampler.dims.offset_channels();
+    const i64 C = samples.dims().conv.Ci, taps = samples.dims().taps(), shared = samples.dims().offset_channels();
 #pragma omp parallel for schedule(static)
-    for (i64 block = 0; block < (C + kChannels - 1) / kChannels; ++block)
+    for (i64 block = 0; block < C; block += kChannels) {
+      const i64 block_end = std::min(block + kChannels, C);
       for (i64 pixel = 0; pixel < pixels; ++pixel)
-        for (i64 q = block * kChannels / shared; q < groups && q * shared < (block + 1) * kChannels; ++q)
+        for (i64 q = block / shared; q * shared < block_end; ++q)
           for (i64 tap = 0; tap < taps; ++tap) {
-            const Sample<T>& s = samples[static_cast<size_t>((pixel * groups + q) * taps + tap)];
-            const i64 begin = std::max(q * shared, block * kChannels),
-                      end = std::min({(q + 1) * shared, (block + 1) * kChannels, C});
+            const Sample<T>& s = samples.at(first + pixel, q, tap);
+            const i64 begin = std::max(q * shared, block), end = std::min((q + 1) * shared, block_end);
             runs(pixel, tap, begin, end - begin, [&](i64 c, i64 count, const T* g) {
+              std::array<T, 4> weights = s.weights();
               T* corners[4];
-              T weights[4];
               for (int k = 0; k < 4; ++k) {
-                corners[k] = s.corner[k] < 0 ? nullptr : gx + s.corner[k] + c;
-                weights[k] = s.weight[k] * s.mask;
+                corners[k] = s.inside[k] ? gx + samples.corner(s, k, c) : nullptr;
+                weights[k] *= s.mask;
               }
-              bilinear_kernels<T>().scatter(corners, weights, g, count);
+              bilinear_kernels<T>().scatter(corners, weights.data(), g, count);
             });
           }
+    }
   }
 };
 
@@ -207,7 +236,7 @@ void backward_input(const DeformConv2dDims& dims, const Tensor& gy, const Tensor
                     const Tensor& mask, const Tensor& weight, Tensor& gx, Tensor& goffset, Tensor& gmask) {
   constexpr i64 kStripBytes = 8 << 20;  // of gcolumns: stays in the last-level cache
   const Conv2dDims& conv = dims.conv;
-  const Sampler<T> sampler(dims, x, offset, mask);
+  const Samples<T> samples(dims, x, offset, mask);
   const i64 O = conv.group_out(), columns = dims.taps() * conv.group_in(), pitch = conv.groups * columns;
   const i64 pixels = conv.N * conv.Ho * conv.Wo;
   const i64 strip = std::clamp<i64>(kStripBytes / (pitch * static_cast<i64>(sizeof(T))), 64, std::max<i64>(pixels, 64));
@@ -220,10 +249,9 @@ void backward_input(const DeformConv2dDims& dims, const Tensor& gy, const Tensor
     gemm.pack_b = cpu::pack_b_plain(weight.data<T>(), columns, O * columns);
     gemm.c_rows = cpu::matrix_rows_out(gcolumns_data, pitch, columns);
     cpu::run(gemm);
-    StripBackward<T> backward{
-        .sampler = sampler, .gcolumns = gcolumns_data, .first = first, .pixels = count, .samples = {}};
-    backward.offset_and_mask(goffset.data<T>(), gmask_data);
-    backward.input(gx.data<T>());
+    const Strip<T> gradients{samples, gcolumns_data, first, count};
+    gradients.offset_and_mask(goffset.data<T>(), gmask_data);
+    gradients.input(gx.data<T>());
   }
 }
 

@@ -26,6 +26,7 @@ namespace {
 constexpr i64 kMaxRows = 144, kMaxColumns = 256, kDepthBytes = 1024;
 constexpr i64 kScratchBytes = 512 << 10;  // for rows of A that a task makes itself
 constexpr i64 kTasks = 16;                // enough for the threads of a small machine to end at about the same time
+constexpr i64 kFewTasks = 8;              // enough to keep them busy
 constexpr double kTaskWork = 2e6;         // multiply-adds below which another task does not pay
 constexpr i64 kSplitDepth = 1024;         // partial sums over K are at least this long
 
@@ -54,17 +55,27 @@ struct Plan {
 
   explicit Plan(const Gemm<T>& gemm) : panel(gemm_kernels<T>().panel_columns), lanes(gemm_kernels<T>().lanes) {
     const i64 scratch_rows = kScratchBytes / std::max<i64>(1, gemm.scratch_per_row * static_cast<i64>(sizeof(T)));
-    row_blocks = std::max<i64>(1, ceil_div(gemm.rows, std::clamp<i64>(scratch_rows, 4 * kTileRows, kMaxRows)));
+    // Every row block packs B again when it is not kept: make them larger then.
+    const i64 max_rows = gemm.keep_b ? std::clamp<i64>(scratch_rows, 4 * kTileRows, kMaxRows) : 2 * kMaxRows;
+    row_blocks = std::max<i64>(1, ceil_div(gemm.rows, max_rows));
     column_blocks = std::max<i64>(1, ceil_div(gemm.columns, kMaxColumns));
     const double work = double(gemm.items) * double(gemm.rows) * double(gemm.columns) * double(gemm.depth());
-    const i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
-    const auto tasks = [&] { return gemm.items * row_blocks * column_blocks * splits; };
-    if (gemm.taps == 1)
-      while (tasks() < wanted && gemm.tap_depth / (2 * splits) >= kSplitDepth &&
-             gemm.rows * gemm.columns < gemm.tap_depth * 64)
-        splits *= 2;
-    while (tasks() < wanted && gemm.rows / (2 * row_blocks) >= 6 * kTileRows) row_blocks *= 2;
-    while (tasks() < wanted && gemm.columns / (2 * column_blocks) >= panel) column_blocks *= 2;
+    i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
+    const auto missing = [&] { return gemm.items * row_blocks * column_blocks * splits < wanted; };
+    if (gemm.taps == 1 && gemm.rows * gemm.columns < gemm.tap_depth * 64)
+      while (missing() && gemm.tap_depth / (2 * splits) >= kSplitDepth) splits *= 2;
+    const auto cut_rows = [&] {
+      while (missing() && gemm.rows / (2 * row_blocks) >= 6 * kTileRows) row_blocks *= 2;
+    };
+    const auto cut_columns = [&] {
+      while (missing() && gemm.columns / (2 * column_blocks) >= panel) column_blocks *= 2;
+    };
+    // Narrow blocks cost little, low ones use each packed panel of B less often; but rows that are made for a task are
+    // made again for each of its column blocks.
+    if (gemm.scratch_per_row > 0) cut_rows();
+    cut_columns();
+    wanted = std::min(wanted, kFewTasks);
+    cut_rows();
     row_block = round_up(ceil_div(gemm.rows, row_blocks), kTileRows);
     row_blocks = ceil_div(gemm.rows, row_block);
     column_block = round_up(ceil_div(gemm.columns, column_blocks), panel);
@@ -94,17 +105,20 @@ struct Plan {
   i64 padded(i64 columns) const { return round_up(columns, lanes); }
 };
 
-// Packs the columns [column, column + count) of one depth block of B as panels.
+// Packs the columns [column, column + count) of one depth block of B as panels. All panels of a few rows, then the next
+// rows: B is often read row by row, and this makes the runs long.
 template <class T>
 void pack_panels(const Gemm<T>& gemm, const Plan<T>& plan, i64 item, i64 k_begin, i64 depth, i64 column, i64 count,
                  T* out) {
-  for (i64 j = 0; j < count; j += plan.panel) {
-    const i64 width = std::min(plan.panel, count - j), stride = plan.padded(width);
-    T* to = out + j * depth;
-    if (stride > width)
-      for (i64 k = 0; k < depth; ++k) std::fill(to + k * stride + width, to + (k + 1) * stride, T(0));
-    gemm.pack_b(item, k_begin, depth, column + j, width, to, stride);
-  }
+  constexpr i64 kRows = 32;
+  for (i64 k = 0; k < depth; k += kRows)
+    for (i64 j = 0; j < count; j += plan.panel) {
+      const i64 rows = std::min(kRows, depth - k), width = std::min(plan.panel, count - j), stride = plan.padded(width);
+      T* to = out + j * depth + k * stride;
+      if (stride > width)
+        for (i64 r = 0; r < rows; ++r) std::fill(to + r * stride + width, to + (r + 1) * stride, T(0));
+      gemm.pack_b(item, k_begin + k, rows, column + j, width, to, stride);
+    }
 }
 
 // c = the pairwise sum of the partial products, + bias, ReLU.
@@ -130,7 +144,7 @@ void sum_splits(const Gemm<T>& gemm, i64 splits, T* partial) {
 // The memory of one thread while it works on a task.
 template <class T>
 struct Workspace {
-  i64 table, rows, scratch, a, b, bytes;  // offsets in bytes
+  i64 table, rows, scratch, b, bytes;  // offsets in bytes
 
   Workspace(const Gemm<T>& gemm, const Plan<T>& plan) {
     bytes = 0;
@@ -143,7 +157,6 @@ struct Workspace {
     table = take(gemm.a_rows ? plan.row_block * gemm.taps * pointer : 0);
     rows = take(plan.row_block * pointer);
     scratch = take(plan.row_block * gemm.scratch_per_row * element);
-    a = take(gemm.a_rows ? 0 : plan.row_block * plan.max_depth * element);
     b = take(plan.keep_b ? 0 : plan.padded(plan.column_block) * plan.max_depth * element);
   }
 };
@@ -164,7 +177,6 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
 
   const T** table = reinterpret_cast<const T**>(memory + layout.table);
   T** c_rows = reinterpret_cast<T**>(memory + layout.rows);
-  T* a = reinterpret_cast<T*>(memory + layout.a);
   T* b = reinterpret_cast<T*>(memory + layout.b);
   if (gemm.a_rows) gemm.a_rows(item, row, rows, table, reinterpret_cast<T*>(memory + layout.scratch));
   if (partial) {
@@ -180,26 +192,25 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
     const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
     const T* b_block = packed_b ? packed_b + (item * gemm.depth() + k) * padded_columns + column * depth : b;
     if (!packed_b) pack_panels(gemm, plan, item, k, depth, column, columns, b);
-    if (!gemm.a_rows)
-      for (i64 i = 0; i < rows; i += kTileRows)
-        gemm.pack_a(item, row + i, std::min<i64>(kTileRows, rows - i), k, depth, a + i * depth);
     const bool finish = index + 1 == last && !partial;
-    gemm_kernels<T>().block({.rows = rows,
-                             .columns = columns,
-                             .a_rows = gemm.a_rows ? table : nullptr,
-                             .a_taps = gemm.taps,
-                             .tap = block.tap,
-                             .taps = block.taps,
-                             .tap_offset = block.offset,
-                             .tap_depth = block.depth,
-                             .a_packed = a,
-                             .b = b_block,
-                             .panel_stride = plan.panel * depth,
-                             .c_rows = c_rows,
-                             .c_column = column,
-                             .accumulate = index > first,
-                             .bias = finish && bias ? bias + item * padded_columns + column : nullptr,
-                             .relu = finish && gemm.relu});
+    gemm_kernels<T>().block(
+        {.rows = rows,
+         .columns = columns,
+         .a_rows = gemm.a_rows ? table : nullptr,
+         .a_taps = gemm.taps,
+         .tap = block.tap,
+         .taps = block.taps,
+         .tap_offset = block.offset,
+         .tap_depth = block.depth,
+         .a_columns = gemm.a_columns ? gemm.a_columns + item * gemm.a_item_stride + k * gemm.a_step + row : nullptr,
+         .a_step = gemm.a_step,
+         .b = b_block,
+         .panel_stride = plan.panel * depth,
+         .c_rows = c_rows,
+         .c_column = column,
+         .accumulate = index > first,
+         .bias = finish && bias ? bias + item * padded_columns + column : nullptr,
+         .relu = finish && gemm.relu});
   }
 }
 

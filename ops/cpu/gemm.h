@@ -27,8 +27,9 @@ struct Gemm {
   // for scratch_per_row elements per row to put them when they do not exist in memory.
   std::function<void(i64 item, i64 row, i64 count, const T** table, T* scratch)> a_rows = nullptr;
   i64 scratch_per_row = 0;
-  // `pack_a` copies one row tile: out[k * kTileRows + i] = A(row + i, k_begin + k), k < depth, i < count.
-  std::function<void(i64 item, i64 row, i64 count, i64 k_begin, i64 depth, T* out)> pack_a = nullptr;
+  // `a_columns`: A(m, k) = a_columns[item * a_item_stride + k * a_step + m], read in place; taps is 1.
+  const T* a_columns = nullptr;
+  i64 a_step = 0, a_item_stride = 0;
 
   // Copies one panel of B: out[k * stride + j] = B(k_begin + k, column + j), k < depth, j < count.
   std::function<void(i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride)> pack_b = nullptr;
@@ -60,14 +61,6 @@ template <class T>
 auto matrix_rows_out(T* c, i64 pitch, i64 item_stride) {
   return [=](i64 item, i64 row, i64 count, T** rows) {
     for (i64 i = 0; i < count; ++i) rows[i] = c + item * item_stride + (row + i) * pitch;
-  };
-}
-
-// A(m, k) = a[k * pitch + m].
-template <class T>
-auto pack_a_transposed(const T* a, i64 pitch, i64 item_stride) {
-  return [=, &kernels = gemm_kernels<T>()](i64 item, i64 row, i64 count, i64 k_begin, i64 depth, T* out) {
-    kernels.copy_strided(a + item * item_stride + k_begin * pitch + row, pitch, depth, count, out, kTileRows);
   };
 }
 

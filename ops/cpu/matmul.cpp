@@ -11,7 +11,9 @@ void matmul_cpu(const MatmulDims& dims, const Tensor& a, const Tensor& b, Tensor
     cpu::Gemm<T> gemm{.items = dims.batch, .rows = dims.M, .columns = dims.N, .tap_depth = dims.K};
     const i64 size_a = dims.M * dims.K, size_b = dims.K * dims.N;
     if (dims.transpose_a) {
-      gemm.pack_a = cpu::pack_a_transposed(a.data<T>(), dims.M, size_a);
+      gemm.a_columns = a.data<T>();
+      gemm.a_step = dims.M;
+      gemm.a_item_stride = size_a;
     } else {
       gemm.a_rows = cpu::matrix_rows(a.data<T>(), dims.K, size_a);
     }

@@ -7,49 +7,22 @@
 // does to the tensor: [max |f32 - f64|, rms, max |value|].
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "autograd/pointwise.h"
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
 #include "models/sparseinst/sparseinst.h"
 #include "ops/optimizer.h"
-#include "tests/goldens/fill.h"
 #include "tests/goldens/network_goldens.h"
+#include "tests/goldens/sparseinst_setup.h"
 
 namespace tessera::goldens {
 
 namespace {
 
-using Json = nlohmann::json;
-
 // Largest allowed error relative to the largest value of the tensor. Where rounding alone does more (a ReLU or a
 // maximum that decides the other way), a small multiple of the measured rounding.
 constexpr double kForward = 1e-4, kGradient = 1e-3, kNoiseFactor = 20;
-
-ImageSize size_from(const Json& pair) {
-  return {pair.at(0).get<i64>(), pair.at(1).get<i64>()};
-}
-
-i64 round_up(i64 value, i64 multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-// What a name says about the values of the parameter: (2u - 1) bound for weights, and so on.
-float parameter_value(const std::string& name, bool is_norm, const Shape& shape, const Json& gain_rules, double u) {
-  const std::string last = name.substr(name.rfind('.') + 1);
-  if (last == "softmax_bias") return 1;
-  if (last == "running_var" || (is_norm && last == "weight")) return static_cast<float>(0.75 + 0.5 * u);
-  if (last == "running_mean" || is_norm) return static_cast<float>((2 * u - 1) * 0.1);
-  if (last == "bias") return static_cast<float>((2 * u - 1) * 0.05);
-  for (const Json& rule : gain_rules)
-    if (name.find(rule.at(0).get<std::string>()) != std::string::npos) {
-      const double fan_in = static_cast<double>(shape.numel(1, shape.rank()));
-      return static_cast<float>((2 * u - 1) * (std::sqrt(3 / fan_in) * rule.at(1).get<double>()));
-    }
-  fail("no gain rule for {}", name);
-}
 
 // [N, H, W, C] -> [N, C, H, W]
 Tensor to_nchw(const Tensor& x) {
@@ -59,10 +32,11 @@ Tensor to_nchw(const Tensor& x) {
 class SparseInstGolden {
  public:
   SparseInstGolden(const SafeTensors& file, Report& report)
-      : file_(file), report_(report), title_(file.path().stem().string()) {}
+      : file_(file), setup_(file), report_(report), title_(file.path().stem().string()) {}
 
   int run() {
-    model_ = build();
+    model_ = setup_.model();
+    model_->to(report_.device());
     check_single();
     check_batch();
     check_single_terms();
@@ -71,101 +45,11 @@ class SparseInstGolden {
   }
 
  private:
-  std::string text(const std::string& key) const {
-    const auto found = file_.metadata().find(key);
-    TESSERA_CHECK(found != file_.metadata().end(), "{}: metadata {} is missing", file_.path().string(), key);
-    return found->second;
-  }
-  Json config(const std::string& key) const { return Json::parse(text("config." + key)); }
-
-  std::unique_ptr<SparseInst> build() {
-    SparseInstConfig c;
-    const std::string decoder = config("decoder"), backbone = config("backbone");
-    c.iam.groups = decoder == "iam" ? 1 : 4;
-    c.iam.activation = decoder == "giam_soft" ? IamActivation::kSoftmax : IamActivation::kSigmoid;
-    c.backbone.deep_stem = backbone.starts_with("r50vd");
-    c.backbone.deform = backbone.ends_with("_dcn") ? nn::Deform::kV1 : nn::Deform::kNone;
-    Random random(0);
-    auto model = std::make_unique<SparseInst>(c, random);
-
-    const std::vector<nn::StateEntry> entries = nn::state(*model);
-    std::vector<std::string> names;
-    for (const nn::StateEntry& entry : entries) names.push_back(entry.name);
-    const Json rules = Json::parse(text("gain_rules"));
-    std::vector<NamedTensor> values;
-    for (const nn::StateEntry& entry : entries) {
-      const std::string stem = entry.name.substr(0, entry.name.rfind('.'));
-      const bool is_norm = std::ranges::find(names, stem + ".running_var") != names.end();
-      const Shape shape = nn::to_theirs(entry.tensor, entry.layout).shape();
-      Tensor value = Tensor::empty(shape);
-      const u64 hash = fnv1a64(config("prefix").get<std::string>() + entry.name);
-      for (i64 i = 0; i < value.numel(); ++i)
-        value.data<float>()[i] = parameter_value(entry.name, is_norm, shape, rules, uniform01(hash, i));
-      values.push_back({entry.name, value});
-    }
-    nn::load_state(*model, values, nn::Strictness::kExact, true);
-    model->to(report_.device());
-    return model;
-  }
-
-  // Picture k of the generator at the top left of `place`, an [H, W, 3] part of a batch.
-  void draw_picture(i64 k, ImageSize size, ImageSize padded, float* place) const {
-    const std::string name = fmt::format("{}input.{}", config("prefix").get<std::string>(), k);
-    const u64 fine = fnv1a64(name), coarse = fnv1a64(name + ".block");
-    const i64 hb = (size.height + 15) / 16, wb = (size.width + 15) / 16;
-    for (i64 c = 0; c < 3; ++c)
-      for (i64 y = 0; y < size.height; ++y)
-        for (i64 x = 0; x < size.width; ++x) {
-          const double uf = uniform01(fine, (c * size.height + y) * size.width + x);
-          const double ub = uniform01(coarse, (c * hb + y / 16) * wb + x / 16);
-          place[(y * padded.width + x) * 3 + c] = static_cast<float>(1.2 * (2 * ub - 1) + 0.9 * (2 * uf - 1));
-        }
-  }
-
-  // The objects of picture k: rectangles and ellipses with integer geometry.
-  Targets targets(i64 k, ImageSize size) const {
-    const Tensor& rows = file_[fmt::format("batch.target.{}.shapes", k)];
-    const i64 K = rows.dim(0);
-    Targets result{Tensor::zeros({K, size.height, size.width}, DType::kU8), Tensor::empty({K}, DType::kI64),
-                   Tensor::zeros({K, 4}), std::vector<i64>(static_cast<size_t>(K))};
-    for (i64 j = 0; j < K; ++j) {
-      const i64* r = rows.data<i64>() + j * 6;
-      result.classes.data<i64>()[j] = r[5];
-      for (i64 y = 0; y < size.height; ++y)
-        for (i64 x = 0; x < size.width; ++x) {
-          bool inside;
-          if (r[0] == 0) {
-            inside = y >= r[1] && y < r[3] && x >= r[2] && x < r[4];
-          } else {
-            const i64 a = (2 * x + 1 - r[2]) * r[3], b = (2 * y + 1 - r[1]) * r[4], c = 2 * r[4] * r[3];
-            inside = a * a + b * b <= c * c;
-          }
-          result.masks.data<u8>()[(j * size.height + y) * size.width + x] = inside;
-        }
-    }
-    return result;
-  }
-
-  Batch make_batch_of(const std::vector<ImageSize>& sizes, bool with_targets) const {
-    ImageSize padded;
-    for (const ImageSize& size : sizes)
-      padded = {std::max(padded.height, size.height), std::max(padded.width, size.width)};
-    padded = {round_up(padded.height, 32), round_up(padded.width, 32)};
-    Batch batch;
-    Tensor images = Tensor::zeros({static_cast<i64>(sizes.size()), padded.height, padded.width, 3});
-    for (size_t k = 0; k < sizes.size(); ++k) {
-      const i64 n = static_cast<i64>(k);
-      draw_picture(n, sizes[k], padded, images.data<float>() + n * padded.height * padded.width * 3);
-      Sample& sample = batch.samples.emplace_back();
-      sample.image = Tensor::empty({sizes[k].height, sizes[k].width, 3}, DType::kU8);
-      sample.image_id = n;
-      if (with_targets) sample.targets = targets(n, sizes[k]);
-    }
-    batch.images = images.to(report_.device());
+  Batch batch_of(const std::vector<ImageSize>& sizes, bool with_targets) const {
+    Batch batch = setup_.batch(sizes, with_targets);
+    batch.images = batch.images.to(report_.device());
     return batch;
   }
-
-  std::vector<ImageSize> sizes() const { return {size_from(config("size")), size_from(config("size2"))}; }
 
   // Compares one tensor, in the reference's layout, with the stored one.
   void compare(const std::string& key, const Tensor& got, double limit) {
@@ -174,8 +58,8 @@ class SparseInstGolden {
     const std::string name = title_ + "/" + key;
     std::string shape;
     for (const i64 size : got.shape()) shape += fmt::format("{}{}", shape.empty() ? "" : "x", size);
-    if (shape != text("shape." + key))
-      return report_.fail(name, fmt::format("the shape is {}, not {}", shape, text("shape." + key)));
+    if (shape != setup_.text("shape." + key))
+      return report_.fail(name, fmt::format("the shape is {}, not {}", shape, setup_.text("shape." + key)));
     const auto stride = file_.metadata().find("stride." + key);
     const i64 step = stride == file_.metadata().end() ? 1 : std::stoll(stride->second);
     const Tensor& want = file_[key];
@@ -212,7 +96,7 @@ class SparseInstGolden {
 
   void check_single() {
     const NoGrad no_grad;
-    const Batch batch = make_batch_of({sizes()[0]}, false);
+    const Batch batch = batch_of({setup_.sizes()[0]}, false);
     compare("single.input", to_nchw(batch.images), 0);
     nn::Taps taps;
     model_->forward(Var(batch.images), &taps);
@@ -242,7 +126,7 @@ class SparseInstGolden {
   }
 
   void check_batch() {
-    const Batch batch = make_batch_of(sizes(), true);
+    const Batch batch = batch_of(setup_.sizes(), true);
     nn::Taps taps;
     const Evaluation e = evaluate(batch, &taps);
     compare_stages("batch.", taps);
@@ -313,7 +197,7 @@ class SparseInstGolden {
 
   // The gradient of every loss term alone.
   void check_single_terms() {
-    const Batch batch = make_batch_of(sizes(), true);
+    const Batch batch = batch_of(setup_.sizes(), true);
     for (size_t i = 0; i < 4; ++i) {
       const std::vector<LossTerm> terms = evaluate(batch).terms;
       model_->zero_grad();
@@ -326,7 +210,7 @@ class SparseInstGolden {
   void check_postprocessing(const SparseInstOutput& output, const Batch& batch) {
     for (const char* tag : {"post", "post_thr"}) {
       InferenceConfig inference;
-      if (std::string(tag) == "post_thr") inference.score_threshold = std::stod(text("post_thr.threshold"));
+      if (std::string(tag) == "post_thr") inference.score_threshold = std::stod(setup_.text("post_thr.threshold"));
       for (i64 k = 0; k < batch.size(); ++k) check_picture(tag, k, output, batch, inference);
     }
   }
@@ -339,7 +223,7 @@ class SparseInstGolden {
       return row.reshape(Shape(std::span<const i64>(row.shape().begin() + 1, row.shape().end())));
     };
     const PictureLogits logits{part(output.logits), part(output.objectness), part(output.masks)};
-    const ImageSize original = size_from(config("orig").at(static_cast<size_t>(k)));
+    const ImageSize original = setup_.originals().at(static_cast<size_t>(k));
     const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)},
                                   {batch.images.dim(1), batch.images.dim(2)}, batch.size_of(k), original);
     const std::vector<Choice> kept = choose_queries(logits, inference);
@@ -387,13 +271,13 @@ class SparseInstGolden {
 
   // AdamW on the same batch; losses and matching before each step and after the last.
   void check_training() {
-    const i64 steps = config("steps");
-    ops::AdamWParams adamw{.lr = config("lr"), .weight_decay = config("wd")};
+    const i64 steps = setup_.config("steps");
+    ops::AdamWParams adamw{.lr = setup_.config("lr"), .weight_decay = setup_.config("wd")};
     struct Moments {
       Tensor m, v;
     };
     std::map<std::string, Moments> moments;
-    const Batch batch = make_batch_of(sizes(), true);
+    const Batch batch = batch_of(setup_.sizes(), true);
     std::vector<float> losses;
     std::vector<i64> assignments;
     for (i64 step = 0; step <= steps; ++step) {
@@ -424,6 +308,7 @@ class SparseInstGolden {
   }
 
   const SafeTensors& file_;
+  SparseInstSetup setup_;
   Report& report_;
   std::string title_;
   std::unique_ptr<SparseInst> model_;

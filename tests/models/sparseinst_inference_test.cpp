@@ -51,6 +51,14 @@ TEST_CASE("inference: the threshold is strict and applies before maskness; nothi
   InferenceConfig config;
   config.score_threshold = 0.5;
   CHECK(choose_queries(small_logits(), config).size() == 1);
+  PictureLogits second = small_logits();
+  second.classes.data<float>()[2] = 9;  // query 1 alone is kept
+  second.classes.data<float>()[1] = -9;
+  const std::vector<Instance> found = find_instances(second, MaskResampler({4, 4}, {16, 16}, {16, 16}, {8, 9}), config);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].query == 1);
+  CHECK(found[0].class_index == 0);
+  CHECK(found[0].mask.width == 9);
   config.score_threshold = 0.99;
   const MaskResampler resampler({4, 4}, {16, 16}, {16, 16}, {16, 16});
   CHECK(find_instances(small_logits(), resampler, config).empty());

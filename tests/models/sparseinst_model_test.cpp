@@ -12,16 +12,6 @@ using namespace tessera;
 
 namespace {
 
-SparseInstConfig full_config(ResNetKind kind, bool deep_stem, bool deformable, i64 groups, IamActivation activation) {
-  SparseInstConfig config;
-  config.backbone.kind = kind;
-  config.backbone.deep_stem = deep_stem;
-  config.backbone.deform = deformable ? nn::Deform::kV1 : nn::Deform::kNone;
-  config.iam.groups = groups;
-  config.iam.activation = activation;
-  return config;
-}
-
 Var total(const std::vector<LossTerm>& terms) {
   Var sum = terms[0].value;
   for (size_t i = 1; i < terms.size(); ++i) sum = sum + terms[i].value;
@@ -72,93 +62,93 @@ std::vector<std::pair<std::string, SparseInstConfig>> variants() {
 
 }  // namespace
 
-TEST_CASE("sparseinst: the number of parameters is that of the authors' models") {
+TEST_CASE("sparseinst: parameters, their names and their order are those of the authors' models") {
   using enum ResNetKind;
   using enum IamActivation;
-  const auto count = [](const SparseInstConfig& config) {
+  std::vector<std::string> names;  // of the model built last
+  const auto parameters = [&](ResNetKind kind, bool deep_stem, bool deformable, i64 groups, IamActivation activation) {
+    SparseInstConfig config;
+    config.backbone.kind = kind;
+    config.backbone.deep_stem = deep_stem;
+    config.backbone.deform = deformable ? nn::Deform::kV1 : nn::Deform::kNone;
+    config.iam.groups = groups;
+    config.iam.activation = activation;
     Random random(1);
     SparseInst model(config, random);
+    names.clear();
+    for (const nn::StateEntry& entry : nn::state(model)) names.push_back(entry.name);
     return nn::count_parameters(model);
   };
-  CHECK(count(full_config(kResNet50, false, false, 1, kSigmoid)) == 31'584'373);
-  CHECK(count(full_config(kResNet50, false, false, 4, kSigmoid)) == 32'794'785);
-  CHECK(count(full_config(kResNet50, false, false, 4, kSoftmax)) == 32'794'786);
-  CHECK(count(full_config(kResNet50, false, true, 4, kSigmoid)) == 33'292'611);
-  CHECK(count(full_config(kResNet50, true, false, 4, kSigmoid)) == 32'813'889);
-  CHECK(count(full_config(kResNet50, true, true, 4, kSigmoid)) == 33'311'715);
-  CHECK(count(full_config(kResNet101, false, false, 4, kSigmoid)) == 51'734'689);
-  CHECK(count(full_config(kResNet101, false, true, 4, kSigmoid)) == 52'937'845);
-}
-
-TEST_CASE("sparseinst: the state dict has the names and the order of the authors' files") {
-  const auto names_of_model = [](const SparseInstConfig& config) {
-    Random random(1);
-    SparseInst model(config, random);
-    std::vector<std::string> names;
-    for (const nn::StateEntry& entry : nn::state(model)) names.push_back(entry.name);
-    return names;
-  };
-  const auto position = [](const std::vector<std::string>& names, const std::string& name) {
-    const auto found = std::ranges::find(names, name);
-    INFO(name);
-    CHECK(found != names.end());
-    return found - names.begin();
+  // These entries follow each other, perhaps with others in between.
+  const auto check_order = [&](const std::vector<std::string>& expected) {
+    auto from = names.begin();
+    for (const std::string& name : expected) {
+      CAPTURE(name);
+      from = std::find(from, names.end(), name);
+      REQUIRE(from != names.end());
+    }
   };
 
-  SUBCASE("ResNet-50, groups") {
-    const auto names = names_of_model(full_config(ResNetKind::kResNet50, false, false, 4, IamActivation::kSigmoid));
-    CHECK(names.size() == 317);
-    const std::vector<std::string> first = {
-        "backbone.stem.conv1.weight",           "backbone.stem.conv1.norm.weight",
-        "backbone.stem.conv1.norm.bias",        "backbone.stem.conv1.norm.running_mean",
-        "backbone.stem.conv1.norm.running_var", "backbone.res2.0.shortcut.weight"};
-    CHECK(std::equal(first.begin(), first.end(), names.begin()));
-    const std::vector<std::string> in_order = {"backbone.res2.0.shortcut.norm.running_var",
-                                               "backbone.res2.0.conv1.weight",
-                                               "backbone.res2.0.conv3.norm.running_var",
-                                               "backbone.res2.1.conv1.weight",
-                                               "backbone.res5.2.conv3.weight",
-                                               "encoder.fpn_laterals.0.weight",
-                                               "encoder.fpn_laterals.2.bias",
-                                               "encoder.fpn_outputs.0.weight",
-                                               "encoder.ppm.stages.0.1.weight",
-                                               "encoder.ppm.stages.3.1.bias",
-                                               "encoder.ppm.bottleneck.weight",
-                                               "encoder.fusion.weight",
-                                               "decoder.inst_branch.inst_convs.0.weight",
-                                               "decoder.inst_branch.inst_convs.6.bias",
-                                               "decoder.inst_branch.iam_conv.weight",
-                                               "decoder.inst_branch.fc.weight",
-                                               "decoder.inst_branch.cls_score.weight",
-                                               "decoder.inst_branch.mask_kernel.weight",
-                                               "decoder.inst_branch.objectness.weight",
-                                               "decoder.mask_branch.mask_convs.0.weight",
-                                               "decoder.mask_branch.projection.weight"};
-    for (size_t i = 1; i < in_order.size(); ++i) CHECK(position(names, in_order[i - 1]) < position(names, in_order[i]));
-    CHECK(names.back() == "decoder.mask_branch.projection.bias");
-  }
-  SUBCASE("softmax: its bias comes first in the instance branch") {
-    const auto names = names_of_model(full_config(ResNetKind::kResNet50, false, false, 4, IamActivation::kSoftmax));
-    CHECK(names.size() == 318);
-    CHECK(position(names, "decoder.inst_branch.softmax_bias") + 1 ==
-          position(names, "decoder.inst_branch.inst_convs.0.weight"));
-  }
-  SUBCASE("ResNet-50-D with deformable convolutions") {
-    const auto names = names_of_model(full_config(ResNetKind::kResNet50, true, true, 4, IamActivation::kSigmoid));
-    CHECK(names.size() == 345);
-    CHECK(names.front() == "backbone.conv1.0.weight");
-    CHECK(position(names, "backbone.conv1.6.weight") + 1 == position(names, "backbone.bn1.weight"));
-    const i64 offset = position(names, "backbone.layer3.0.conv2_offset.weight");
-    CHECK(position(names, "backbone.layer3.0.bn1.running_var") + 1 == offset);
-    CHECK(names[static_cast<size_t>(offset) + 2] == "backbone.layer3.0.conv2.weight");
-    CHECK(position(names, "backbone.layer1.0.bn3.running_var") + 1 ==
-          position(names, "backbone.layer1.0.downsample.1.weight"));
-  }
-  SUBCASE("plain maps have no hidden layer") {
-    const auto names = names_of_model(full_config(ResNetKind::kResNet50, false, true, 1, IamActivation::kSigmoid));
-    CHECK(names.size() == 333);
-    CHECK(std::ranges::find(names, "decoder.inst_branch.fc.weight") == names.end());
-  }
+  CHECK(parameters(kResNet50, false, false, 1, kSigmoid) == 31'584'373);
+  CHECK(names.size() == 315);
+  CHECK(std::ranges::find(names, "decoder.inst_branch.fc.weight") == names.end());
+
+  CHECK(parameters(kResNet50, false, false, 4, kSigmoid) == 32'794'785);
+  CHECK(names.size() == 317);
+  CHECK(names.front() == "backbone.stem.conv1.weight");
+  CHECK(names.back() == "decoder.mask_branch.projection.bias");
+  check_order({"backbone.stem.conv1.norm.weight",
+               "backbone.stem.conv1.norm.bias",
+               "backbone.stem.conv1.norm.running_mean",
+               "backbone.stem.conv1.norm.running_var",
+               "backbone.res2.0.shortcut.weight",
+               "backbone.res2.0.shortcut.norm.running_var",
+               "backbone.res2.0.conv1.weight",
+               "backbone.res2.0.conv2.weight",
+               "backbone.res2.0.conv3.norm.running_var",
+               "backbone.res2.1.conv1.weight",
+               "backbone.res5.2.conv3.weight",
+               "encoder.fpn_laterals.0.weight",
+               "encoder.fpn_laterals.0.bias",
+               "encoder.fpn_laterals.2.bias",
+               "encoder.fpn_outputs.0.weight",
+               "encoder.ppm.stages.0.1.weight",
+               "encoder.ppm.stages.3.1.bias",
+               "encoder.ppm.bottleneck.weight",
+               "encoder.fusion.weight",
+               "decoder.inst_branch.inst_convs.0.weight",
+               "decoder.inst_branch.inst_convs.6.bias",
+               "decoder.inst_branch.iam_conv.weight",
+               "decoder.inst_branch.fc.weight",
+               "decoder.inst_branch.cls_score.weight",
+               "decoder.inst_branch.mask_kernel.weight",
+               "decoder.inst_branch.objectness.weight",
+               "decoder.mask_branch.mask_convs.0.weight",
+               "decoder.mask_branch.mask_convs.6.weight",
+               "decoder.mask_branch.projection.weight"});
+
+  CHECK(parameters(kResNet50, false, false, 4, kSoftmax) == 32'794'786);
+  CHECK(names.size() == 318);
+  check_order({"encoder.fusion.bias", "decoder.inst_branch.softmax_bias", "decoder.inst_branch.inst_convs.0.weight"});
+
+  CHECK(parameters(kResNet50, false, true, 4, kSigmoid) == 33'292'611);
+  CHECK(names.size() == 335);
+  check_order({"backbone.res4.0.conv1.norm.running_var", "backbone.res4.0.conv2_offset.weight",
+               "backbone.res4.0.conv2_offset.bias", "backbone.res4.0.conv2.weight"});
+
+  CHECK(parameters(kResNet50, true, false, 4, kSigmoid) == 32'813'889);
+  CHECK(names.size() == 327);
+  CHECK(parameters(kResNet50, true, true, 4, kSigmoid) == 33'311'715);
+  CHECK(names.size() == 345);
+  check_order({"backbone.conv1.0.weight", "backbone.conv1.1.weight", "backbone.conv1.3.weight",
+               "backbone.conv1.4.weight", "backbone.conv1.6.weight", "backbone.bn1.weight",
+               "backbone.layer1.0.conv1.weight", "backbone.layer1.0.bn1.weight", "backbone.layer1.0.bn3.running_var",
+               "backbone.layer1.0.downsample.1.weight", "backbone.layer1.0.downsample.2.weight",
+               "backbone.layer3.0.conv2_offset.weight", "backbone.layer3.0.conv2.weight",
+               "backbone.layer3.0.bn2.weight"});
+
+  CHECK(parameters(kResNet101, false, false, 4, kSigmoid) == 51'734'689);
+  CHECK(parameters(kResNet101, false, true, 4, kSigmoid) == 52'937'845);
 }
 
 TEST_CASE("sparseinst: every parameter of every variant receives a finite gradient that is not zero") {

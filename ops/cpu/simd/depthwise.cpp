@@ -58,18 +58,21 @@ template <class T, class Lanes, int kCount, bool kBorder>
   for (int u = 0; u < kCount; ++u) Lanes::store(out + (j + u) * out_pitch + c, relu ? Lanes::relu(sum[u]) : sum[u]);
 }
 
-template <class T, class Lanes>
-[[gnu::always_inline]] inline void forward_channels(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
-                                                    bool relu, T* out, i64 out_pitch, Range inner, i64 c) {
-  i64 j = 0;
-  for (; j < inner.begin; ++j) outputs<T, Lanes, 1, true>(row, weights, bias, relu, out, out_pitch, j, c);
-  for (; j + kPixels <= inner.end; j += kPixels)
-    outputs<T, Lanes, kPixels, false>(row, weights, bias, relu, out, out_pitch, j, c);
-  for (; j < row.outputs; ++j) outputs<T, Lanes, 1, true>(row, weights, bias, relu, out, out_pitch, j, c);
+// The outputs [j, j + kCount) for the channels [begin, end).
+template <class T, int kCount, bool kBorder>
+[[gnu::always_inline]] inline void all_channels(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
+                                                bool relu, T* out, i64 out_pitch, i64 j, i64 begin, i64 end) {
+  i64 c = begin;
+  for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>)
+    outputs<T, Wide<T>, kCount, kBorder>(row, weights, bias, relu, out, out_pitch, j, c);
+  for (; c < end; ++c) outputs<T, One<T>, kCount, kBorder>(row, weights, bias, relu, out, out_pitch, j, c);
 }
 
+// Pixels outside, channels inside, so that memory is read in order; in blocks of channels whose weights and pixels fit
+// the first-level cache.
 template <class T>
 void forward(const DepthwiseRow<T>& row, const T* const* weights, const T* bias, bool relu, T* out, i64 out_pitch) {
+  constexpr i64 kBlock = 256;
   Range inner{0, row.outputs};
   for (i64 t = 0; t < row.taps; ++t) {
     const Range range = inside(row.outputs, row.step, row.width, row.tap_w[t]);
@@ -77,10 +80,14 @@ void forward(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
     if (range.end < inner.end) inner.end = range.end;
   }
   if (inner.begin > inner.end) inner.begin = inner.end;
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= row.channels; c += vec::kLanes<T>)
-    forward_channels<T, Wide<T>>(row, weights, bias, relu, out, out_pitch, inner, c);
-  for (; c < row.channels; ++c) forward_channels<T, One<T>>(row, weights, bias, relu, out, out_pitch, inner, c);
+  for (i64 begin = 0; begin < row.channels; begin += kBlock) {
+    const i64 end = begin + kBlock < row.channels ? begin + kBlock : row.channels;
+    i64 j = 0;
+    for (; j < inner.begin; ++j) all_channels<T, 1, true>(row, weights, bias, relu, out, out_pitch, j, begin, end);
+    for (; j + kPixels <= inner.end; j += kPixels)
+      all_channels<T, kPixels, false>(row, weights, bias, relu, out, out_pitch, j, begin, end);
+    for (; j < row.outputs; ++j) all_channels<T, 1, true>(row, weights, bias, relu, out, out_pitch, j, begin, end);
+  }
 }
 
 template <class T, class Lanes>

@@ -13,7 +13,7 @@ namespace {
 constexpr int kPanelVectors = TESSERA_SIMD_LEVEL == 2 ? 4 : 2;
 
 // One tile: kRows x kVectors vectors of C. `tile` is the row tile within the block, `width` the valid columns.
-template <class T, int kRows, int kVectors, bool kPacked>
+template <class T, int kRows, int kVectors, bool kStrided>
 void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i64 width) {
   using Vector = vec::Vector<T>;
   constexpr int kLanes = vec::kLanes<T>;
@@ -21,11 +21,11 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
 
   for (i64 t = 0; t < block.taps; ++t) {
     const T* a[kRows];
-    constexpr i64 kStep = kPacked ? kTileRows : 1;
+    const i64 step = kStrided ? block.a_step : 1;
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
-      a[r] = kPacked ? block.a_packed + tile * block.tap_depth * kTileRows + r
-                     : block.a_rows[(tile * block.a_taps + block.tap + t) * kTileRows + r] + block.tap_offset;
+      a[r] = kStrided ? block.a_columns + tile * kTileRows + r
+                      : block.a_rows[(tile * block.a_taps + block.tap + t) * kTileRows + r] + block.tap_offset;
 #pragma GCC unroll 4
     for (i64 k = 0; k < block.tap_depth; ++k) {
       Vector b_row[kVectors];
@@ -34,7 +34,7 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) sum[r][v] += b_row[v] * a[r][k * kStep];
+        for (int v = 0; v < kVectors; ++v) sum[r][v] += b_row[v] * a[r][k * step];
       }
       b += kVectors * kLanes;
     }
@@ -71,40 +71,40 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
 template <class T>
 using TileFunction = void (*)(const GemmBlock<T>&, i64, const T*, i64, i64);
 
-template <class T, int kVectors, bool kPacked>
+template <class T, int kVectors, bool kStrided>
 [[gnu::always_inline]] inline TileFunction<T> tile_of(i64 rows) {
   switch (rows) {
     case 1:
-      return compute_tile<T, 1, kVectors, kPacked>;
+      return compute_tile<T, 1, kVectors, kStrided>;
     case 2:
-      return compute_tile<T, 2, kVectors, kPacked>;
+      return compute_tile<T, 2, kVectors, kStrided>;
     case 3:
-      return compute_tile<T, 3, kVectors, kPacked>;
+      return compute_tile<T, 3, kVectors, kStrided>;
     case 4:
-      return compute_tile<T, 4, kVectors, kPacked>;
+      return compute_tile<T, 4, kVectors, kStrided>;
     case 5:
-      return compute_tile<T, 5, kVectors, kPacked>;
+      return compute_tile<T, 5, kVectors, kStrided>;
     default:
-      return compute_tile<T, 6, kVectors, kPacked>;
+      return compute_tile<T, 6, kVectors, kStrided>;
   }
 }
 
-template <class T, bool kPacked>
+template <class T, bool kStrided>
 TileFunction<T> tile_of(i64 rows, i64 vectors) {
   switch (vectors) {
     case 1:
-      return tile_of<T, 1, kPacked>(rows);
+      return tile_of<T, 1, kStrided>(rows);
     case 2:
-      return tile_of<T, 2, kPacked>(rows);
+      return tile_of<T, 2, kStrided>(rows);
     case 3:
-      return tile_of < T, kPanelVectors < 3 ? 2 : 3, kPacked > (rows);
+      return tile_of<T, (kPanelVectors < 3 ? 2 : 3), kStrided>(rows);
     default:
-      return tile_of<T, kPanelVectors, kPacked>(rows);
+      return tile_of<T, kPanelVectors, kStrided>(rows);
   }
 }
 
 // Panels outside, row tiles inside: a panel of B stays in the first-level cache while the tiles of A pass by.
-template <class T, bool kPacked>
+template <class T, bool kStrided>
 void compute_block(const GemmBlock<T>& block) {
   constexpr i64 kLanes = vec::kLanes<T>, kColumns = kPanelVectors * kLanes;
   const i64 whole = block.rows / kTileRows, rest = block.rows % kTileRows;
@@ -112,9 +112,9 @@ void compute_block(const GemmBlock<T>& block) {
     const i64 width = block.columns - column < kColumns ? block.columns - column : kColumns;
     const i64 vectors = (width + kLanes - 1) / kLanes;
     const T* b = block.b + column / kColumns * block.panel_stride;
-    const TileFunction<T> full = tile_of<T, kPacked>(kTileRows, vectors);
+    const TileFunction<T> full = tile_of<T, kStrided>(kTileRows, vectors);
     for (i64 tile = 0; tile < whole; ++tile) full(block, tile, b, column, width);
-    if (rest) tile_of<T, kPacked>(rest, vectors)(block, whole, b, column, width);
+    if (rest) tile_of<T, kStrided>(rest, vectors)(block, whole, b, column, width);
   }
 }
 
@@ -146,13 +146,11 @@ template <class T, int kWidth, class Rows>
   for (i64 i = 0; i < count; ++i) __builtin_memcpy(out + i * stride, rows[i], kWidth * sizeof(T));
 }
 
-// The widths of whole panels and tiles are copied without an inner loop.
+// The widths of whole panels are copied without an inner loop.
 template <class T, class Rows>
 [[gnu::always_inline]] inline void copy(Rows rows, i64 count, i64 width, T* out, i64 stride) {
   constexpr int kLanes = vec::kLanes<T>;
   switch (width) {
-    case kTileRows:
-      return copy_fixed<T, kTileRows>(rows, count, out, stride);
     case 2 * kLanes:
       return copy_fixed<T, 2 * kLanes>(rows, count, out, stride);
     case 4 * kLanes:
@@ -179,30 +177,34 @@ void copy_strided(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 strid
   copy<T>(Strided<T>{x, pitch}, count, width, out, stride);
 }
 
-// Blocks of 4 x 4 in registers, the edges one by one.
+// A 4 x 4 block, in registers.
+template <class T>
+[[gnu::always_inline]] inline void transpose_block(const T* from, i64 pitch, T* to, i64 stride) {
+  using Four = typename vec::Types<T>::Four;
+  const auto read = [](const T* at) { return *reinterpret_cast<const Four*>(at); };
+  const auto write = [](T* at, Four value) { *reinterpret_cast<Four*>(at) = value; };
+  const Four a = read(from), b = read(from + pitch), c = read(from + 2 * pitch), d = read(from + 3 * pitch);
+  const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  write(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+  write(to + stride, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+  write(to + 2 * stride, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+  write(to + 3 * stride, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+}
+
+// kRun elements of four rows at a time: whole cache lines, because the rows of a large matrix often fall on the same
+// few sets of the cache and do not stay there. The edges go one by one.
 template <class T>
 void transpose(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride) {
-  using Four = typename vec::Types<T>::Four;
+  constexpr i64 kRun = 64 / sizeof(T);
   const i64 whole_count = count & ~i64{3}, whole_width = width & ~i64{3};
-  for (i64 j = 0; j < whole_width; j += 4) {
-    for (i64 i = 0; i < whole_count; i += 4) {
-      const T* from = x + i * pitch + j;
-      const Four a = *reinterpret_cast<const Four*>(from), b = *reinterpret_cast<const Four*>(from + pitch);
-      const Four c = *reinterpret_cast<const Four*>(from + 2 * pitch),
-                 d = *reinterpret_cast<const Four*>(from + 3 * pitch);
-      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
-                 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-                 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      T* to = out + j * stride + i;
-      *reinterpret_cast<Four*>(to) = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-      *reinterpret_cast<Four*>(to + stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-      *reinterpret_cast<Four*>(to + 2 * stride) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-      *reinterpret_cast<Four*>(to + 3 * stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
-    }
-    for (i64 i = whole_count; i < count; ++i)
-      for (i64 jj = j; jj < j + 4; ++jj) out[jj * stride + i] = x[i * pitch + jj];
+  for (i64 run = 0; run < whole_width; run += kRun) {
+    const i64 end = run + kRun < whole_width ? run + kRun : whole_width;
+    for (i64 i = 0; i < whole_count; i += 4)
+      for (i64 j = run; j < end; j += 4) transpose_block(x + i * pitch + j, pitch, out + j * stride + i, stride);
   }
+  for (i64 i = whole_count; i < count; ++i)
+    for (i64 j = 0; j < whole_width; ++j) out[j * stride + i] = x[i * pitch + j];
   for (i64 j = whole_width; j < width; ++j)
     for (i64 i = 0; i < count; ++i) out[j * stride + i] = x[i * pitch + j];
 }

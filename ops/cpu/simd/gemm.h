@@ -20,18 +20,19 @@ inline constexpr int kTileRows = 6;  // rows of C held in registers
 template <class T>
 struct GemmBlock {
   i64 rows, columns;          // the part of C this block computes; depth = taps * tap_depth products per element
-  const T* const* a_rows;     // [row tile][a_taps][kTileRows] start of each row's taps, or null: A is packed
+  const T* const* a_rows;     // [row tile][a_taps][kTileRows] start of each row's taps, or null: A is given by columns
   i64 a_taps;                 // taps in the table
   i64 tap, taps;              // the taps to sum: [tap, tap + taps)
   i64 tap_offset, tap_depth;  // of each tap the elements [tap_offset, tap_offset + tap_depth)
-  const T* a_packed;          // [row tile][depth][kTileRows], when a_rows is null; then taps = 1
-  const T* b;                 // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
-  i64 panel_stride;           // elements from one panel to the next
-  T* const* c_rows;           // [rows]
-  i64 c_column;               // the first column of C
-  bool accumulate;            // add to what C holds
-  const T* bias;              // [columns, up to a whole vector], added to the sum, or null
-  bool relu;                  // last of all: max(0, .)
+  const T* a_columns;         // A(i, k) = a_columns[k * a_step + i], when a_rows is null; then taps = 1
+  i64 a_step;
+  const T* b;        // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
+  i64 panel_stride;  // elements from one panel to the next
+  T* const* c_rows;  // [rows]
+  i64 c_column;      // the first column of C
+  bool accumulate;   // add to what C holds
+  const T* bias;     // [columns, up to a whole vector], added to the sum, or null
+  bool relu;         // last of all: max(0, .)
 };
 
 template <class T>
@@ -43,6 +44,7 @@ struct GemmKernels {
   void (*copy_rows)(const T* const* rows, i64 offset, i64 count, i64 width, T* out, i64 stride);
   // out[i * stride + j] = x[i * pitch + j] for i < count, j < width.
   void (*copy_strided)(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride);
+  // kTileRows).
   // out[j * stride + i] = x[i * pitch + j] for i < count, j < width.
   void (*transpose)(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride);
   // out[j] = the sum of x[i * pitch + j] over i < count, for j < width.

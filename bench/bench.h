@@ -1,0 +1,16 @@
+// The groups of benchmarks that tessera_bench runs.
+#pragma once
+
+#include <string>
+
+namespace tessera::bench {
+
+struct Options {
+  int threads = 1;
+  std::string filter;  // only lines whose name contains this
+};
+
+void kernels(const Options& options);  // matrix products and convolutions, in GFLOP/s and percent of the FMA peak
+void models(const Options& options);   // whole models: forward passes and training steps
+
+}  // namespace tessera::bench

@@ -1,0 +1,29 @@
+// A trained model taken from a checkpoint, ready for use.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/checkpoint.h"
+#include "train/config.h"
+
+namespace tessera {
+
+struct LoadedModel {
+  CheckpointInfo info;
+  Config config;
+  std::unique_ptr<Segmenter> model;  // in evaluation mode
+
+  // One picture as the model wants it: u8 [H, W, 3] resized as the configuration says, in a batch of its own.
+  Batch batch_of(const Tensor& image) const;
+};
+
+// `path`: a checkpoint file, or the folder of a run (its best checkpoint, or else the latest). The model, its classes and
+// its preprocessing come from the configuration stored in the checkpoint, or from `config_file` where one is given, changed
+// by `overrides` ("a.b=value").
+LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
+                       const std::filesystem::path& config_file = {});
+
+}  // namespace tessera
