@@ -77,7 +77,7 @@ Texture random_texture(Random& random) {
     texture.first[c] = middle - half_span;
     texture.second[c] = middle + half_span;
   }
-  const double angle = random.uniform(0, 2 * std::numbers::pi);
+  const double angle = random.uniform(-std::numbers::pi / 8, std::numbers::pi / 8);
   texture.direction_x = std::cos(angle);
   texture.direction_y = std::sin(angle);
   texture.period = random.uniform(5, 16);
@@ -104,15 +104,15 @@ Texture contrasting_texture(const std::vector<Texture>& others, Random& random) 
 Object random_object(i64 size, i64 height, i64 width, Random& random) {
   Object object;
   object.shape = random.integer(0, static_cast<i64>(kShapeNames.size()) - 1);
-  // Small and large alike: radius from 1/12 to 1/3 of the side, logarithmically uniform.
+  // Small and large alike: radius from 1/9 to 1/3 of the side, logarithmically uniform.
   const double side = static_cast<double>(size);
-  object.radius = side / 12 * std::pow(12.0 / 3.0, random.uniform());
+  object.radius = side / 9 * std::pow(9.0 / 3.0, random.uniform());
   const auto place = [&](i64 length) {  // at most half of the radius may leave the picture
     return random.uniform(0.5 * object.radius, static_cast<double>(length) - 0.5 * object.radius);
   };
   object.x = place(width);
   object.y = place(height);
-  const double angle = random.uniform(0, 2 * std::numbers::pi);
+  const double angle = random.uniform(-std::numbers::pi / 8, std::numbers::pi / 8);
   object.cosine = std::cos(angle);
   object.sine = std::sin(angle);
   object.aspect = random.uniform(0.5, 1);
