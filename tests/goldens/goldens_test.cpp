@@ -46,6 +46,14 @@ bool contains(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE("goldens: operators and their gradients agree with PyTorch's stored results") {
+  Report report(Device{}, false);
+  check_ops_folder(TESSERA_SOURCE_DIR "/tests/goldens/ops", report);  // made by tests/oracle/ops_oracle.py
+  for (const std::string& line : report.lines()) CHECK_MESSAGE(!line.starts_with("FAIL"), line);
+  CHECK(report.failed() == 0);
+  CHECK(report.passed() >= 47);
+}
+
 TEST_CASE("goldens: the generator gives the published values") {
   CHECK(fnv1a64("backbone.stem.conv1.weight") == 0x9dd795f1cb42e762);
   CHECK(fnv1a64("") == 0xcbf29ce484222325);
