@@ -28,7 +28,7 @@ std::string processor() {
 
 void print_machine() {
   const MemoryReport memory = memory_report();
-  fmt::print("tessera {}, built with {}\n", TESSERA_VERSION, __VERSION__);
+  fmt::print("tessera {}, built with GCC {}\n", TESSERA_VERSION, __VERSION__);
   fmt::print("processor  {}, SIMD level {}, {} threads\n", processor(), name_of(simd_level()), omp_get_max_threads());
   fmt::print("memory     {:.1f} GiB free\n", static_cast<double>(memory.free) / (1 << 30));
   fmt::print("devices    cpu\n");
