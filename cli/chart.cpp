@@ -52,6 +52,27 @@ struct Range {
   }
 };
 
+// Round values inside the range.
+std::vector<double> ticks(const Range& range) {
+  const double step = round_step(range.high - range.low);
+  std::vector<double> values;
+  for (double value = std::ceil(range.low / step) * step; value <= range.high + 1e-9 * step; value += step)
+    values.push_back(std::abs(value) < 1e-9 * step ? 0 : value);
+  return values;
+}
+
+// For logarithms: powers of ten, and over less than three decades 2 and 5 times them as well.
+std::vector<double> log_ticks(const Range& range) {
+  std::vector<double> values;
+  for (double power = std::floor(range.low); power <= range.high; ++power)
+    for (double factor : {1.0, 2.0, 5.0}) {
+      const double value = power + std::log10(factor);
+      if (value >= range.low && value <= range.high && (factor == 1 || range.high - range.low < 3))
+        values.push_back(value);
+    }
+  return values;
+}
+
 }  // namespace
 
 std::string escape_html(const std::string& text) {
@@ -110,19 +131,15 @@ std::string to_svg(const Chart& chart) {
   std::string svg =
       fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\"><text class=\"title\" x=\"{}\" y=\"20\">{}</text>", kWidth,
                   kHeight, kLeft, escape_html(chart.title));
-  const double y_step =
-      chart.log_scale ? std::max(1.0, round_step(y_range.high - y_range.low)) : round_step(y_range.high - y_range.low);
-  for (double y = std::ceil(y_range.low / y_step) * y_step; y <= y_range.high + 1e-9 * y_step; y += y_step) {
-    const double clean = std::abs(y) < 1e-9 * y_step ? 0 : y;
+  for (double y : chart.log_scale ? log_ticks(y_range) : ticks(y_range)) {
     svg += fmt::format(
         "<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/><text class=\"tick\" "
         "text-anchor=\"end\" x=\"{}\" y=\"{:.1f}\">{:.4g}</text>",
-        kLeft, kWidth - kRight, py(y), py(y), kLeft - 6, py(y) + 4, chart.log_scale ? std::pow(10, clean) : clean);
+        kLeft, kWidth - kRight, py(y), py(y), kLeft - 6, py(y) + 4, chart.log_scale ? std::pow(10, y) : y);
   }
-  const double x_step = round_step(x_range.high - x_range.low);
-  for (double x = std::ceil(x_range.low / x_step) * x_step; x <= x_range.high + 1e-9 * x_step; x += x_step)
+  for (double x : ticks(x_range))
     svg += fmt::format("<text class=\"tick\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{}\">{:.6g}</text>", px(x),
-                       kHeight - kBottom + 16, std::abs(x) < 1e-9 * x_step ? 0 : x);
+                       kHeight - kBottom + 16, x);
   svg += fmt::format("<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>",
                      (kLeft + kWidth - kRight) / 2, kHeight - 6, escape_html(chart.x_label));
   for (size_t i = 0; i < series.size(); ++i) {
