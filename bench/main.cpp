@@ -9,6 +9,7 @@
 int main(int argc, char** argv) {
   using namespace tessera::bench;
   CLI::App app("tessera_bench: the speed of the engine on this machine");
+  app.fallthrough();  // options may stand behind the group
   Options options;
   app.add_option("-t,--threads", options.threads, "Threads; one thread is timed by CPU time, more by wall time")
       ->capture_default_str();
