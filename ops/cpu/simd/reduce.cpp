@@ -6,6 +6,8 @@ namespace tessera {
 namespace {
 
 constexpr long kRowBlock = 512, kColumnBlock = 128;  // elements of one block
+constexpr long kLanes =
+    16;  // sums that run side by side along a row, at every SIMD level: the bits are the same at all
 
 long shorter(long a, long b) {
   return a < b ? a : b;
@@ -16,10 +18,12 @@ double sum_row(const T* x, long n) {
   double total = 0;
   for (long begin = 0; begin < n; begin += kRowBlock) {
     const long end = shorter(begin + kRowBlock, n);
-    T block = 0;
-#pragma omp simd reduction(+ : block)
-    for (long i = begin; i < end; ++i) block += x[i];
-    total += static_cast<double>(block);
+    T lanes[kLanes] = {};
+    long i = begin;
+    for (; i + kLanes <= end; i += kLanes)
+      for (long lane = 0; lane < kLanes; ++lane) lanes[lane] += x[i + lane];
+    for (; i < end; ++i) lanes[i % kLanes] += x[i];
+    for (long lane = 0; lane < kLanes; ++lane) total += static_cast<double>(lanes[lane]);
   }
   return total;
 }
