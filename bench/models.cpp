@@ -44,7 +44,8 @@ void models(const Options& options) {
     if (name.find(options.filter) == std::string::npos) return;
     reset_peak();
     const double seconds = seconds_per_call(work, options.threads);
-    fmt::print("{:<56}{:>10.1f}{:>10.0f}\n", name, seconds * 1e3, static_cast<double>(memory_report().peak) / (1 << 20));
+    fmt::print("{:<56}{:>10.1f}{:>10.0f}\n", name, seconds * 1e3,
+               static_cast<double>(memory_report().peak) / (1 << 20));
   };
   fmt::print("\n{:<56}{:>10}{:>10}\n", "models", "ms", "peak MB");
 

@@ -54,7 +54,8 @@ void print_model(const std::string& path) {
     parts[part] += parameter->value().numel();
   }
   for (const std::string& part : order) fmt::print("{:<32} {:>12}\n", part, parts[part]);
-  fmt::print("{:<32} {:>12}\n{:<32} {:>12}\n", "parameters", nn::count_parameters(*model), "trainable", nn::count_parameters(*model, true));
+  fmt::print("{:<32} {:>12}\n{:<32} {:>12}\n", "parameters", nn::count_parameters(*model), "trainable",
+             nn::count_parameters(*model, true));
 }
 
 void info(const InfoOptions& options) {

@@ -7,7 +7,8 @@ namespace tessera {
 Batch LoadedModel::batch_of(const Tensor& image) const {
   Sample sample;
   sample.original = {image.dim(0), image.dim(1)};
-  sample.image = resize_bilinear(image, shortest_side_size(sample.original, config.input.shortest, config.input.longest));
+  sample.image =
+      resize_bilinear(image, shortest_side_size(sample.original, config.input.shortest, config.input.longest));
   std::vector<Sample> samples;
   samples.push_back(std::move(sample));
   return make_batch(std::move(samples), config.input.statistics(), config.input.divisor);

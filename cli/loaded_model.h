@@ -20,9 +20,9 @@ struct LoadedModel {
   Batch batch_of(const Tensor& image) const;
 };
 
-// `path`: a checkpoint file, or the folder of a run (its best checkpoint, or else the latest). The model, its classes and
-// its preprocessing come from the configuration stored in the checkpoint, or from `config_file` where one is given, changed
-// by `overrides` ("a.b=value").
+// `path`: a checkpoint file, or the folder of a run (its best checkpoint, or else the latest). The model, its classes
+// and its preprocessing come from the configuration stored in the checkpoint, or from `config_file` where one is given,
+// changed by `overrides` ("a.b=value").
 LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
                        const std::filesystem::path& config_file = {});
 

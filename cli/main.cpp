@@ -20,9 +20,9 @@ int complain(std::string message, int code) {
   return code;
 }
 
-// OpenMP's waiting threads spin for long by default, and on a machine that is busy (with our own loader, say) they take the
-// processor from the thread they wait for: a step becomes ten times slower. The library reads its environment before
-// main, so the program starts itself once more with a setting that lets them sleep after about 0.2 ms.
+// OpenMP's waiting threads spin for long by default, and on a machine that is busy (with our own loader, say) they take
+// the processor from the thread they wait for: a step becomes ten times slower. The library reads its environment
+// before main, so the program starts itself once more with a setting that lets them sleep after about 0.2 ms.
 void let_waiting_threads_sleep(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   setenv("GOMP_SPINCOUNT", "10000", 1);

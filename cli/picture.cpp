@@ -12,11 +12,14 @@ constexpr i64 kReadable = 320;  // pixels: images with a shorter side below this
 
 }  // namespace
 
-Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes, Label label) {
-  const i64 factor = std::max<i64>(1, (kReadable + std::min(image.dim(0), image.dim(1)) - 1) / std::min(image.dim(0), image.dim(1)));
+Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
+                      Label label) {
+  const i64 factor =
+      std::max<i64>(1, (kReadable + std::min(image.dim(0), image.dim(1)) - 1) / std::min(image.dim(0), image.dim(1)));
   const i64 text_scale = std::max<i64>(1, std::min(image.dim(0), image.dim(1)) * factor / 400);
   Tensor picture = factor > 1 ? enlarge(image, factor) : image.clone();
-  std::stable_sort(instances.begin(), instances.end(), [](const Instance& a, const Instance& b) { return a.score < b.score; });
+  std::stable_sort(instances.begin(), instances.end(),
+                   [](const Instance& a, const Instance& b) { return a.score < b.score; });
 
   for (size_t i = 0; i < instances.size(); ++i) {
     const Tensor mask = enlarge(decode_rle(instances[i].mask), factor);
@@ -43,7 +46,8 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
   for (i64 position : dataset.annotations_of.at(static_cast<size_t>(image))) {
     const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
     if (annotation.iscrowd) continue;
-    instances.push_back({dataset.class_index.at(annotation.category_id), 1, annotation_mask(annotation, info.height, info.width)});
+    instances.push_back(
+        {dataset.class_index.at(annotation.category_id), 1, annotation_mask(annotation, info.height, info.width)});
   }
   return instances;
 }

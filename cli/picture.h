@@ -13,7 +13,8 @@ enum class Label { kName, kNameAndScore };
 
 // The image with every object's mask, outline, box and label; the least certain first, so that the best lie on top.
 // Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3]; masks of its size.
-Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes, Label label);
+Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
+                      Label label);
 
 // The annotated objects of one image of a data set (crowd regions left out) as instances of score 1.
 std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image);

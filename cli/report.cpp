@@ -20,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr i64 kSamples = 8;            // validation images shown
-constexpr double kDrawnScore = 0.4;    // of predictions that are drawn
+constexpr i64 kSamples = 8;          // validation images shown
+constexpr double kDrawnScore = 0.4;  // of predictions that are drawn
 
 struct ReportOptions {
   std::string folder;
@@ -54,8 +54,10 @@ History read_history(const fs::path& path) {
       const double step = static_cast<double>(i64(line["step"]));
       history.steps = std::max(history.steps, static_cast<i64>(step));
       if (std::string_view(line["event"]) == "step") {
-        for (const char* name : {"loss", "lr", "grad_norm", "images_per_s"}) history.add(name, step, double(line[name]));
-        for (const auto& [name, value] : line["losses"].get_object()) history.add(std::string(name), step, double(value));
+        for (const char* name : {"loss", "lr", "grad_norm", "images_per_s"})
+          history.add(name, step, double(line[name]));
+        for (const auto& [name, value] : line["losses"].get_object())
+          history.add(std::string(name), step, double(value));
       } else if (std::string_view(line["event"]) == "eval") {
         history.last_evaluation.clear();
         for (const char* task : {"segm", "bbox"}) {
@@ -75,7 +77,8 @@ History read_history(const fs::path& path) {
   return history;
 }
 
-std::string chart_of(const History& history, const std::string& title, const std::vector<std::string>& names, bool log_scale = false) {
+std::string chart_of(const History& history, const std::string& title, const std::vector<std::string>& names,
+                     bool log_scale = false) {
   Chart chart{title, "step", {}, log_scale};
   for (const std::string& name : names)
     if (auto found = history.curves.find(name); found != history.curves.end()) chart.series.push_back(found->second);
@@ -83,8 +86,9 @@ std::string chart_of(const History& history, const std::string& title, const std
 }
 
 std::string picture_tag(const Tensor& picture, const std::string& caption) {
-  return fmt::format("<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\"><figcaption>{0}</figcaption></figure>\n", escape_html(caption),
-                     base64(encode_png(picture)));
+  return fmt::format(
+      "<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\"><figcaption>{0}</figcaption></figure>\n",
+      escape_html(caption), base64(encode_png(picture)));
 }
 
 // Validation images with what is annotated (left) and what the model finds (right).
@@ -101,16 +105,18 @@ std::string samples(const fs::path& folder) {
     const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
     std::vector<Instance> found = loaded.model->detect(loaded.batch_of(image)).at(0);
     std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
-    html += picture_tag(beside(draw_instances(image, annotated_instances(dataset, position), loaded.info.classes, Label::kName),
-                               draw_instances(image, found, loaded.info.classes, Label::kNameAndScore)),
-                        info.file_name);
+    html += picture_tag(
+        beside(draw_instances(image, annotated_instances(dataset, position), loaded.info.classes, Label::kName),
+               draw_instances(image, found, loaded.info.classes, Label::kNameAndScore)),
+        info.file_name);
     progress.update(i + 1);
   }
   return html;
 }
 
 std::string evaluation_table(const History& history) {
-  static const char* const kFigures[] = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"};
+  static const char* const kFigures[] = {"AP",  "AP50", "AP75",  "APs", "APm", "APl",
+                                         "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"};
   if (history.last_evaluation.empty()) return "<p>The run was not evaluated yet.</p>";
   std::string html = "<table><tr><th></th>";
   for (const char* name : kFigures) html += fmt::format("<th>{}</th>", name);
@@ -119,7 +125,9 @@ std::string evaluation_table(const History& history) {
     html += fmt::format("<tr><th>{}</th>", task);
     for (const char* name : kFigures) {
       const auto found = history.last_evaluation.find(fmt::format("{} {}", task, name));
-      html += found == history.last_evaluation.end() || found->second < 0 ? "<td>-</td>" : fmt::format("<td>{:.3f}</td>", found->second);
+      html += found == history.last_evaluation.end() || found->second < 0
+                  ? "<td>-</td>"
+                  : fmt::format("<td>{:.3f}</td>", found->second);
     }
     html += "</tr>";
   }
@@ -142,15 +150,20 @@ void report(const ReportOptions& options) {
   for (const auto& [name, series] : history.curves)
     if (name.starts_with("loss_")) terms.push_back(name);
 
-  std::string page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">";
-  page += fmt::format("<title>{0}</title><style>{1}</style><body><h1>{0}</h1>", escape_html(folder.lexically_normal().string()), kStyle);
+  std::string page =
+      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\">";
+  page += fmt::format("<title>{0}</title><style>{1}</style><body><h1>{0}</h1>",
+                      escape_html(folder.lexically_normal().string()), kStyle);
   page += fmt::format("<p>{} steps.</p><h2>Evaluation</h2>", history.steps) + evaluation_table(history);
   page += chart_of(history, "AP on the validation set", {"segm AP", "segm AP50", "bbox AP", "bbox AP50"});
-  page += "<h2>Training</h2>" + chart_of(history, "loss", {"loss"}) + chart_of(history, "loss terms (weighted)", terms, true);
+  page += "<h2>Training</h2>" + chart_of(history, "loss", {"loss"}) +
+          chart_of(history, "loss terms (weighted)", terms, true);
   page += chart_of(history, "learning rate", {"lr"}) + chart_of(history, "gradient norm", {"grad_norm"}, true);
   page += chart_of(history, "images per second", {"images_per_s"});
   page += "<h2>Samples: annotated (left), predicted (right)</h2>" + samples(folder);
-  page += "<h2>Configuration</h2><pre>" + escape_html(Checkpoint::open(find_checkpoint(folder)).info().config) + "</pre></body></html>\n";
+  page += "<h2>Configuration</h2><pre>" + escape_html(Checkpoint::open(find_checkpoint(folder)).info().config) +
+          "</pre></body></html>\n";
   write_file(folder / "report.html", page);
   fmt::print("{}\n", (folder / "report.html").string());
 }
@@ -159,7 +172,8 @@ void report(const ReportOptions& options) {
 
 void add_report(CLI::App& app) {
   auto options = std::make_shared<ReportOptions>();
-  CLI::App* command = app.add_subcommand("report", "Writes DIR/report.html: curves, figures, samples and configuration of a run");
+  CLI::App* command =
+      app.add_subcommand("report", "Writes DIR/report.html: curves, figures, samples and configuration of a run");
   command->add_option("dir", options->folder, "folder of a run")->required();
   command->callback([options] { report(*options); });
 }

@@ -1,8 +1,9 @@
 // `shapes`: a synthetic instance-segmentation data set in COCO format, for learning and for tests.
 //
-// Circles, rectangles and triangles, rotated, of all sizes, filled with stripes, gradients or blotches, lie on top of
-// one another on a textured ground. A mask is what is visible of its object, exact to the pixel, so masks never
-// overlap; objects that are mostly hidden are left out of the picture.
+// Circles, rectangles and triangles, small to large (radius 1/9 to 1/3 of the side), turned by at most 22.5 degrees,
+// filled with stripes, gradients or blotches, lie on top of one another on a textured ground. A mask is what is visible
+// of its object, exact to the pixel, so masks never overlap; objects that are mostly hidden are left out of the
+// picture.
 #pragma once
 
 #include <array>
