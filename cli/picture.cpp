@@ -52,4 +52,12 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
   return instances;
 }
 
+Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset, i64 position,
+                                std::vector<Instance> found, const std::vector<std::string>& classes) {
+  std::vector<std::string> annotated_classes;
+  for (const CocoCategory& category : dataset.categories) annotated_classes.push_back(category.name);
+  return beside(draw_instances(image, annotated_instances(dataset, position), annotated_classes, Label::kName),
+                draw_instances(image, std::move(found), classes, Label::kNameAndScore));
+}
+
 }  // namespace tessera
