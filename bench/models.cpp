@@ -10,6 +10,7 @@
 #include "train/optimizer.h"
 
 namespace tessera::bench {
+
 void models(const Options& options) {
   const auto line = [&](const std::string& name, const std::function<void()>& work) {
     if (name.find(options.filter) == std::string::npos) return;
