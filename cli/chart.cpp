@@ -12,7 +12,8 @@ namespace {
 
 constexpr double kWidth = 720, kHeight = 300, kLeft = 62, kRight = 150, kTop = 34, kBottom = 40;
 constexpr size_t kMaxPoints = 400;
-const char* const kColours[] = {"#2563eb", "#dc2626", "#16a34a", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f"};
+const char* const kColours[] = {"#2563eb", "#dc2626", "#16a34a", "#d97706", "#7c3aed",
+                                "#0891b2", "#be185d", "#4d7c0f", "#78716c", "#111827"};
 
 // Averages neighbouring points until at most kMaxPoints are left; drops what cannot be drawn.
 Series thinned(const Series& series, bool log_scale) {
@@ -75,6 +76,10 @@ std::vector<double> log_ticks(const Range& range) {
 
 }  // namespace
 
+const char* const kChartStyle =
+    "svg { width: 100%; height: auto; background: #fff; } .grid { stroke: #e5e7eb; } "
+    ".tick { font: 11px sans-serif; fill: #4b5563; } .title { font: bold 14px sans-serif; fill: #111827; }\n";
+
 std::string escape_html(const std::string& text) {
   std::string result;
   for (char c : text) {
@@ -119,6 +124,7 @@ std::string to_svg(const Chart& chart) {
     for (double x : series.back().x) x_range.include(x);
     for (double y : series.back().y) y_range.include(y);
   }
+  if (chart.y_low <= chart.y_high) y_range.include(chart.y_low), y_range.include(chart.y_high);
   x_range.widen();
   y_range.widen();
   const auto px = [&](double x) {
@@ -159,6 +165,13 @@ std::string to_svg(const Chart& chart) {
         escape_html(series[i].name));
   }
   return svg + "</svg>";
+}
+
+std::string to_svg_file(const Chart& chart) {
+  std::string svg = to_svg(chart);
+  svg.insert(std::string("<svg").size(), " xmlns=\"http://www.w3.org/2000/svg\"");
+  svg.insert(svg.find('>') + 1, fmt::format("<style>{}</style>", kChartStyle));
+  return svg + "\n";
 }
 
 }  // namespace tessera

@@ -1,6 +1,7 @@
 // Line charts as inline SVG, for the self-contained report.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,15 @@ struct Chart {
   std::string title, x_label;
   std::vector<Series> series;
   bool log_scale = false;  // of the y axis; values that are not positive are left out
+  double y_low = std::numeric_limits<double>::infinity(), y_high = -y_low;  // the y axis holds at least these
 };
+
+// How the parts of a chart look, for the page's style sheet.
+extern const char* const kChartStyle;
 
 // One <svg> element with axes, round tick values, a legend, and at most a few hundred points per series (averaged).
 std::string to_svg(const Chart& chart);
+std::string to_svg_file(const Chart& chart);  // the same as a file of its own
 
 std::string escape_html(const std::string& text);
 std::string base64(const std::string& bytes);

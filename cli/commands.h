@@ -13,5 +13,8 @@ void add_predict(CLI::App& app);
 void add_score(CLI::App& app);
 void add_info(CLI::App& app);
 void add_report(CLI::App& app);
+void add_bench(CLI::App& app);
+void add_table(CLI::App& app);
+void add_maps(CLI::App& app);
 
 }  // namespace tessera

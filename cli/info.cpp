@@ -1,22 +1,29 @@
-// tessera info: this build and machine, the table operator x device, the parts of a model.
+// tessera info: this build and machine, the table operator x device, the numbers of a model.
+#include <fmt/ranges.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <fstream>
-#include <map>
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/info_model.h"
 #include "ops/cpu/simd/simd_table.h"
 #include "ops/kernel_table.h"
-#include "train/config.h"
 
 namespace tessera {
 
 namespace {
 
+#if defined(__clang__)
+constexpr const char* kCompiler = "Clang " __clang_version__;
+#else
+constexpr const char* kCompiler = "GCC " __VERSION__;
+#endif
+
 struct InfoOptions {
   bool ops = false;
-  std::string model;
+  ModelInfoOptions model;
 };
 
 std::string processor() {
@@ -26,51 +33,62 @@ std::string processor() {
   return "unknown processor";
 }
 
+// The kinds of device that any operator has a kernel for.
+std::vector<DeviceKind> device_kinds() {
+  std::vector<DeviceKind> kinds;
+  for (int i = 0; i < kDeviceKinds; ++i) {
+    const DeviceKind kind = static_cast<DeviceKind>(i);
+    const auto tables = KernelTableBase::all();
+    if (std::any_of(tables.begin(), tables.end(), [&](const auto* table) { return table->supports(kind); }))
+      kinds.push_back(kind);
+  }
+  return kinds;
+}
+
 void print_machine() {
   const MemoryReport memory = memory_report();
-  fmt::print("tessera {}, built with GCC {}\n", TESSERA_VERSION, __VERSION__);
+  std::vector<std::string> devices;
+  for (const DeviceKind kind : device_kinds()) devices.emplace_back(name_of(kind));
+  fmt::print("tessera {}, built with {}\n", TESSERA_VERSION, kCompiler);
   fmt::print("processor  {}, SIMD level {}, {} threads\n", processor(), name_of(simd_level()), omp_get_max_threads());
   fmt::print("memory     {:.1f} GiB free\n", static_cast<double>(memory.free) / (1 << 30));
-  fmt::print("devices    cpu\n");
+  fmt::print("devices    {}\n", fmt::join(devices, ", "));
   fmt::print("operators  {} (tessera info --ops)\n", KernelTableBase::all().size());
 }
 
 void print_ops() {
-  fmt::print("{:<40} {}\n", "operator", "cpu");
-  for (const KernelTableBase* table : KernelTableBase::all())
-    fmt::print("{:<40} {}\n", table->name(), table->supports(DeviceKind::kCpu) ? "yes" : "-");
-}
-
-// Parameters of the model and of its parts, two levels deep.
-void print_model(const std::string& path) {
-  const Config config = read_config(path);
-  const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
-  std::vector<std::string> order;
-  std::map<std::string, i64> parts;
-  for (const auto& [name, parameter] : nn::named_parameters(*model)) {
-    const size_t first = name.find('.'), second = first == std::string::npos ? first : name.find('.', first + 1);
-    const std::string part = name.substr(0, second);
-    if (!parts.contains(part)) order.push_back(part);
-    parts[part] += parameter->value().numel();
+  const std::vector<DeviceKind> kinds = device_kinds();
+  fmt::print("{:<40}", "operator");
+  for (const DeviceKind kind : kinds) fmt::print(" {:<8}", name_of(kind));
+  for (const KernelTableBase* table : KernelTableBase::all()) {
+    fmt::print("\n{:<40}", table->name());
+    for (const DeviceKind kind : kinds) fmt::print(" {:<8}", table->supports(kind) ? "yes" : "-");
   }
-  for (const std::string& part : order) fmt::print("{:<32} {:>12}\n", part, parts[part]);
-  fmt::print("{:<32} {:>12}\n{:<32} {:>12}\n", "parameters", nn::count_parameters(*model), "trainable",
-             nn::count_parameters(*model, true));
+  fmt::print("\n");
 }
 
 void info(const InfoOptions& options) {
-  if (!options.ops && options.model.empty()) print_machine();
+  if (!options.ops && options.model.model.empty()) print_machine();
   if (options.ops) print_ops();
-  if (!options.model.empty()) print_model(options.model);
+  if (!options.model.model.empty()) print_model(options.model);
 }
 
 }  // namespace
 
 void add_info(CLI::App& app) {
   auto options = std::make_shared<InfoOptions>();
+  ModelInfoOptions& model = options->model;
   CLI::App* command = app.add_subcommand("info", "Tells about this build and machine, the operators, or a model");
   command->add_flag("--ops", options->ops, "the table operator x device");
-  command->add_option("--model", options->model, "a configuration file: the parameters of its model by part");
+  CLI::Option* name = command->add_option("--model", model.model,
+                                          "configuration: a file, or a name under configs/ (r50_giam); tells modules, "
+                                          "parameters, FLOPs, memory and time");
+  command->add_option("--size", model.size, "HxW of the network's input")->capture_default_str()->needs(name);
+  command->add_option("--depth", model.depth, "levels of modules to list")
+      ->capture_default_str()
+      ->needs(name)
+      ->check(CLI::Range(0, 100));
+  command->add_option("--json", model.json, "file for the figures, as JSON; lists all modules")->needs(name);
   command->callback([options] { info(*options); });
 }
 

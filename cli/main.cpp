@@ -42,6 +42,9 @@ int main(int argc, char** argv) {
   tessera::add_score(app);
   tessera::add_info(app);
   tessera::add_report(app);
+  tessera::add_bench(app);
+  tessera::add_table(app);
+  tessera::add_maps(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& end) {

@@ -52,4 +52,16 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
   return instances;
 }
 
+Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset, i64 position,
+                                std::vector<Instance> found, const std::vector<std::string>& classes) {
+  const CocoImage& info = dataset.images.at(static_cast<size_t>(position));
+  TESSERA_CHECK(image.dim(0) == info.height && image.dim(1) == info.width,
+                "{}: has {} x {} pixels, but {} says {} x {}", info.file_name, image.dim(0), image.dim(1), dataset.name,
+                info.height, info.width);
+  std::vector<std::string> annotated_classes;
+  for (const CocoCategory& category : dataset.categories) annotated_classes.push_back(category.name);
+  return beside(draw_instances(image, annotated_instances(dataset, position), annotated_classes, Label::kName),
+                draw_instances(image, std::move(found), classes, Label::kNameAndScore));
+}
+
 }  // namespace tessera

@@ -1,16 +1,16 @@
 // tessera predict: pictures with masks, boxes, names and scores, and the results as COCO JSON.
 #include <algorithm>
-#include <cmath>
+#include <map>
 #include <memory>
+#include <optional>
 
-#include "autograd/arrange.h"
-#include "autograd/interpolate.h"
+#include "cli/activation_maps.h"
 #include "cli/commands.h"
+#include "cli/image_files.h"
 #include "cli/loaded_model.h"
 #include "cli/picture.h"
 #include "data/draw.h"
 #include "data/image.h"
-#include "models/sparseinst/sparseinst.h"
 #include "train/progress.h"
 
 namespace tessera {
@@ -20,86 +20,64 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictOptions {
-  std::string checkpoint, out;
+  std::string checkpoint, out, annotations;
   std::vector<std::string> images, overrides;
   double threshold = 0.4;
   i64 limit = 0;
   bool maps = false;
 };
 
-// Files as they are; of folders the JPEG and PNG files, by name.
-std::vector<fs::path> expand(const std::vector<std::string>& arguments) {
-  std::vector<fs::path> files;
-  for (const std::string& argument : arguments) {
-    if (!fs::is_directory(argument)) {
-      files.emplace_back(argument);
-      continue;
-    }
-    std::vector<fs::path> found;
-    for (const fs::directory_entry& entry : fs::directory_iterator(argument)) {
-      std::string extension = entry.path().extension().string();
-      std::transform(extension.begin(), extension.end(), extension.begin(),
-                     [](unsigned char c) { return std::tolower(c); });
-      if (extension == ".jpg" || extension == ".jpeg" || extension == ".png") found.push_back(entry.path());
-    }
-    TESSERA_CHECK(!found.empty(), "{}: the folder holds no JPEG or PNG file", argument);
-    std::sort(found.begin(), found.end());
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  return files;
-}
+// The annotated data set, and which of its images has a file's name.
+struct Annotated {
+  CocoDataset dataset;
+  std::map<std::string, i64> position_of;
 
-// The activation map of each drawn instance over the image (of a group decoder: the mean of its groups), best first.
-void save_maps(SparseInst& model, const Batch& batch, const Tensor& image, const std::vector<Instance>& instances,
-               const fs::path& stem) {
-  const NoGrad no_grad;
-  nn::Taps taps;
-  model.forward(Var(batch.images), &taps);
-  TESSERA_CHECK(taps.contains("iam_logits"), "predict: --maps needs a decoder with instance activation maps");
-  const Tensor& logits = taps.at("iam_logits");  // [1, h, w, G * Q]
-  const i64 queries = model.config().num_masks, channels = logits.dim(3), pixels = logits.dim(1) * logits.dim(2);
-  const auto [height, width] = batch.size_of(0);
-  for (size_t i = 0; i < instances.size(); ++i) {
-    Tensor map = Tensor::zeros({1, logits.dim(1), logits.dim(2), 1});
-    for (i64 p = 0; p < pixels; ++p)
-      for (i64 c = instances[i].query; c < channels; c += queries)
-        map.data<float>()[p] += 1 / (1 + std::exp(-logits.data<float>()[p * channels + c]));
-    map = interpolate(Var(map), batch.images.dim(1), batch.images.dim(2), ops::Interpolation::kBilinear).value();
-    map = slice(slice(Var(map), 1, 0, height), 2, 0, width).value();  // without the padding
-    map = interpolate(Var(map), image.dim(0), image.dim(1), ops::Interpolation::kBilinear).value();
-    save_png(fs::path(stem.string() + fmt::format("-map{:02}.png", i)),
-             heat_map(image, map.reshape({image.dim(0), image.dim(1)})));
+  explicit Annotated(const std::string& path) : dataset(load_coco(path)) {
+    for (size_t i = 0; i < dataset.images.size(); ++i)
+      position_of.emplace(fs::path(dataset.images[i].file_name).filename().string(), static_cast<i64>(i));
   }
+  i64 position(const fs::path& file) const {
+    const auto found = position_of.find(file.filename().string());
+    TESSERA_CHECK(found != position_of.end(), "{}: {} has no image of this name", file.string(), dataset.name);
+    return found->second;
+  }
+};
+
+// The activation map of each drawn instance over the image, best first.
+void save_maps(Segmenter& model, const Batch& batch, const Tensor& image, const std::vector<Instance>& instances,
+               const fs::path& stem) {
+  const ActivationMaps maps(model, batch, "predict --maps");
+  for (size_t i = 0; i < instances.size(); ++i)
+    save_png(fs::path(stem.string() + fmt::format("-map{:02}.png", i)),
+             heat_map(image, maps.map(instances[i].query, {image.dim(0), image.dim(1)})));
 }
 
 void predict(const PredictOptions& options) {
-  const std::vector<fs::path> all = expand(options.images);
-  const std::vector<fs::path> files(
-      all.begin(),
-      options.limit > 0 ? all.begin() + std::min<i64>(options.limit, static_cast<i64>(all.size())) : all.end());
+  const std::vector<fs::path> files = image_files(options.images, options.limit);
   const LoadedModel loaded = load_model(options.checkpoint, options.overrides);
+  std::optional<Annotated> annotated;
+  if (!options.annotations.empty()) annotated.emplace(options.annotations);
   fs::create_directories(options.out);
 
   std::vector<Detection> results;
   Progress progress("predict", 0, static_cast<i64>(files.size()));
   for (size_t i = 0; i < files.size(); ++i) {
     const Tensor image = load_image(files[i]);
+    const i64 position = annotated ? annotated->position(files[i]) : 0;
+    const i64 id = annotated ? annotated->dataset.images[static_cast<size_t>(position)].id : static_cast<i64>(i) + 1;
     const Batch batch = loaded.batch_of(image);
     std::vector<Instance> instances = loaded.model->detect(batch).at(0);
     for (const Instance& instance : instances)
-      results.push_back({static_cast<i64>(i) + 1,
-                         loaded.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
+      results.push_back({id, loaded.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
                          rle_bbox(instance.mask), instance.mask});
     std::stable_sort(instances.begin(), instances.end(),
                      [](const Instance& a, const Instance& b) { return a.score > b.score; });
     std::erase_if(instances, [&](const Instance& instance) { return instance.score < options.threshold; });
     const fs::path stem = fs::path(options.out) / files[i].stem();
-    save_png(stem.string() + ".png", draw_instances(image, instances, loaded.info.classes, Label::kNameAndScore));
-    if (options.maps) {
-      auto* sparseinst = dynamic_cast<SparseInst*>(loaded.model.get());
-      TESSERA_CHECK(sparseinst, "predict: --maps needs a SparseInst model, this one is {}", loaded.config.model.name);
-      save_maps(*sparseinst, batch, image, instances, stem);
-    }
+    save_png(stem.string() + ".png",
+             annotated ? draw_annotated_and_found(image, annotated->dataset, position, instances, loaded.info.classes)
+                       : draw_instances(image, instances, loaded.info.classes, Label::kNameAndScore));
+    if (options.maps) save_maps(*loaded.model, batch, image, instances, stem);
     progress.update(static_cast<i64>(i) + 1, files[i].filename().string());
   }
   progress.clear();
@@ -125,6 +103,9 @@ void add_predict(CLI::App& app) {
   command->add_option("--limit", options->limit, "stop after this many images; 0: all")->capture_default_str();
   command->add_option("--set", options->overrides, "a.b=value: change an option of the stored configuration")
       ->allow_extra_args(false);
+  command->add_option("--annotations", options->annotations,
+                      "COCO annotation file of the images: draws what is annotated beside what is found, and "
+                      "results.json has its image ids");
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   command->callback([options] { predict(*options); });
 }

@@ -105,10 +105,7 @@ std::string samples(const fs::path& folder) {
     const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
     std::vector<Instance> found = loaded.model->detect(loaded.batch_of(image)).at(0);
     std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
-    html += picture_tag(
-        beside(draw_instances(image, annotated_instances(dataset, position), loaded.info.classes, Label::kName),
-               draw_instances(image, found, loaded.info.classes, Label::kNameAndScore)),
-        info.file_name);
+    html += picture_tag(draw_annotated_and_found(image, dataset, position, found, loaded.info.classes), info.file_name);
     progress.update(i + 1);
   }
   return html;
@@ -137,8 +134,7 @@ std::string evaluation_table(const History& history) {
 const char* const kStyle = R"(
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2 { line-height: 1.2; } figure { margin: 1rem 0; } img { max-width: 100%; } figcaption { color: #6b7280; font-size: 13px; }
-svg { width: 100%; height: auto; background: #fff; } .grid { stroke: #e5e7eb; } .tick { font: 11px sans-serif; fill: #4b5563; }
-.title { font: bold 14px sans-serif; fill: #111827; } table { border-collapse: collapse; } td, th { padding: .25rem .6rem; border: 1px solid #e5e7eb; }
+table { border-collapse: collapse; } td, th { padding: .25rem .6rem; border: 1px solid #e5e7eb; }
 pre { background: #f3f4f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
 )";
 
@@ -153,8 +149,8 @@ void report(const ReportOptions& options) {
   std::string page =
       "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\">";
-  page += fmt::format("<title>{0}</title><style>{1}</style><body><h1>{0}</h1>",
-                      escape_html(folder.lexically_normal().string()), kStyle);
+  page += fmt::format("<title>{0}</title><style>{1}{2}</style><body><h1>{0}</h1>",
+                      escape_html(folder.lexically_normal().string()), kStyle, kChartStyle);
   page += fmt::format("<p>{} steps.</p><h2>Evaluation</h2>", history.steps) + evaluation_table(history);
   page += chart_of(history, "AP on the validation set", {"segm AP", "segm AP50", "bbox AP", "bbox AP50"});
   page += "<h2>Training</h2>" + chart_of(history, "loss", {"loss"}) +

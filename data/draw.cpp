@@ -16,6 +16,8 @@ namespace tessera {
 
 namespace {
 
+constexpr i64 kGap = 4;  // between pictures side by side
+
 struct Canvas {
   u8* data;
   i64 height, width;
@@ -127,13 +129,30 @@ Tensor enlarge(const Tensor& image, i64 factor) {
 Tensor beside(const Tensor& left, const Tensor& right) {
   TESSERA_CHECK(left.rank() == 3 && right.rank() == 3 && left.dim(0) == right.dim(0),
                 "beside: images of equal height are needed, got {} and {}", left.shape(), right.shape());
-  constexpr i64 kGap = 4;
   const i64 height = left.dim(0), width = left.dim(1) + kGap + right.dim(1);
   Tensor result = Tensor::full({height, width, 3}, 255, DType::kU8);
   for (i64 y = 0; y < height; ++y) {
     std::copy_n(left.data<u8>() + y * left.dim(1) * 3, left.dim(1) * 3, result.data<u8>() + y * width * 3);
     std::copy_n(right.data<u8>() + y * right.dim(1) * 3, right.dim(1) * 3,
                 result.data<u8>() + (y * width + left.dim(1) + kGap) * 3);
+  }
+  return result;
+}
+
+Tensor tiled(const std::vector<Tensor>& images, i64 columns) {
+  TESSERA_CHECK(!images.empty() && columns > 0 && images[0].rank() == 3,
+                "tiled: images [H, W, 3] and columns are needed");
+  const i64 count = static_cast<i64>(images.size()), rows = (count + columns - 1) / columns;
+  const i64 height = images[0].dim(0), width = images[0].dim(1);
+  const Shape shape = {rows * (height + kGap) - kGap, columns * (width + kGap) - kGap, 3};
+  Tensor result = Tensor::full(shape, 255, DType::kU8);
+  for (i64 i = 0; i < count; ++i) {
+    const Tensor& image = images[static_cast<size_t>(i)];
+    TESSERA_CHECK(image.shape() == images[0].shape(), "tiled: images of one size are needed, got {} and {}",
+                  images[0].shape(), image.shape());
+    const i64 top = i / columns * (height + kGap), left = i % columns * (width + kGap);
+    for (i64 y = 0; y < height; ++y)
+      std::copy_n(image.data<u8>() + y * width * 3, width * 3, result.data<u8>() + ((top + y) * shape[1] + left) * 3);
   }
   return result;
 }

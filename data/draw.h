@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string_view>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -24,6 +25,8 @@ void draw_text(Tensor& image, i64 x, i64 y, std::string_view text, i64 scale, Co
 
 Tensor enlarge(const Tensor& image, i64 factor);              // every pixel becomes factor x factor; [H, W] or [H, W, 3]
 Tensor beside(const Tensor& left, const Tensor& right);       // same height, with a gap of 4 white columns
+// Images of one size, row by row from the left, `columns` to a row, with gaps of 4 white pixels.
+Tensor tiled(const std::vector<Tensor>& images, i64 columns);
 // A map of [0, highest] as a picture over a darkened image of the same size; f32 [H, W].
 Tensor heat_map(const Tensor& image, const Tensor& map);
 

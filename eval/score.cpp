@@ -11,7 +11,7 @@ Score score_results(const std::filesystem::path& annotations, const std::filesys
   options.results_name = results.string();
   const CocoEvalResult result =
       evaluate_coco(dataset, detections, metric == "coco-segm" ? CocoTask::kSegm : CocoTask::kBbox, options);
-  return {coco_table(result), coco_json({&result, 1})};
+  return {coco_table(result), coco_json({&result, 1}), result};
 }
 
 }  // namespace tessera

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "eval/coco_eval.h"
@@ -9,8 +10,9 @@
 namespace tessera {
 
 struct Score {
-  std::string text;  // for the terminal
-  std::string json;  // for a file
+  std::string text;                    // for the terminal
+  std::string json;                    // for a file
+  std::optional<CocoEvalResult> coco;  // its curves; of the metrics coco-segm and coco-bbox
 };
 
 // Metrics: "coco-segm", "coco-bbox"; any other name is an error that lists them.

@@ -2,6 +2,8 @@
 
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
+#include "nn/profile.h"
+#include "ops/batch_norm.h"
 
 namespace tessera::nn {
 
@@ -17,8 +19,8 @@ ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) {
 }
 
 Var ConvNorm::operator()(const Var& x, Taps* taps) {
+  const Running running(conv_);
   const Conv2dConfig& c = conv_.config();
-  const bool with_relu = c.activation == ops::Activation::kRelu;
   BatchNorm2d* live = std::get_if<BatchNorm2d>(&norm);
   if (live && !live->training()) live = nullptr;
 
@@ -28,18 +30,21 @@ Var ConvNorm::operator()(const Var& x, Taps* taps) {
     weight = weight * reshape(affine.scale, {c.out, 1, 1, 1});
     shift = affine.shift;
   }
-  if (!offset_.weight && !live)
-    return conv2d(x, weight, shift, {c.stride, c.padding, c.dilation, c.groups, c.activation});
-
+  const bool fused = !live && !offset_.weight;  // the ReLU in the convolution's pass
   Var y;
   if (offset_.weight) {
     const auto [offset, mask] = offset_(x, taps);
     y = deform_conv2d(x, offset, mask, weight, shift, {c.stride, c.padding, c.dilation, c.groups, 1});
   } else {
-    y = conv2d(x, weight, shift, {c.stride, c.padding, c.dilation, c.groups});
+    y = conv2d(x, weight, shift,
+               {c.stride, c.padding, c.dilation, c.groups, fused ? c.activation : ops::Activation::kNone});
   }
-  if (live) y = (*live)(y);
-  return with_relu ? relu(y) : y;
+  if (live) {
+    y = (*live)(y);
+  } else {
+    note_work("batch_norm", ops::batch_norm_work(y.value(), false), y.shape());
+  }
+  return c.activation == ops::Activation::kRelu && !fused ? relu(y) : y;
 }
 
 void ConvNorm::visit(Visitor& v, const std::string& conv_name, const std::string& norm_name) {

@@ -6,6 +6,7 @@
 #include "autograd/matmul.h"
 #include "autograd/pointwise.h"
 #include "nn/init.h"
+#include "nn/profile.h"
 
 namespace tessera::nn {
 
@@ -51,6 +52,7 @@ Conv2d::Conv2d(const Conv2dConfig& config, Random& random)
 }
 
 Var Conv2d::operator()(const Var& x) const {
+  const Running running(*this);
   return conv2d(x, weight, bias,
                 {config_.stride, config_.padding, config_.dilation, config_.groups, config_.activation});
 }
@@ -66,6 +68,7 @@ Linear::Linear(i64 in, i64 out, Random& random, bool with_bias)
 }
 
 Var Linear::operator()(const Var& x) const {
+  const Running running(*this);
   return linear(x, weight, bias);
 }
 
@@ -104,6 +107,7 @@ DeformConv2d::DeformConv2d(const Conv2dConfig& config, Deform version, Random& r
 }
 
 Var DeformConv2d::operator()(const Var& x) const {
+  const Running running(*this);
   const auto [shift, mask] = offset(x);
   const Var y = deform_conv2d(x, shift, mask, weight, bias,
                               {config_.stride, config_.padding, config_.dilation, config_.groups, 1});

@@ -2,6 +2,7 @@
 
 #include "autograd/norm.h"
 #include "autograd/pointwise.h"
+#include "nn/profile.h"
 
 namespace tessera::nn {
 
@@ -23,6 +24,7 @@ BatchNorm2d::BatchNorm2d(i64 channels, double eps, double momentum)
       momentum_(momentum) {}
 
 Var BatchNorm2d::operator()(const Var& x) {
+  const Running running(*this);
   return batch_norm(x, weight, bias, running_mean, running_var, training(), momentum_, eps_);
 }
 

@@ -27,6 +27,7 @@ struct Conv2dDims {
   i64 stride, padding, dilation, groups;
   i64 group_in() const { return Ci / groups; }
   i64 group_out() const { return Co / groups; }
+  i64 multiply_adds() const { return N * Ho * Wo * Co * Kh * Kw * group_in(); }
 };
 
 // Throws, naming op, when the shapes do not fit together.
@@ -36,7 +37,8 @@ using Conv2dKernel = void(const Conv2dDims& dims, const Tensor& x, const Tensor&
                           Activation activation, Tensor& y);
 using Conv2dBackwardInputKernel = void(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx);
 using Conv2dBackwardWeightKernel = void(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw);
-inline constinit KernelTable<Conv2dKernel> conv2d_kernels{"conv2d"};
+inline constinit KernelTable<Conv2dKernel> conv2d_kernels{
+    "conv2d", [](const Conv2dDims& dims, auto&&...) { return multiply_adds(dims.multiply_adds()); }};
 inline constinit KernelTable<Conv2dBackwardInputKernel> conv2d_backward_input_kernels{"conv2d_backward_input"};
 inline constinit KernelTable<Conv2dBackwardWeightKernel> conv2d_backward_weight_kernels{"conv2d_backward_weight"};
 

@@ -35,7 +35,11 @@ using DeformConv2dBackwardInputKernel = void(const DeformConv2dDims& dims, const
                                              Tensor& goffset, Tensor& gmask);
 using DeformConv2dBackwardWeightKernel = void(const DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
                                               const Tensor& offset, const Tensor& mask, Tensor& gw);
-inline constinit KernelTable<DeformConv2dKernel> deform_conv2d_kernels{"deform_conv2d"};
+// The published counts leave deformable convolutions out; here they count as their plain twins, without the sampling.
+inline constinit KernelTable<DeformConv2dKernel> deform_conv2d_kernels{"deform_conv2d",
+                                                                       [](const DeformConv2dDims& dims, auto&&...) {
+                                                                         return Work{dims.conv.multiply_adds(), 0};
+                                                                       }};
 inline constinit KernelTable<DeformConv2dBackwardInputKernel> deform_conv2d_backward_input_kernels{
     "deform_conv2d_backward_input"};
 inline constinit KernelTable<DeformConv2dBackwardWeightKernel> deform_conv2d_backward_weight_kernels{

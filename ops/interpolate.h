@@ -23,7 +23,10 @@ Tensor interpolate_backward(const Tensor& gy, const Shape& x_shape, Interpolatio
 using InterpolateKernel = void(const Tensor& x, Interpolation mode, bool align_corners, Tensor& y);
 using InterpolateBackwardKernel = void(const Tensor& gy, Interpolation mode, bool align_corners, Tensor& gx);
 
-inline constinit KernelTable<InterpolateKernel> interpolate_kernels{"interpolate"};
+inline constinit KernelTable<InterpolateKernel> interpolate_kernels{
+    "interpolate", [](const Tensor&, Interpolation mode, bool, Tensor& y) {
+      return Work{0, y.numel() * (mode == Interpolation::kBilinear ? 4 : 1)};
+    }};
 inline constinit KernelTable<InterpolateBackwardKernel> interpolate_backward_kernels{"interpolate_backward"};
 
 }  // namespace tessera::ops

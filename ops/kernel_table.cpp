@@ -6,6 +6,8 @@
 
 namespace tessera {
 
+constinit thread_local WorkListener* WorkListener::current_ = nullptr;
+
 namespace {
 constinit KernelTableBase* first_table = nullptr;
 }

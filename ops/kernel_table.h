@@ -7,6 +7,11 @@
 // The function type is the contract: a kernel of another shape does not compile. A kernel's file adds itself; nobody
 // else knows that it exists. The call checks that all tensors lie on one device and names the one that does not.
 // Undefined tensors (absent optional arguments) are passed through.
+//
+// A second argument of the constructor tells the operator's work from the kernel's arguments (ops/work.h):
+//
+//   inline constinit KernelTable<MatmulKernel> matmul_kernels{
+//       "matmul", [](const MatmulDims& d, auto&&...) { return multiply_adds(d.batch * d.M * d.N * d.K); }};
 #pragma once
 
 #include <array>
@@ -14,6 +19,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "ops/work.h"
 #include "tensor/allocator.h"
 #include "tensor/tensor.h"
 
@@ -49,6 +55,9 @@ class KernelTable<void(Args...)> : public KernelTableBase {
  public:
   using Kernel = void (*)(Args...);
   constexpr explicit KernelTable(const char* name) : KernelTableBase(name) {}
+  template <class Formula>  // a lambda without captures
+  constexpr KernelTable(const char* name, Formula)
+      : KernelTableBase(name), work_([](Args... args) { return Formula()(args...); }) {}
 
   bool add(DeviceKind kind, Kernel kernel) {
     enlist(kind);
@@ -65,6 +74,11 @@ class KernelTable<void(Args...)> : public KernelTableBase {
     if (!kernel) throw_missing(*device);
     const OpScope scope(name());
     kernel(std::forward<Args>(args)...);
+    if (WorkListener* listener = WorkListener::current()) {
+      const Tensor* result = nullptr;
+      (find_result(args, result), ...);
+      listener->ran(name(), work_ ? work_(args...) : Work{}, result ? result->shape() : Shape());
+    }
   }
 
  private:
@@ -73,7 +87,14 @@ class KernelTable<void(Args...)> : public KernelTableBase {
     if constexpr (std::is_same_v<T, Tensor>) check_device(argument, position, device);
   }
 
+  // A kernel's outputs are its tensors that are not const; the main one stands last.
+  template <class T>
+  static void find_result(T& argument, const Tensor*& result) {
+    if constexpr (std::is_same_v<T, Tensor>) result = &argument;
+  }
+
   std::array<Kernel, kDeviceKinds> kernels_{};
+  Work (*work_)(Args...) = nullptr;
 };
 
 }  // namespace tessera

@@ -16,8 +16,11 @@ struct MatmulDims {
 using MatmulKernel = void(const MatmulDims& dims, const Tensor& a, const Tensor& b, Tensor& c);
 using LinearKernel = void(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
 using ColumnSumKernel = void(const Tensor& x, Tensor& y);
-inline constinit KernelTable<MatmulKernel> matmul_kernels{"matmul"};
-inline constinit KernelTable<LinearKernel> linear_kernels{"linear"};
+inline constinit KernelTable<MatmulKernel> matmul_kernels{
+    "matmul", [](const MatmulDims& d, auto&&...) { return multiply_adds(d.batch * d.M * d.N * d.K); }};
+inline constinit KernelTable<LinearKernel> linear_kernels{
+    "linear",
+    [](const Tensor& x, const Tensor& weight, auto&&...) { return multiply_adds(x.numel() * weight.dim(0)); }};
 inline constinit KernelTable<ColumnSumKernel> column_sum_kernels{"column_sum"};
 
 // c = op(a) op(b). Both of rank 2, or both of rank 3 with the same batch size; nothing is broadcast. K = 0 gives zeros.

@@ -53,7 +53,10 @@ inline constinit KernelTable<MaxPool2dKernel> max_pool2d_kernels{"max_pool2d"};
 inline constinit KernelTable<MaxPool2dBackwardKernel> max_pool2d_backward_kernels{"max_pool2d_backward"};
 inline constinit KernelTable<AvgPool2dKernel> avg_pool2d_kernels{"avg_pool2d"};
 inline constinit KernelTable<AvgPool2dBackwardKernel> avg_pool2d_backward_kernels{"avg_pool2d_backward"};
-inline constinit KernelTable<AdaptiveAvgPool2dKernel> adaptive_avg_pool2d_kernels{"adaptive_avg_pool2d"};
+inline constinit KernelTable<AdaptiveAvgPool2dKernel> adaptive_avg_pool2d_kernels{"adaptive_avg_pool2d",
+                                                                                  [](const Tensor& x, Tensor&) {
+                                                                                    return Work{0, x.numel()};
+                                                                                  }};
 inline constinit KernelTable<AdaptiveAvgPool2dBackwardKernel> adaptive_avg_pool2d_backward_kernels{
     "adaptive_avg_pool2d_backward"};
 

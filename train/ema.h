@@ -16,7 +16,7 @@ class Ema {
   // its initial weights. `step` counts the updates done.
   void update(i64 step);
 
-  // Exchanges average and weights; called in pairs around an evaluation.
+  // Exchanges average and weights; called in pairs around an evaluation (AveragedWeights).
   void swap();
 
   std::vector<NamedTensor> state() const;  // the averages under the module's names
@@ -25,6 +25,22 @@ class Ema {
   double decay_;
   std::vector<NamedTensor> averages_;
   std::vector<Tensor> weights_;  // the module's memory
+};
+
+// While one lives, the module has the averaged weights; also where an evaluation ends with an error. Null: as they are.
+class AveragedWeights {
+ public:
+  explicit AveragedWeights(Ema* ema) : ema_(ema) {
+    if (ema_) ema_->swap();
+  }
+  ~AveragedWeights() {
+    if (ema_) ema_->swap();
+  }
+  AveragedWeights(const AveragedWeights&) = delete;
+  AveragedWeights& operator=(const AveragedWeights&) = delete;
+
+ private:
+  Ema* ema_;
 };
 
 }  // namespace tessera

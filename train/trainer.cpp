@@ -104,11 +104,13 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
 std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& state, Log& log) {
   const auto start = std::chrono::steady_clock::now();
   const NoGrad no_grad;
-  if (state.ema) state.ema->swap();
-  model.eval();
-  const std::optional<Scores> scores = job.evaluate(model);
-  model.train();
-  if (state.ema) state.ema->swap();
+  std::optional<Scores> scores;
+  {
+    const AveragedWeights averaged(state.ema ? &*state.ema : nullptr);
+    model.eval();
+    scores = job.evaluate(model);
+    model.train();
+  }
   if (!scores) return std::nullopt;
   state.evaluated = state.step;
   log.evaluation(state.step, *scores, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

@@ -3,6 +3,7 @@
 #include "autograd/pointwise.h"
 #include "autograd/pool.h"
 #include "nn/init.h"
+#include "nn/profile.h"
 
 namespace tessera {
 
@@ -60,6 +61,7 @@ ResidualBlock::ResidualBlock(const Plan& p, const ResNetConfig& config, Random& 
 }
 
 Var ResidualBlock::operator()(const Var& x, nn::Taps* taps) {
+  const nn::Running running(*this);
   Var y = conv2_(conv1_(x, taps), taps);
   if (conv3_) y = (*conv3_)(y);
   Var kept = x;
@@ -130,6 +132,7 @@ ResNet::ResNet(const ResNetConfig& config, Random& random) : config_(config) {
 }
 
 std::vector<Var> ResNet::operator()(const Var& images, nn::Taps* taps) {
+  const nn::Running running(*this);
   TESSERA_CHECK(images.rank() == 4 && images.dim(3) == 3 && images.dim(1) % 32 == 0 && images.dim(2) % 32 == 0,
                 "resnet: images must be [N, H, W, 3] with H and W multiples of 32, got {}", images.shape());
   Var x = images;                                // [N, H, W, 3]

@@ -8,6 +8,7 @@
 #include "autograd/reduce.h"
 #include "autograd/softmax.h"
 #include "nn/init.h"
+#include "nn/profile.h"
 
 namespace tessera {
 
@@ -90,6 +91,7 @@ CrossAttention::CrossAttention(i64 width, i64 num_masks, Random& random)
 }
 
 Var CrossAttention::operator()(const Var& features) const {  // [N, H, W, C]
+  const nn::Running running(*this);
   const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = features.dim(3), Q = queries_.dim(0);
   const Var pixels = reshape(features, {N, HW, C});
   const Var query = reshape(query_(queries_), {1, Q, C});

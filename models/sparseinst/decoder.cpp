@@ -4,6 +4,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/matmul.h"
 #include "nn/init.h"
+#include "nn/profile.h"
 
 namespace tessera {
 
@@ -50,6 +51,7 @@ ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
 }
 
 Var ConvStack::operator()(Var x) const {
+  const nn::Running running(*this);
   for (const nn::Conv2d& conv : convs_) x = conv(x);
   return last_.weight ? last_(x) : x;
 }
@@ -82,6 +84,7 @@ InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& r
 }
 
 InstanceBranch::Result InstanceBranch::operator()(const Var& features, nn::Taps* taps) const {
+  const nn::Running running(*this);
   const Var f = convs_(features);  // [N, H, W, C]
   nn::tap(taps, "inst_features_map", f);
   const auto [maps, z] = cross_attention_ ? InstanceActivation::Result{Var(), attention_(f)} : activation_(f, taps);
@@ -107,6 +110,7 @@ MaskBranch::MaskBranch(i64 in, const SparseInstConfig& config, Random& random) :
 }
 
 Var MaskBranch::operator()(const Var& features) const {
+  const nn::Running running(*this);
   return projection_(convs_(features));
 }
 
@@ -125,6 +129,7 @@ SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& ran
 }
 
 SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* taps) const {
+  const nn::Running running(*this);
   const Var x = coords_ ? concat({Var(coordinates(features.value())), features}, 3) : features;  // [N, H, W, 2 + C]
   const auto [logits, kernels, objectness, maps] = instance_branch_(x, taps);
   const Var mask_features = mask_branch_(x);  // [N, H, W, M]

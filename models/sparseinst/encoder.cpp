@@ -4,6 +4,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/pointwise.h"
 #include "autograd/pool.h"
+#include "nn/profile.h"
 
 namespace tessera {
 
@@ -27,6 +28,7 @@ PyramidPooling::PyramidPooling(i64 channels, Random& random) {  // the convoluti
 }
 
 Var PyramidPooling::operator()(const Var& x) const {  // [N, h, w, C]
+  const nn::Running running(*this);
   std::vector<Var> parts;
   for (size_t k = 0; k < kBins.size(); ++k) {
     const Var means = adaptive_avg_pool2d(x, kBins[k], kBins[k]);                     // [N, s, s, C]
@@ -63,6 +65,7 @@ InstanceContextEncoder::InstanceContextEncoder(const EncoderConfig& config, cons
 }
 
 Var InstanceContextEncoder::operator()(const std::vector<Var>& levels, nn::Taps* taps) const {
+  const nn::Running running(*this);
   Var top;                   // what comes down from the coarser level
   std::vector<Var> pyramid;  // P5, P4, P3
   for (size_t j = 0; j < laterals_.size(); ++j) {

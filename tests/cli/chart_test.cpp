@@ -36,3 +36,13 @@ TEST_CASE("chart: a long series is thinned and a constant one still has a scale"
   CHECK(svg.size() < 20'000);
   CHECK(svg.find("nan") == std::string::npos);
 }
+
+TEST_CASE("chart: the y axis holds the range asked for, and a file of its own brings its style") {
+  Chart chart{.title = "t", .x_label = "x", .series = {{"a", {0, 100}, {0.4, 0.6}}}};
+  CHECK(to_svg(chart).find(">0.2</text>") == std::string::npos);
+  chart.y_low = 0, chart.y_high = 1;
+  CHECK(to_svg(chart).find(">1</text>") != std::string::npos);
+  CHECK(to_svg(chart).find(">0.2</text>") != std::string::npos);
+  CHECK(to_svg_file(chart).find("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox") == 0);
+  CHECK(to_svg_file(chart).find("><style>svg {") != std::string::npos);
+}

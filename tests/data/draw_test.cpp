@@ -77,3 +77,15 @@ TEST_CASE("draw: a heat map is brightest where the map is highest") {
   CHECK(pixel(heat, 0, 0) == Colour{255, 255, 255});
   CHECK(pixel(heat, 5, 5) == Colour{0, 0, 0});
 }
+
+TEST_CASE("draw: tiles stand row by row with white gaps, and places that are left over are white") {
+  const Tensor grey = Tensor::full({2, 3, 3}, 90, DType::kU8), black = Tensor::zeros({2, 3, 3}, DType::kU8);
+  const Tensor picture = tiled({grey, black, black}, 2);
+  CHECK(picture.shape() == Shape{8, 10, 3});
+  CHECK(pixel(picture, 1, 2) == Colour{90, 90, 90});
+  CHECK(pixel(picture, 0, 3) == Colour{255, 255, 255});
+  CHECK(pixel(picture, 1, 7) == Colour{0, 0, 0});
+  CHECK(pixel(picture, 6, 0) == Colour{0, 0, 0});
+  CHECK(pixel(picture, 6, 7) == Colour{255, 255, 255});
+  CHECK_ERROR(tiled({grey, kBlack}, 2), "images of one size are needed, got [2, 3, 3] and [40, 60, 3]");
+}

@@ -110,3 +110,16 @@ TEST_CASE("ema: the average follows the weights and changes places with them") {
   ema.swap();
   CHECK(toy.weight.value().span<float>()[0] == 10);
 }
+
+TEST_CASE("ema: an evaluation that fails leaves the weights as they were") {
+  test::Toy toy;
+  Ema ema(toy, 0.5);
+  toy.weight.value().fill(10);
+  const auto evaluation = [&] {
+    const AveragedWeights averaged(&ema);
+    CHECK(toy.weight.value().span<float>()[0] != 10);
+    fail("no such image");
+  };
+  CHECK_ERROR(evaluation(), "no such image");
+  CHECK(toy.weight.value().span<float>()[0] == 10);
+}

@@ -1,0 +1,43 @@
+#include "cli/activation_maps.h"
+
+#include <cmath>
+
+#include "autograd/arrange.h"
+#include "autograd/interpolate.h"
+#include "autograd/pointwise.h"
+#include "autograd/reduce.h"
+#include "autograd/softmax.h"
+#include "models/sparseinst/sparseinst.h"
+
+namespace tessera {
+
+namespace {
+
+Var resized(const Var& x, ImageSize size) {
+  return interpolate(x, size.height, size.width, ops::Interpolation::kBilinear);
+}
+
+}  // namespace
+
+ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch, const char* who)
+    : padded_{batch.images.dim(1), batch.images.dim(2)}, picture_(batch.size_of(0)) {
+  auto* sparseinst = dynamic_cast<SparseInst*>(&model);
+  TESSERA_CHECK(sparseinst && !sparseinst->config().iam.cross_attention,
+                "{}: the model has no instance activation maps", who);
+  const SparseInstConfig& config = sparseinst->config();
+  const NoGrad no_grad;
+  const Var logits = sparseinst->forward(Var(batch.images)).maps;  // [1, h, w, G Q]
+  const i64 h = logits.dim(1), w = logits.dim(2), Q = config.num_masks, G = config.iam.groups;
+  const Var flat = reshape(logits, {h * w, G * Q});
+  const Var active = config.iam.activation == IamActivation::kSoftmax ? softmax(flat, 0) : sigmoid(flat);
+  maps_ = reshape(mean(reshape(active, {h * w, G, Q}), {1}), {1, h, w, Q}).value();
+}
+
+Tensor ActivationMaps::map(i64 query, ImageSize size) const {
+  const NoGrad no_grad;
+  Var x = resized(slice(Var(maps_), 3, query, query + 1), padded_);
+  x = slice(slice(x, 1, 0, picture_.height), 2, 0, picture_.width);
+  return resized(x, size).value().reshape({size.height, size.width});
+}
+
+}  // namespace tessera

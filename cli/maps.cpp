@@ -1,0 +1,75 @@
+// tessera maps: where each query of a SparseInst looks, on average over many images (the paper's Figure 6).
+#include <cmath>
+#include <memory>
+
+#include "cli/activation_maps.h"
+#include "cli/commands.h"
+#include "cli/image_files.h"
+#include "cli/loaded_model.h"
+#include "data/draw.h"
+#include "data/image.h"
+#include "ops/pointwise.h"
+#include "train/progress.h"
+
+namespace tessera {
+
+namespace {
+
+struct MapsCommand {
+  std::string checkpoint, out;
+  std::vector<std::string> images, overrides;
+  i64 limit = 0, size = 96;
+
+  void run() const {
+    const std::vector<std::filesystem::path> files = image_files(images, limit);
+    const LoadedModel loaded = load_model(checkpoint, overrides);
+    std::vector<Tensor> sums;  // of the maps of each query, all at one size
+    Progress progress("maps", 0, static_cast<i64>(files.size()));
+    for (size_t i = 0; i < files.size(); ++i) {
+      const ActivationMaps maps(*loaded.model, loaded.batch_of(load_image(files[i])), "maps");
+      if (sums.empty()) sums.assign(static_cast<size_t>(maps.count()), Tensor());
+      for (size_t q = 0; q < sums.size(); ++q) {
+        const Tensor map = maps.map(static_cast<i64>(q), {size, size});
+        sums[q] = sums[q] ? ops::add(sums[q], map) : map;
+      }
+      progress.update(static_cast<i64>(i) + 1, files[i].filename().string());
+    }
+    progress.clear();
+    const std::filesystem::path path = out;
+    if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
+    save_png(path, picture(sums));
+    fmt::print("{}: the maps of {} queries, averaged over {} images\n", out, sums.size(), files.size());
+  }
+
+  // One tile per query, each from black (nothing) to white (its highest value), with its number: about a square.
+  Tensor picture(const std::vector<Tensor>& maps) const {
+    std::vector<Tensor> tiles;
+    for (size_t q = 0; q < maps.size(); ++q) {
+      Tensor tile = heat_map(Tensor::zeros({size, size, 3}, DType::kU8), maps[q]);
+      draw_text(tile, 0, 0, fmt::format("{}", q), 1, {40, 40, 40});
+      tiles.push_back(std::move(tile));
+    }
+    return tiled(tiles, static_cast<i64>(std::ceil(std::sqrt(static_cast<double>(tiles.size())))));
+  }
+};
+
+}  // namespace
+
+void add_maps(CLI::App& app) {
+  CLI::App* maps = app.add_subcommand(
+      "maps", "Draws where each query of a SparseInst looks: its activation map, averaged over images");
+  const auto command = std::make_shared<MapsCommand>();
+  maps->add_option("--checkpoint", command->checkpoint, "checkpoint file, or the folder of a run (its best checkpoint)")
+      ->required();
+  maps->add_option("--out", command->out, "PNG file to write: a tile per query")->required();
+  maps->add_option("images", command->images, "image files, or folders of them")->required();
+  maps->add_option("--size", command->size, "side of a tile in pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(16, 1024));
+  maps->add_option("--limit", command->limit, "stop after this many images; 0: all")->capture_default_str();
+  maps->add_option("--set", command->overrides, "a.b=value: change an option of the stored configuration")
+      ->allow_extra_args(false);
+  maps->callback([command] { command->run(); });
+}
+
+}  // namespace tessera

@@ -1,0 +1,208 @@
+// Parameters and FLOPs of every SparseInst configuration, against a count by hand from the sizes of its layers.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "cli/measure.h"
+#include "train/config.h"
+
+using namespace tessera;
+
+namespace {
+
+const std::filesystem::path kFolder = std::filesystem::path(TESSERA_SOURCE_DIR) / "configs" / "sparseinst";
+
+struct Map {
+  i64 height, width;
+  i64 pixels() const { return height * width; }
+  Map down(i64 factor) const { return {height / factor, width / factor}; }
+};
+
+// Adds up layers. FLOPs as fvcore counts them: docs/numbers.md.
+struct Count {
+  i64 parameters = 0, flops = 0;
+
+  void conv(i64 in, i64 out, i64 kernel, Map to, i64 groups = 1, bool bias = true) {
+    const i64 weights = out * in / groups * kernel * kernel;
+    parameters += weights + (bias ? out : 0);
+    flops += weights * to.pixels();
+  }
+  void linear(i64 in, i64 out, i64 rows) {
+    parameters += in * out + out;
+    flops += in * out * rows;
+  }
+  void deformable(i64 in, i64 out, Map to, i64 offsets, bool bias) {
+    conv(in, offsets, 3, to);
+    parameters += out * in * 9 + (bias ? out : 0);
+  }
+};
+
+void conv_norm(Count& count, const ResNetConfig& c, i64 in, i64 out, i64 kernel, Map to, bool deformable = false) {
+  if (deformable)
+    count.deformable(in, out, to, 18, false);
+  else
+    count.conv(in, out, kernel, to, 1, false);
+  if (c.norm == nn::Norm::kBatch) count.parameters += 2 * out;
+  count.flops += 2 * out * to.pixels();
+}
+
+void resnet(Count& count, const ResNetConfig& c, Map image) {
+  const bool tiny = c.kind == ResNetKind::kTiny, deep = c.kind == ResNetKind::kResNet101;
+  const bool bottleneck = deep || c.kind == ResNetKind::kResNet50;
+  const std::array<i64, 4> blocks = tiny                              ? std::array<i64, 4>{1, 1, 1, 1}
+                                    : c.kind == ResNetKind::kResNet18 ? std::array<i64, 4>{2, 2, 2, 2}
+                                    : deep                            ? std::array<i64, 4>{3, 4, 23, 3}
+                                                                      : std::array<i64, 4>{3, 4, 6, 3};
+  const std::array<i64, 4> widths = tiny         ? std::array<i64, 4>{32, 64, 96, 128}
+                                    : bottleneck ? std::array<i64, 4>{256, 512, 1024, 2048}
+                                                 : std::array<i64, 4>{64, 128, 256, 512};
+  const i64 stem = tiny ? 16 : 64;
+  if (c.deep_stem) {
+    conv_norm(count, c, 3, 32, 3, image.down(2));
+    conv_norm(count, c, 32, 32, 3, image.down(2));
+    conv_norm(count, c, 32, 64, 3, image.down(2));
+  } else {
+    conv_norm(count, c, 3, stem, tiny ? 3 : 7, image.down(2));
+  }
+  i64 in = stem, stride = tiny ? 2 : 4;
+  for (size_t s = 0; s < 4; ++s) {
+    const Map before = image.down(stride);
+    if (s > 0 || tiny) stride *= 2;
+    const Map here = image.down(stride);
+    const bool deform = c.deform != nn::Deform::kNone && static_cast<i64>(s) + 2 >= c.deform_from;
+    for (i64 b = 0; b < blocks[s]; ++b, in = widths[s]) {
+      const i64 out = widths[s], mid = out / 4;
+      if (in != out) conv_norm(count, c, in, out, 1, here);
+      if (bottleneck) {
+        conv_norm(count, c, in, mid, 1, b == 0 && !c.stride_in_1x1 ? before : here);
+        conv_norm(count, c, mid, mid, 3, here, deform);
+        conv_norm(count, c, mid, out, 1, here);
+      } else {
+        conv_norm(count, c, in, out, 3, here);
+        conv_norm(count, c, out, out, 3, here, deform);
+      }
+    }
+  }
+}
+
+void encoder(Count& count, const SparseInstConfig& c, Map image) {
+  const i64 C = c.encoder.channels;
+  const bool tiny = c.backbone.kind == ResNetKind::kTiny, small = c.backbone.kind == ResNetKind::kResNet18;
+  const std::array<i64, 3> inputs = tiny    ? std::array<i64, 3>{64, 96, 128}
+                                    : small ? std::array<i64, 3>{128, 256, 512}
+                                            : std::array<i64, 3>{512, 1024, 2048};
+  const std::array<Map, 3> maps = {image.down(8), image.down(16), image.down(32)};
+  for (size_t i = 0; i < 3; ++i) {
+    count.conv(inputs[i], C, 1, maps[i]);
+    if (i == 0 || c.encoder.fusion) count.conv(C, C, 3, maps[i]);
+    if (i < 2) count.flops += C * maps[i].pixels();  // nearest
+  }
+  if (c.encoder.ppm) {
+    for (const i64 bins : {1, 2, 3, 6}) {
+      count.flops += C * maps[2].pixels();  // mean of the bins
+      count.conv(C, C / 4, 1, {bins, bins});
+      count.flops += 4 * (C / 4) * maps[2].pixels();  // bilinear
+    }
+    count.conv(2 * C, C, 1, maps[2]);
+  }
+  if (c.encoder.fusion) {
+    count.flops += 2 * 4 * C * maps[0].pixels();
+    count.conv(3 * C, C, 1, maps[0]);
+  }
+}
+
+void decoder(Count& count, const SparseInstConfig& c, Map image) {
+  const Map map = image.down(8);
+  const i64 W = c.decoder.width, Q = c.num_masks, P = map.pixels(), G = c.iam.groups, M = c.kernel_dim;
+  for (int stack = 0; stack < 2; ++stack)
+    for (i64 j = 0; j < c.decoder.depth; ++j) {
+      const i64 in = j > 0 ? W : c.encoder.channels + (c.decoder.coords ? 2 : 0);
+      if (j + 1 == c.decoder.depth && c.decoder.dconv != nn::Deform::kNone)
+        count.deformable(in, W, map, 27, true);
+      else
+        count.conv(in, W, 3, map);
+    }
+  i64 D = W;
+  if (c.iam.cross_attention) {
+    count.parameters += Q * W;
+    count.linear(W, W, Q);  // queries
+    count.linear(W, W, P);  // keys
+    count.linear(W, W, P);  // values
+    count.linear(W, W, Q);  // output
+    count.flops += 2 * Q * P * W;
+  } else {
+    D = G * W;
+    if (c.iam.kernel == IamKernel::kTwo3x3) count.conv(W, W, 3, map);
+    count.conv(W, Q * G, c.iam.kernel == IamKernel::k1x1 ? 1 : 3, map, G);
+    if (c.iam.activation == IamActivation::kSoftmax) count.parameters += 1;
+    count.flops += P * Q * G * W;
+    if (G > 1 && c.iam.fc) count.linear(D, D, Q);
+  }
+  count.linear(D, c.num_classes, Q);
+  count.linear(D, M, Q);
+  if (c.loss.objectness != ObjectnessLoss::kNone) count.linear(D, 1, Q);
+  count.conv(W, M, 1, map);
+  count.flops += P * Q * M + 4 * Q * c.scale_factor * c.scale_factor * P;
+}
+
+Count count_of(const SparseInstConfig& config, Map image) {
+  Count count;
+  resnet(count, config.backbone, image);
+  encoder(count, config, image);
+  decoder(count, config, image);
+  return count;
+}
+
+// What decides about layers: configurations that differ in losses alone are built once.
+std::string architecture_of(SparseInstConfig config) {
+  const bool objectness = config.loss.objectness != ObjectnessLoss::kNone;
+  config.loss = {};
+  config.matcher = {};
+  config.inference = {};
+  return to_toml(options_of(config)) + (objectness ? "" : "without objectness");
+}
+
+}  // namespace
+
+TEST_CASE("numbers: the count by hand is the published one") {
+  struct Known {
+    const char* config;
+    i64 parameters;
+    double giga;  // at 640 x 640
+  };
+  for (const Known& known : {Known{"r50_base", 31'584'373, 73.4995},
+                             {"r50_giam", 32'794'785, 74.1119},
+                             {"r50_giam_soft", 32'794'786, 74.1119},
+                             {"r50_dcn_giam", 33'292'611, 66.1161},
+                             {"r50vd_giam", 32'813'889, 76.0813},
+                             {"r50vd_dcn_giam", 33'311'715, 68.0855},
+                             {"r101_giam", 51'734'689, 104.4993},
+                             {"r101_dcn_giam", 52'937'845, 81.5883}}) {
+    CAPTURE(known.config);
+    const Config config = read_config(kFolder / (std::string(known.config) + ".toml"));
+    const Count count = count_of(config.model.sparseinst, {640, 640});
+    CHECK(count.parameters == known.parameters);
+    CHECK(static_cast<double>(count.flops) / 1e9 == doctest::Approx(known.giga).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("numbers: every configuration has the parameters and does the arithmetic that its layers say") {
+  std::set<std::string> backbones, models;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kFolder)) {
+    if (entry.path().extension() != ".toml") continue;
+    Config config = read_config(entry.path());
+    SparseInstConfig& sparseinst = config.model.sparseinst;
+    if (!models.insert(architecture_of(sparseinst)).second) continue;
+    if (!backbones.insert(to_toml(options_of(sparseinst.backbone))).second)
+      sparseinst.backbone = {.kind = ResNetKind::kTiny};  // built before: initial weights take their time
+    CAPTURE(entry.path().string());
+    const std::unique_ptr<Segmenter> model = make_model(config.model, 1);
+    const nn::ModuleRun run = measure_modules(*model, measured_batch(config, ImageSize{64, 96})).front();
+    const Count count = count_of(sparseinst, {64, 96});
+    CHECK(run.parameters == count.parameters);
+    CHECK(run.work.published == count.flops);
+  }
+  CHECK(models.size() >= 20);
+  CHECK(backbones.size() >= 8);
+}
