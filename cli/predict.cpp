@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictOptions {
-  std::string checkpoint, out;
+  std::string checkpoint, config, out;
   std::vector<std::string> images, overrides;
   double threshold = 0.4;
   i64 limit = 0;
@@ -77,7 +77,7 @@ void predict(const PredictOptions& options) {
   const std::vector<fs::path> files(
       all.begin(),
       options.limit > 0 ? all.begin() + std::min<i64>(options.limit, static_cast<i64>(all.size())) : all.end());
-  const LoadedModel loaded = load_model(options.checkpoint, options.overrides);
+  const LoadedModel loaded = load_model(options.checkpoint, options.overrides, options.config);
   fs::create_directories(options.out);
 
   std::vector<Detection> results;
@@ -113,8 +113,11 @@ void add_predict(CLI::App& app) {
   auto options = std::make_shared<PredictOptions>();
   CLI::App* command = app.add_subcommand("predict", "Finds objects in images: pictures with masks, and COCO results");
   command
-      ->add_option("--checkpoint", options->checkpoint, "checkpoint file, or the folder of a run (its best checkpoint)")
+      ->add_option(
+          "--checkpoint", options->checkpoint,
+          "checkpoint file, or the folder of a run (its best checkpoint); with --config also weights of PyTorch")
       ->required();
+  command->add_option("--config", options->config, "configuration in place of the stored one");
   command
       ->add_option("--out", options->out,
                    "folder for the pictures and results.json (image ids count the images from 1)")
