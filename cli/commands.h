@@ -10,6 +10,8 @@ void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_predict(CLI::App& app);
+void add_convert(CLI::App& app);
+void add_export(CLI::App& app);
 void add_score(CLI::App& app);
 void add_info(CLI::App& app);
 void add_report(CLI::App& app);

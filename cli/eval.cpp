@@ -18,7 +18,7 @@ struct EvalCommand {
   std::vector<std::string> overrides;
 
   void run() const {
-    const LoadedModel loaded = load_model(checkpoint, overrides, config);
+    const LoadedModel loaded = load_model(checkpoint, overrides, config, annotations);
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
     TESSERA_CHECK(!annotation_file.empty(),
@@ -53,8 +53,9 @@ struct EvalCommand {
 void add_eval(CLI::App& app) {
   CLI::App* eval = app.add_subcommand("eval", "Tells the COCO figures of a checkpoint");
   const auto command = std::make_shared<EvalCommand>();
-  eval->add_option("--checkpoint", command->checkpoint,
-                   "checkpoint file, or a run's folder (its best, else its latest)")
+  eval->add_option(
+          "--checkpoint", command->checkpoint,
+          "checkpoint file, or a run's folder (its best, else its latest); with --config also weights of PyTorch")
       ->required();
   eval->add_option("--config", command->config, "configuration in place of the stored one");
   eval->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);

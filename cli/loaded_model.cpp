@@ -1,6 +1,8 @@
 #include "cli/loaded_model.h"
 
+#include "data/coco.h"
 #include "data/resize.h"
+#include "train/weights.h"
 
 namespace tessera {
 
@@ -15,8 +17,16 @@ Batch LoadedModel::batch_of(const Tensor& image) const {
 }
 
 LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides,
-                       const std::filesystem::path& config_file) {
-  const Checkpoint checkpoint = Checkpoint::open(find_checkpoint(path));
+                       const std::filesystem::path& config_file, const std::string& annotations) {
+  const WeightsFile file = read_weights_file(find_checkpoint(path));
+  if (!is_checkpoint(file)) {
+    TESSERA_CHECK(!config_file.empty(), "{}: is no checkpoint of tessera; weights of another tool need --config",
+                  file.path.string());
+    LoadedModel loaded = untrained_model(overrides, config_file, annotations);
+    load_weights(*loaded.model, file, nn::Strictness::kExact);
+    return loaded;
+  }
+  const Checkpoint checkpoint = Checkpoint::open(file.path);
   LoadedModel loaded;
   loaded.info = checkpoint.info();
   std::vector<Setting> settings = config_file.empty()
@@ -27,6 +37,31 @@ LoadedModel load_model(const std::filesystem::path& path, const std::vector<std:
   loaded.config.model.num_classes() = static_cast<i64>(loaded.info.classes.size());
   loaded.model = make_model(loaded.config.model, loaded.config.training.seed);
   checkpoint.restore_weights(*loaded.model);
+  loaded.model->eval();
+  return loaded;
+}
+
+LoadedModel untrained_model(const std::vector<std::string>& overrides, const std::filesystem::path& config_file,
+                            const std::string& annotations) {
+  LoadedModel loaded;
+  loaded.config = read_config(config_file, overrides);
+  const i64 classes = loaded.config.model.num_classes();
+  const std::string& names = annotations.empty() ? loaded.config.data.val_annotations : annotations;
+  if (names.empty()) {
+    for (i64 i = 1; i <= classes; ++i) {
+      loaded.info.classes.push_back(fmt::format("class {}", i));
+      loaded.info.category_ids.push_back(i);
+    }
+  } else {
+    for (const CocoCategory& category : load_coco(names).categories) {
+      loaded.info.classes.push_back(category.name);
+      loaded.info.category_ids.push_back(category.id);
+    }
+    TESSERA_CHECK(static_cast<i64>(loaded.info.classes.size()) == classes,
+                  "{}: {} categories, but model.num_classes is {}", names, loaded.info.classes.size(), classes);
+  }
+  loaded.info.config = to_toml(loaded.config);
+  loaded.model = make_model(loaded.config.model, loaded.config.training.seed);
   loaded.model->eval();
   return loaded;
 }

@@ -39,6 +39,8 @@ int main(int argc, char** argv) {
   tessera::add_train(app);
   tessera::add_eval(app);
   tessera::add_predict(app);
+  tessera::add_convert(app);
+  tessera::add_export(app);
   tessera::add_score(app);
   tessera::add_info(app);
   tessera::add_report(app);

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictOptions {
-  std::string checkpoint, out, annotations;
+  std::string checkpoint, config, out, annotations;
   std::vector<std::string> images, overrides;
   double threshold = 0.4;
   i64 limit = 0;
@@ -54,7 +54,7 @@ void save_maps(Segmenter& model, const Batch& batch, const Tensor& image, const 
 
 void predict(const PredictOptions& options) {
   const std::vector<fs::path> files = image_files(options.images, options.limit);
-  const LoadedModel loaded = load_model(options.checkpoint, options.overrides);
+  const LoadedModel loaded = load_model(options.checkpoint, options.overrides, options.config);
   std::optional<Annotated> annotated;
   if (!options.annotations.empty()) annotated.emplace(options.annotations);
   fs::create_directories(options.out);
@@ -91,8 +91,11 @@ void add_predict(CLI::App& app) {
   auto options = std::make_shared<PredictOptions>();
   CLI::App* command = app.add_subcommand("predict", "Finds objects in images: pictures with masks, and COCO results");
   command
-      ->add_option("--checkpoint", options->checkpoint, "checkpoint file, or the folder of a run (its best checkpoint)")
+      ->add_option(
+          "--checkpoint", options->checkpoint,
+          "checkpoint file, or the folder of a run (its best checkpoint); with --config also weights of PyTorch")
       ->required();
+  command->add_option("--config", options->config, "configuration in place of the stored one");
   command
       ->add_option("--out", options->out,
                    "folder for the pictures and results.json (image ids count the images from 1)")

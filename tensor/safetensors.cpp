@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "tensor/file.h"
+#include "tensor/stored.h"
 
 namespace tessera {
 
@@ -17,14 +18,21 @@ constexpr size_t kMaxHeader = 100 << 20;  // as the reference implementation
 
 struct Name {
   const char* text;
-  DType dtype;
+  StoredType type;
+  DType dtype;  // ours
 };
-constexpr Name kNames[] = {{"F32", DType::kF32}, {"F64", DType::kF64}, {"F16", DType::kF16}, {"BF16", DType::kBF16},
-                           {"I64", DType::kI64}, {"I32", DType::kI32}, {"U8", DType::kU8},   {"BOOL", DType::kBool}};
+constexpr Name kNames[] = {
+    {"F32", StoredType::kF32, DType::kF32}, {"F64", StoredType::kF64, DType::kF64},
+    {"F16", StoredType::kF16, DType::kF16}, {"BF16", StoredType::kBF16, DType::kBF16},
+    {"I64", StoredType::kI64, DType::kI64}, {"I32", StoredType::kI32, DType::kI32},
+    {"U8", StoredType::kU8, DType::kU8},    {"BOOL", StoredType::kBool, DType::kBool},
+    {"I16", StoredType::kI16, DType::kI32}, {"I8", StoredType::kI8, DType::kI32},  // widened, read only
+    {"U32", StoredType::kU32, DType::kI64}, {"U16", StoredType::kU16, DType::kI32},
+};
 
-std::optional<DType> dtype_from(std::string_view text) {
+std::optional<StoredType> type_from(std::string_view text) {
   for (const Name& name : kNames)
-    if (text == name.text) return name.dtype;
+    if (text == name.text) return name.type;
   return std::nullopt;
 }
 
@@ -35,7 +43,7 @@ const char* text_of(DType dtype) {
 
 struct Entry {
   std::string name;
-  DType dtype;
+  StoredType type;
   Shape shape;
   u64 begin, end;
 };
@@ -68,10 +76,10 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
       Entry entry;
       entry.name = std::string(key);
       const std::string_view dtype = value["dtype"];
-      const std::optional<DType> known = dtype_from(dtype);
-      TESSERA_CHECK(known, "{}: tensor {} has dtype {}, known are F32 F64 F16 BF16 I64 I32 U8 BOOL", where, entry.name,
-                    dtype);
-      entry.dtype = *known;
+      const std::optional<StoredType> known = type_from(dtype);
+      TESSERA_CHECK(known, "{}: tensor {} has dtype {}, known are F32 F64 F16 BF16 I64 I32 I16 I8 U32 U16 U8 BOOL",
+                    where, entry.name, dtype);
+      entry.type = *known;
       for (u64 size : simdjson::dom::array(value["shape"])) {
         TESSERA_CHECK(size <= static_cast<u64>(INT64_MAX), "{}: tensor {} has a dimension of {}", where, entry.name,
                       size);
@@ -82,7 +90,7 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
       entry.begin = offsets.at(0);
       entry.end = offsets.at(1);
       size_t bytes = 0;
-      TESSERA_CHECK(!__builtin_mul_overflow(static_cast<size_t>(entry.shape.numel()), size_of(entry.dtype), &bytes) &&
+      TESSERA_CHECK(!__builtin_mul_overflow(static_cast<size_t>(entry.shape.numel()), size_of(entry.type), &bytes) &&
                         entry.begin <= entry.end && entry.end <= data_size && entry.end - entry.begin == bytes,
                     "{}: tensor {} {} {} does not fit bytes [{}, {}) of {}; the file is damaged or truncated", where,
                     entry.name, dtype, entry.shape, entry.begin, entry.end, data_size);
@@ -93,15 +101,11 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
   }
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.name) < std::tie(b.begin, b.name); });
+  StoredReader reader({file->data(), file->size()}, file);
   for (Entry& entry : entries) {
-    char* data = file->data() + 8 + header_size + entry.begin;
-    Tensor tensor;
-    if (reinterpret_cast<std::uintptr_t>(data) % size_of(entry.dtype) == 0) {
-      tensor = Tensor::borrow(data, entry.shape, entry.dtype, file);
-    } else {  // other tools may write unaligned tensors: copy those
-      tensor = Tensor::empty(entry.shape, entry.dtype);
-      std::memcpy(tensor.raw(), data, tensor.bytes());
-    }
+    const std::string_view bytes(file->data() + 8 + header_size + entry.begin, entry.end - entry.begin);
+    Tensor tensor = reader.read({entry.type, false, bytes, 0, contiguous_strides(entry.shape), entry.shape},
+                                fmt::format("{}: tensor {}", where, entry.name));
     TESSERA_CHECK(result.index_.emplace(entry.name, result.tensors_.size()).second, "{}: tensor {} occurs twice", where,
                   entry.name);
     result.tensors_.push_back({std::move(entry.name), std::move(tensor)});

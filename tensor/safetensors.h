@@ -1,8 +1,9 @@
 // The safetensors file format: an 8-byte little-endian header length, a JSON header, the tensors' bytes.
 //
 // Reading maps the file and checks every offset, shape and dtype against the file's size before any tensor is handed
-// out; tensors are views of the mapping (copy-on-write). Writing is atomic: a temporary file beside the target, fsync,
-// rename. An interrupted or failed write leaves the previous file whole.
+// out; tensors are views of the mapping (copy-on-write). I8, I16, U16 and U32, which ours lack, are widened
+// (tensor/stored.h). Writing is atomic: a temporary file beside the target, fsync, rename. An interrupted or failed
+// write leaves the previous file whole.
 #pragma once
 
 #include <filesystem>

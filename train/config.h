@@ -99,8 +99,8 @@ struct TrainingConfig {
   i64 log_every = 20;    // printed lines (the file has every step)
   i64 checkpoint_every = 5000;
   i64 keep_checkpoints = 2;  // besides the best
-  std::string init_weights;  // a safetensors file to start from: one of ours, or of PyTorch's names and layout
-  std::string init_prefix;   // put before the file's names ("backbone." for weights of a backbone alone)
+  std::string init_weights;  // a file to start from: ours, or another tool's .safetensors, .pth or .pkl
+  std::string init_prefix;   // put before the file's names; empty: found out
   bool init_bgr = false;     // the file's network took blue, green, red: exchange the channels of its first convolution
 
   template <class Field>

@@ -8,13 +8,16 @@ namespace tessera {
 namespace {
 
 // The tensors of one of our checkpoints under the model's own names.
-std::vector<NamedTensor> model_tensors(const SafeTensors& file) {
+std::vector<NamedTensor> model_tensors(const WeightsFile& file) {
+  std::set<std::string> averaged;
+  for (const NamedTensor& entry : file.tensors)
+    if (entry.name.starts_with("ema.")) averaged.insert(entry.name.substr(4));
   std::vector<NamedTensor> tensors;
-  for (const NamedTensor& entry : file.tensors()) {
+  for (const NamedTensor& entry : file.tensors) {
     if (entry.name.starts_with("ema.")) tensors.push_back({entry.name.substr(4), entry.tensor});
     if (!entry.name.starts_with("model.")) continue;
     const std::string name = entry.name.substr(6);
-    if (!file.contains("ema." + name)) tensors.push_back({name, entry.tensor});
+    if (!averaged.contains(name)) tensors.push_back({name, entry.tensor});
   }
   return tensors;
 }
@@ -31,19 +34,78 @@ void exchange_red_and_blue(nn::Module& model, const std::vector<std::string>& lo
   }
 }
 
+std::string shape_in_reference(const nn::StateEntry& entry) {
+  const Shape& s = entry.tensor.shape();
+  return (entry.layout == nn::Layout::kConvOIHW ? Shape{s[0], s[3], s[1], s[2]} : s).str();
+}
+
 }  // namespace
 
-nn::LoadReport load_initial_weights(nn::Module& model, const TrainingConfig& config) {
-  const SafeTensors file = SafeTensors::open(config.init_weights);
-  const bool ours = file.metadata().contains("tessera");
-  const auto prefixed = [&](const std::string& name) { return config.init_prefix + name; };
-  const nn::LoadReport report =
-      nn::load_state(model, ours ? model_tensors(file) : file.tensors(), nn::Strictness::kMatching, !ours, prefixed);
-  TESSERA_CHECK(!report.loaded.empty(),
+bool is_checkpoint(const WeightsFile& file) {
+  return file.metadata.contains("tessera");
+}
+
+std::string LoadedWeights::table(nn::Module& model, const WeightsFile& file) const {
+  std::map<std::string, Shape> shapes;
+  for (const NamedTensor& entry : file.tensors) shapes.emplace(entry.name, entry.tensor.shape());
+  const std::set<std::string> loaded(report.loaded.begin(), report.loaded.end());
+  const auto line = [](const std::string& status, const std::string& name, const std::string& shape,
+                       const std::string& origin) {
+    return fmt::format("{:<9} {:<52} {:<22} {}\n", status, name, shape, origin);
+  };
+  std::string text = line("", "model", "shape", "file");
+  for (const nn::StateEntry& entry : nn::state(model)) {
+    const std::string shape = shape_in_reference(entry);
+    const auto origin = origins.find(entry.name);
+    if (origin == origins.end())
+      text += line("missing", entry.name, shape, "");
+    else if (loaded.contains(entry.name))
+      text += line("fits", entry.name, shape, origin->second);
+    else
+      text += line("misfit", entry.name, shape, fmt::format("{} {}", origin->second, shapes.at(origin->second)));
+  }
+  for (const std::string& name : report.unexpected) {
+    const std::string& origin = origins.at(name);
+    text += line("left over", "", "", fmt::format("{} {}", origin, shapes.at(origin)));
+  }
+  return text + fmt::format("{} tensors fit, {} are missing, {} are of another shape, {} are left over ({})\n",
+                            report.loaded.size(), report.missing.size(), report.mismatched.size(),
+                            report.unexpected.size(), names.str());
+}
+
+LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Strictness strictness,
+                           const std::string& prefix) {
+  const bool ours = is_checkpoint(file);
+  const std::vector<NamedTensor> tensors = ours ? model_tensors(file) : file.tensors;
+  std::vector<std::string> theirs, wanted;
+  for (const NamedTensor& entry : tensors) theirs.push_back(entry.name);
+  for (const nn::StateEntry& entry : nn::state(model)) wanted.push_back(entry.name);
+  LoadedWeights result;
+  result.names = find_name_rule(theirs, wanted, prefix);
+  for (const std::string& name : theirs) result.origins.emplace(result.names(name), name);
+  try {
+    result.report = nn::load_state(model, tensors, strictness, !ours, result.names);
+  } catch (const Error& error) {
+    fail("{}: {} ({})", file.path.string(), error.what(), result.names.str());
+  }
+  return result;
+}
+
+LoadedWeights load_initial_weights(nn::Module& model, const TrainingConfig& config) {
+  const WeightsFile file = read_weights_file(config.init_weights);
+  LoadedWeights result = load_weights(model, file, nn::Strictness::kMatching, config.init_prefix);
+  TESSERA_CHECK(!result.report.loaded.empty(),
                 "{}: no tensor fits the model (training.init_prefix is \"{}\"); the file has {}", config.init_weights,
-                config.init_prefix, file.tensors().empty() ? "no tensors" : file.tensors().front().name + ", ...");
-  if (config.init_bgr) exchange_red_and_blue(model, report.loaded);
-  return report;
+                config.init_prefix, file.tensors.empty() ? "no tensors" : file.tensors.front().name + ", ...");
+  if (config.init_bgr) exchange_red_and_blue(model, result.report.loaded);
+  return result;
+}
+
+std::vector<NamedTensor> reference_tensors(nn::Module& model) {
+  std::vector<NamedTensor> tensors;
+  for (const nn::StateEntry& entry : nn::state(model))
+    tensors.push_back({entry.name, nn::to_theirs(entry.tensor, entry.layout)});
+  return tensors;
 }
 
 }  // namespace tessera

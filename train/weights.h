@@ -1,14 +1,38 @@
-// Initial weights from a file.
+// Weights from files: our own checkpoints and those of other tools, into a model by name.
 #pragma once
 
 #include "nn/module.h"
+#include "tensor/weights_file.h"
 #include "train/config.h"
+#include "train/weight_names.h"
 
 namespace tessera {
 
-// Copies into the model what fits of config.init_weights: one of our checkpoints (its averaged weights where it has
-// them), or a file with PyTorch's names and layout, whose names get config.init_prefix put before them. What is
-// missing, left over or of another shape is told in the report; a file of which nothing fits is an error.
-nn::LoadReport load_initial_weights(nn::Module& model, const TrainingConfig& config);
+// One of our checkpoints, or weights of another tool?
+bool is_checkpoint(const WeightsFile& file);
+
+// How weights were brought into a model.
+struct LoadedWeights {
+  nn::LoadReport report;
+  NameRule names;                              // how the names of the file became the model's
+  std::map<std::string, std::string> origins;  // the model's name -> the file's, of all tensors of the file
+
+  // One line for each tensor of the model and for each that is left over: fits or what is wrong, names and shape. A
+  // shape is the file's: of convolutions [O, I, H, W].
+  std::string table(nn::Module& model, const WeightsFile& file) const;
+};
+
+// Copies into the model what fits of the file: one of our checkpoints (its averaged weights where it has them), or
+// tensors laid out as PyTorch lays them out, under any names that find_name_rule() knows. `prefix` as there. Under
+// Strictness::kExact everything that does not fit is one error that lists it all.
+LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Strictness strictness,
+                           const std::string& prefix = "");
+
+// The initial weights of a run, config.init_weights. What is missing, left over or of another shape is told in the
+// report; a file of which nothing fits is an error.
+LoadedWeights load_initial_weights(nn::Module& model, const TrainingConfig& config);
+
+// The model's tensors under the reference's names and in PyTorch's layout, for other tools.
+std::vector<NamedTensor> reference_tensors(nn::Module& model);
 
 }  // namespace tessera

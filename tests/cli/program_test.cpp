@@ -77,4 +77,37 @@ TEST_CASE("program: a run that is killed, or stopped by a signal, and resumed eq
   CHECK(figures["segm"]["per_category"].size() == 3);
 }
 
+TEST_CASE("program: weights go out to PyTorch's names and layout and come back as the same bits") {
+  const Workshop& w = workshop();
+  const auto at = [&](const char* name) { return (w.folder / name).string(); };
+  const Outcome trained = run(w.train("short", {"--set", "training.steps=2", "--set", "evaluation.every=2"}));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  const Outcome exported = run({"export", "--checkpoint", at("short"), at("theirs.safetensors")});
+  REQUIRE_MESSAGE(exported.code == 0, exported.err);
+
+  check_fails({"eval", "--checkpoint", at("theirs.safetensors")}, 1, "weights of another tool need --config");
+  const Arguments model{"--config", w.config.string(), "--set", "model.num_classes=3"};
+  Arguments convert{"convert", at("theirs.safetensors"), at("ours.safetensors")};
+  convert.insert(convert.end(), model.begin(), model.end());
+  const Outcome converted = run(convert);
+  REQUIRE_MESSAGE(converted.code == 0, converted.err);
+  CHECK(converted.out.find(" 0 are missing, 0 are of another shape, 0 are left over") != std::string::npos);
+  CHECK(run({"export", "--checkpoint", at("ours.safetensors"), at("again.safetensors")}).code == 0);
+  CHECK(read_file(at("again.safetensors")) == read_file(at("theirs.safetensors")));
+  check_fails({"convert", at("ours.safetensors"), at("x.safetensors")}, 1, "a checkpoint of tessera already");
+  convert.back() = "model.num_classes=4";
+  convert.insert(convert.end(), {"--set", "data.val_annotations="});
+  check_fails(convert, 1, "does not fit the model");
+
+  // Both evaluate to the figures of the run.
+  const nlohmann::json logged = nlohmann::json::parse(w.log("short").back());
+  for (const char* name : {"theirs.safetensors", "ours.safetensors"}) {
+    Arguments evaluate{"eval", "--checkpoint", at(name), "--json", at("figures.json")};
+    evaluate.insert(evaluate.end(), model.begin(), model.end());
+    const Outcome evaluated = run(evaluate);
+    REQUIRE_MESSAGE(evaluated.code == 0, evaluated.err);
+    CHECK(nlohmann::json::parse(read_file(at("figures.json")))["segm"]["stats"] == logged["segm"]);
+  }
+}
+
 }  // namespace tessera

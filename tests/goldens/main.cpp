@@ -30,9 +30,12 @@ int run(int argc, char** argv) {
   std::string device = "cpu";
   app.add_option("PATH", paths, "what to check")->required();
   app.add_option("-d,--device", device, "where to run the cases")->capture_default_str();
+  std::string weights;
+  app.add_option("--weights", weights, "take the network's parameters from this file (.pth, .pkl, .safetensors)");
   CLI11_PARSE(app, argc, argv);
 
   Report report(Device::parse(device));
+  report.weights = weights;
   for (const std::string& path : paths) {
     try {
       check_path(path, report);

@@ -1,6 +1,7 @@
 // What checking golden results came to: one line per case, and the counts of the last line.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ class Report {
  public:
   explicit Report(Device device, bool print = true) : device_(device), print_(print) {}
   Device device() const { return device_; }  // where the cases are to run
+
+  // A file with the network's parameters, in place of those generated from their names; empty: none.
+  std::filesystem::path weights;
 
   // Each adds its line. `worst` is the largest error relative to its tolerance's measure, `note` says where it lies.
   void ok(const std::string& name, double worst);

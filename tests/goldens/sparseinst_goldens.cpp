@@ -35,7 +35,7 @@ class SparseInstGolden {
       : file_(file), setup_(file), report_(report), title_(file.path().stem().string()) {}
 
   int run() {
-    model_ = setup_.model();
+    model_ = setup_.model(report_.weights);
     model_->to(report_.device());
     check_single();
     check_batch();

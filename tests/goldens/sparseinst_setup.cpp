@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tests/goldens/fill.h"
+#include "train/weights.h"
 
 namespace tessera::goldens {
 
@@ -36,7 +37,7 @@ std::vector<ImageSize> SparseInstSetup::originals() const {
   return result;
 }
 
-std::unique_ptr<SparseInst> SparseInstSetup::model() const {
+std::unique_ptr<SparseInst> SparseInstSetup::model(const std::filesystem::path& weights) const {
   SparseInstConfig c;
   const std::string decoder = config("decoder"), backbone = config("backbone");
   c.iam.groups = decoder == "iam" ? 1 : 4;
@@ -45,6 +46,10 @@ std::unique_ptr<SparseInst> SparseInstSetup::model() const {
   c.backbone.deform = backbone.ends_with("_dcn") ? nn::Deform::kV1 : nn::Deform::kNone;
   Random random(0);
   auto model = std::make_unique<SparseInst>(c, random);
+  if (!weights.empty()) {
+    load_weights(*model, read_weights_file(weights), nn::Strictness::kExact);
+    return model;
+  }
 
   const std::vector<nn::StateEntry> entries = nn::state(*model);
   std::set<std::string> names;

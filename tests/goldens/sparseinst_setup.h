@@ -20,7 +20,8 @@ class SparseInstSetup {
   std::string text(const std::string& key) const;
   nlohmann::json config(const std::string& key) const { return nlohmann::json::parse(text("config." + key)); }
 
-  std::unique_ptr<SparseInst> model() const;
+  // With the parameters of the file `weights`, or else those generated from their names.
+  std::unique_ptr<SparseInst> model(const std::filesystem::path& weights) const;
   std::vector<ImageSize> sizes() const;      // of the two pictures
   std::vector<ImageSize> originals() const;  // of the files they stand for
 

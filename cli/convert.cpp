@@ -1,0 +1,82 @@
+// tessera convert: weights of other tools into ours. tessera export: the way back.
+#include <fmt/core.h>
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/loaded_model.h"
+#include "train/weights.h"
+
+namespace tessera {
+
+namespace {
+
+struct ConvertCommand {
+  std::string in, out, config, annotations;
+  std::vector<std::string> overrides;
+
+  void run() const {
+    const WeightsFile file = read_weights_file(in);
+    TESSERA_CHECK(!is_checkpoint(file), "{}: is a checkpoint of tessera already; tessera export is the way back", in);
+    config.empty() ? copy(file) : fit(file);
+  }
+
+ private:
+  // The same tensors in the other format.
+  void copy(const WeightsFile& file) const {
+    save_safetensors(out, file.tensors, {{"format", "pt"}});
+    for (const NamedTensor& entry : file.tensors)
+      fmt::print("{:<60} {:<5} {}\n", entry.name, name_of(entry.tensor.dtype()), entry.tensor.shape());
+    fmt::print("{} tensors in {}, names and layout as they were\n", file.tensors.size(), out);
+  }
+
+  // A checkpoint of the configured model.
+  void fit(const WeightsFile& file) const {
+    const LoadedModel loaded = untrained_model(overrides, config, annotations);
+    const LoadedWeights weights = load_weights(*loaded.model, file, nn::Strictness::kMatching);
+    fmt::print("{}", weights.table(*loaded.model, file));
+    const size_t wrong = weights.report.missing.size() + weights.report.mismatched.size();
+    TESSERA_CHECK(wrong == 0, "{}: does not fit the model of {}: see the table; {} was not written", in, config, out);
+    save_checkpoint(out, loaded.info, *loaded.model, nullptr, nullptr);
+    fmt::print("checkpoint in {}\n", out);
+  }
+};
+
+struct ExportCommand {
+  std::string checkpoint, config, out;
+
+  void run() const {
+    const LoadedModel loaded = load_model(checkpoint, {}, config);
+    const std::vector<NamedTensor> tensors = reference_tensors(*loaded.model);
+    save_safetensors(out, tensors, {{"format", "pt"}});
+    fmt::print("{} tensors in {}\n", tensors.size(), out);
+  }
+};
+
+}  // namespace
+
+void add_convert(CLI::App& app) {
+  CLI::App* convert = app.add_subcommand("convert", "Makes a checkpoint of weights from PyTorch or detectron2");
+  const auto command = std::make_shared<ConvertCommand>();
+  convert->add_option("IN", command->in, "file of weights: .pth, .pt, .pkl or .safetensors")->required();
+  convert->add_option("OUT", command->out, "safetensors file to write")->required();
+  CLI::Option* config = convert->add_option(
+      "--config", command->config, "the model that the weights are for; without it the tensors are copied as they are");
+  convert->add_option("--set", command->overrides, "option to change: section.key=value")
+      ->allow_extra_args(false)
+      ->needs(config);
+  convert->add_option("--annotations", command->annotations, "COCO annotation file whose categories are the classes")
+      ->needs(config);
+  convert->callback([command] { command->run(); });
+}
+
+void add_export(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("export", "Writes a model's weights for PyTorch: reference names, OIHW");
+  const auto options = std::make_shared<ExportCommand>();
+  command->add_option("--checkpoint", options->checkpoint, "checkpoint file, or the folder of a run")->required();
+  command->add_option("--config", options->config, "configuration in place of the stored one");
+  command->add_option("OUT", options->out, "safetensors file to write")->required();
+  command->callback([options] { options->run(); });
+}
+
+}  // namespace tessera
