@@ -10,6 +10,19 @@ namespace {
 
 constexpr i64 kReadable = 320;  // pixels: images with a shorter side below this are enlarged
 
+// The annotated objects of one image (crowd regions left out) as instances of score 1.
+std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image) {
+  std::vector<Instance> instances;
+  const CocoImage& info = dataset.images.at(static_cast<size_t>(image));
+  for (i64 position : dataset.annotations_of.at(static_cast<size_t>(image))) {
+    const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
+    if (annotation.iscrowd) continue;
+    instances.push_back(
+        {dataset.class_index.at(annotation.category_id), 1, annotation_mask(annotation, info.height, info.width)});
+  }
+  return instances;
+}
+
 }  // namespace
 
 Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
@@ -38,18 +51,6 @@ Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, cons
               label == Label::kName ? name : fmt::format("{} {:.2f}", name, instance.score), text_scale, colour);
   }
   return picture;
-}
-
-std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image) {
-  std::vector<Instance> instances;
-  const CocoImage& info = dataset.images.at(static_cast<size_t>(image));
-  for (i64 position : dataset.annotations_of.at(static_cast<size_t>(image))) {
-    const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
-    if (annotation.iscrowd) continue;
-    instances.push_back(
-        {dataset.class_index.at(annotation.category_id), 1, annotation_mask(annotation, info.height, info.width)});
-  }
-  return instances;
 }
 
 Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset, i64 position,

@@ -16,10 +16,7 @@ enum class Label { kName, kNameAndScore };
 Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
                       Label label);
 
-// The annotated objects of one image of a data set (crowd regions left out) as instances of score 1.
-std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image);
-
-// What is annotated (left) beside what was found (right). classes: the model's.
+// What is annotated (left, without crowd regions) beside what was found (right). classes: the model's.
 Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset, i64 position,
                                 std::vector<Instance> found, const std::vector<std::string>& classes);
 

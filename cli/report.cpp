@@ -9,7 +9,6 @@
 #include "cli/commands.h"
 #include "cli/loaded_model.h"
 #include "cli/picture.h"
-#include "data/draw.h"
 #include "data/image.h"
 #include "tensor/file.h"
 #include "train/progress.h"
