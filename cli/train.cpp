@@ -112,8 +112,10 @@ struct TrainCommand {
     }
 
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
-    if (!config.training.init_weights.empty())
-      fmt::print("{}: {}\n", config.training.init_weights, load_initial_weights(*model, config.training).report.str());
+    if (!config.training.init_weights.empty()) {
+      const LoadedWeights weights = load_initial_weights(*model, config.training);
+      fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
+    }
     if (dry_run) return describe(*model, job);
 
     if (overwrite && !resume) remove_run(job.folder);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Small files of weights as PyTorch and NumPy write them, for tests/tensor/weights_file_test.cpp.
 
-    torch_files.py OUT_FOLDER TAG       # writes torch-TAG-{zip,old}.pth and numpy-TAG-p{2,3,4,5}.pkl, numpy-TAG-python2.pkl
+    torch_files.py OUT_FOLDER TAG       # writes torch-TAG-{zip,old}.pth and numpy-TAG-p{2,3,4,5}.pkl, numpy-TAG-python2.pkl,
+                                        # since PyTorch 2.1 also torch-TAG-big.pth, as a big-endian machine would
 
 Element i (row-major) of a tensor is (3 i + 1) % 23, in signed types minus 11, in floats (that - 11) / 4, in bool % 2.
 Run it with each version of PyTorch whose files are to be read; every file is loaded again and compared here.
@@ -10,6 +11,7 @@ import argparse
 import io
 import os
 import pickle
+import sys
 
 import numpy as np
 import torch
@@ -80,6 +82,16 @@ def main():
                   "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"params": [0]}]}}
     torch.save(checkpoint, path("torch-%s-zip.pth" % a.tag))
     torch.save(checkpoint, path("torch-%s-old.pth" % a.tag), _use_new_zipfile_serialization=False)
+
+    if hasattr(torch.UntypedStorage, "byteswap"):
+        big = {name: tensor((2, 3), name) for name in DTYPES}
+        for t in big.values():
+            t.untyped_storage().byteswap(t.dtype)
+        order, sys.byteorder = sys.byteorder, "big"
+        torch.save(big, path("torch-%s-big.pth" % a.tag))
+        sys.byteorder = order
+        for name, t in torch.load(path("torch-%s-big.pth" % a.tag)).items():
+            assert torch.equal(t, tensor((2, 3), name)), name
 
     arrays = {"stem.conv1.weight": values((2, 3, 2, 2)).astype(np.float32),
               "stem.conv1.norm.weight": values((300,)).astype(np.float32),

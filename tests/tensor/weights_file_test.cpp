@@ -45,7 +45,7 @@ void check(
   for (i64 i = 0; i < x.numel(); ++i) CHECK(numbers.data<double>()[i] == formula(at(i)));
 }
 
-void check_torch(std::map<std::string, Tensor> t) {
+void check_types(std::map<std::string, Tensor>& t) {
   check(t["f64"], {2, 3}, DType::kF64, quarter);
   check(t["f32"], {2, 3}, DType::kF32, quarter);
   check(t["f16"], {2, 3}, DType::kF16, quarter);
@@ -56,6 +56,10 @@ void check_torch(std::map<std::string, Tensor> t) {
   check(t["i8"], {2, 3}, DType::kI32, signed_value);
   check(t["u8"], {2, 3}, DType::kU8, value);
   check(t["bool"], {2, 3}, DType::kBool, bit);
+}
+
+void check_torch(std::map<std::string, Tensor> t) {
+  check_types(t);
   check(t["transposed"], {4, 3}, DType::kF32, quarter, [](i64 i) { return i % 3 * 4 + i / 3; });
   check(t["slice"], {2, 3}, DType::kI32, signed_value, [](i64 i) { return (1 + i / 3) * 5 + i % 3 * 2; });
   check(t["permuted"], {2, 5, 3, 4}, DType::kF32, quarter,
@@ -93,6 +97,12 @@ TEST_CASE("weights file: files of PyTorch 1.13 and 2.15, new and old format, giv
     CAPTURE(name);
     check_torch(read(kFolder / name));
   }
+}
+
+TEST_CASE("weights file: a file of a big-endian machine gives every value") {
+  std::map<std::string, Tensor> tensors = read(kFolder / "torch-2.15-big.pth");
+  CHECK(tensors.size() == 10);
+  check_types(tensors);
 }
 
 TEST_CASE("weights file: pickled arrays of NumPy 1 and 2, protocols 2 to 5, give every value") {
