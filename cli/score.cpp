@@ -13,10 +13,11 @@ namespace tessera {
 namespace {
 
 struct ScoreCommand {
-  std::string annotations, results, metric, json;
+  ScoreRequest request;
+  std::string metric, json;
 
   void run() const {
-    const Score score = score_results(annotations, results, metric);
+    const Score score = score_results(metric, request);
     fmt::print("{}", score.text);
     if (!json.empty()) write_output(json, score.json);
   }
@@ -25,11 +26,13 @@ struct ScoreCommand {
 }  // namespace
 
 void add_score(CLI::App& app) {
-  CLI::App* score = app.add_subcommand("score", "Tells the COCO figures of a result file");
+  CLI::App* score = app.add_subcommand("score", "Tells the figures of a result file");
   const auto command = std::make_shared<ScoreCommand>();
-  score->add_option("--annotations", command->annotations, "COCO annotation file")->required();
-  score->add_option("--results", command->results, "COCO result file")->required();
-  score->add_option("--metric", command->metric, "coco-segm or coco-bbox")->required();
+  score->add_option("--annotations", command->request.annotations, "annotation file")->required();
+  score->add_option("--results", command->request.results, "result file")->required();
+  std::string known = "one of";
+  for (const Metric& metric : metrics()) known += fmt::format("\n{}: {}", metric.name, metric.meaning);
+  score->add_option("--metric", command->metric, known)->required();
   score->add_option("--json", command->json, "file for the figures, as JSON");
   score->callback([command] { command->run(); });
 }

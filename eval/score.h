@@ -1,20 +1,31 @@
-// Scoring a result file against an annotation file: what `tessera score` does.
+// Scoring results against annotations: what `tessera score` does.
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <span>
 #include <string>
 
-#include "eval/coco_eval.h"
-
 namespace tessera {
+
+struct ScoreRequest {
+  std::filesystem::path annotations, results;  // a file each, or a folder where the metric's data set has folders
+};
 
 struct Score {
   std::string text;  // for the terminal
   std::string json;  // for a file
 };
 
-// Metrics: "coco-segm", "coco-bbox"; any other name is an error that lists them.
-Score score_results(const std::filesystem::path& annotations, const std::filesystem::path& results,
-                    const std::string& metric, CocoEvalOptions options = {});
+struct Metric {
+  const char* name;
+  const char* meaning;  // one line
+  Score (*score)(const ScoreRequest& request);
+};
+
+std::span<const Metric> metrics();  // all there are
+
+// An unknown metric is an error that lists the known ones.
+Score score_results(const std::string& metric, const ScoreRequest& request);
 
 }  // namespace tessera

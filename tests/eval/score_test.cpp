@@ -21,14 +21,14 @@ TEST_CASE("score: two files and a metric give a table and JSON") {
   write_file(found, R"([{"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [10, 10, 20, 20]}])");
   write_file(none, "[]");
   for (const std::string task : {"segm", "bbox"}) {
-    const Score score = score_results(truth, found, "coco-" + task);
+    const Score score = score_results("coco-" + task, {truth, found});
     CHECK(score.text.find(task + ": 1 images, 1 detections") == 0);
     CHECK(nlohmann::json::parse(score.json)[task]["stats"]["AP"].get<double>() == doctest::Approx(1));
-    CHECK(nlohmann::json::parse(score_results(truth, none, "coco-" + task).json)[task]["stats"]["AP"] == 0.0);
+    CHECK(nlohmann::json::parse(score_results("coco-" + task, {truth, none}).json)[task]["stats"]["AP"] == 0.0);
   }
-  CHECK_ERROR(score_results(truth, found, "coco"), "there is no metric \"coco\"; coco-segm, coco-bbox");
+  CHECK_ERROR(score_results("coco", {truth, found}), "there is no metric \"coco\"; coco-segm, coco-bbox");
   write_file(found, R"([{"image_id": 8, "category_id": 1, "score": 0.5, "bbox": [10, 10, 20, 20]}])");
-  CHECK_ERROR(score_results(truth, found, "coco-bbox"), "found.json: result 0: there is no image 8 in");
+  CHECK_ERROR(score_results("coco-bbox", {truth, found}), "found.json: result 0: there is no image 8 in");
 }
 
 }  // namespace
