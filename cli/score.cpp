@@ -33,6 +33,12 @@ void add_score(CLI::App& app) {
   std::string known = "one of";
   for (const Metric& metric : metrics()) known += fmt::format("\n{}: {}", metric.name, metric.meaning);
   score->add_option("--metric", command->metric, known)->required();
+  score->add_option("--ratio", command->request.ratio,
+                    "boundary metrics: thickness of a boundary over the image's diagonal (0.02)");
+  score->add_flag("--coco-categories", command->request.coco_categories,
+                  "LVIS annotations with COCO's categories, for COCO detectors (AP*)");
+  score->add_flag("--areas-from-boxes", command->request.areas_from_boxes,
+                  "mask metrics: a detection with a box is small, medium or large by its box");
   score->add_option("--json", command->json, "file for the figures, as JSON");
   score->callback([command] { command->run(); });
 }
