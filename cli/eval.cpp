@@ -28,9 +28,9 @@ struct EvalCommand {
     const auto source = inference_source(dataset, images.empty() ? data.val_images : images, loaded.config);
     const std::optional<Evaluation> result =
         evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config);
-    fmt::print("{}{}", coco_table(result->segm), coco_table(result->bbox));
+    fmt::print("{}{}", ap_table(result->segm), ap_table(result->bbox));
     fmt::print("{} images in {:.1f} s\n", source->size(), result->seconds);
-    if (!json.empty()) write_output(json, coco_json(std::vector{result->segm, result->bbox}));
+    if (!json.empty()) write_output(json, ap_json(std::vector{result->segm, result->bbox}));
   }
 
   // The categories that model and data set share must mean the same.

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "cli/output.h"
-#include "eval/coco_accumulate.h"
+#include "eval/accumulate.h"
 
 namespace tessera {
 
@@ -14,16 +14,16 @@ namespace {
 constexpr size_t kAreas = 4;  // of which the first holds objects of every size
 
 // precision[t][r][k] for objects of all sizes and the largest number of detections; -1 without ground truth.
-double precision_at(const CocoEvalResult& result, size_t t, size_t r, size_t k) {
-  const size_t K = result.per_category.size(), M = kMaxDetections.size();
+double precision_at(const ApResult& result, size_t t, size_t r, size_t k) {
+  const size_t K = result.per_category.size(), M = result.limits.size();
   return result.precision.at((((t * kRecallSteps + r) * K + k) * kAreas + 0) * M + M - 1);
 }
 
-std::string title_of(const CocoEvalResult& result, const std::string& what) {
+std::string title_of(const ApResult& result, const std::string& what) {
   return fmt::format("{}: precision over recall, {}", name_of(result.task), what);
 }
 
-size_t find_category(const CocoEvalResult& result, const std::string& name) {
+size_t find_category(const ApResult& result, const std::string& name) {
   std::vector<std::string> known;
   for (size_t k = 0; k < result.per_category.size(); ++k) {
     if (result.per_category[k].name == name) return k;
@@ -32,7 +32,7 @@ size_t find_category(const CocoEvalResult& result, const std::string& name) {
   fail("curves: there is no category \"{}\"; {}", name, fmt::join(known, ", "));
 }
 
-std::string page_of(const CocoEvalResult& result, const std::vector<Chart>& charts) {
+std::string page_of(const ApResult& result, const std::vector<Chart>& charts) {
   std::string page = fmt::format(
       "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{0} precision and recall</title><style>"
       "body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}\n"
@@ -48,7 +48,7 @@ std::string page_of(const CocoEvalResult& result, const std::vector<Chart>& char
 
 }  // namespace
 
-Chart precision_recall_chart(const CocoEvalResult& result, std::optional<size_t> category) {
+Chart precision_recall_chart(const ApResult& result, std::optional<size_t> category) {
   Chart chart{.title = title_of(result, category ? result.per_category.at(*category).name : "mean of the categories"),
               .x_label = "recall",
               .series = {},
@@ -73,7 +73,7 @@ Chart precision_recall_chart(const CocoEvalResult& result, std::optional<size_t>
   return chart;
 }
 
-void write_precision_recall(const std::filesystem::path& path, const CocoEvalResult& result,
+void write_precision_recall(const std::filesystem::path& path, const ApResult& result,
                             const std::string& category) {
   const std::optional<size_t> chosen = category.empty() ? std::nullopt : std::optional(find_category(result, category));
   if (path.extension() == ".svg") return write_output(path, to_svg_file(precision_recall_chart(result, chosen)));

@@ -1,21 +1,21 @@
-// Precision over recall, as the COCO evaluator accumulates it, drawn.
+// Precision over recall, as the COCO and LVIS evaluators accumulate it, drawn.
 #pragma once
 
 #include <filesystem>
 #include <optional>
 
 #include "cli/chart.h"
-#include "eval/coco_eval.h"
+#include "eval/average_precision.h"
 
 namespace tessera {
 
-// A curve per overlap threshold .50 to .95 with the AP under it: objects of all sizes, 100 detections per image.
+// A curve per overlap threshold .50 to .95 with the AP under it: objects of all sizes, the largest number of detections.
 // category: a position in result.per_category; without one the mean over the categories with ground truth.
-Chart precision_recall_chart(const CocoEvalResult& result, std::optional<size_t> category = std::nullopt);
+Chart precision_recall_chart(const ApResult& result, std::optional<size_t> category = std::nullopt);
 
 // Writes FILE.svg, a single chart: that of the category, or the mean where `category` is empty; or FILE.html, a page
 // with the mean and every category, or the one that is named. Errors: another ending, a category that there is not.
-void write_precision_recall(const std::filesystem::path& path, const CocoEvalResult& result,
+void write_precision_recall(const std::filesystem::path& path, const ApResult& result,
                             const std::string& category = "");
 
 }  // namespace tessera

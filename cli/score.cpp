@@ -14,26 +14,35 @@ namespace tessera {
 namespace {
 
 struct ScoreCommand {
-  std::string annotations, results, metric, json, curves, category;
+  ScoreRequest request;
+  std::string metric, json, curves, category;
 
   void run() const {
-    const Score score = score_results(annotations, results, metric);
+    const Score score = score_results(metric, request);
     fmt::print("{}", score.text);
     if (!json.empty()) write_output(json, score.json);
     if (curves.empty()) return;
-    TESSERA_CHECK(score.coco, "score: the metric {} has no precision-recall curves", metric);
-    write_precision_recall(curves, *score.coco, category);
+    TESSERA_CHECK(score.ap, "score: the metric {} has no precision-recall curves", metric);
+    write_precision_recall(curves, *score.ap, category);
   }
 };
 
 }  // namespace
 
 void add_score(CLI::App& app) {
-  CLI::App* score = app.add_subcommand("score", "Tells the COCO figures of a result file");
+  CLI::App* score = app.add_subcommand("score", "Tells the figures of a result file");
   const auto command = std::make_shared<ScoreCommand>();
-  score->add_option("--annotations", command->annotations, "COCO annotation file")->required();
-  score->add_option("--results", command->results, "COCO result file")->required();
-  score->add_option("--metric", command->metric, "coco-segm or coco-bbox")->required();
+  score->add_option("--annotations", command->request.annotations, "annotation file")->required();
+  score->add_option("--results", command->request.results, "result file")->required();
+  std::string known = "one of";
+  for (const Metric& metric : metrics()) known += fmt::format("\n{}: {}", metric.name, metric.meaning);
+  score->add_option("--metric", command->metric, known)->required();
+  score->add_option("--ratio", command->request.ratio,
+                    "boundary metrics: thickness of a boundary over the image's diagonal (0.02)");
+  score->add_flag("--coco-categories", command->request.coco_categories,
+                  "LVIS annotations with COCO's categories, for COCO detectors (AP*)");
+  score->add_flag("--areas-from-boxes", command->request.areas_from_boxes,
+                  "mask metrics: a detection with a box is small, medium or large by its box");
   score->add_option("--json", command->json, "file for the figures, as JSON");
   CLI::Option* curves =
       score->add_option("--curves", command->curves, "FILE.svg or FILE.html for the precision-recall curves");

@@ -37,9 +37,9 @@ void check_same_categories(const CocoDataset& train, const CocoDataset& val) {
   }
 }
 
-Figures figures(const CocoEvalResult& result) {
+Figures figures(const ApResult& result) {
   Figures named;
-  for (size_t i = 0; i < kCocoStatNames.size(); ++i) named.emplace_back(kCocoStatNames[i], result.stats[i]);
+  for (size_t i = 0; i < result.stats.size(); ++i) named.emplace_back(result.stat_rules[i].name, result.stats[i]);
   return named;
 }
 

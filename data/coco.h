@@ -17,11 +17,18 @@ struct CocoImage {
   i64 id = 0;
   std::string file_name;
   i64 height = 0, width = 0;
+  // LVIS: categories that were looked for and are not in the image, and categories of which not all objects are marked.
+  std::optional<std::vector<i64>> neg_category_ids = {};  // absent in files that are not LVIS
+  std::vector<i64> not_exhaustive_category_ids = {};
 };
 
 struct CocoCategory {
   i64 id = 0;
-  std::string name;
+  std::string name = {};
+  // LVIS: the WordNet name of what is meant, and 'r', 'c' or 'f', for categories that are rare (in fewer than 10
+  // training images), common (fewer than 100) or frequent. Empty and 0 in files that are not LVIS.
+  std::string synset = {};
+  char frequency = 0;
 };
 
 using Polygons = std::vector<std::vector<double>>;  // each x0, y0, x1, y1, ...; together one object
@@ -33,6 +40,7 @@ struct CocoAnnotation {
   bool iscrowd = false;  // a region with many objects: left out of training, ignored by the evaluation
   // monostate: the file gives none (absent, null or an empty list)
   std::variant<std::monostate, Polygons, Rle> segmentation;
+  bool ignore = false;  // LVIS and Boundary AP leave such an object out of the count; COCO AP knows only iscrowd
 };
 
 struct CocoDataset {
@@ -52,7 +60,9 @@ struct CocoDataset {
 // annotation. load_coco() calls it; whoever builds a CocoDataset by hand calls it too.
 void index_coco(CocoDataset& dataset);
 
-// Reads an annotation file. Key order is free, unknown keys are ignored; "iscrowd" and "segmentation" may be absent.
+// Reads an annotation file, COCO's or LVIS's. Key order is free, unknown keys are ignored; "iscrowd" and "segmentation"
+// may be absent. An image without "file_name" (LVIS v1) is named by the last two parts of its "coco_url"; a name of
+// LVIS v0.5, COCO_val2014_000000000042.jpg, becomes the name that the file has in COCO 2017, 000000000042.jpg.
 CocoDataset load_coco(const std::filesystem::path& path);
 
 // Writes a file that any COCO tool reads: atomically, numbers with all their digits, RLE compressed.
@@ -71,7 +81,8 @@ struct Detection {
 
 // Result files: one JSON array of {image_id, category_id, score, bbox and/or segmentation (RLE)}. An empty array is
 // legal. Scores keep every digit in both directions. Reading checks each entry by itself (finite numbers, runs that add
-// up); whether ids and sizes fit a data set is the evaluator's question. Writing is atomic.
+// up); whether ids and sizes fit a data set is the evaluator's question. Writing is atomic. Large files are better read
+// by load_detections() (data/detection_list.h).
 std::vector<Detection> load_results(const std::filesystem::path& path);
 void save_results(const std::filesystem::path& path, const std::vector<Detection>& detections);
 

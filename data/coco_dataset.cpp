@@ -21,9 +21,18 @@ T require(const std::optional<T>& value, const char* key) {
   return *value;
 }
 
+// The last two parts of .../val2017/000000000042.jpg: the folder and the name.
+std::string name_from_url(std::string_view url) {
+  const size_t name = url.rfind('/');
+  TESSERA_CHECK(name != std::string_view::npos && name > 0, "\"{}\" does not end in a folder and a file", url);
+  const size_t folder = url.rfind('/', name - 1);
+  return std::string(url.substr(folder == std::string_view::npos ? 0 : folder + 1));
+}
+
 CocoImage read_image(json::Value value) {
   std::optional<i64> id, height, width;
-  std::optional<std::string> file_name;
+  std::optional<std::string> file_name, named_by_url;
+  CocoImage image;
   json::for_each_field(value, [&](std::string_view key, json::Value field) {
     if (key == "id")
       id = json::read_integer(field);
@@ -33,20 +42,45 @@ CocoImage read_image(json::Value value) {
       width = json::read_integer(field);
     else if (key == "file_name")
       file_name = json::read_string(field);
+    else if (key == "coco_url" && !json::is_null(field))
+      named_by_url = name_from_url(json::read_string(field));
+    else if (key == "neg_category_ids")
+      json::read_integers(field, image.neg_category_ids.emplace());
+    else if (key == "not_exhaustive_category_ids") {
+      image.not_exhaustive_category_ids.clear();
+      json::read_integers(field, image.not_exhaustive_category_ids);
+    }
   });
-  return {require(id, "id"), require(file_name, "file_name"), require(height, "height"), require(width, "width")};
+  image.id = require(id, "id");
+  image.file_name = file_name ? *file_name : require(named_by_url, "file_name");
+  constexpr size_t kCocoName = std::string_view("000000000042.jpg").size();
+  if (image.neg_category_ids && image.file_name.starts_with("COCO_") && image.file_name.size() > kCocoName)
+    image.file_name.erase(0, image.file_name.size() - kCocoName);
+  image.height = require(height, "height");
+  image.width = require(width, "width");
+  return image;
 }
 
 CocoCategory read_category(json::Value value) {
   std::optional<i64> id;
   std::optional<std::string> name;
+  CocoCategory category;
   json::for_each_field(value, [&](std::string_view key, json::Value field) {
     if (key == "id")
       id = json::read_integer(field);
     else if (key == "name")
       name = json::read_string(field);
+    else if (key == "synset" && !json::is_null(field))
+      category.synset = json::read_string(field);
+    else if (key == "frequency") {
+      const std::string_view letter = json::read_string(field);
+      TESSERA_CHECK(letter == "r" || letter == "c" || letter == "f", "r, c or f is expected, not \"{}\"", letter);
+      category.frequency = letter[0];
+    }
   });
-  return {require(id, "id"), require(name, "name")};
+  category.id = require(id, "id");
+  category.name = require(name, "name");
+  return category;
 }
 
 // The kind is decided by the value alone: a list of polygons, or an object.
@@ -55,7 +89,7 @@ void read_segmentation(json::Value value, CocoAnnotation& annotation, std::optio
   rle.reset();
   if (json::is_null(value)) return;
   if (value.type() == simdjson::ondemand::json_type::object) {
-    rle = JsonRle::read(value);
+    rle.emplace().read(value);
     return;
   }
   Polygons parts;
@@ -88,6 +122,8 @@ CocoAnnotation read_annotation(json::Value value) {
       const i64 flag = json::read_integer(field);
       TESSERA_CHECK(flag == 0 || flag == 1, "0 or 1 is expected, not {}", flag);
       annotation.iscrowd = flag == 1;
+    } else if (key == "ignore" && !json::is_null(field)) {
+      annotation.ignore = json::read_number(field) != 0;
     } else if (key == "segmentation") {
       read_segmentation(field, annotation, rle);
     }
@@ -98,7 +134,7 @@ CocoAnnotation read_annotation(json::Value value) {
     annotation.category_id = require(category_id, "category_id");
     annotation.area = require(area, "area");
     TESSERA_CHECK(has_box, "there is no \"bbox\"");
-    if (rle) annotation.segmentation = rle->build();
+    if (rle) rle->build(annotation.segmentation.emplace<Rle>());
   });
   return annotation;
 }
@@ -197,6 +233,9 @@ void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
     for (const CocoImage& image : dataset.images) {
       append("{}{{\"id\":{},\"height\":{},\"width\":{},\"file_name\":", separator, image.id, image.height, image.width);
       json::append_string(text, image.file_name);
+      if (image.neg_category_ids)
+        append(",\"neg_category_ids\":[{}],\"not_exhaustive_category_ids\":[{}]",
+               fmt::join(*image.neg_category_ids, ","), fmt::join(image.not_exhaustive_category_ids, ","));
       text.push_back('}');
       separator = ",\n";
     }
@@ -205,6 +244,11 @@ void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
     for (const CocoCategory& category : dataset.categories) {
       append("{}{{\"id\":{},\"name\":", separator, category.id);
       json::append_string(text, category.name);
+      if (!category.synset.empty()) {
+        text += ",\"synset\":";
+        json::append_string(text, category.synset);
+      }
+      if (category.frequency != 0) append(",\"frequency\":\"{}\"", category.frequency);
       text += ",\"supercategory\":\"\"}";
       separator = ",\n";
     }
@@ -216,6 +260,7 @@ void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
       json::append_number(text, annotation.area);
       text += ",\"bbox\":";
       json::append_numbers(text, annotation.bbox);
+      if (annotation.ignore) text += ",\"ignore\":1";
       if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation)) {
         text += ",\"segmentation\":[";
         for (size_t i = 0; i < parts->size(); ++i) {

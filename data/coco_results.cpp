@@ -3,67 +3,84 @@
 #include <cmath>
 #include <iterator>
 
-#include "data/coco.h"
 #include "data/coco_rle.h"
+#include "data/detection_list.h"
 #include "data/json_writer.h"
-#include "data/parallel.h"
 #include "tensor/file.h"
 
 namespace tessera {
 
 namespace {
 
-// One entry; its mask is built later, when all threads can help.
-Detection read_detection(json::Value value, JsonRle& mask) {
-  std::optional<i64> image_id, category_id;
-  std::optional<double> score;
-  Detection detection;
+// All that one thread reads in one go.
+struct Part {
+  std::vector<DetectionView> detections;
+  RunStore runs;
+  JsonRle json_mask;  // the last mask read: their memory is used again
+  Rle mask;
+};
+
+std::optional<XywhBox> read_box(json::Value value) {
+  XywhBox box{};
+  const size_t count = json::read_some(value, box);
+  TESSERA_CHECK(count == 0 || count == 4, "[x, y, width, height] is expected, this has {} numbers", count);
+  return count == 0 ? std::nullopt : std::optional(box);
+}
+
+void read_detection(json::Value value, Part& part) {
+  bool image_id = false, category_id = false, score = false;
+  DetectionView& detection = part.detections.emplace_back();
   json::for_each_field(value, [&](std::string_view key, json::Value field) {
     if (key == "image_id") {
-      image_id = json::read_integer(field);
+      detection.image_id = json::read_integer(field);
+      image_id = true;
     } else if (key == "category_id") {
-      category_id = json::read_integer(field);
+      detection.category_id = json::read_integer(field);
+      category_id = true;
     } else if (key == "score") {
-      score = json::read_number(field);
+      detection.score = json::read_number(field);
+      score = true;
     } else if (key == "bbox" && !json::is_null(field)) {
-      std::vector<double> numbers;
-      json::read_numbers(field, numbers);
-      TESSERA_CHECK(numbers.empty() || numbers.size() == 4, "[x, y, width, height] is expected, this has {} numbers",
-                    numbers.size());
-      if (!numbers.empty()) detection.bbox = XywhBox{numbers[0], numbers[1], numbers[2], numbers[3]};
+      detection.bbox = read_box(field);
     } else if (key == "segmentation" && !json::is_null(field)) {
       TESSERA_CHECK(field.type() == simdjson::ondemand::json_type::object,
                     "a run-length mask {{\"size\", \"counts\"}} is expected");
-      mask = JsonRle::read(field);
-      detection.segmentation.emplace();
+      part.json_mask.read(field);
+      part.json_mask.build(part.mask);
+      detection.segmentation = RleView(part.mask.height, part.mask.width, part.runs.add(part.mask.counts));
     }
   });
   TESSERA_CHECK(image_id, "there is no \"image_id\"");
   TESSERA_CHECK(category_id, "there is no \"category_id\"");
   TESSERA_CHECK(score, "there is no \"score\"");
   TESSERA_CHECK(detection.bbox || detection.segmentation, "there is neither a \"bbox\" nor a \"segmentation\"");
-  detection.image_id = *image_id;
-  detection.category_id = *category_id;
-  detection.score = *score;
-  return detection;
 }
 
 }  // namespace
 
+DetectionList load_detections(const std::filesystem::path& path) {
+  std::vector<Part> parts = json::read_array_in_parts<Part>(path, read_detection);
+  size_t count = 0;
+  for (const Part& part : parts) count += part.detections.size();
+  DetectionList list;
+  list.detections_.reserve(count);
+  for (Part& part : parts) {
+    list.detections_.insert(list.detections_.end(), part.detections.begin(), part.detections.end());
+    list.runs_.push_back(std::move(part.runs));
+  }
+  return list;
+}
+
 std::vector<Detection> load_results(const std::filesystem::path& path) {
-  json::Document document(path);
   std::vector<Detection> detections;
-  std::vector<JsonRle> masks;
-  document.for_each_element(
-      [&](json::Value value) { detections.push_back(read_detection(value, masks.emplace_back())); });
-  parallel_for(static_cast<i64>(detections.size()), [&](i64 i) {
-    if (!detections[i].segmentation) return;
-    try {
-      detections[i].segmentation = masks[i].build();
-    } catch (const Error& error) {
-      fail("{}: [{}]: segmentation: {}", path.string(), i, error.what());
+  for (const DetectionView& view : load_detections(path)) {
+    detections.push_back({view.image_id, view.category_id, view.score, view.bbox, std::nullopt});
+    if (view.segmentation) {
+      const std::span<const u32> runs = view.segmentation->counts;
+      detections.back().segmentation = {
+          view.segmentation->height, view.segmentation->width, {runs.begin(), runs.end()}};
     }
-  });
+  }
   return detections;
 }
 

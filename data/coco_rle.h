@@ -8,14 +8,17 @@
 
 namespace tessera {
 
-// As read, keys in any order; build() makes and checks the mask. The string lives as long as the document.
-struct JsonRle {
-  std::vector<i64> size;
-  std::optional<std::vector<i64>> counts;
-  std::optional<std::string_view> text;
+// As read, keys in any order; build() makes and checks the mask. The string lives as long as the document. Both reuse
+// the memory of the last mask.
+class JsonRle {
+ public:
+  void read(json::Value value);
+  void build(Rle& rle) const;
 
-  static JsonRle read(json::Value value);
-  Rle build() const;
+ private:
+  std::vector<i64> size_, counts_;
+  std::optional<std::string_view> text_;
+  bool listed_ = false;  // the runs are numbers
 };
 
 }  // namespace tessera

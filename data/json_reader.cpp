@@ -47,13 +47,18 @@ void read_integers(Value value, std::vector<i64>& integers) {
   for (auto item : read_array(value)) integers.push_back(read_integer(item.value()));
 }
 
-void read_exactly(Value value, std::span<double> numbers) {
+size_t read_some(Value value, std::span<double> numbers) {
   size_t n = 0;
   for (auto item : read_array(value)) {
     const double number = read_number(item.value());
     if (n < numbers.size()) numbers[n] = number;
     ++n;
   }
+  return n;
+}
+
+void read_exactly(Value value, std::span<double> numbers) {
+  const size_t n = read_some(value, numbers);
   TESSERA_CHECK(n == numbers.size(), "an array of {} numbers is expected, this one has {}", numbers.size(), n);
 }
 
@@ -72,8 +77,36 @@ simdjson::ondemand::document& Document::start() {
   return document_;
 }
 
-void Document::check_end() {
-  TESSERA_CHECK(document_.current_location().error() == simdjson::OUT_OF_BOUNDS, "there is text after the end");
+void check_end(simdjson::ondemand::document& document) {
+  TESSERA_CHECK(document.current_location().error() == simdjson::OUT_OF_BOUNDS, "there is text after the end");
+}
+
+simdjson::ondemand::document& ArrayPiece::start(std::string_view text, bool cut_front, bool cut_back) {
+  buffer_.clear();
+  buffer_.reserve(text.size() + 2 + simdjson::SIMDJSON_PADDING);
+  if (cut_front) buffer_.push_back('[');
+  buffer_ += text;
+  if (cut_back) buffer_.push_back(']');
+  document_ = parser_.iterate(buffer_);
+  return document_;
+}
+
+std::vector<size_t> presumed_cuts(std::string_view text) {
+  constexpr size_t kDistance = size_t{1} << 20;
+  constexpr std::string_view kSpace = " \t\r\n";
+  std::vector<size_t> cuts;
+  for (size_t at = kDistance; at < text.size();) {
+    const size_t brace = text.find('}', at);
+    if (brace == std::string_view::npos) break;
+    const size_t comma = text.find_first_not_of(kSpace, brace + 1);
+    at = brace + 1;
+    if (comma == std::string_view::npos || text[comma] != ',') continue;
+    const size_t next = text.find_first_not_of(kSpace, comma + 1);
+    if (next == std::string_view::npos || text[next] != '{') continue;
+    cuts.push_back(comma);
+    at = comma + kDistance;
+  }
+  return cuts;
 }
 
 }  // namespace tessera::json

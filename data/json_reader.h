@@ -3,6 +3,7 @@
 // Every error becomes a tessera::Error that says where: "file: annotations[3]: bbox: a number is expected".
 #pragma once
 
+#include <omp.h>
 #include <simdjson.h>
 
 #include <filesystem>
@@ -11,7 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "data/parallel.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
 #include "tensor/tensor.h"
 
 namespace tessera::json {
@@ -24,6 +27,7 @@ double read_number(Value value);
 std::string_view read_string(Value value);
 void read_numbers(Value value, std::vector<double>& numbers);  // appends
 void read_integers(Value value, std::vector<i64>& integers);   // appends
+size_t read_some(Value value, std::span<double> numbers);      // as many as fit; returns how many there are
 void read_exactly(Value value, std::span<double> numbers);     // an array of numbers.size() numbers
 bool is_null(Value& value);
 
@@ -65,6 +69,8 @@ void for_each_element(Array&& array, F&& f) {
   }
 }
 
+void check_end(simdjson::ondemand::document& document);  // throws unless all of the text has been read
+
 // A file being read.
 class Document {
  public:
@@ -75,25 +81,77 @@ class Document {
   void for_each_field(F&& f) {
     at_place(name_, [&] {
       json::for_each_field(start(), f);
-      check_end();
+      check_end(document_);
     });
   }
   template <class F>
   void for_each_element(F&& f) {
     at_place(name_, [&] {
       json::for_each_element(start(), f);
-      check_end();
+      check_end(document_);
     });
   }
 
  private:
   simdjson::ondemand::document& start();
-  void check_end();
 
   std::string name_;
   simdjson::padded_string text_;
   simdjson::ondemand::parser parser_;
   simdjson::ondemand::document document_;
 };
+
+// A piece of an array's text, read as if it were a whole array. One object serves many pieces.
+class ArrayPiece {
+ public:
+  // The piece lacks the bracket at its front or back when it is cut there. Throws unless it is whole elements.
+  template <class F>
+  void for_each_element(std::string_view text, bool cut_front, bool cut_back, F&& f) {
+    at_place("piece", [&] {
+      json::for_each_element(start(text, cut_front, cut_back), f);
+      check_end(document_);
+    });
+  }
+
+ private:
+  simdjson::ondemand::document& start(std::string_view text, bool cut_front, bool cut_back);
+
+  std::string buffer_;
+  simdjson::ondemand::parser parser_;
+  simdjson::ondemand::document document_;
+};
+
+// Commas of a text, a megabyte or so apart, that look as if they stood between objects of a top-level array.
+std::vector<size_t> presumed_cuts(std::string_view text);
+
+// Reads a file that is one array of objects on all threads: f(value, part) for every element, in order within a part;
+// the parts come back in order. Part starts default-constructed.
+//
+// The cuts are guessed. If every piece reads as whole elements then every cut was right: the first piece starts where
+// it should, and a piece that does ends between elements, where the next one starts. If one does not, the guess or the
+// file was wrong: the file is read once more from front to back, into one part, which settles it and names the bad
+// element.
+template <class Part, class F>
+std::vector<Part> read_array_in_parts(const std::filesystem::path& path, F&& f) {
+  const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
+  const std::string_view text(file->data(), file->size());
+  const std::vector<size_t> cuts = presumed_cuts(text);
+  std::vector<Part> parts(cuts.size() + 1);
+  std::vector<ArrayPiece> pieces(static_cast<size_t>(omp_get_max_threads()));
+  const auto read_part = [&](i64 i) {
+    const bool cut_front = i > 0, cut_back = i < static_cast<i64>(cuts.size());
+    const size_t begin = cut_front ? cuts[i - 1] + 1 : 0, end = cut_back ? cuts[i] : text.size();
+    pieces[omp_get_thread_num()].for_each_element(text.substr(begin, end - begin), cut_front, cut_back,
+                                                  [&](Value value) { f(value, parts[i]); });
+  };
+  try {
+    parallel_for(static_cast<i64>(parts.size()), read_part, 1);
+    return parts;
+  } catch (const Error&) {
+    std::vector<Part> whole(1);
+    Document(path).for_each_element([&](Value value) { f(value, whole[0]); });
+    return whole;
+  }
+}
 
 }  // namespace tessera::json

@@ -6,37 +6,13 @@ namespace tessera {
 
 namespace {
 
-// A mask made ready for many comparisons.
-struct Prepared {
-  const Rle* rle;
-  i64 area;
-  XywhBox box;
-  bool canonical;         // no empty run but perhaps the first
-  std::vector<u32> ends;  // pixel index where each run ends
-};
-
-Prepared prepare(const Rle& rle) {
-  check_rle(rle);
-  Prepared mask{&rle, rle_area(rle), rle_bbox(rle), true, {}};
-  mask.ends.resize(rle.counts.size());
-  u32 end = 0;
-  for (size_t i = 0; i < rle.counts.size(); ++i) {
-    mask.canonical = mask.canonical && (i == 0 || rle.counts[i] > 0);
-    mask.ends[i] = end += rle.counts[i];
-  }
-  return mask;
-}
-
-// Pixels common to two canonical masks whose boxes overlap. Only the columns common to both boxes are walked.
-i64 intersection(const Prepared& a, const Prepared& b) {
-  const i64 height = a.rle->height;
-  const u32 begin = static_cast<u32>(height * static_cast<i64>(std::max(a.box[0], b.box[0])));
-  const u32 end = static_cast<u32>(height * static_cast<i64>(std::min(a.box[0] + a.box[2], b.box[0] + b.box[2])));
-  size_t i = std::upper_bound(a.ends.begin(), a.ends.end(), begin) - a.ends.begin();
-  size_t j = std::upper_bound(b.ends.begin(), b.ends.end(), begin) - b.ends.begin();
+// Pixels common to two canonical masks, given the ends of their runs. Only pixels [begin, end) are walked.
+i64 intersection(std::span<const u32> a, std::span<const u32> b, u32 begin, u32 end) {
+  size_t i = std::upper_bound(a.begin(), a.end(), begin) - a.begin();
+  size_t j = std::upper_bound(b.begin(), b.end(), begin) - b.begin();
   u32 common = 0;
   for (u32 at = begin; at < end;) {  // no branch but this one: which list moves on cannot be predicted
-    const u32 end_a = a.ends[i], end_b = b.ends[j];
+    const u32 end_a = a[i], end_b = b[j];
     const u32 next = std::min(end_a, end_b);
     common += (next - at) * static_cast<u32>(i & j & 1);
     at = next;
@@ -52,7 +28,7 @@ struct Walk {
 
 // The official walk over two run lists, which for lists with empty inner runs counts what a bitmap would not: a used-up
 // list takes exactly one next run, and the walk ends where both take an empty one.
-Walk official_walk(const Rle& a, const Rle& b) {
+Walk official_walk(RleView a, RleView b) {
   Walk walk;
   i64 left_a = a.counts[0], left_b = b.counts[0];
   size_t next_a = 1, next_b = 1;
@@ -75,21 +51,6 @@ Walk official_walk(const Rle& a, const Rle& b) {
   return walk;
 }
 
-double overlap(const Prepared& detection, const Prepared& truth, bool crowd) {
-  if (!(box_overlap(detection.box, truth.box, crowd) > 0)) return 0;
-  const Rle &d = *detection.rle, &g = *truth.rle;
-  if (d.height != g.height || d.width != g.width) return -1;
-  Walk walk;
-  if (detection.canonical && truth.canonical) {
-    walk.common = intersection(detection, truth);
-    walk.either = detection.area + truth.area - walk.common;
-  } else {
-    walk = official_walk(d, g);
-  }
-  if (walk.common == 0) return 0;
-  return static_cast<double>(walk.common) / static_cast<double>(crowd ? detection.area : walk.either);
-}
-
 void check_flags(size_t truths, size_t crowd) {
   TESSERA_CHECK(truths == crowd, "overlaps: {} ground truths but {} crowd flags", truths, crowd);
 }
@@ -106,8 +67,45 @@ double box_overlap(const XywhBox& d, const XywhBox& g, bool crowd) {
   return common / (crowd ? area_d : area_d + area_g - common);
 }
 
-double mask_overlap(const Rle& detection, const Rle& truth, bool crowd) {
-  return overlap(prepare(detection), prepare(truth), crowd);
+void PreparedMask::assign(RleView rle) {
+  check_rle(rle);
+  rle_ = rle;
+  box_ = rle_bbox(rle);
+  area_ = rle_area(rle);
+  canonical_ = true;
+  ends_.resize(rle.counts.size());
+  u32 end = 0;
+  for (size_t i = 0; i < rle.counts.size(); ++i) {
+    canonical_ = canonical_ && (i == 0 || rle.counts[i] > 0);
+    ends_[i] = end += rle.counts[i];
+  }
+}
+
+double mask_overlap(const PreparedMask& d, const PreparedMask& g, bool crowd, double at_least) {
+  if (!(box_overlap(d.box_, g.box_, crowd) > 0)) return 0;
+  if (d.rle_.height != g.rle_.height || d.rle_.width != g.rle_.width) return -1;
+  const auto ratio = [&](i64 common, i64 either) {
+    return common == 0 ? 0 : static_cast<double>(common) / static_cast<double>(crowd ? d.area_ : either);
+  };
+  if (!d.canonical_ || !g.canonical_) {
+    const Walk walk = official_walk(d.rle_, g.rle_);
+    return ratio(walk.common, walk.either);
+  }
+  const auto common_range = [&](int axis) {
+    return std::pair{static_cast<i64>(std::max(d.box_[axis], g.box_[axis])),
+                     static_cast<i64>(std::min(d.box_[axis] + d.box_[axis + 2], g.box_[axis] + g.box_[axis + 2]))};
+  };
+  const auto [left, right] = common_range(0);
+  const auto [top, bottom] = common_range(1);
+  const i64 most = std::min({(right - left) * (bottom - top), d.area_, g.area_});
+  if (ratio(most, d.area_ + g.area_ - most) < at_least) return 0;  // the ratio only grows with the common pixels
+  const i64 height = d.rle_.height;
+  const i64 common = intersection(d.ends_, g.ends_, static_cast<u32>(left * height), static_cast<u32>(right * height));
+  return ratio(common, d.area_ + g.area_ - common);
+}
+
+double mask_overlap(RleView detection, RleView truth, bool crowd) {
+  return mask_overlap(PreparedMask(detection), PreparedMask(truth), crowd);
 }
 
 std::vector<double> box_overlaps(std::span<const XywhBox> detections, std::span<const XywhBox> truths,
@@ -124,14 +122,15 @@ std::vector<double> box_overlaps(std::span<const XywhBox> detections, std::span<
 std::vector<double> mask_overlaps(std::span<const Rle* const> detections, std::span<const Rle* const> truths,
                                   std::span<const u8> crowd) {
   check_flags(truths.size(), crowd.size());
-  std::vector<Prepared> prepared;
+  std::vector<PreparedMask> prepared;
   prepared.reserve(truths.size());
-  for (const Rle* truth : truths) prepared.push_back(prepare(*truth));
+  for (const Rle* truth : truths) prepared.emplace_back(*truth);
   std::vector<double> overlaps;
   overlaps.reserve(detections.size() * truths.size());
+  PreparedMask detection;
   for (const Rle* rle : detections) {
-    const Prepared detection = prepare(*rle);
-    for (size_t g = 0; g < truths.size(); ++g) overlaps.push_back(overlap(detection, prepared[g], crowd[g]));
+    detection.assign(*rle);
+    for (size_t g = 0; g < truths.size(); ++g) overlaps.push_back(mask_overlap(detection, prepared[g], crowd[g]));
   }
   return overlaps;
 }

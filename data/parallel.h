@@ -7,13 +7,13 @@
 
 namespace tessera {
 
-// f(i) for i in [0, n), in any order. Of the exceptions thrown the one of the lowest i is passed on, so that the error
-// a user sees does not depend on the threads.
+// f(i) for i in [0, n), in any order; a thread takes `grain` items at a time. Of the exceptions thrown the one of the
+// lowest i is passed on, so that the error a user sees does not depend on the threads.
 template <class F>
-void parallel_for(i64 n, F&& f) {
+void parallel_for(i64 n, F&& f, int grain = 16) {
   std::exception_ptr error;
   i64 failed = n;
-#pragma omp parallel for schedule(dynamic, 16)
+#pragma omp parallel for schedule(dynamic, grain)
   for (i64 i = 0; i < n; ++i) {
     try {
       f(i);

@@ -41,7 +41,7 @@ void check_mask_size(i64 height, i64 width) {
                 height, width, kMaxSide);
 }
 
-void check_rle(const Rle& rle) {
+void check_rle(RleView rle) {
   check_mask_size(rle.height, rle.width);
   i64 sum = 0;
   for (const u32 run : rle.counts) sum += run;
@@ -117,10 +117,17 @@ std::string rle_to_string(const Rle& rle) {
 }
 
 Rle rle_from_string(std::string_view text, i64 height, i64 width) {
+  Rle rle{height, width, {}};
+  runs_from_string(text, height, width, rle.counts);
+  rle.counts.shrink_to_fit();
+  return rle;
+}
+
+void runs_from_string(std::string_view text, i64 height, i64 width, std::vector<u32>& runs) {
   check_mask_size(height, width);
   const i64 pixels = height * width;
-  Rle rle{height, width, {}};
-  rle.counts.reserve(text.size());  // a run takes at least one character
+  runs.clear();
+  runs.reserve(text.size());  // a run takes at least one character
   i64 sum = 0;
   for (size_t at = 0; at < text.size();) {
     i64 value = 0;
@@ -136,26 +143,24 @@ Rle rle_from_string(std::string_view text, i64 height, i64 width) {
       more = (group & 32) != 0;
       if (!more && (group & 16)) value |= -(i64{32} << shift);
     }
-    const size_t i = rle.counts.size();
-    if (i > 2) value += rle.counts[i - 2];
+    const size_t i = runs.size();
+    if (i > 2) value += runs[i - 2];
     sum += value;  // cannot overflow: |value| < 2^61, sum <= 2^31
     TESSERA_CHECK(value >= 0 && sum <= pixels, "rle: run {} is {}, which does not fit a mask of {} x {}", i, value,
                   height, width);
-    rle.counts.push_back(static_cast<u32>(value));
+    runs.push_back(static_cast<u32>(value));
   }
-  TESSERA_CHECK(sum == pixels, "rle: {} runs add up to {}, a mask of {} x {} has {} pixels", rle.counts.size(), sum,
-                height, width, pixels);
-  rle.counts.shrink_to_fit();
-  return rle;
+  TESSERA_CHECK(sum == pixels, "rle: {} runs add up to {}, a mask of {} x {} has {} pixels", runs.size(), sum, height,
+                width, pixels);
 }
 
-i64 rle_area(const Rle& rle) {
+i64 rle_area(RleView rle) {
   i64 area = 0;
   for (size_t i = 1; i < rle.counts.size(); i += 2) area += rle.counts[i];
   return area;
 }
 
-XywhBox rle_bbox(const Rle& rle) {
+XywhBox rle_bbox(RleView rle) {
   const size_t runs = rle.counts.size() / 2 * 2;
   if (runs == 0 || rle.height == 0) return {0, 0, 0, 0};
   const u32 height = static_cast<u32>(rle.height);

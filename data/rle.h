@@ -23,11 +23,20 @@ struct Rle {
   bool operator==(const Rle&) const = default;
 };
 
+// A mask whose runs lie elsewhere: in an Rle, or together with many others.
+struct RleView {
+  i64 height = 0, width = 0;
+  std::span<const u32> counts;
+  RleView() = default;
+  RleView(i64 h, i64 w, std::span<const u32> runs) : height(h), width(w), counts(runs) {}
+  RleView(const Rle& rle) : RleView(rle.height, rle.width, rle.counts) {}
+};
+
 // Throws unless both sides are in [1, 2^20] and the mask has fewer than 2^31 pixels.
 void check_mask_size(i64 height, i64 width);
 
 // Throws unless the size is acceptable and the runs add up to height * width. Runs that come from a file go through it.
-void check_rle(const Rle& rle);
+void check_rle(RleView rle);
 
 // u8 [H, W] <-> runs. Any value but 0 is foreground; decoding writes 0 and 1.
 Rle encode_rle(const Tensor& mask);
@@ -39,12 +48,14 @@ void decode_rle(const Rle& rle, std::span<u8> mask);  // into a row-major [H, W]
 // Reading throws on characters outside 48..111, an unfinished or oversized number, a negative run, a wrong sum.
 std::string rle_to_string(const Rle& rle);
 Rle rle_from_string(std::string_view text, i64 height, i64 width);
+void runs_from_string(std::string_view text, i64 height, i64 width,
+                      std::vector<u32>& runs);  // in place of what is there
 
-i64 rle_area(const Rle& rle);  // number of foreground pixels
+i64 rle_area(RleView rle);  // number of foreground pixels
 
 // Tight box of the foreground, [0, 0, 0, 0] when there is none. For runs that are not canonical: what the COCO tool
 // makes of them (an empty foreground run counts the pixel before it).
-XywhBox rle_bbox(const Rle& rle);
+XywhBox rle_bbox(RleView rle);
 
 // Union (or intersection) of masks, folded from the left; a single mask comes back unchanged, no mask or masks of
 // different sizes give an empty 0 x 0 mask, as the COCO tool does.

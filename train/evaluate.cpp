@@ -40,8 +40,8 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   model.train(training);
   if (SignalGuard::received()) return std::nullopt;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result.segm = evaluate_coco(truth, result.detections, CocoTask::kSegm);
-  result.bbox = evaluate_coco(truth, result.detections, CocoTask::kBbox);
+  result.segm = evaluate_coco(truth, result.detections, ApTask::kSegm);
+  result.bbox = evaluate_coco(truth, result.detections, ApTask::kBbox);
   return result;
 }
 

@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "data/coco_source.h"
-#include "eval/coco_eval.h"
+#include "eval/average_precision.h"
 #include "models/segmenter.h"
 #include "train/config.h"
 
 namespace tessera {
 
 struct Evaluation {
-  CocoEvalResult segm, bbox;
+  ApResult segm, bbox;
   std::vector<Detection> detections;  // masks and their boxes, category ids of the data set
   double seconds = 0;                 // of loading and detecting
 };

@@ -153,7 +153,7 @@ TEST_CASE("curves: one per overlap threshold, with the average precision that th
                      .bbox = annotation.bbox,
                      .segmentation = annotation_mask(annotation, image.height, image.width)});
   }
-  const CocoEvalResult result = evaluate_coco(truth, found, CocoTask::kSegm);
+  const ApResult result = evaluate_coco(truth, found, ApTask::kSegm);
   const Chart mean = precision_recall_chart(result);
   REQUIRE(mean.series.size() == 10);
   CHECK(mean.series[0].x.size() == 101);

@@ -1,10 +1,12 @@
 #include "data/coco.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <fstream>
 #include <limits>
 
+#include "data/detection_list.h"
 #include "data/rasterise.h"
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
@@ -207,6 +209,65 @@ TEST_CASE("coco: a failed save leaves the file that was there") {
   dataset.images = {{1, "\xff", 2, 2}};
   CHECK_ERROR(save_coco(path, dataset), "UTF-8");
   CHECK(read_file(path) == before);
+}
+
+TEST_CASE("coco: a result file of several megabytes is read in pieces, and errors still count from its front") {
+  Files files;
+  std::vector<std::string> entries;
+  for (int i = 0; i < 40000; ++i)
+    entries.push_back(
+        fmt::format(R"({{"image_id": {}, "category_id": 2, "score": 0.5, "bbox": [0, 0, 1, {}]}})", i, i));
+  const auto path = [&] { return files.write(fmt::format("[{}]", fmt::join(entries, ",\n "))); };
+  const DetectionList list = load_detections(path());
+  REQUIRE(list.size() == entries.size());
+  size_t wrong = 0;
+  for (size_t i = 0; i < list.size(); ++i)
+    wrong += list[i].image_id != static_cast<i64>(i) || (*list[i].bbox)[3] != static_cast<double>(i);
+  CHECK(wrong == 0);
+  std::string note;  // looks like the border between two elements, and is long enough to be cut
+  for (int i = 0; i < 1000000; ++i) note += "},{";
+  entries[17].insert(1, "\"note\": \"" + note + "\", ");
+  CHECK(load_detections(path()).size() == entries.size());
+  entries[39000] = R"({"image_id": 1, "category_id": 2, "bbox": [0, 0, 1, 1]})";
+  CHECK_ERROR(load_detections(path()), "file.json: [39000]: there is no \"score\"");
+  entries[39000] = "{}], [{}";
+  CHECK_ERROR(load_detections(path()), "file.json: [39000]");
+  entries[39000] = "{}]";
+  CHECK_ERROR(load_detections(path()), "file.json: [39000]");
+}
+
+TEST_CASE("coco: a list of detections holds only masks whose runs add up") {
+  const std::vector<Detection> good = {{1, 2, 0.5, std::nullopt, Rle{2, 2, {1, 3}}}};
+  const DetectionList list = good;
+  CHECK(list[0].segmentation->counts.data() == good[0].segmentation->counts.data());
+  const std::vector<Detection> bad = {good[0], {7, 2, 0.5, std::nullopt, Rle{2, 2, {5}}}};
+  CHECK_ERROR(DetectionList{bad}, "result 1 (image 7): rle: 1 runs add up to 5");
+}
+
+TEST_CASE("coco: what LVIS files say in addition is read and written") {
+  Files files;
+  const auto read = [&](const std::string& image) {
+    return files.coco(R"({"annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [0, 0, 2, 2], "area": 3,
+        "ignore": 1, "segmentation": [[1, 1, 5, 1, 5, 4.5]]}], "images": [{"id": 7, "height": 10, "width": 10, )" +
+                      image +
+                      R"(}], "categories": [{"id": 3, "name": "cow", "synset": "beef.n.01", "frequency": "c"}]})");
+  };
+  const std::string lists = R"("neg_category_ids": [4, 9], "not_exhaustive_category_ids": [3], )";
+  const CocoDataset v1 = read(lists + R"("coco_url": "http://images.cocodataset.org/val2017/000000397133.jpg")");
+  CHECK(v1.images[0].file_name == "val2017/000000397133.jpg");
+  CHECK(read(lists + R"("file_name": "COCO_val2014_000000266409.jpg")").images[0].file_name == "000000266409.jpg");
+  CHECK(read(R"("file_name": "COCO_val2014_000000266409.jpg")").images[0].file_name == "COCO_val2014_000000266409.jpg");
+  CHECK_ERROR(read(lists + R"("coco_url": "name.jpg")"), "does not end in a folder and a file");
+  CHECK_ERROR(read(lists + R"("coco_url": null)"), "there is no \"file_name\"");
+  const std::filesystem::path copy = files.folder / "copy.json";
+  save_coco(copy, v1);
+  for (const CocoDataset& dataset : {v1, load_coco(copy)}) {
+    CHECK(dataset.images[0].neg_category_ids == std::vector<i64>{4, 9});
+    CHECK(dataset.images[0].not_exhaustive_category_ids == std::vector<i64>{3});
+    CHECK(dataset.categories[0].synset == "beef.n.01");
+    CHECK(dataset.categories[0].frequency == 'c');
+    CHECK(dataset.annotations[0].ignore);
+  }
 }
 
 TEST_CASE("coco: broken result files are errors that say where") {

@@ -69,8 +69,8 @@ TEST_CASE("rle: what does not describe a mask is an error") {
   CHECK_ERROR(rle_from_string("0", -2, -3), "-2 x -3");
   CHECK_ERROR(rle_from_string("0", i64{1} << 62, 4), "is not possible");
   CHECK_ERROR(rle_from_string("0", 1 << 20, 1 << 20), "is not possible");
-  CHECK_ERROR(check_rle({2, 3, {1, 3, 1}}), "add up to 5");
-  CHECK_ERROR(check_rle({2, 3, {4294967295u, 7}}), "add up to 4294967302");  // 6 when 32 bits wrap
+  CHECK_ERROR(check_rle(Rle{2, 3, {1, 3, 1}}), "add up to 5");
+  CHECK_ERROR(check_rle(Rle{2, 3, {4294967295u, 7}}), "add up to 4294967302");  // 6 when 32 bits wrap
   CHECK_ERROR(decode_rle(Rle{2, 3, {7}}), "add up to 7");
   CHECK_ERROR(encode_rle(Tensor::zeros({2, 3, 1}, DType::kU8)), "[2, 3, 1]");
   CHECK_ERROR(encode_rle(Tensor::zeros({2, 3})), "u8");

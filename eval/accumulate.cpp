@@ -1,4 +1,4 @@
-#include "eval/coco_accumulate.h"
+#include "eval/accumulate.h"
 
 #include <algorithm>
 #include <limits>

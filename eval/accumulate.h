@@ -1,24 +1,23 @@
-// From matched detections to precision and recall, as the COCO tool accumulates them.
+// From matched detections to precision and recall, as the COCO and LVIS tools accumulate them.
 #pragma once
 
 #include <array>
 #include <span>
 #include <vector>
 
-#include "eval/coco_match.h"
+#include "eval/match.h"
 
 namespace tessera {
 
-inline constexpr int kRecallSteps = 101;                            // recall thresholds i * 0.01
-inline constexpr std::array<int, 3> kMaxDetections = {1, 10, 100};  // per image and category
+inline constexpr int kRecallSteps = 101;  // recall thresholds i * 0.01
 
 struct ScoredOutcome {
   double score;
-  u32 rank;  // position by score within its image and category
+  u32 rank;  // position by score within its image and class
   MatchOutcome match;
 };
 
-// The curves of one category, area range and limit of detections.
+// The curves of one class, area range and limit of detections.
 struct PrecisionCurves {
   // At each threshold and recall step: the precision, made non-increasing from the right, and the score there;
   // 0 beyond the last recall reached. All -1 when there is nothing to find.
