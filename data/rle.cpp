@@ -155,6 +155,20 @@ i64 rle_area(const Rle& rle) {
   return area;
 }
 
+i64 rle_common_area(const Rle& a, const Rle& b) {
+  TESSERA_CHECK(a.height == b.height && a.width == b.width,
+                "rle: masks of {} x {} and {} x {} have no pixels in common", a.height, a.width, b.height, b.width);
+  i64 common = 0, at = 0, end_a = 0, end_b = 0;  // ends of the current runs
+  for (size_t i = 0, j = 0; i < a.counts.size() && j < b.counts.size();) {
+    const i64 next_a = end_a + a.counts[i], next_b = end_b + b.counts[j], next = std::min(next_a, next_b);
+    if (i % 2 == 1 && j % 2 == 1) common += next - at;
+    at = next;
+    if (next_a == next) end_a = next, ++i;
+    if (next_b == next) end_b = next, ++j;
+  }
+  return common;
+}
+
 XywhBox rle_bbox(const Rle& rle) {
   const size_t runs = rle.counts.size() / 2 * 2;
   if (runs == 0 || rle.height == 0) return {0, 0, 0, 0};
