@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-// A curve per overlap threshold .50 to .95 with the AP under it: objects of all sizes, the largest number of detections.
-// category: a position in result.per_category; without one the mean over the categories with ground truth.
+// A curve per overlap threshold .50 to .95 with the AP under it: objects of all sizes, the largest number of
+// detections. category: a position in result.per_category; without one the mean over the categories with ground truth.
 Chart precision_recall_chart(const ApResult& result, std::optional<size_t> category = std::nullopt);
 
 // Writes FILE.svg, a single chart: that of the category, or the mean where `category` is empty; or FILE.html, a page

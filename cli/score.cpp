@@ -5,9 +5,12 @@
 
 #include <memory>
 
+#include "cli/bars.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/precision_recall.h"
+#include "data/image.h"
+#include "train/progress.h"
 
 namespace tessera {
 
@@ -15,15 +18,23 @@ namespace {
 
 struct ScoreCommand {
   ScoreRequest request;
-  std::string metric, json, curves, category;
+  std::string metric, json, picture, curves, category;
 
-  void run() const {
+  void run() {
+    std::optional<Progress> progress;
+    request.progress = [&](i64 done, i64 total) {
+      if (!progress) progress.emplace(metric, 0, total);
+      progress->update(done);
+    };
     const Score score = score_results(metric, request);
+    if (progress) progress->clear();
+    TESSERA_CHECK(picture.empty() || !score.bars.empty(),
+                  "score: the metric {} has no bar chart; those of TIDE and Cityscapes have", metric);
+    TESSERA_CHECK(curves.empty() || score.ap, "score: the metric {} has no precision-recall curves", metric);
     fmt::print("{}", score.text);
     if (!json.empty()) write_output(json, score.json);
-    if (curves.empty()) return;
-    TESSERA_CHECK(score.ap, "score: the metric {} has no precision-recall curves", metric);
-    write_precision_recall(curves, *score.ap, category);
+    if (!picture.empty()) write_output(picture, encode_png(draw_bars(score.bars)));
+    if (!curves.empty()) write_precision_recall(curves, *score.ap, category);
   }
 };
 
@@ -32,18 +43,23 @@ struct ScoreCommand {
 void add_score(CLI::App& app) {
   CLI::App* score = app.add_subcommand("score", "Tells the figures of a result file");
   const auto command = std::make_shared<ScoreCommand>();
-  score->add_option("--annotations", command->request.annotations, "annotation file")->required();
-  score->add_option("--results", command->request.results, "result file")->required();
+  score
+      ->add_option("--annotations", command->request.annotations,
+                   "annotation file; cityscapes: folder of the data set or its gtFine/val")
+      ->required();
+  score->add_option("--results", command->request.results, "result file; cityscapes: folder with the text files")
+      ->required();
   std::string known = "one of";
   for (const Metric& metric : metrics()) known += fmt::format("\n{}: {}", metric.name, metric.meaning);
   score->add_option("--metric", command->metric, known)->required();
   score->add_option("--ratio", command->request.ratio,
-                    "boundary metrics: thickness of a boundary over the image's diagonal (0.02)");
+                    "boundary metrics: thickness of a boundary over the image's diagonal (0.02; cityscapes 0.005)");
   score->add_flag("--coco-categories", command->request.coco_categories,
                   "LVIS annotations with COCO's categories, for COCO detectors (AP*)");
   score->add_flag("--areas-from-boxes", command->request.areas_from_boxes,
                   "mask metrics: a detection with a box is small, medium or large by its box");
   score->add_option("--json", command->json, "file for the figures, as JSON");
+  score->add_option("--picture", command->picture, "PNG file for a bar chart (TIDE, Cityscapes)");
   CLI::Option* curves =
       score->add_option("--curves", command->curves, "FILE.svg or FILE.html for the precision-recall curves");
   score->add_option("--category", command->category, "name of the category to draw; without it the mean (html: all)")

@@ -23,8 +23,8 @@ void draw_box(Tensor& image, i64 x, i64 y, i64 width, i64 height, Colour colour,
 // ASCII text on a filled background, top-left corner at (x, y), moved inside the image where it would not fit.
 void draw_text(Tensor& image, i64 x, i64 y, std::string_view text, i64 scale, Colour background);
 
-Tensor enlarge(const Tensor& image, i64 factor);              // every pixel becomes factor x factor; [H, W] or [H, W, 3]
-Tensor beside(const Tensor& left, const Tensor& right);       // same height, with a gap of 4 white columns
+Tensor enlarge(const Tensor& image, i64 factor);         // every pixel becomes factor x factor; [H, W] or [H, W, 3]
+Tensor beside(const Tensor& left, const Tensor& right);  // same height, with a gap of 4 white columns
 // Images of one size, row by row from the left, `columns` to a row, with gaps of 4 white pixels.
 Tensor tiled(const std::vector<Tensor>& images, i64 columns);
 // A map of [0, highest] as a picture over a darkened image of the same size; f32 [H, W].

@@ -1,5 +1,6 @@
 #include "data/image.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <memory>
@@ -85,6 +86,29 @@ Tensor decode_image(std::string_view bytes, const std::string& name) {
 
 Tensor load_image(const std::filesystem::path& path) {
   return decode_image(read_file(path), path.string());
+}
+
+Tensor load_grey(const std::filesystem::path& path) {
+  const std::string bytes = read_file(path), name = path.string();
+  stored_size(bytes, name);
+  TESSERA_CHECK(image_format(bytes) == ImageFormat::kPng, "{}: a grey PNG is expected, this is a JPEG", name);
+  const int length = static_cast<int>(bytes.size());
+  int width = 0, height = 0, channels = 0;
+  const bool deep = stbi_is_16_bit_from_memory(as_bytes(bytes), length);
+  void* pixels = nullptr;
+  if (deep)
+    pixels = stbi_load_16_from_memory(as_bytes(bytes), length, &width, &height, &channels, 0);
+  else
+    pixels = stbi_load_from_memory(as_bytes(bytes), length, &width, &height, &channels, 0);
+  TESSERA_CHECK(pixels, "{}: cannot be decoded: {}", name, stbi_failure_reason());
+  const std::unique_ptr<void, decltype(&stbi_image_free)> owner(pixels, stbi_image_free);
+  TESSERA_CHECK(channels == 1, "{}: a grey PNG is expected, this one has {} channels", name, channels);
+  Tensor grey = Tensor::empty({height, width}, DType::kI32);
+  if (deep)
+    std::copy_n(static_cast<const u16*>(pixels), grey.numel(), grey.data<i32>());
+  else
+    std::copy_n(static_cast<const u8*>(pixels), grey.numel(), grey.data<i32>());
+  return grey;
 }
 
 ImageSize image_size(const std::filesystem::path& path) {

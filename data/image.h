@@ -20,6 +20,9 @@ struct ImageSize {
 Tensor load_image(const std::filesystem::path& path);
 Tensor decode_image(std::string_view bytes, const std::string& name);  // `name` is for messages
 
+// The values of a grey PNG of 8 or 16 bits, as they are stored: i32 [H, W]. Colour and alpha are errors.
+Tensor load_grey(const std::filesystem::path& path);
+
 // Height and width as load_image would return them, read from the header alone.
 ImageSize image_size(const std::filesystem::path& path);
 

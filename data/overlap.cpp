@@ -119,17 +119,17 @@ std::vector<double> box_overlaps(std::span<const XywhBox> detections, std::span<
   return overlaps;
 }
 
-std::vector<double> mask_overlaps(std::span<const Rle* const> detections, std::span<const Rle* const> truths,
+std::vector<double> mask_overlaps(std::span<const RleView> detections, std::span<const RleView> truths,
                                   std::span<const u8> crowd) {
   check_flags(truths.size(), crowd.size());
   std::vector<PreparedMask> prepared;
   prepared.reserve(truths.size());
-  for (const Rle* truth : truths) prepared.emplace_back(*truth);
+  for (const RleView truth : truths) prepared.emplace_back(truth);
   std::vector<double> overlaps;
   overlaps.reserve(detections.size() * truths.size());
   PreparedMask detection;
-  for (const Rle* rle : detections) {
-    detection.assign(*rle);
+  for (const RleView rle : detections) {
+    detection.assign(rle);
     for (size_t g = 0; g < truths.size(); ++g) overlaps.push_back(mask_overlap(detection, prepared[g], crowd[g]));
   }
   return overlaps;

@@ -37,7 +37,7 @@ double mask_overlap(RleView detection, RleView truth, bool crowd);
 // All pairs, row-major [detections, truths]; crowd has one flag per ground truth.
 std::vector<double> box_overlaps(std::span<const XywhBox> detections, std::span<const XywhBox> truths,
                                  std::span<const u8> crowd);
-std::vector<double> mask_overlaps(std::span<const Rle* const> detections, std::span<const Rle* const> truths,
+std::vector<double> mask_overlaps(std::span<const RleView> detections, std::span<const RleView> truths,
                                   std::span<const u8> crowd);
 
 }  // namespace tessera

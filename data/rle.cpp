@@ -1,6 +1,7 @@
 #include "data/rle.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 namespace tessera {
@@ -15,8 +16,13 @@ class RunCollector {
  public:
   explicit RunCollector(std::vector<u32>& counts) : counts_(counts) {}
   void add(const u8* pixels, i64 n) {
-    for (i64 i = 0; i < n; ++i) {
-      const bool value = pixels[i] != 0;
+    for (i64 i = 0; i < n;) {
+      if (i + 8 <= n && continues(pixels + i)) {
+        run_ += 8;
+        i += 8;
+        continue;
+      }
+      const bool value = pixels[i++] != 0;
       if (value != value_) {
         counts_.push_back(run_);
         run_ = 0;
@@ -28,6 +34,14 @@ class RunCollector {
   void finish() { counts_.push_back(run_); }
 
  private:
+  // Whether eight pixels all belong to the current run; most of a mask is such.
+  bool continues(const u8* pixels) const {
+    u64 eight;
+    std::memcpy(&eight, pixels, sizeof(eight));
+    if (!value_) return eight == 0;
+    return ((eight - 0x0101010101010101) & ~eight & 0x8080808080808080) == 0;  // no byte is 0
+  }
+
   std::vector<u32>& counts_;
   bool value_ = false;
   u32 run_ = 0;
@@ -61,8 +75,12 @@ Rle encode_rle(const Tensor& mask) {
   const u8* pixels = mask.data<u8>();
   for (i64 x0 = 0; x0 < width; x0 += kStrip) {
     const i64 columns = std::min(kStrip, width - x0);
+    std::ranges::fill(strip, u8{0});
     for (i64 y = 0; y < height; ++y) {
-      for (i64 x = 0; x < columns; ++x) strip[x * height + y] = pixels[y * width + x0 + x];
+      const u8* row = pixels + y * width + x0;
+      u8 any = 0;
+      for (i64 x = 0; x < columns; ++x) any |= row[x];
+      for (i64 x = 0; any && x < columns; ++x) strip[x * height + y] = row[x];
     }
     runs.add(strip.data(), columns * height);
   }
@@ -158,6 +176,20 @@ i64 rle_area(RleView rle) {
   i64 area = 0;
   for (size_t i = 1; i < rle.counts.size(); i += 2) area += rle.counts[i];
   return area;
+}
+
+i64 rle_common_area(RleView a, RleView b) {
+  TESSERA_CHECK(a.height == b.height && a.width == b.width,
+                "rle: masks of {} x {} and {} x {} have no pixels in common", a.height, a.width, b.height, b.width);
+  i64 common = 0, at = 0, end_a = 0, end_b = 0;  // ends of the current runs
+  for (size_t i = 0, j = 0; i < a.counts.size() && j < b.counts.size();) {
+    const i64 next_a = end_a + a.counts[i], next_b = end_b + b.counts[j], next = std::min(next_a, next_b);
+    if (i % 2 == 1 && j % 2 == 1) common += next - at;
+    at = next;
+    if (next_a == next) end_a = next, ++i;
+    if (next_b == next) end_b = next, ++j;
+  }
+  return common;
 }
 
 XywhBox rle_bbox(RleView rle) {

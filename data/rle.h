@@ -53,6 +53,9 @@ void runs_from_string(std::string_view text, i64 height, i64 width,
 
 i64 rle_area(RleView rle);  // number of foreground pixels
 
+// Number of pixels common to two masks of the same size.
+i64 rle_common_area(RleView a, RleView b);
+
 // Tight box of the foreground, [0, 0, 0, 0] when there is none. For runs that are not canonical: what the COCO tool
 // makes of them (an empty foreground run counts the pixel before it).
 XywhBox rle_bbox(RleView rle);

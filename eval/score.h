@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "eval/average_precision.h"
 
@@ -16,12 +18,23 @@ struct ScoreRequest {
   std::optional<double> ratio = {};  // thickness of a boundary over the image's diagonal
   bool coco_categories = false;      // LVIS annotations with COCO's categories (AP*)
   bool areas_from_boxes = false;     // the size of a mask that has a box in the results is the box's
+  std::function<void(i64 done, i64 total)> progress = {};  // called by metrics that read pictures
+};
+
+struct Bar {
+  std::string name;
+  double value = 0;
+};
+struct BarChart {
+  std::string title;
+  std::vector<Bar> bars;
 };
 
 struct Score {
-  std::string text;                    // for the terminal
-  std::string json;                    // for a file
-  std::optional<ApResult> ap;  // with the curves; of COCO, LVIS and boundary metrics
+  std::string text;                 // for the terminal
+  std::string json;                 // for a file
+  std::vector<BarChart> bars = {};  // for a picture; of TIDE and Cityscapes
+  std::optional<ApResult> ap = {};  // with the curves; of COCO, LVIS and boundary metrics
 };
 
 struct Metric {

@@ -22,7 +22,8 @@ TEST_CASE("chart: text from files cannot break out of the page") {
 
 TEST_CASE("chart: values that cannot be drawn are left out") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  const Chart chart{.title = "loss", .x_label = "step", .series = {{"a", {0, 1, 2, 3}, {1, nan, 0, 100}}}, .log_scale = true};
+  const Chart chart{
+      .title = "loss", .x_label = "step", .series = {{"a", {0, 1, 2, 3}, {1, nan, 0, 100}}}, .log_scale = true};
   const std::string svg = to_svg(chart);
   CHECK(svg.find("nan") == std::string::npos);
   CHECK(svg.find("inf") == std::string::npos);

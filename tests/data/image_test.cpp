@@ -78,6 +78,26 @@ TEST_CASE("image: alpha is dropped, not blended") {
   CHECK(pixel(decode_image(test::png_bytes(1, 1, 4, 8, grey_alpha), "la.png"), 0, 0) == std::array{77, 77, 77});
 }
 
+TEST_CASE("image: grey values of 8 and 16 bits come back as they were stored, colour is refused") {
+  const TemporaryFolder folder;
+  const auto path = folder / "grey.png";
+  const std::vector<u8> grey16 = {101, 145, 0, 7, 255, 255};
+  write_file(path, test::png_bytes(1, 3, 0, 16, grey16));
+  const Tensor deep = load_grey(path);
+  CHECK(deep.shape() == Shape{1, 3});
+  CHECK(std::vector<i32>(deep.span<i32>().begin(), deep.span<i32>().end()) == std::vector<i32>{26001, 7, 65535});
+  write_file(path, test::png_bytes(3, 1, 0, 8, {0, 1, 255}));
+  const Tensor shallow = load_grey(path);
+  CHECK(shallow.shape() == Shape{3, 1});
+  CHECK(std::vector<i32>(shallow.span<i32>().begin(), shallow.span<i32>().end()) == std::vector<i32>{0, 1, 255});
+  write_file(path, test::png_bytes(1, 1, 2, 8, {1, 2, 3}));
+  CHECK_ERROR(load_grey(path), "grey.png: a grey PNG is expected, this one has 3 channels");
+  write_file(path, test::jpeg_bytes(corners_image(8, 8)));
+  CHECK_ERROR(load_grey(path), "grey.png: a grey PNG is expected, this is a JPEG");
+  write_file(path, test::png_bytes(1, 3, 0, 16, grey16).substr(0, 50));
+  CHECK_ERROR(load_grey(path), "grey.png: cannot be decoded");
+}
+
 TEST_CASE("image: of 16-bit samples the high byte is kept") {
   const std::vector<u8> rgb16 = {1, 255, 128, 0, 255, 3};
   CHECK(pixel(decode_image(test::png_bytes(1, 1, 2, 16, rgb16), "rgb16.png"), 0, 0) == std::array{1, 128, 255});

@@ -22,15 +22,14 @@ TEST_CASE("overlap: all pairs of masks equal the COCO mask API's, empty inner ru
   const nlohmann::json& cases = test::mask_cases();
   for (const nlohmann::json& group : cases["iou_groups"]) {
     std::vector<Rle> masks;
-    std::vector<const Rle*> pointers;
     for (const size_t i : group["cases"].get<std::vector<size_t>>()) masks.push_back(test::mask_of(cases["cases"][i]));
-    for (const Rle& mask : masks) pointers.push_back(&mask);
+    const std::vector<RleView> views(masks.begin(), masks.end());
     const size_t n = masks.size();
     for (const auto& [key, crowd] : {std::pair("iou", std::vector<u8>(n, 0)),
                                      {"iou_crowd", std::vector<u8>(n, 1)},
                                      {"iou_odd_crowd", group["crowd"].get<std::vector<u8>>()}}) {
       INFO(key);
-      const std::vector<double> overlaps = mask_overlaps(pointers, pointers, crowd);
+      const std::vector<double> overlaps = mask_overlaps(views, views, crowd);
       for (size_t d = 0; d < n; ++d) {
         for (size_t g = 0; g < n; ++g) CHECK(overlaps[d * n + g] == group[key][d][g].get<double>());
       }

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
+#include "tensor/random.h"
 #include "tests/data/mask_cases.h"
 #include "tests/support/check_error.h"
 
@@ -44,6 +47,29 @@ TEST_CASE("rle: encoding a mask wider than a strip equals its runs") {
   CHECK(encode_rle(decode_rle(rle)) == rle);
   CHECK(encode_rle(Tensor::zeros({5, 7}, DType::kU8)) == Rle{5, 7, {35}});
   CHECK(encode_rle(Tensor::full({5, 7}, 1, DType::kU8)) == Rle{5, 7, {0, 35}});
+}
+
+TEST_CASE("rle: encoding equals a walk over the pixels, whatever the lengths of the runs") {
+  Random random(3);
+  for (const double change : {0.5, 0.1, 0.01}) {
+    Tensor mask = Tensor::empty({37, 150}, DType::kU8);
+    u8 value = 0;
+    for (u8& pixel : mask.span<u8>())
+      pixel = value = random.chance(change) ? static_cast<u8>(value ? 0 : random.integer(1, 255)) : value;
+    const Rle rle = encode_rle(mask);
+    const Tensor back = decode_rle(rle);
+    CHECK(std::ranges::equal(mask.span<u8>(), back.span<u8>(), [](u8 a, u8 b) { return (a != 0) == (b != 0); }));
+    for (size_t i = 1; i < rle.counts.size(); ++i) CHECK(rle.counts[i] > 0);
+  }
+}
+
+TEST_CASE("rle: the area common to two masks") {
+  const Rle a{2, 3, {1, 3, 2}}, b{2, 3, {2, 3, 1}}, zero_runs{2, 3, {1, 1, 0, 2, 2}};
+  CHECK(rle_common_area(a, b) == 2);
+  CHECK(rle_common_area(a, a) == 3);
+  CHECK(rle_common_area(a, zero_runs) == 3);
+  CHECK(rle_common_area(a, Rle{2, 3, {6}}) == 0);
+  CHECK_ERROR(rle_common_area(a, Rle{3, 2, {6}}), "2 x 3 and 3 x 2");
 }
 
 TEST_CASE("rle: merging folds from the left, as the COCO mask API does") {

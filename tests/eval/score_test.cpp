@@ -124,5 +124,36 @@ TEST_CASE("score: annotations with the same id are an error") {
   CHECK_ERROR(odd.score("coco-bbox", odd.good), "truth.json: annotation id 1 occurs twice");
 }
 
+TEST_CASE("score: tide compares what the results have, unless it is told what to compare") {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path truth = folder / "truth.json", found = folder / "found.json";
+  write_file(truth, R"({"images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 4}],
+      "categories": [{"id": 1, "name": "thing"}],
+      "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 4], "area": 8, "iscrowd": 0,
+                       "segmentation": [[0, 0, 2, 0, 2, 4, 0, 4]]}]})");
+  const auto tasks = [&](const std::string& metric, const std::string& results) {
+    write_file(found, results);
+    const Score score = score_results(metric, {truth, found});
+    const nlohmann::json json = nlohmann::json::parse(score.json);
+    CHECK(score.bars.size() == json.size());
+    std::string names;
+    for (const auto& [task, figures] : json.items()) {
+      names += task + " ";
+      for (const char* key :
+           {"AP50", "AP_per_threshold", "AP_50_95", "main_dAP", "special_dAP", "counts", "error_index"})
+        CHECK(figures.contains(key));
+    }
+    return names;
+  };
+  const std::string mask = R"("segmentation": {"size": [4, 4], "counts": [0, 8, 8]})", box = R"("bbox": [0, 0, 2, 4])";
+  const std::string entry = R"([{"image_id": 1, "category_id": 1, "score": 0.5, )";
+  CHECK(tasks("tide", entry + mask + "}]") == "segm ");
+  CHECK(tasks("tide", entry + box + "}]") == "bbox ");
+  CHECK(tasks("tide", entry + box + "," + mask + "}]") == "bbox segm ");
+  CHECK(tasks("tide", "[]") == "bbox ");
+  CHECK(tasks("tide-segm", entry + box + "}]") == "segm ");
+  CHECK(tasks("tide-bbox", entry + mask + "}]") == "bbox ");
+}
+
 }  // namespace
 }  // namespace tessera

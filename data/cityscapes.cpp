@@ -1,0 +1,164 @@
+#include "data/cityscapes.h"
+
+#include <algorithm>
+#include <map>
+
+#include "data/image.h"
+#include "data/json_reader.h"
+
+namespace tessera {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr CityscapesLabel kLabels[] = {
+    {-1, "license plate", false, true},  {0, "unlabeled", false, true},
+    {1, "ego vehicle", false, true},     {2, "rectification border", false, true},
+    {3, "out of roi", false, true},      {4, "static", false, true},
+    {5, "dynamic", false, true},         {6, "ground", false, true},
+    {7, "road", false, false},           {8, "sidewalk", false, false},
+    {9, "parking", false, true},         {10, "rail track", false, true},
+    {11, "building", false, false},      {12, "wall", false, false},
+    {13, "fence", false, false},         {14, "guard rail", false, true},
+    {15, "bridge", false, true},         {16, "tunnel", false, true},
+    {17, "pole", false, false},          {18, "polegroup", false, true},
+    {19, "traffic light", false, false}, {20, "traffic sign", false, false},
+    {21, "vegetation", false, false},    {22, "terrain", false, false},
+    {23, "sky", false, false},           {24, "person", true, false},
+    {25, "rider", true, false},          {26, "car", true, false},
+    {27, "truck", true, false},          {28, "bus", true, false},
+    {29, "caravan", true, true},         {30, "trailer", true, true},
+    {31, "train", true, false},          {32, "motorcycle", true, false},
+    {33, "bicycle", true, false},
+};
+
+const CityscapesLabel* find_label(std::string_view name) {
+  const auto label =
+      std::ranges::find(kLabels, name, [](const CityscapesLabel& l) { return std::string_view(l.name); });
+  return label == std::end(kLabels) ? nullptr : label;
+}
+
+// "cargroup" is a group of cars, "polegroup" a label of its own.
+void read_label(std::string_view name, CityscapesPolygon& object) {
+  constexpr std::string_view kGroup = "group";
+  const CityscapesLabel* label = find_label(name);
+  if (!label && name.ends_with(kGroup)) {
+    label = find_label(name.substr(0, name.size() - kGroup.size()));
+    object.group = true;
+  }
+  TESSERA_CHECK(label, "there is no label \"{}\" in Cityscapes", name);
+  object.label = label->id;
+}
+
+void read_object(json::Value value, std::vector<CityscapesPolygon>& objects) {
+  CityscapesPolygon object;
+  bool labelled = false, outlined = false, deleted = false;
+  json::for_each_field(value, [&](std::string_view key, json::Value field) {
+    if (key == "label") {
+      read_label(json::read_string(field), object);
+      labelled = true;
+    } else if (key == "polygon") {
+      json::for_each_element(field, [&](json::Value point) {
+        std::array<double, 2> xy{};
+        json::read_exactly(point, xy);
+        object.xy.insert(object.xy.end(), xy.begin(), xy.end());
+      });
+      outlined = true;
+    } else if (key == "deleted") {
+      deleted = json::read_integer(field) != 0;
+    }
+  });
+  TESSERA_CHECK(labelled, "there is no \"label\"");
+  TESSERA_CHECK(outlined, "there is no \"polygon\"");
+  if (!deleted) objects.push_back(std::move(object));
+}
+
+}  // namespace
+
+std::span<const CityscapesLabel> cityscapes_labels() {
+  return kLabels;
+}
+
+const CityscapesLabel* find_cityscapes_label(i64 id) {
+  const auto label = std::ranges::find(kLabels, id, &CityscapesLabel::id);
+  return label == std::end(kLabels) ? nullptr : label;
+}
+
+std::vector<CityscapesImage> list_cityscapes(const fs::path& folder) {
+  TESSERA_CHECK(fs::is_directory(folder), "{}: is no folder", folder.string());
+  const fs::path validation = folder / "gtFine" / "val";
+  const fs::path top = fs::is_directory(validation) ? validation : folder;
+  constexpr std::string_view kEnding = "_gtFine_instanceIds.png";
+  std::vector<CityscapesImage> images;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(top)) {
+    const std::string file = entry.path().filename().string();
+    if (!file.ends_with(kEnding)) continue;
+    images.push_back({file.substr(0, file.size() - kEnding.size()), entry.path()});
+  }
+  TESSERA_CHECK(!images.empty(), "{}: there is no *{} in it or below; is this Cityscapes, or its gtFine/val?",
+                top.string(), kEnding);
+  std::ranges::sort(images, {}, &CityscapesImage::name);
+  const auto twice = std::ranges::adjacent_find(images, {}, &CityscapesImage::name);
+  TESSERA_CHECK(twice == images.end(), "{} and {}: the same picture twice", twice->instances.string(),
+                std::next(twice)->instances.string());
+  return images;
+}
+
+std::vector<CityscapesRegion> load_cityscapes_regions(const fs::path& png) {
+  const Tensor map = load_grey(png);
+  const i64 height = map.dim(0), width = map.dim(1);
+  check_mask_size(height, width);
+  struct Runs {
+    std::vector<u32> counts;
+    i64 written = 0;  // pixels
+  };
+  std::map<i32, Runs> runs;
+  const auto append = [&](i32 value, i64 begin, i64 end) {
+    Runs& region = runs[value];
+    region.counts.push_back(static_cast<u32>(begin - region.written));
+    region.counts.push_back(static_cast<u32>(end - begin));
+    region.written = end;
+  };
+  // Rows are stored, runs go down the columns: turn a strip at a time.
+  constexpr i64 kStrip = 16;
+  std::vector<i32> strip(static_cast<size_t>(kStrip * height));
+  const i32* pixels = map.data<i32>();
+  i32 value = pixels[0];
+  i64 begin = 0, at = 0;
+  for (i64 x0 = 0; x0 < width; x0 += kStrip) {
+    const i64 columns = std::min(kStrip, width - x0);
+    for (i64 y = 0; y < height; ++y)
+      for (i64 x = 0; x < columns; ++x) strip[x * height + y] = pixels[y * width + x0 + x];
+    for (i64 i = 0; i < columns * height; ++i, ++at) {
+      if (strip[i] == value) continue;
+      append(value, begin, at);
+      value = strip[i];
+      begin = at;
+    }
+  }
+  append(value, begin, at);
+  std::vector<CityscapesRegion> regions;
+  for (auto& [key, region] : runs) {
+    if (region.written < at) region.counts.push_back(static_cast<u32>(at - region.written));
+    regions.push_back({key, {height, width, std::move(region.counts)}});
+  }
+  return regions;
+}
+
+CityscapesPolygons load_cityscapes_polygons(const fs::path& path) {
+  CityscapesPolygons polygons;
+  json::Document document(path);
+  document.for_each_field([&](std::string_view key, json::Value value) {
+    if (key == "imgHeight")
+      polygons.height = json::read_integer(value);
+    else if (key == "imgWidth")
+      polygons.width = json::read_integer(value);
+    else if (key == "objects")
+      json::for_each_element(value, [&](json::Value object) { read_object(object, polygons.objects); });
+  });
+  json::at_place(path.string(), [&] { check_mask_size(polygons.height, polygons.width); });
+  return polygons;
+}
+
+}  // namespace tessera

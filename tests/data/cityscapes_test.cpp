@@ -1,0 +1,96 @@
+#include "data/cityscapes.h"
+
+#include <doctest/doctest.h>
+
+#include "data/image.h"
+#include "tensor/file.h"
+#include "tests/data/test_images.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+TEST_CASE("cityscapes: the table of labels is whole, and the eight classes have instances") {
+  const auto labels = cityscapes_labels();
+  REQUIRE(labels.size() == 35);
+  for (size_t i = 0; i < labels.size(); ++i) CHECK(labels[i].id == static_cast<i64>(i) - 1);
+  for (const i64 id : kCityscapesClasses) {
+    CHECK(find_cityscapes_label(id)->instances);
+    CHECK(!find_cityscapes_label(id)->ignored);
+  }
+  CHECK(find_cityscapes_label(29)->ignored);
+  CHECK(find_cityscapes_label(34) == nullptr);
+}
+
+TEST_CASE("cityscapes: a map of 16 bits falls into its regions") {
+  const test::TemporaryFolder folder;
+  //  7 7 26001      down the columns: 7 26, 7 7, 26001 26
+  //  26 7 26
+  const std::vector<u8> samples = {0, 7, 0, 7, 0x65, 0x91, 0, 26, 0, 7, 0, 26};
+  write_file(folder / "map.png", test::png_bytes(2, 3, 0, 16, samples));
+  const std::vector<CityscapesRegion> regions = load_cityscapes_regions(folder / "map.png");
+  REQUIRE(regions.size() == 3);
+  CHECK(regions[0].value == 7);
+  CHECK(regions[0].mask == Rle{2, 3, {0, 1, 1, 2, 2}});
+  CHECK(regions[1].value == 26);
+  CHECK(regions[1].mask == Rle{2, 3, {1, 1, 3, 1}});
+  CHECK(regions[1].label() == 26);
+  CHECK(!regions[1].is_object());
+  CHECK(regions[2].value == 26001);
+  CHECK(regions[2].mask == Rle{2, 3, {4, 1, 1}});
+  CHECK(regions[2].label() == 26);
+  CHECK(regions[2].is_object());
+}
+
+TEST_CASE("cityscapes: regions cover a map wider than a strip, in 8 bits too") {
+  const test::TemporaryFolder folder;
+  Tensor map = Tensor::zeros({9, 70}, DType::kU8);
+  for (i64 i = 0; i < map.numel(); ++i) map.data<u8>()[i] = static_cast<u8>(i * i % 5);
+  save_png(folder / "map.png", map);
+  i64 pixels = 0;
+  for (const CityscapesRegion& region : load_cityscapes_regions(folder / "map.png")) {
+    Tensor expected = Tensor::zeros({9, 70}, DType::kU8);
+    for (i64 i = 0; i < map.numel(); ++i) expected.data<u8>()[i] = map.data<u8>()[i] == region.value;
+    CHECK(region.mask == encode_rle(expected));
+    pixels += rle_area(region.mask);
+  }
+  CHECK(pixels == 9 * 70);
+}
+
+TEST_CASE("cityscapes: polygons.json gives labels, groups and outlines in order") {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "p.json";
+  write_file(path, R"({"imgHeight": 10, "imgWidth": 20, "objects": [
+      {"label": "road", "polygon": [[0, 0], [20, 0], [20.5, 10]]},
+      {"label": "cargroup", "polygon": [[1, 2], [3, 4]], "draw": true},
+      {"label": "car", "polygon": [], "deleted": 1},
+      {"label": "polegroup", "polygon": []}, {"label": "license plate", "polygon": []}]})");
+  const CityscapesPolygons polygons = load_cityscapes_polygons(path);
+  CHECK(polygons.height == 10);
+  CHECK(polygons.width == 20);
+  REQUIRE(polygons.objects.size() == 4);
+  CHECK(polygons.objects[0].label == 7);
+  CHECK(polygons.objects[0].xy == std::vector<double>{0, 0, 20, 0, 20.5, 10});
+  CHECK(polygons.objects[1].label == 26);
+  CHECK(polygons.objects[1].group);
+  CHECK(polygons.objects[2].label == 18);
+  CHECK(!polygons.objects[2].group);
+  CHECK(polygons.objects[3].label == -1);
+
+  const auto check = [&](const std::string& text, const std::string& message) {
+    write_file(path, text);
+    CHECK_ERROR(load_cityscapes_polygons(path), "p.json: " + message);
+  };
+  check(R"({"objects": [)", "");
+  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "bicyle", "polygon": []}]})",
+        "objects: [0]: label: there is no label \"bicyle\"");
+  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "car"}]})", "objects: [0]: there is no \"polygon\"");
+  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"polygon": []}]})", "objects: [0]: there is no \"label\"");
+  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "car", "polygon": [[1, 2, 3]]}]})",
+        "objects: [0]: polygon: [0]: an array of 2 numbers is expected");
+  check(R"({"imgHeight": 10, "objects": []})", "mask: a size of 10 x 0");
+}
+
+}  // namespace
+}  // namespace tessera
