@@ -38,14 +38,14 @@ TEST_CASE("boundary: the overlap is the lesser of those of the masks and of the 
 }
 
 TEST_CASE("boundary: where the boundaries agree better than the masks, the masks decide") {
-  // A hole of 30 x 30 leaves a frame of 700 pixels, all boundary: 444 / 700 > 1 / 2, but 700 / 1600 < 1 / 2.
-  Rle frame = rasterise_box({20, 20, 40, 40}, 100, 100);
-  const Rle hole = rasterise_box({25, 25, 30, 30}, 100, 100);
-  Tensor pixels = decode_rle(frame);
-  const Tensor inner = decode_rle(hole);
-  for (i64 i = 0; i < pixels.numel(); ++i) pixels.data<u8>()[i] &= !inner.data<u8>()[i];
+  // A hole of 28 x 28 leaves a frame of 816 pixels; five pixels thick the boundaries are 700 of the square's and all of
+  // the frame's pixels. 700 / 816 is more than 0.85, but 816 / 1600 is 0.51.
+  Tensor pixels = decode_rle(rasterise_box({20, 20, 40, 40}, 100, 100));
+  const Tensor hole = decode_rle(rasterise_box({26, 26, 28, 28}, 100, 100));
+  for (i64 i = 0; i < pixels.numel(); ++i) pixels.data<u8>()[i] &= !hole.data<u8>()[i];
   const std::vector detections = {Detection{1, 1, 0.5, std::nullopt, encode_rle(pixels)}};
-  CHECK(evaluate_coco(square(), detections, ApTask::kBoundary).stats[1] == 0);
+  const ApResult result = evaluate_coco(square(), detections, ApTask::kBoundary, {.boundary_ratio = 0.035});
+  CHECK(result.stats[0] == doctest::Approx(0.1));
 }
 
 TEST_CASE("boundary: a crowd is compared by its mask alone, and \"ignore\" is honoured") {
