@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "data/lvis.h"
 #include "data/overlap.h"
 #include "data/parallel.h"
 #include "data/rasterise.h"
@@ -14,7 +15,7 @@ namespace tessera {
 
 namespace {
 
-constexpr size_t kKept = 100;  // detections per image
+constexpr size_t kKept = 100, kKeptLvis = 300;  // detections per image
 
 // One image: positions of its detections, best first, and of its annotations, crowd regions last; and how they fit.
 struct Image {
@@ -71,7 +72,7 @@ double mean_ap(const Classes& classes) {
 class Analysis {
  public:
   Analysis(const CocoDataset& dataset, const DetectionList& detections, ApTask task, const std::string& results_name)
-      : dataset_(dataset), detections_(detections), task_(task), results_name_(results_name) {}
+      : dataset_(dataset), lvis_(is_lvis(dataset)), detections_(detections), task_(task), results_name_(results_name) {}
 
   TideResult run() {
     collect();
@@ -163,10 +164,24 @@ class Analysis {
     return mask_overlaps(masks, truth_masks, crowd);
   }
 
+  // By the rules of LVIS nothing of a category is wrong in an image where not all of that category is marked.
+  static std::vector<u8> excused_by_lvis(const CocoImage& image, const TideScene& scene) {
+    const auto is_in = [](const std::vector<i64>& list, i64 category) {
+      return std::ranges::find(list, category) != list.end();
+    };
+    std::vector<u8> excused;
+    for (const i64 category : scene.found) {
+      const bool looked_for =
+          is_in(scene.truths, category) || (image.neg_category_ids && is_in(*image.neg_category_ids, category));
+      excused.push_back(!looked_for || is_in(image.not_exhaustive_category_ids, category));
+    }
+    return excused;
+  }
+
   void look_at(i64 position) {
     auto& [found, truths, outcome, winners] = images_[position];
     std::ranges::stable_sort(found, std::greater{}, [&](i64 d) { return detections_[d].score; });
-    if (found.size() > kKept) found.resize(kKept);
+    found.resize(std::min(found.size(), lvis_ ? kKeptLvis : kKept));
     truths = dataset_.annotations_of[position];
     const auto crowds = std::ranges::stable_partition(truths, [&](i64 g) { return !dataset_.annotations[g].iscrowd; });
 
@@ -175,6 +190,7 @@ class Analysis {
     for (const i64 g : truths) scene.truths.push_back(dataset_.annotations[g].category_id);
     scene.regular = truths.size() - crowds.size();
     scene.overlaps = compare(dataset_.images[position], found, truths);
+    if (lvis_) scene.excused = excused_by_lvis(dataset_.images[position], scene);
     outcome = judge_tide(scene);
 
     winners.assign(truths.size(), -1);
@@ -227,6 +243,7 @@ class Analysis {
   }
 
   const CocoDataset& dataset_;
+  bool lvis_;
   const DetectionList& detections_;
   ApTask task_;
   const std::string& results_name_;

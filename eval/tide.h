@@ -37,8 +37,10 @@ struct TideResult {
 };
 
 // AP here is TIDE's: the best 100 detections of an image over all classes; a class with detections but no object counts
-// as 0, also one that the data set does not list. Crowd regions are ignored. Boxes and masks are chosen, and wrong
-// input is refused, as evaluate_coco does. Runs on all OpenMP threads; the result does not depend on their number.
+// as 0, also one that the data set does not list. Crowd regions are ignored. With LVIS annotations 300 detections of an
+// image count, and those of a category that was not looked for in the image, or is not marked completely, are ignored
+// where they find nothing. Boxes and masks are chosen, and wrong input is refused, as evaluate_coco does. Runs on all
+// OpenMP threads; the result does not depend on their number.
 TideResult evaluate_tide(const CocoDataset& dataset, const DetectionList& detections, ApTask task,
                          const std::string& results_name = "results");
 

@@ -14,6 +14,8 @@ class Judge {
     TESSERA_CHECK(
         scene.regular <= scene.truths.size() && scene.overlaps.size() == scene.found.size() * scene.truths.size(),
         "judge_tide: {} overlaps for {} x {}", scene.overlaps.size(), scene.found.size(), scene.truths.size());
+    TESSERA_CHECK(scene.excused.empty() || scene.excused.size() == scene.found.size(),
+                  "judge_tide: {} excuses for {} detections", scene.excused.size(), scene.found.size());
     outcome_.verdicts.resize(scene.found.size());
   }
 
@@ -32,6 +34,7 @@ class Judge {
 
  private:
   double overlap(size_t d, size_t g) const { return scene_.overlaps[d * scene_.truths.size() + g]; }
+  bool excused(size_t d) const { return !scene_.excused.empty() && scene_.excused[d]; }
   bool same_class(size_t d, size_t g) const { return scene_.found[d] == scene_.truths[g]; }
 
   // Returns which objects were found.
@@ -44,7 +47,7 @@ class Judge {
         if (best == scene_.regular || overlap(d, g) > overlap(d, best)) best = g;
       }
       TideVerdict& verdict = outcome_.verdicts[d][t];
-      verdict = TideVerdict::kWrong;
+      verdict = excused(d) ? TideVerdict::kIgnored : TideVerdict::kWrong;
       if (best < scene_.regular) {
         verdict = TideVerdict::kRight;
         taken[best] = 1;

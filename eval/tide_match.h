@@ -19,6 +19,7 @@ struct TideScene {
   std::vector<i64> truths;       // category of each annotation, crowd regions last
   size_t regular = 0;            // annotations that are no crowd region
   std::vector<double> overlaps;  // [found, truths]
+  std::vector<u8> excused = {};  // per detection: its category was not looked for, or not completely; empty: none
 };
 
 enum class TideVerdict : u8 { kWrong, kRight, kIgnored };
@@ -37,9 +38,9 @@ struct TideOutcome {
 };
 
 // Matching: a detection takes the object of its class that it overlaps most (of equals the first) among those not taken
-// yet, if the overlap reaches the threshold. What takes none is ignored if it overlaps a crowd region of its class by
-// more than the threshold, else wrong. The kinds of mistakes are those of TideError, at 0.5; a detection in an ignored
-// region has one too.
+// yet, if the overlap reaches the threshold. What takes none is ignored if it is excused or overlaps a crowd region of
+// its class by more than the threshold, else wrong. The kinds of mistakes are those of TideError, at 0.5; a detection
+// in an ignored region has one too.
 TideOutcome judge_tide(const TideScene& scene);
 
 }  // namespace tessera

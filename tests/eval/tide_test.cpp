@@ -40,6 +40,35 @@ Detection box(i64 image, i64 category, double score, double x) {
 
 using Lists = std::array<std::vector<i64>, kTideErrors>;
 
+TEST_CASE("tide: by the rules of LVIS a detection is not wrong where its category is not marked completely") {
+  CocoDataset dataset = squares();
+  for (CocoCategory& category : dataset.categories) category.frequency = 'f';
+  const std::vector<Detection> detections = {
+      box(5, 1, 0.9, 150),  // beside all, marked completely: wrong
+      box(5, 1, 0.8, 10),   // right
+      box(5, 2, 0.7, 150),  // beside all
+      box(5, 2, 0.6, 90),   // right
+      box(2, 1, 0.5, 10),   // nobody looked for it
+  };
+  const auto evaluate = [&](std::vector<i64> absent, std::vector<i64> incomplete) {
+    for (CocoImage& image : dataset.images) {
+      image.neg_category_ids = absent;
+      image.not_exhaustive_category_ids = incomplete;
+    }
+    return evaluate_tide(dataset, detections, ApTask::kBbox).ap50();
+  };
+  const double half = 51 * 0.5 / 101;  // of class one: one of two objects, behind a wrong one
+  CHECK(evaluate({}, {}) == doctest::Approx(100 * (half + 0.5) / 2));
+  CHECK(evaluate({}, {2}) == doctest::Approx(100 * (half + 1) / 2));
+  // Class one declared absent in the picture without objects: the detection there, behind the right one, is wrong.
+  CHECK(evaluate({1}, {2}) == doctest::Approx(100 * (half + 1) / 2));
+  CHECK(evaluate({1}, {1, 2}) == doctest::Approx(100 * (51.0 / 101 + 1) / 2));
+  dataset.annotations.pop_back();  // class two: no object, so its detections in the first picture are excused
+  index_coco(dataset);
+  CHECK(evaluate({}, {}) == doctest::Approx(100 * half));
+  CHECK(evaluate({2}, {}) == doctest::Approx(100 * half / 2));
+}
+
 TEST_CASE("tide: every kind of mistake is told from the others") {
   const std::vector<Detection> detections = {
       box(5, 1, 0.9, 10),   // right
