@@ -8,7 +8,9 @@
 namespace tessera::nn {
 
 ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) {
-  Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride, .padding = c.kernel / 2};
+  Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride};
+  conv.padding = c.padding.value_or(c.kernel / 2);
+  conv.groups = c.groups;
   conv.bias = false;
   conv.init = Init::kC2Msra;
   conv.activation = c.relu ? ops::Activation::kRelu : ops::Activation::kNone;

@@ -5,6 +5,7 @@
 // over the activations, equals the separate form within rounding, and gradients reach the weight through the product.
 #pragma once
 
+#include <optional>
 #include <variant>
 
 #include "nn/layers.h"
@@ -18,7 +19,8 @@ constexpr auto names_of(Norm) {
 }
 
 struct ConvNormConfig {
-  i64 in = 0, out = 0, kernel = 1, stride = 1;  // padding kernel / 2
+  i64 in = 0, out = 0, kernel = 1, stride = 1, groups = 1;
+  std::optional<i64> padding = std::nullopt;  // kernel / 2
   Norm norm = Norm::kFrozenBatch;
   Deform deform = Deform::kNone;
   bool relu = true;

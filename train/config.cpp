@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "models/sparseinst/sparseinst.h"
@@ -91,7 +92,12 @@ AugmentConfig AugmentOptions::config() const {
 Config make_config(const std::vector<Setting>& settings) {
   Config config;
   choose_model(settings, config.model);
+  std::vector<Setting> kinds;
+  std::copy_if(settings.begin(), settings.end(), std::back_inserter(kinds),
+               [](const Setting& setting) { return setting.name == "model.backbone.kind"; });
   std::vector<Option> options = options_of(config);
+  apply_settings(kinds, options);
+  options = options_of(config);  // those of the backbone's kind
   apply_settings(settings, options);
   check(config);
   return config;

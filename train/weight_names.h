@@ -1,6 +1,6 @@
 // The names of other tools' weights, and which of them a file uses.
 //
-//   as they are   the model's own: SparseInst's official checkpoints, timm's ResNet-D
+//   as they are   the model's own: SparseInst's official checkpoints, timm's ResNet-D, torchvision's MobileNetV2
 //   torchvision   conv1  bn1  layer1.0.conv2  layer1.0.bn2  layer1.0.downsample.0  layer1.0.downsample.1
 //   Caffe2        conv1_w  res_conv1_bn_s  res2_0_branch2b_w  res2_0_branch2b_bn_s  res2_0_branch1_w    (MSRA's
 //   R-50.pkl)

@@ -18,25 +18,27 @@ struct Family {
   bool stem_pool;               // the stem ends with a max-pool, else res2 has stride 2
 };
 
-Family family_of(ResNetKind kind) {
+Family family_of(BackboneKind kind) {
   switch (kind) {
-    case ResNetKind::kTiny:
+    case BackboneKind::kTiny:
       return {{1, 1, 1, 1}, {32, 64, 96, 128}, false, 16, false};
-    case ResNetKind::kResNet18:
+    case BackboneKind::kResNet18:
       return {{2, 2, 2, 2}, {64, 128, 256, 512}, false, 64, true};
-    case ResNetKind::kResNet34:
+    case BackboneKind::kResNet34:
       return {{3, 4, 6, 3}, {64, 128, 256, 512}, false, 64, true};
-    case ResNetKind::kResNet50:
+    case BackboneKind::kResNet50:
       return {{3, 4, 6, 3}, {256, 512, 1024, 2048}, true, 64, true};
-    case ResNetKind::kResNet101:
+    case BackboneKind::kResNet101:
       return {{3, 4, 23, 3}, {256, 512, 1024, 2048}, true, 64, true};
+    case BackboneKind::kMobileNetV2:
+      break;
   }
-  fail("resnet: unknown kind {}", static_cast<int>(kind));
+  fail("resnet: the backbone's kind {} is none", static_cast<int>(kind));
 }
 
 }  // namespace
 
-ResidualBlock::ResidualBlock(const Plan& p, const ResNetConfig& config, Random& random)
+ResidualBlock::ResidualBlock(const Plan& p, const BackboneConfig& config, Random& random)
     : bottleneck_(p.bottleneck), timm_names_(config.deep_stem), pooled_shortcut_(config.deep_stem && p.stride > 1) {
   if (p.in != p.out || p.stride != 1)
     shortcut_.emplace(
@@ -86,7 +88,7 @@ void ResidualBlock::freeze() {
   if (shortcut_) shortcut_->freeze();
 }
 
-ResNet::ResNet(const ResNetConfig& config, Random& random) : config_(config) {
+ResNet::ResNet(const BackboneConfig& config, Random& random) : config_(config) {
   TESSERA_CHECK(config.freeze_at >= 0 && config.freeze_at <= 5, "resnet: freeze_at must be 0 to 5, got {}",
                 config.freeze_at);
   TESSERA_CHECK(config.deform_from >= 2 && config.deform_from <= 5, "resnet: deform_from must be 2 to 5, got {}",

@@ -2,7 +2,7 @@
 // group activation maps; where the paper differs its value stands in the comment.
 #pragma once
 
-#include "models/backbones/resnet.h"
+#include "models/backbones/backbone.h"
 
 namespace tessera {
 
@@ -123,7 +123,7 @@ struct SparseInstConfig {
   i64 num_masks = 100;   // instances an image can have at most
   i64 kernel_dim = 128;  // channels of the mask features
   i64 scale_factor = 2;  // masks are enlarged from stride 8 by this
-  ResNetConfig backbone;
+  BackboneConfig backbone;
   EncoderConfig encoder;
   DecoderConfig decoder;
   IamConfig iam;

@@ -7,12 +7,12 @@ namespace tessera {
 
 SparseInst::SparseInst(const SparseInstConfig& config, Random& random)
     : config_(config),
-      backbone_(config.backbone, random),
-      encoder_(config.encoder, backbone_.levels(), random),
+      backbone_(make_backbone(config.backbone, random)),
+      encoder_(config.encoder, backbone_->levels(), random),
       decoder_(config, random) {}
 
 SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N, H, W, 3]
-  const std::vector<Var> levels = backbone_(images, taps);                 // strides 8, 16, 32
+  const std::vector<Var> levels = (*backbone_)(images, taps);              // strides 8, 16, 32
   const Var features = encoder_(levels, taps);                             // [N, H/8, W/8, C]
   return decoder_(features, taps);                                         // [N, Q, ...]
 }
@@ -42,7 +42,7 @@ std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
 }
 
 void SparseInst::visit(nn::Visitor& v) {
-  v.child("backbone", backbone_);
+  v.child("backbone", *backbone_);
   v.child("encoder", encoder_);
   v.child("decoder", decoder_);
 }

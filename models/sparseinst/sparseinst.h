@@ -1,6 +1,6 @@
 // SparseInst: Sparse Instance Activation for Real-Time Instance Segmentation (Cheng et al., CVPR 2022).
 //
-//   images -> ResNet -> instance context encoder -> IAM decoder -> class, objectness and mask of each of Q instances
+//   images -> backbone -> instance context encoder -> IAM decoder -> class, objectness and mask of each of Q instances
 #pragma once
 
 #include <memory>
@@ -26,7 +26,7 @@ class SparseInst : public Segmenter {
 
  private:
   SparseInstConfig config_;
-  ResNet backbone_;
+  std::unique_ptr<Backbone> backbone_;
   InstanceContextEncoder encoder_;
   SparseInstDecoder decoder_;
 };

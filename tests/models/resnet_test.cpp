@@ -17,7 +17,7 @@ Tensor random_images(i64 N, i64 H, i64 W) {
   return images;
 }
 
-ResNet make(const ResNetConfig& config) {
+ResNet make(const BackboneConfig& config) {
   Random random(2);
   return ResNet(config, random);
 }
@@ -25,8 +25,8 @@ ResNet make(const ResNetConfig& config) {
 }  // namespace
 
 TEST_CASE("resnet: the outputs have the channels and strides that levels() tells") {
-  using enum ResNetKind;
-  for (const ResNetKind kind : {kTiny, kResNet18, kResNet50})
+  using enum BackboneKind;
+  for (const BackboneKind kind : {kTiny, kResNet18, kResNet50})
     for (const bool deep_stem : {false, true}) {
       CAPTURE(static_cast<int>(kind));
       CAPTURE(deep_stem);
@@ -43,23 +43,23 @@ TEST_CASE("resnet: the outputs have the channels and strides that levels() tells
 }
 
 TEST_CASE("resnet: parameters without the classifier are torchvision's") {
-  const auto count = [](const ResNetConfig& config) {
+  const auto count = [](const BackboneConfig& config) {
     ResNet net = make(config);
     return nn::count_parameters(net);
   };
   // torchvision's totals less fc and less the norms' parameters, which are buffers here
-  CHECK(count({.kind = ResNetKind::kResNet18}) == 11'689'512 - 513'000 - 9'600);
-  CHECK(count({.kind = ResNetKind::kResNet18, .norm = nn::Norm::kBatch}) == 11'689'512 - 513'000);
-  CHECK(count({.kind = ResNetKind::kResNet34, .norm = nn::Norm::kBatch}) == 21'797'672 - 513'000);
-  CHECK(count({.kind = ResNetKind::kResNet50, .norm = nn::Norm::kBatch}) == 25'557'032 - 2'049'000);
+  CHECK(count({.kind = BackboneKind::kResNet18}) == 11'689'512 - 513'000 - 9'600);
+  CHECK(count({.kind = BackboneKind::kResNet18, .norm = nn::Norm::kBatch}) == 11'689'512 - 513'000);
+  CHECK(count({.kind = BackboneKind::kResNet34, .norm = nn::Norm::kBatch}) == 21'797'672 - 513'000);
+  CHECK(count({.kind = BackboneKind::kResNet50, .norm = nn::Norm::kBatch}) == 25'557'032 - 2'049'000);
 }
 
 TEST_CASE("resnet: deformable stages begin as ordinary ones") {
   // v1 with zero offsets samples the very pixels of the convolution
   const Tensor images = random_images(1, 64, 64);
   const NoGrad no_grad;
-  ResNet plain = make({.kind = ResNetKind::kResNet18});
-  ResNet deformable = make({.kind = ResNetKind::kResNet18, .deform = nn::Deform::kV1, .deform_from = 5});
+  ResNet plain = make({.kind = BackboneKind::kResNet18});
+  ResNet deformable = make({.kind = BackboneKind::kResNet18, .deform = nn::Deform::kV1, .deform_from = 5});
   nn::load_state(deformable, nn::state_dict(plain), nn::Strictness::kMatching, false);
   const Tensor want = plain(Var(images))[2].value(), got = deformable(Var(images))[2].value();
   double worst = 0, largest = 0;
@@ -71,7 +71,7 @@ TEST_CASE("resnet: deformable stages begin as ordinary ones") {
 }
 
 TEST_CASE("resnet: frozen stages are not trained and their norms are frozen") {
-  ResNet net = make({.kind = ResNetKind::kResNet18, .norm = nn::Norm::kBatch, .freeze_at = 2});
+  ResNet net = make({.kind = BackboneKind::kResNet18, .norm = nn::Norm::kBatch, .freeze_at = 2});
   for (const auto& [name, parameter] : nn::named_parameters(net)) {
     CAPTURE(name);
     const bool frozen = name.starts_with("stem.") || name.starts_with("res2.");
@@ -84,15 +84,15 @@ TEST_CASE("resnet: frozen stages are not trained and their norms are frozen") {
 TEST_CASE("resnet: the stride of a stage can sit in the 1x1 or in the 3x3") {
   const Tensor images = random_images(1, 64, 64);
   const NoGrad no_grad;
-  ResNet in_3x3 = make({.kind = ResNetKind::kResNet50});
-  ResNet in_1x1 = make({.kind = ResNetKind::kResNet50, .stride_in_1x1 = true});
+  ResNet in_3x3 = make({.kind = BackboneKind::kResNet50});
+  ResNet in_1x1 = make({.kind = BackboneKind::kResNet50, .stride_in_1x1 = true});
   const Var a = in_3x3(Var(images))[0], b = in_1x1(Var(images))[0];
   CHECK(a.shape() == b.shape());
   CHECK(!std::ranges::equal(a.value().span<float>(), b.value().span<float>()));
 }
 
 TEST_CASE("resnet: live norms use the batch in training and the running statistics in evaluation") {
-  ResNet net = make({.kind = ResNetKind::kTiny, .norm = nn::Norm::kBatch});
+  ResNet net = make({.kind = BackboneKind::kTiny, .norm = nn::Norm::kBatch});
   const NoGrad no_grad;
   const Tensor images = random_images(4, 64, 64);
   for (int i = 0; i < 80; ++i) net(Var(images));  // the running statistics come to those of these images

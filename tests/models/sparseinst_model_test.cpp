@@ -52,8 +52,13 @@ std::vector<std::pair<std::string, SparseInstConfig>> variants() {
   add("objectness l1", [](auto& c) { c.loss.objectness = ObjectnessLoss::kL1; });
   add("scale 4", [](auto& c) { c.scale_factor = 4; });
   add("deformable backbone", [](auto& c) { c.backbone.deform = nn::Deform::kV2; });
+  add("MobileNetV2", [](auto& c) {
+    c.backbone.kind = BackboneKind::kMobileNetV2;
+    c.backbone.width = 0.35;
+    c.backbone.same_padding = true;
+  });
   add("ResNet-18-D", [](auto& c) {
-    c.backbone.kind = ResNetKind::kResNet18;
+    c.backbone.kind = BackboneKind::kResNet18;
     c.backbone.deep_stem = true;
     c.backbone.norm = nn::Norm::kFrozenBatch;
   });
@@ -63,10 +68,11 @@ std::vector<std::pair<std::string, SparseInstConfig>> variants() {
 }  // namespace
 
 TEST_CASE("sparseinst: parameters, their names and their order are those of the authors' models") {
-  using enum ResNetKind;
+  using enum BackboneKind;
   using enum IamActivation;
   std::vector<std::string> names;  // of the model built last
-  const auto parameters = [&](ResNetKind kind, bool deep_stem, bool deformable, i64 groups, IamActivation activation) {
+  const auto parameters = [&](BackboneKind kind, bool deep_stem, bool deformable, i64 groups,
+                              IamActivation activation) {
     SparseInstConfig config;
     config.backbone.kind = kind;
     config.backbone.deep_stem = deep_stem;

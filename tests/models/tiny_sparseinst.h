@@ -12,7 +12,7 @@ inline SparseInstConfig tiny_config() {
   config.num_classes = 3;
   config.num_masks = 6;
   config.kernel_dim = 8;
-  config.backbone.kind = ResNetKind::kTiny;
+  config.backbone.kind = BackboneKind::kTiny;
   config.backbone.norm = nn::Norm::kBatch;
   config.encoder.channels = 16;
   config.decoder.depth = 2;

@@ -47,6 +47,16 @@ TEST_CASE("config: typos and wrong types name the place and the way out") {
   CHECK_ERROR(from_text("[model.iam]\nkernel = \"5x5\"\n"), "model.iam.kernel must be one of \"1x1\"");
 }
 
+TEST_CASE("config: the backbone's kind decides which options it has, wherever it stands") {
+  const Config config = from_text("[model.backbone]\nwidth = 0.5\nkind = \"mobilenet_v2\"\n");
+  CHECK(config.model.sparseinst.backbone.width == 0.5);
+  CHECK(to_toml(from_text(to_toml(config))) == to_toml(config));
+  CHECK_ERROR(from_text("[model.backbone]\nkind = \"mobilenet_v2\"\ndeform = \"v1\"\n"),
+              "test.toml:3: unknown option model.backbone.deform");
+  CHECK_ERROR(from_text("[model.backbone]\nwidth = 0.5\n"), "test.toml:2: unknown option model.backbone.width");
+  CHECK_ERROR(from_text("[model.backbone]\nkind = \"vgg\"\n"), "model.backbone.kind must be one of \"tiny\"");
+}
+
 TEST_CASE("config: values out of range are errors") {
   CHECK_ERROR(from_text("[training]\nsteps = 0\n"), "training.steps is 0, at least 1 is needed");
   CHECK_ERROR(from_text("[training]\nema_decay = 1.0\n"), "training.ema_decay is 1");

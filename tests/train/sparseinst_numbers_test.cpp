@@ -38,7 +38,7 @@ struct Count {
   }
 };
 
-void conv_norm(Count& count, const ResNetConfig& c, i64 in, i64 out, i64 kernel, Map to, bool deformable = false) {
+void conv_norm(Count& count, const BackboneConfig& c, i64 in, i64 out, i64 kernel, Map to, bool deformable = false) {
   if (deformable)
     count.deformable(in, out, to, 18, false);
   else
@@ -47,13 +47,13 @@ void conv_norm(Count& count, const ResNetConfig& c, i64 in, i64 out, i64 kernel,
   count.flops += 2 * out * to.pixels();
 }
 
-void resnet(Count& count, const ResNetConfig& c, Map image) {
-  const bool tiny = c.kind == ResNetKind::kTiny, deep = c.kind == ResNetKind::kResNet101;
-  const bool bottleneck = deep || c.kind == ResNetKind::kResNet50;
-  const std::array<i64, 4> blocks = tiny                              ? std::array<i64, 4>{1, 1, 1, 1}
-                                    : c.kind == ResNetKind::kResNet18 ? std::array<i64, 4>{2, 2, 2, 2}
-                                    : deep                            ? std::array<i64, 4>{3, 4, 23, 3}
-                                                                      : std::array<i64, 4>{3, 4, 6, 3};
+void resnet(Count& count, const BackboneConfig& c, Map image) {
+  const bool tiny = c.kind == BackboneKind::kTiny, deep = c.kind == BackboneKind::kResNet101;
+  const bool bottleneck = deep || c.kind == BackboneKind::kResNet50;
+  const std::array<i64, 4> blocks = tiny                                ? std::array<i64, 4>{1, 1, 1, 1}
+                                    : c.kind == BackboneKind::kResNet18 ? std::array<i64, 4>{2, 2, 2, 2}
+                                    : deep                              ? std::array<i64, 4>{3, 4, 23, 3}
+                                                                        : std::array<i64, 4>{3, 4, 6, 3};
   const std::array<i64, 4> widths = tiny         ? std::array<i64, 4>{32, 64, 96, 128}
                                     : bottleneck ? std::array<i64, 4>{256, 512, 1024, 2048}
                                                  : std::array<i64, 4>{64, 128, 256, 512};
@@ -86,10 +86,32 @@ void resnet(Count& count, const ResNetConfig& c, Map image) {
   }
 }
 
+void mobilenet_v2(Count& count, const BackboneConfig& c, Map image) {
+  const auto depthwise = [&](i64 channels, Map to) {
+    count.conv(channels, channels, 3, to, channels, false);
+    if (c.norm == nn::Norm::kBatch) count.parameters += 2 * channels;
+    count.flops += 2 * channels * to.pixels();
+  };
+  conv_norm(count, c, 3, 32, 3, image.down(2));
+  i64 in = 32, stride = 2;
+  for (const auto& [out, blocks, down] :
+       {std::array<i64, 3>{16, 1, 1}, {24, 2, 2}, {32, 3, 2}, {64, 4, 2}, {96, 3, 1}, {160, 3, 2}, {320, 1, 1}})
+    for (i64 b = 0; b < blocks; ++b, in = out) {
+      const i64 wide = out == 16 ? in : 6 * in;
+      if (wide != in) conv_norm(count, c, in, wide, 1, image.down(stride));
+      if (b == 0) stride *= down;
+      depthwise(wide, image.down(stride));
+      conv_norm(count, c, wide, out, 1, image.down(stride));
+    }
+  conv_norm(count, c, 320, 1280, 1, image.down(32));
+}
+
 void encoder(Count& count, const SparseInstConfig& c, Map image) {
   const i64 C = c.encoder.channels;
-  const bool tiny = c.backbone.kind == ResNetKind::kTiny, small = c.backbone.kind == ResNetKind::kResNet18;
-  const std::array<i64, 3> inputs = tiny    ? std::array<i64, 3>{64, 96, 128}
+  const bool tiny = c.backbone.kind == BackboneKind::kTiny, small = c.backbone.kind == BackboneKind::kResNet18;
+  const bool mobile = c.backbone.kind == BackboneKind::kMobileNetV2;
+  const std::array<i64, 3> inputs = mobile  ? std::array<i64, 3>{32, 96, 1280}
+                                    : tiny  ? std::array<i64, 3>{64, 96, 128}
                                     : small ? std::array<i64, 3>{128, 256, 512}
                                             : std::array<i64, 3>{512, 1024, 2048};
   const std::array<Map, 3> maps = {image.down(8), image.down(16), image.down(32)};
@@ -148,7 +170,7 @@ void decoder(Count& count, const SparseInstConfig& c, Map image) {
 
 Count count_of(const SparseInstConfig& config, Map image) {
   Count count;
-  resnet(count, config.backbone, image);
+  (config.backbone.kind == BackboneKind::kMobileNetV2 ? mobilenet_v2 : resnet)(count, config.backbone, image);
   encoder(count, config, image);
   decoder(count, config, image);
   return count;
@@ -195,7 +217,7 @@ TEST_CASE("numbers: every configuration has the parameters and does the arithmet
     SparseInstConfig& sparseinst = config.model.sparseinst;
     if (!models.insert(architecture_of(sparseinst)).second) continue;
     if (!backbones.insert(to_toml(options_of(sparseinst.backbone))).second)
-      sparseinst.backbone = {.kind = ResNetKind::kTiny};  // built before: initial weights take their time
+      sparseinst.backbone = {.kind = BackboneKind::kTiny};  // built before: initial weights take their time
     CAPTURE(entry.path().string());
     const std::unique_ptr<Segmenter> model = make_model(config.model, 1);
     const nn::ModuleRun run = measure_modules(*model, measured_batch(config, ImageSize{64, 96})).front();

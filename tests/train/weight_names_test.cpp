@@ -49,6 +49,17 @@ TEST_CASE("weight names: ResNets of torchvision, Caffe2 and detectron2 are recog
   check_all(model, model, "names of the model itself");
 }
 
+TEST_CASE("weight names: torchvision's MobileNetV2 has the model's names, its classifier is left over") {
+  const std::vector<std::string> model = {"backbone.features.0.0.weight", "backbone.features.1.conv.0.1.running_var"};
+  const NameRule rule = find_name_rule({"features.0.0.weight", "features.0.1.num_batches_tracked",
+                                        "features.1.conv.0.1.running_var", "classifier.1.weight"},
+                                       model);
+  CHECK(rule.str() == "names of the model itself, backbone. put before them");
+  CHECK(rule("features.0.0.weight") == model[0]);
+  CHECK(rule("features.1.conv.0.1.running_var") == model[1]);
+  CHECK(rule("classifier.1.weight") == "backbone.classifier.1.weight");
+}
+
 TEST_CASE("weight names: what no model has is skipped, a given prefix is kept") {
   const NameRule rule = find_name_rule({"conv1.weight", "bn1.num_batches_tracked"}, {"a.stem.conv1.weight"}, "a.");
   CHECK(rule("conv1.weight") == "a.stem.conv1.weight");
