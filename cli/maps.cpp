@@ -16,13 +16,13 @@ namespace tessera {
 namespace {
 
 struct MapsCommand {
-  std::string checkpoint, out;
+  std::string checkpoint, config, out;
   std::vector<std::string> images, overrides;
   i64 limit = 0, size = 96;
 
   void run() const {
     const std::vector<std::filesystem::path> files = image_files(images, limit);
-    const LoadedModel loaded = load_model(checkpoint, overrides);
+    const LoadedModel loaded = load_model(checkpoint, overrides, config);
     std::vector<Tensor> sums;  // of the maps of each query, all at one size
     Progress progress("maps", 0, static_cast<i64>(files.size()));
     for (size_t i = 0; i < files.size(); ++i) {
@@ -59,8 +59,11 @@ void add_maps(CLI::App& app) {
   CLI::App* maps = app.add_subcommand(
       "maps", "Draws where each query of a SparseInst looks: its activation map, averaged over images");
   const auto command = std::make_shared<MapsCommand>();
-  maps->add_option("--checkpoint", command->checkpoint, "checkpoint file, or the folder of a run (its best checkpoint)")
+  maps->add_option(
+          "--checkpoint", command->checkpoint,
+          "checkpoint file, or the folder of a run (its best checkpoint); with --config also weights of PyTorch")
       ->required();
+  maps->add_option("--config", command->config, "configuration in place of the stored one");
   maps->add_option("--out", command->out, "PNG file to write: a tile per query")->required();
   maps->add_option("images", command->images, "image files, or folders of them")->required();
   maps->add_option("--size", command->size, "side of a tile in pixels")

@@ -81,9 +81,8 @@ struct Detection {
 
 // Result files: one JSON array of {image_id, category_id, score, bbox and/or segmentation (RLE)}. An empty array is
 // legal. Scores keep every digit in both directions. Reading checks each entry by itself (finite numbers, runs that add
-// up); whether ids and sizes fit a data set is the evaluator's question. Writing is atomic. Large files are better read
-// by load_detections() (data/detection_list.h).
-std::vector<Detection> load_results(const std::filesystem::path& path);
+// up); whether ids and sizes fit a data set is the evaluator's question. load_detections() (data/detection_list.h)
+// reads them. Writing is atomic.
 void save_results(const std::filesystem::path& path, const std::vector<Detection>& detections);
 
 }  // namespace tessera

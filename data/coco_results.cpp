@@ -71,19 +71,6 @@ DetectionList load_detections(const std::filesystem::path& path) {
   return list;
 }
 
-std::vector<Detection> load_results(const std::filesystem::path& path) {
-  std::vector<Detection> detections;
-  for (const DetectionView& view : load_detections(path)) {
-    detections.push_back({view.image_id, view.category_id, view.score, view.bbox, std::nullopt});
-    if (view.segmentation) {
-      const std::span<const u32> runs = view.segmentation->counts;
-      detections.back().segmentation = {
-          view.segmentation->height, view.segmentation->width, {runs.begin(), runs.end()}};
-    }
-  }
-  return detections;
-}
-
 void save_results(const std::filesystem::path& path, const std::vector<Detection>& detections) {
   std::string text = "[";
   for (size_t i = 0; i < detections.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "data/parallel.h"
+#include "eval/checks.h"
 #include "eval/group_matcher.h"
 
 namespace tessera {
@@ -148,23 +149,17 @@ class Evaluation {
   ApResult result_;
 };
 
-void check_indexed(const CocoDataset& dataset) {
-  TESSERA_CHECK(
-      dataset.image_index.size() == dataset.images.size() && dataset.annotations_of.size() == dataset.images.size(),
-      "evaluate: {} is not indexed, call index_coco()", dataset.name);
-}
-
 }  // namespace
 
 ApResult evaluate_coco(const CocoDataset& dataset, const DetectionList& detections, ApTask task,
                        const ApOptions& options) {
-  check_indexed(dataset);
+  check_annotations(dataset, task != ApTask::kBbox);
   return Evaluation(dataset, detections, task, options, coco_rules(task)).take();
 }
 
 ApResult evaluate_lvis(const CocoDataset& dataset, const DetectionList& detections, ApTask task,
                        const ApOptions& options) {
-  check_indexed(dataset);
+  check_annotations(dataset, task != ApTask::kBbox);
   TESSERA_CHECK(!options.class_agnostic, "evaluate_lvis: LVIS has no class-agnostic evaluation");
   return Evaluation(dataset, detections, task, options, lvis_rules(task, dataset)).take();
 }

@@ -1,11 +1,11 @@
 #include "eval/placement.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "data/parallel.h"
 #include "data/rasterise.h"
+#include "eval/checks.h"
 
 namespace tessera {
 
@@ -52,9 +52,6 @@ class Placer {
   void place_truths() {
     for (size_t i = 0; i < dataset_.annotations.size(); ++i) {
       const CocoAnnotation& annotation = dataset_.annotations[i];
-      TESSERA_CHECK(task_ == ApTask::kBbox || !std::holds_alternative<std::monostate>(annotation.segmentation),
-                    "{}: annotation {}: it has no segmentation, masks cannot be evaluated", dataset_.name,
-                    annotation.id);
       if (rules_.lvis && !(annotation.area > 0)) continue;
       placement_.truths.push_back({static_cast<u32>(dataset_.class_index.at(annotation.category_id)),
                                    image_rank_[dataset_.image_index.at(annotation.image_id)], static_cast<u32>(i)});
@@ -70,15 +67,11 @@ class Placer {
     parallel_for(
         count,
         [&](i64 i) {
-          const DetectionView& detection = detections_[i];
-          const auto image = dataset_.image_index.find(detection.image_id);
-          TESSERA_CHECK(image != dataset_.image_index.end(), "{}: result {}: there is no image {} in {}",
-                        options_.results_name, i, detection.image_id, dataset_.name);
-          if (!std::isfinite(detection.score)) fail_at(i, fmt::format("its score is {}", detection.score));
-          const auto cls = dataset_.class_index.find(detection.category_id);
-          image_of[i] = static_cast<u32>(image->second);
-          items[i] = {cls == dataset_.class_index.end() ? no_class : static_cast<u32>(cls->second),
-                      image_rank_[image->second], static_cast<u32>(i)};
+          const i64 image = checked_image(dataset_, detections_, i, options_.results_name);
+          const auto cls = dataset_.class_index.find(detections_[i].category_id);
+          image_of[i] = static_cast<u32>(image);
+          items[i] = {cls == dataset_.class_index.end() ? no_class : static_cast<u32>(cls->second), image_rank_[image],
+                      static_cast<u32>(i)};
         },
         kGrain);
     size_t first = 0;
@@ -123,14 +116,8 @@ class Placer {
   // The area that decides whether a detection is small, medium or large.
   double checked_area(i64 i, const CocoImage& image) const {
     const auto& [image_id, category_id, score, box, mask] = detections_[i];
-    if (box && !std::all_of(box->begin(), box->end(), [](double v) { return std::isfinite(v); }))
-      fail_at(i, "its box is not finite");
-    if (mask && (mask->height != image.height || mask->width != image.width))
-      fail_at(i, fmt::format("its mask is {} x {} (height x width), the image {} x {}", mask->height, mask->width,
-                             image.height, image.width));
     const bool by_box = placement_.box_results && (task_ == ApTask::kBbox || options_.areas_from_boxes);
     if (by_box && !box) fail_at(i, "it has no box, though the first result has one");
-    if (!box && !mask) fail_at(i, "it has neither a box nor a mask");
     if (!placement_.box_results && !mask) fail_at(i, "it has no mask, though the first result has one");
     if (by_box) return (*box)[2] * (*box)[3];
     if (mask) return static_cast<double>(rle_area(*mask));

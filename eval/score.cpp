@@ -32,9 +32,9 @@ Score score_ap(const ScoreRequest& request) {
   ApOptions options{.areas_from_boxes = request.areas_from_boxes, .results_name = request.results.string()};
   if (request.ratio) options.boundary_ratio = *request.ratio;
   const bool lvis = kind == AnnotationKind::kLvis || (kind == AnnotationKind::kEither && is_lvis(dataset));
-  const ApResult result =
+  ApResult result =
       lvis ? evaluate_lvis(dataset, results, task, options) : evaluate_coco(dataset, results, task, options);
-  return {.text = ap_table(result), .json = ap_json({&result, 1}), .ap = result};
+  return {.text = ap_table(result), .json = ap_json({&result, 1}), .ap = std::move(result)};
 }
 
 // For the given tasks; without any for those that the results allow: masks if the first one has a mask, boxes if it has

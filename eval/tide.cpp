@@ -1,7 +1,6 @@
 #include "eval/tide.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <optional>
 
@@ -9,6 +8,7 @@
 #include "data/overlap.h"
 #include "data/parallel.h"
 #include "data/rasterise.h"
+#include "eval/checks.h"
 #include "eval/tide_match.h"
 
 namespace tessera {
@@ -104,39 +104,12 @@ class Analysis {
 
  private:
   void collect() {
-    TESSERA_CHECK(dataset_.image_index.size() == dataset_.images.size() &&
-                      dataset_.annotations_of.size() == dataset_.images.size(),
-                  "evaluate_tide: {} is not indexed, call index_coco()", dataset_.name);
-    for (const CocoAnnotation& annotation : dataset_.annotations) {
-      TESSERA_CHECK(task_ == ApTask::kBbox || !std::holds_alternative<std::monostate>(annotation.segmentation),
-                    "{}: annotation {}: it has no segmentation, masks cannot be evaluated", dataset_.name,
-                    annotation.id);
+    check_annotations(dataset_, task_ != ApTask::kBbox);
+    for (const CocoAnnotation& annotation : dataset_.annotations)
       if (!annotation.iscrowd) ++positives_[annotation.category_id].positives;
-    }
     images_.resize(dataset_.images.size());
-    for (size_t i = 0; i < detections_.size(); ++i) {
-      const DetectionView& detection = detections_[i];
-      const auto image = dataset_.image_index.find(detection.image_id);
-      TESSERA_CHECK(image != dataset_.image_index.end(), "{}: result {}: there is no image {} in {}", results_name_, i,
-                    detection.image_id, dataset_.name);
-      check(i, dataset_.images[image->second]);
-      images_[image->second].found.push_back(static_cast<i64>(i));
-    }
-  }
-
-  void check(size_t i, const CocoImage& image) const {
-    const DetectionView& detection = detections_[i];
-    const auto expect = [&](bool good, const std::string& otherwise) {
-      TESSERA_CHECK(good, "{}: result {} (image {}): {}", results_name_, i, image.id, otherwise);
-    };
-    expect(std::isfinite(detection.score), fmt::format("its score is {}", detection.score));
-    expect(detection.bbox || detection.segmentation, "it has neither a box nor a mask");
-    if (detection.bbox)
-      expect(std::ranges::all_of(*detection.bbox, [](double v) { return std::isfinite(v); }), "its box is not finite");
-    if (const auto& mask = detection.segmentation)
-      expect(mask->height == image.height && mask->width == image.width,
-             fmt::format("its mask is {} x {} (height x width), the image {} x {}", mask->height, mask->width,
-                         image.height, image.width));
+    for (i64 i = 0; i < static_cast<i64>(detections_.size()); ++i)
+      images_[checked_image(dataset_, detections_, i, results_name_)].found.push_back(i);
   }
 
   // Overlaps of detections (rows) and annotations.

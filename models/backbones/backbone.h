@@ -19,11 +19,9 @@ constexpr auto names_of(BackboneKind) {
 // The kind decides which options there are besides.
 struct BackboneConfig {
   BackboneKind kind = BackboneKind::kResNet50;
-  // ResNets
-  bool deep_stem = false;  // ResNet-D: three 3x3 convolutions, average-pool shortcuts
-  // all
   nn::Norm norm = nn::Norm::kFrozenBatch;
   // ResNets
+  bool deep_stem = false;  // ResNet-D: three 3x3 convolutions, average-pool shortcuts
   bool stride_in_1x1 = false;             // bottlenecks: the stride of a stage in its first 1x1, else in the 3x3
   i64 freeze_at = 0;                      // 1: the stem is not trained; 2: nor is res2; ... 5: nothing is
   nn::Deform deform = nn::Deform::kNone;  // of the 3x3 convolutions ...
@@ -35,13 +33,12 @@ struct BackboneConfig {
   template <class Field>
   void fields(Field&& field) {
     field("kind", kind);
+    field("norm", norm);
     if (kind == BackboneKind::kMobileNetV2) {
-      field("norm", norm);
       field("width", width);
       field("same_padding", same_padding);
     } else {
       field("deep_stem", deep_stem);
-      field("norm", norm);
       field("stride_in_1x1", stride_in_1x1);
       field("freeze_at", freeze_at);
       field("deform", deform);

@@ -29,6 +29,16 @@ constexpr const char* kSmall = R"({
   "images": [{"id": 7, "file_name": "a/b\\c.jpg", "height": 10, "width": 10}, {"width": 3, "height": 2, "id": 3, "file_name": ""}]
 })";
 
+std::vector<Detection> load(const std::filesystem::path& path) {
+  std::vector<Detection> detections;
+  for (const DetectionView& d : load_detections(path)) {
+    detections.push_back({d.image_id, d.category_id, d.score, d.bbox, std::nullopt});
+    if (const auto& mask = d.segmentation)
+      detections.back().segmentation = {mask->height, mask->width, {mask->counts.begin(), mask->counts.end()}};
+  }
+  return detections;
+}
+
 struct Files {
   test::TemporaryFolder folder;
   std::filesystem::path write(const std::string& text) {
@@ -37,7 +47,7 @@ struct Files {
     return path;
   }
   CocoDataset coco(const std::string& text) { return load_coco(write(text)); }
-  std::vector<Detection> results(const std::string& text) { return load_results(write(text)); }
+  std::vector<Detection> results(const std::string& text) { return load(write(text)); }
 };
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
@@ -170,7 +180,7 @@ TEST_CASE("coco: results keep every digit through a file") {
                                        {3, 1, 1, XywhBox{0, 0, 1, 1}, mask}};
   const std::filesystem::path path = files.folder / "results.json";
   save_results(path, detections);
-  const std::vector<Detection> read = load_results(path);
+  const std::vector<Detection> read = load(path);
   REQUIRE(read.size() == 3);
   for (size_t i = 0; i < 3; ++i) {
     CHECK(read[i].image_id == detections[i].image_id);
@@ -180,7 +190,7 @@ TEST_CASE("coco: results keep every digit through a file") {
     CHECK(read[i].segmentation == detections[i].segmentation);
   }
   save_results(path, {});
-  CHECK(load_results(path).empty());
+  CHECK(load(path).empty());
 }
 
 TEST_CASE("coco: a backslash in a run-length string survives the JSON") {
@@ -189,7 +199,7 @@ TEST_CASE("coco: a backslash in a run-length string survives the JSON") {
   const Rle mask{10, 10, {0, 76, 24}};
   CHECK(rle_to_string(mask) == "0\\2h0");
   save_results(files.folder / "r.json", {{1, 1, 0.5, std::nullopt, mask}});
-  CHECK(load_results(files.folder / "r.json")[0].segmentation == mask);
+  CHECK(load(files.folder / "r.json")[0].segmentation == mask);
   CHECK(files
             .results(R"([{"image_id": 1, "category_id": 1, "score": 1,
       "segmentation": {"size": [10, 10], "counts": "0\u005c2h0"}}])")[0]

@@ -72,7 +72,7 @@ TEST_CASE("coco: every figure of the edge cases equals the COCO tool's") {
     write_file(folder / "results.json", item["dets"].dump());
     const CocoDataset dataset = load_coco(folder / "truth.json");
     const ApTask task = item["iou_type"] == "segm" ? ApTask::kSegm : ApTask::kBbox;
-    const ApResult result = evaluate_coco(dataset, load_results(folder / "results.json"), task);
+    const ApResult result = evaluate_coco(dataset, load_detections(folder / "results.json"), task);
     const size_t K = dataset.categories.size();
     for (size_t i = 0; i < 12; ++i) CHECK(result.stats[i] == item["stats"][i].get<double>());
     for (size_t i = 0; i < K * 12; ++i)

@@ -142,7 +142,7 @@ TEST_CASE("tide: every figure of the edge cases equals the official tool's") {
     write_file(folder / "results.json", sets[i]["dets"].dump());
     const ApTask task = expected[i]["mode"] == "mask" ? ApTask::kSegm : ApTask::kBbox;
     const TideResult result =
-        evaluate_tide(load_coco(folder / "truth.json"), load_results(folder / "results.json"), task);
+        evaluate_tide(load_coco(folder / "truth.json"), load_detections(folder / "results.json"), task);
     const auto equal = [](double a, const nlohmann::json& b) { return std::abs(a - b.get<double>()) < 1e-9; };
     CHECK(equal(result.ap50(), expected[i]["AP50"]));
     for (size_t kind = 0; kind < kTideErrors; ++kind) {

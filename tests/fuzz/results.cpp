@@ -1,8 +1,8 @@
 // COCO results.
-#include "data/coco.h"
+#include "data/detection_list.h"
 #include "tests/fuzz/fuzz.h"
 
 void tessera::fuzz::read(std::string_view bytes) {
   const MemoryFile file(bytes);
-  (void)load_results(file.path());
+  (void)load_detections(file.path());
 }
