@@ -27,7 +27,7 @@ void add_precision(CLI::App& command) {
 
 void use_precision(Precision precision) {
   set_precision(precision);
-  if (precision != Precision::kHighest && simd_level() < SimdLevel::kAmx)
+  if (precision != Precision::kHighest && !has_tiles())
     fmt::print(stderr, "tessera: no bfloat16 tiles (AMX) on this machine: precision is highest\n");
 }
 

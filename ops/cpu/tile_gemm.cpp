@@ -150,7 +150,7 @@ Gemm<float> part_of(const Gemm<float>& gemm, i64 item, i64 row, i64 rows, i64 co
 }  // namespace
 
 int tile_parts(const Gemm<float>& gemm) {
-  if (simd_level() < SimdLevel::kAmx) return 0;
+  if (!has_tiles()) return 0;
   if (gemm.rows < kLeastRows || gemm.columns < kLeastColumns || gemm.depth() < kLeastDepth) return 0;
   switch (precision()) {
     case Precision::kHigh:

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "ops/precision.h"
 #include "tests/goldens/network_goldens.h"
 #include "tests/goldens/ops_goldens.h"
 
 namespace tessera::goldens {
 
 namespace {
+
+constexpr double kHighFactor = 16;  // the error of a product at precision high, as a multiple of f32's
 
 // Where operators' and networks' results lie: a *.safetensors file is a network's, a folder is searched through.
 void find_goldens(const std::filesystem::path& path, std::vector<std::filesystem::path>& found) {
@@ -44,10 +47,18 @@ int run(int argc, char** argv) {
   app.add_option("-d,--device", device, "where to run the cases")->capture_default_str();
   std::string weights;
   app.add_option("--weights", weights, "take the network's parameters from this file (.pth, .pkl, .safetensors)");
+  std::string precision = "highest";
+  app.add_option("--precision", precision, "of matrix products; high has 16 times the tolerances (docs/precision.md)")
+      ->check(CLI::IsMember({"highest", "high"}))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   Report report(Device::parse(device));
   report.weights = weights;
+  if (precision == "high") {
+    set_precision(Precision::kHigh);
+    report.tolerance_factor = kHighFactor;
+  }
   const auto attempt = [&](const std::filesystem::path& path, const auto& work) {
     try {
       work();

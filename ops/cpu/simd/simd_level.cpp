@@ -47,12 +47,18 @@ SimdLevel machine_level() {
 #endif
 }
 
+bool emulates_tiles() {
+  const char* text = std::getenv("TESSERA_SIMD");
+  return text && std::string_view(text) == "emulated-amx";
+}
+
 SimdLevel allowed_level() {
   const char* text = std::getenv("TESSERA_SIMD");
   if (!text || !*text) return SimdLevel::kAmx;
+  if (emulates_tiles()) return SimdLevel::kAvx512;
   for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512, SimdLevel::kAmx})
     if (std::string_view(text) == name_of(level)) return level;
-  fail("TESSERA_SIMD={}: unknown level; use baseline, avx2, avx512 or amx", text);
+  fail("TESSERA_SIMD={}: unknown level; use baseline, avx2, avx512, amx or emulated-amx", text);
 }
 
 }  // namespace
@@ -60,6 +66,11 @@ SimdLevel allowed_level() {
 SimdLevel simd_level() {
   static const SimdLevel level = std::min(machine_level(), allowed_level());
   return level;
+}
+
+bool has_tiles() {
+  static const bool emulated = emulates_tiles();
+  return emulated || simd_level() == SimdLevel::kAmx;
 }
 
 const char* name_of(SimdLevel level) {

@@ -18,6 +18,10 @@ inline constexpr int kSimdLevels = 4;
 SimdLevel simd_level();  // what the machine has and the environment allows
 const char* name_of(SimdLevel level);
 
+// Whether matrix products may run on bfloat16 tiles: the machine has a unit for them (level kAmx), or
+// TESSERA_SIMD=emulated-amx asks for its plain C++ twin, with the other kernels at the best level below.
+bool has_tiles();
+
 template <class Function>
 class SimdTable;
 
