@@ -4,7 +4,7 @@
 // the bin that fall on one row are merged. With T_y taps of rows and T_x of columns a bin is T_y T_x multiply-adds per
 // channel, whatever the number of points.
 //
-//   forward    threads share the rois; a row of bins at a time, y[r, i, :, :] = sum of taps of x
+//   forward    threads share the rows of bins, y[r, i, :, :] = sum of taps of x, from the top of the map to its bottom
 //   backward   the same sum transposed: to pixel (v, u) the bins that read it add gy with the same weights. Threads
 //              share strips of rows of gx; each goes through the rois that touch its strip, in order, so each pixel's
 //              sum has one order whatever the strips.
@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -94,6 +93,7 @@ template <class T>
 struct Readers : Taps<T> {
   i64 first = 0;
 
+  Readers() = default;
   Readers(const Taps<T>& bins, i64 stride) {
     if (bins.offset.empty()) return;
     const auto [low, high] = std::minmax_element(bins.offset.begin(), bins.offset.end());
@@ -113,34 +113,57 @@ struct Readers : Taps<T> {
   }
 };
 
-// One roi: its image and, on each axis, where it begins and ends in pixels of the map.
-struct Roi {
-  i64 image;
-  double x0, y0, x1, y1;
+template <class T>
+struct RoiTaps {
+  i64 image = 0;
+  Taps<T> rows, columns;
 };
 
 template <class T>
-Roi roi_at(const Tensor& rois, i64 r, const RoiAlignParams& p) {
-  const T* roi = rois.data<T>() + r * 5;
+std::vector<RoiTaps<T>> roi_taps(const Tensor& rois, const RoiAlignParams& p, i64 H, i64 W, i64 row_stride,
+                                 i64 column_stride) {
+  std::vector<RoiTaps<T>> result(static_cast<size_t>(rois.dim(0)));
   const double shift = p.aligned ? 0.5 : 0;
-  const auto scaled = [&](int k) { return static_cast<double>(roi[k]) * p.spatial_scale - shift; };
-  return {static_cast<i64>(roi[0]), scaled(1), scaled(2), scaled(3), scaled(4)};
+#pragma omp parallel for schedule(static) if (result.size() > 16)
+  for (size_t r = 0; r < result.size(); ++r) {
+    const T* roi = rois.data<T>() + r * 5;
+    const auto scaled = [&](int k) { return static_cast<double>(roi[k]) * p.spatial_scale - shift; };
+    result[r] = {static_cast<i64>(roi[0]), bin_taps<T>(scaled(2), scaled(4), p.height, p, H, row_stride),
+                 bin_taps<T>(scaled(1), scaled(3), p.width, p, W, column_stride)};
+  }
+  return result;
+}
+
+// All rows of bins, r * height + i, ordered by the image and the row of the map where they begin to read: whoever works
+// through them in this order finds the rows of the map in the cache.
+template <class T>
+std::vector<i64> rows_of_bins(const std::vector<RoiTaps<T>>& rois, i64 height, i64 images, i64 H, i64 row_stride) {
+  const auto place = [&](i64 unit) {
+    const RoiTaps<T>& roi = rois[static_cast<size_t>(unit / height)];
+    const i64 tap = roi.rows.begin[unit % height];
+    return roi.image * H + (tap < roi.rows.begin[unit % height + 1] ? roi.rows.offset[tap] / row_stride : 0);
+  };
+  const i64 count = static_cast<i64>(rois.size()) * height;
+  std::vector<i64> next(static_cast<size_t>(images * H + 1)), units(static_cast<size_t>(count));
+  for (i64 unit = 0; unit < count; ++unit) ++next[place(unit) + 1];
+  for (size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
+  for (i64 unit = 0; unit < count; ++unit) units[next[place(unit)]++] = unit;
+  return units;
 }
 
 template <class T>
 void forward(const Tensor& x_, const Tensor& rois, const RoiAlignParams& p, Tensor& y_) {
-  const i64 H = x_.dim(1), W = x_.dim(2), C = x_.dim(3), R = rois.dim(0);
+  const i64 H = x_.dim(1), W = x_.dim(2), C = x_.dim(3), line = std::max<i64>(W * C, 1);
+  const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, line, C);
+  const std::vector<i64> units = rows_of_bins(taps, p.height, x_.dim(0), H, line);
   const T* x = x_.data<T>();
   T* y = y_.data<T>();
   const auto row = separable_row.get<T>();
-#pragma omp parallel for schedule(dynamic) if (R > 1)
-  for (i64 r = 0; r < R; ++r) {
-    const Roi roi = roi_at<T>(rois, r, p);
-    const Taps<T> rows = bin_taps<T>(roi.y0, roi.y1, p.height, p, H, W * C);
-    const Taps<T> columns = bin_taps<T>(roi.x0, roi.x1, p.width, p, W, C);
-    for (i64 i = 0; i < p.height; ++i)
-      row(x + roi.image * H * W * C, rows.lists(), i, columns.lists(), p.width, C, false,
-          y + (r * p.height + i) * p.width * C);
+#pragma omp parallel for schedule(dynamic, 8) if (units.size() > 8)
+  for (size_t k = 0; k < units.size(); ++k) {
+    const RoiTaps<T>& roi = taps[static_cast<size_t>(units[k] / p.height)];
+    row(x + roi.image * H * W * C, roi.rows.lists(), units[k] % p.height, roi.columns.lists(), p.width, C, false,
+        y + units[k] * p.width * C);
   }
 }
 
@@ -152,17 +175,12 @@ void backward(const Tensor& gy_, const Tensor& rois, const RoiAlignParams& p, Te
   T* gx = gx_.data<T>();
   const auto row = separable_row.get<T>();
 
-  struct Reader {
-    i64 image;
-    Readers<T> rows, columns;
-  };
-  std::vector<std::unique_ptr<Reader>> readers(static_cast<size_t>(R));
-#pragma omp parallel for schedule(static) if (R > 1)
+  const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, 1, 1);
+  std::vector<Readers<T>> rows(static_cast<size_t>(R)), columns(static_cast<size_t>(R));
+#pragma omp parallel for schedule(static) if (R > 16)
   for (i64 r = 0; r < R; ++r) {
-    const Roi roi = roi_at<T>(rois, r, p);
-    readers[r] = std::make_unique<Reader>(
-        Reader{roi.image, Readers<T>(bin_taps<T>(roi.y0, roi.y1, p.height, p, H, 1), p.width * C),
-               Readers<T>(bin_taps<T>(roi.x0, roi.x1, p.width, p, W, 1), C)});
+    rows[r] = Readers<T>(taps[r].rows, p.width * C);
+    columns[r] = Readers<T>(taps[r].columns, C);
   }
 
   const i64 strips = (H + kStrip - 1) / kStrip;
@@ -171,13 +189,11 @@ void backward(const Tensor& gy_, const Tensor& rois, const RoiAlignParams& p, Te
     const i64 image = s / strips, top = s % strips * kStrip, bottom = std::min(top + kStrip, H);
     std::fill(gx + (image * H + top) * W * C, gx + (image * H + bottom) * W * C, T(0));
     for (i64 r = 0; r < R; ++r) {
-      const Reader& reader = *readers[r];
-      if (reader.image != image) continue;
-      const i64 first = std::max(reader.rows.first, top);
-      const i64 last = std::min(reader.rows.first + reader.rows.items(), bottom);
+      if (taps[r].image != image) continue;
+      const i64 first = std::max(rows[r].first, top), last = std::min(rows[r].first + rows[r].items(), bottom);
       for (i64 v = first; v < last; ++v)
-        row(gy + r * p.height * p.width * C, reader.rows.lists(), v - reader.rows.first, reader.columns.lists(),
-            reader.columns.items(), C, true, gx + ((image * H + v) * W + reader.columns.first) * C);
+        row(gy + r * p.height * p.width * C, rows[r].lists(), v - rows[r].first, columns[r].lists(), columns[r].items(),
+            C, true, gx + ((image * H + v) * W + columns[r].first) * C);
     }
   }
 }
