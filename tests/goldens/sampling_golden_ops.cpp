@@ -1,4 +1,5 @@
 // RoIAlign, grid sampling and multi-scale deformable attention.
+#include "autograd/grid_sample.h"
 #include "autograd/roi_align.h"
 #include "tests/goldens/golden_ops.h"
 
@@ -21,6 +22,11 @@ Results run_roi_align(Call& c) {
 }
 
 const bool kAdded = add_golden_ops({
+    {"grid_sample",
+     {{"x", "y"},
+      [](Call& c) -> Results {
+        return {grid_sample(c["x"], c["grid"], c.attributes.boolean("align_corners", false))};
+      }}},
     {"roi_align", {{"x", "y"}, run_roi_align}},
 });
 
