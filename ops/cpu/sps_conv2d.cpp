@@ -1,5 +1,6 @@
 // Index convolution on the CPU: matrix products (ops/cpu/gemm.h) whose rows are pointed at through the ids of the taps,
-// so that the patches [N_A, 9 F] never exist.
+// so that the patches [N_A, 9 F] never exist. Active cells that make a tile go through ops/cpu/sps_tiles.h; what is
+// written here is for the others, which are all cells where tiles do not pay.
 //
 //   forward    y  [N_A, Fo] = patches(A, P) [N_A, 9 x Fi] w^T     (+ bias, ReLU)
 //   active     gA [N_A, Fi] = patches(gy)   [N_A, 9 x Fo] w       row a is read at tap t by its neighbour at tap 8 - t
@@ -13,7 +14,7 @@
 
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/parallel.h"
-#include "ops/cpu/sps_features.h"
+#include "ops/cpu/sps_tiles.h"
 
 namespace tessera::ops {
 namespace {
@@ -50,21 +51,40 @@ void check_ids(const char* op, const Tensor& ids, i64 rows) {
   TESSERA_CHECK(fit, "{}: the neighbours were made for more than {} rows", op, rows);
 }
 
+// Points at the taps of some rows: table entry (i, t) = read(ids[rows[row + i], tap_of(t)]).
+template <class T, class Read>
+auto tap_rows(const Tensor& ids, const std::vector<i32>& rows, bool mirrored, Read read) {
+  return [=, &rows, id = ids.data<i32>()](i64, i64 row, i64 count, const T** table, T*) {
+    for (i64 i = 0; i < count; ++i) {
+      const i32* taps = id + rows[static_cast<size_t>(row + i)] * kSpsTaps;
+      const T** to = table + i / kTileRows * kSpsTaps * kTileRows + i % kTileRows;
+      for (i64 t = 0; t < kSpsTaps; ++t) to[t * kTileRows] = read(taps[mirrored ? kSpsTaps - 1 - t : t]);
+    }
+  };
+}
+
+template <class T>
+auto rows_out(T* c, i64 pitch, const std::vector<i32>& rows) {
+  return [=, &rows](i64, i64 row, i64 count, T** out) {
+    for (i64 i = 0; i < count; ++i) out[i] = c + rows[static_cast<size_t>(row + i)] * pitch;
+  };
+}
+
 template <class T>
 void forward(const Tensor& ids, const Tensor& active, const Tensor& passive, const Tensor& weight, const Tensor& bias,
              Activation activation, Tensor& y) {
   const cpu::SpsFeatures<T> features(active, passive);
   const i64 Fi = features.width, Fo = y.dim(1);
-  cpu::Gemm<T> gemm{.rows = ids.dim(0), .columns = Fo, .taps = kSpsTaps, .tap_depth = Fi};
-  gemm.a_rows = [&, id = ids.data<i32>()](i64, i64 row, i64 count, const T** table, T*) {
-    for (i64 i = 0; i < count; ++i)
-      for (i64 t = 0; t < kSpsTaps; ++t)
-        table[(i / kTileRows * kSpsTaps + t) * kTileRows + i % kTileRows] = features.at(id[(row + i) * kSpsTaps + t]);
-  };
-  gemm.pack_b = cpu::pack_b_transposed(weight.data<T>(), kSpsTaps * Fi, 0);
-  gemm.c_rows = cpu::matrix_rows_out(y.data<T>(), Fo, 0);
-  gemm.bias = bias.defined() ? bias.data<T>() : nullptr;
-  gemm.relu = activation == Activation::kRelu;
+  const T *w = weight.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
+  const bool relu = activation == Activation::kRelu;
+  const cpu::SpsTiles tiles(ids, features.rows, Fi, Fo);
+  cpu::run_tiles(tiles, features, {.data = w, .output = kSpsTaps * Fi, .tap = Fi, .input = 1}, b, relu, y);
+  cpu::Gemm<T> gemm{.rows = static_cast<i64>(tiles.rest.size()), .columns = Fo, .taps = kSpsTaps, .tap_depth = Fi};
+  gemm.a_rows = tap_rows<T>(ids, tiles.rest, false, [&features](i32 id) { return features.at(id); });
+  gemm.pack_b = cpu::pack_b_transposed(w, kSpsTaps * Fi, 0);
+  gemm.c_rows = rows_out(y.data<T>(), Fo, tiles.rest);
+  gemm.bias = b;
+  gemm.relu = relu;
   cpu::run(gemm);
 }
 
@@ -83,20 +103,19 @@ cpu::Gemm<T> gradient_product(const Tensor& weight, i64 rows, i64 Fo, i64 Fi) {
   return gemm;
 }
 
+// The convolution of gy, where only active rows count, with the kernel turned around: row a is read at tap t by its
+// neighbour at tap 8 - t.
 template <class T>
-void backward_active(const Tensor& ids, const Tensor& gy, const Tensor& weight, Tensor& gactive) {
-  const i64 active = ids.dim(0), Fo = gy.dim(1), Fi = gactive.dim(1);
-  const Tensor zeros = Tensor::zeros({Fo}, gy.dtype());
-  cpu::Gemm<T> gemm = gradient_product<T>(weight, active, Fo, Fi);
-  gemm.a_rows = [&, id = ids.data<i32>(), from = gy.data<T>(), zero = zeros.data<T>()](i64, i64 row, i64 count,
-                                                                                       const T** table, T*) {
-    for (i64 i = 0; i < count; ++i)
-      for (i64 t = 0; t < kSpsTaps; ++t) {
-        const i64 reader = id[(row + i) * kSpsTaps + kSpsTaps - 1 - t];
-        table[(i / kTileRows * kSpsTaps + t) * kTileRows + i % kTileRows] = reader < active ? from + reader * Fo : zero;
-      }
-  };
-  gemm.c_rows = cpu::matrix_rows_out(gactive.data<T>(), Fi, 0);
+void backward_active(const Tensor& ids, const Tensor& gy, const Tensor& weight, i64 zero_id, Tensor& gactive) {
+  const i64 Fo = gy.dim(1), Fi = gactive.dim(1);
+  const cpu::SpsFeatures<T> gradients(gy, Tensor::empty({0, Fo}, gy.dtype()));
+  const cpu::SpsTiles tiles(ids, zero_id, Fo, Fi);
+  const T* w = weight.data<T>();
+  cpu::run_tiles(tiles, gradients, {.data = w + (kSpsTaps - 1) * Fi, .output = 1, .tap = -Fi, .input = kSpsTaps * Fi},
+                 static_cast<const T*>(nullptr), false, gactive);
+  cpu::Gemm<T> gemm = gradient_product<T>(weight, static_cast<i64>(tiles.rest.size()), Fo, Fi);
+  gemm.a_rows = tap_rows<T>(ids, tiles.rest, true, [&gradients](i32 id) { return gradients.at(id); });
+  gemm.c_rows = rows_out(gactive.data<T>(), Fi, tiles.rest);
   cpu::run(gemm);
 }
 
@@ -160,9 +179,7 @@ void backward_passive(const Tensor& ids, const Tensor& gy, const Tensor& weight,
       }
     }
   };
-  gemm.c_rows = [&, to = gpassive.data<T>()](i64, i64 row, i64 count, T** rows) {
-    for (i64 i = 0; i < count; ++i) rows[i] = to + readers.read[static_cast<size_t>(row + i)] * Fi;
-  };
+  gemm.c_rows = rows_out(gpassive.data<T>(), Fi, readers.read);
   cpu::run(gemm);
 }
 
@@ -170,8 +187,17 @@ template <class T>
 void backward_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive, Tensor& gw) {
   const cpu::SpsFeatures<T> features(active, passive);
   const i64 Fi = features.width, Fo = gy.dim(1), columns = kSpsTaps * Fi;
-  cpu::Gemm<T> gemm{.rows = Fo, .columns = columns, .tap_depth = ids.dim(0)};
-  gemm.a_columns = gy.data<T>();
+  const cpu::SpsTiles tiles(ids, features.rows, Fi, Fo);
+  const i64 rest = static_cast<i64>(tiles.rest.size());
+  Tensor gy_rest = gy;  // the product wants its rows at one distance
+  if (rest < gy.dim(0)) {
+    gy_rest = Tensor::empty({rest, Fo}, gy.dtype());
+    const T* from = gy.data<T>();
+    T* to = gy_rest.data<T>();
+    for (const i32 row : tiles.rest) to = std::copy_n(from + row * Fo, Fo, to);
+  }
+  cpu::Gemm<T> gemm{.rows = Fo, .columns = columns, .tap_depth = rest};
+  gemm.a_columns = gy_rest.data<T>();
   gemm.a_step = Fo;
   gemm.keep_b = false;
   gemm.pack_b = [&, id = ids.data<i32>(), copy = cpu::gemm_kernels<T>().copy_rows](i64, i64 row, i64 depth, i64 column,
@@ -182,7 +208,8 @@ void backward_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, 
       const i64 t = (column + j) / Fi, offset = (column + j) % Fi, width = std::min(count - j, Fi - offset);
       for (i64 k = 0; k < depth; k += kRows) {
         const i64 some = std::min(kRows, depth - k);
-        for (i64 i = 0; i < some; ++i) rows[i] = features.at(id[(row + k + i) * kSpsTaps + t]);
+        for (i64 i = 0; i < some; ++i)
+          rows[i] = features.at(id[tiles.rest[static_cast<size_t>(row + k + i)] * kSpsTaps + t]);
         copy(rows, offset, some, width, out + k * stride + j, stride);
       }
       j += width;
@@ -190,6 +217,7 @@ void backward_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, 
   };
   gemm.c_rows = cpu::matrix_rows_out(gw.data<T>(), columns, 0);
   cpu::run(gemm);
+  cpu::add_tile_weight_gradient(tiles, features, gy, gw);
 }
 
 void sps_conv2d_cpu(const Tensor& ids, const Tensor& active, const Tensor& passive, const Tensor& weight,
@@ -203,7 +231,7 @@ void sps_conv2d_backward_features_cpu(const Tensor& ids, const Tensor& gy, const
                                       Tensor& gactive) {
   check_ids("sps_conv2d_backward_features", ids, gactive.dim(0) + gpassive.dim(0));
   dispatch_float(gy.dtype(), "sps_conv2d_backward_features", [&]<class T>() {
-    backward_active<T>(ids, gy, weight, gactive);
+    backward_active<T>(ids, gy, weight, gactive.dim(0) + gpassive.dim(0), gactive);
     if (gpassive.numel() > 0) backward_passive<T>(ids, gy, weight, gpassive);
   });
 }
