@@ -1,4 +1,4 @@
-// Differentiable normalisation; see ops/batch_norm.h.
+// Differentiable normalisation; see ops/batch_norm.h and ops/layer_norm.h.
 #pragma once
 
 #include "autograd/var.h"
@@ -10,5 +10,9 @@ namespace tessera {
 // running statistics. weight, bias, running_mean, running_var: [C].
 Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
                bool training, double momentum, double eps);
+
+// y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance of each row of x [..., C]. weight and
+// bias [C], each may be undefined.
+Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps = 1e-5);
 
 }  // namespace tessera

@@ -57,4 +57,17 @@ void FrozenBatchNorm::visit(Visitor& v) {
   v.buffer("running_var", running_var);
 }
 
+LayerNorm::LayerNorm(i64 size, double eps)
+    : weight(Tensor::full({size}, 1), true), bias(Tensor::zeros({size}), true), eps_(eps) {}
+
+Var LayerNorm::operator()(const Var& x) const {
+  const Running running(*this);
+  return layer_norm(x, weight, bias, eps_);
+}
+
+void LayerNorm::visit(Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+
 }  // namespace tessera::nn
