@@ -70,4 +70,23 @@ void LayerNorm::visit(Visitor& v) {
   v.parameter("bias", bias);
 }
 
+GroupNorm::GroupNorm(i64 num_groups, i64 channels, double eps)
+    : weight(Tensor::full({channels}, 1), true),
+      bias(Tensor::zeros({channels}), true),
+      num_groups_(num_groups),
+      eps_(eps) {
+  TESSERA_CHECK(num_groups > 0 && channels % num_groups == 0, "GroupNorm: {} channels cannot be split into {} groups",
+                channels, num_groups);
+}
+
+Var GroupNorm::operator()(const Var& x) const {
+  const Running running(*this);
+  return group_norm(x, num_groups_, weight, bias, eps_);
+}
+
+void GroupNorm::visit(Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+
 }  // namespace tessera::nn

@@ -52,4 +52,18 @@ class LayerNorm : public Module {
   double eps_ = 0;
 };
 
+// Over groups of the last dimension's channels, per sample; weight begins at 1, bias at 0.
+class GroupNorm : public Module {
+ public:
+  GroupNorm() = default;
+  GroupNorm(i64 num_groups, i64 channels, double eps = 1e-5);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) override;
+  Var weight, bias;
+
+ private:
+  i64 num_groups_ = 1;
+  double eps_ = 0;
+};
+
 }  // namespace tessera::nn

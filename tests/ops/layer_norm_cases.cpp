@@ -45,7 +45,7 @@ OP_CASES(layer_norm) {
       one("[5, 67]", uniform({5, 67}, -2, 2), 67, weight, bias);
     }
   one("one row", uniform({16}, -2, 2), 16, true, true);
-  one("one value per row is 0 * weight + bias", uniform({3, 1}, -2, 2), 1, true, true);
+  one("one value per row is the bias", uniform({3, 1}, -2, 2), 1, true, true, false);  // its gradients are rounding
   one("more rows than a chunk", uniform({1030, 3}, -1, 3), 3, true, true);
   one("no rows", uniform({0, 4}), 4, true, true);
   one("rows of nothing", uniform({3, 0}), 0, true, true);

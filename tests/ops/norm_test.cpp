@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/group_norm.h"
 #include "ops/layer_norm.h"
 #include "tests/ops/compare.h"
 
@@ -76,6 +77,45 @@ TEST_CASE("layer_norm: the same bits with 1, 2, 3 and 7 threads") {
       omp_set_num_threads(count);
       const auto again = ops::layer_norm(x, weight, weight, 1e-5);
       const auto gradients_again = ops::layer_norm_backward(gy, x, weight, again.mean, again.rstd);
+      CHECK(same_bits(again.y, out.y));
+      CHECK(same_bits(gradients_again.x, gradients.x));
+      CHECK(same_bits(gradients_again.weight, gradients.weight));
+      CHECK(same_bits(gradients_again.bias, gradients.bias));
+    }
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_CASE("group_norm: one group over one pixel is layer_norm") {
+  Random random(7);
+  for (const i64 C : {1, 3, 16, 65, 130, 9001}) {
+    INFO("C ", C);
+    const Tensor x = random_tensor(random, {5, C}, DType::kF64), gy = random_tensor(random, {5, C}, DType::kF64);
+    const Tensor weight = random_tensor(random, {C}, DType::kF64);
+    const auto group = ops::group_norm(x, 1, weight, weight, 0.1);
+    const auto layer = ops::layer_norm(x, weight, weight, 0.1);
+    CHECK(difference(group.y, layer.y) < 1e-12);
+    const auto g = ops::group_norm_backward(gy, x, weight, group.mean, group.rstd);
+    const auto l = ops::layer_norm_backward(gy, x, weight, layer.mean, layer.rstd);
+    if (C > 1) CHECK(difference(g.x, l.x) < 1e-12);
+    if (C > 1) CHECK(difference(g.weight, l.weight) < 1e-12);
+    CHECK(difference(g.bias, l.bias) < 1e-12);
+  }
+}
+
+TEST_CASE("group_norm: the same bits with 1, 2, 3 and 7 threads") {
+  Random random(5);
+  const int threads = omp_get_max_threads();
+  for (const Shape& shape : {Shape{3, 40, 31, 40}, Shape{2, 3, 9000}}) {
+    const Tensor x = random_tensor(random, shape, DType::kF32), gy = random_tensor(random, shape, DType::kF32);
+    const Tensor weight = random_tensor(random, {shape[-1]}, DType::kF32);
+    omp_set_num_threads(1);
+    const auto out = ops::group_norm(x, 4, weight, weight, 1e-5);
+    const auto gradients = ops::group_norm_backward(gy, x, weight, out.mean, out.rstd);
+    for (const int count : {2, 3, 7}) {
+      omp_set_num_threads(count);
+      const auto again = ops::group_norm(x, 4, weight, weight, 1e-5);
+      const auto gradients_again = ops::group_norm_backward(gy, x, weight, again.mean, again.rstd);
       CHECK(same_bits(again.y, out.y));
       CHECK(same_bits(gradients_again.x, gradients.x));
       CHECK(same_bits(gradients_again.weight, gradients.weight));
