@@ -89,27 +89,32 @@ class Room {
   std::vector<T> numbers_, outside_;
 };
 
-// Calls visit(room, q, m) for every query q of every image and every head m, with the corners of its samples in room.
+// How many pieces of work, of so many multiply-adds each, are worth a thread's start.
+i64 grain(i64 work) {
+  return 1 + (i64{1} << 15) / (work + 1);
+}
+
+// Calls visit(plan, room, head) for every head of every query, with the corners of its samples in room.
 template <class T, class Visit>
 void each_head(Samples<T>& sizes, const Tensor& value_, const Tensor& locations_, const Tensor& attention_,
                const Visit& visit) {
   constexpr i64 kBlock = 512;  // queries: some rows of the finest level
-  constexpr i64 kGrain = 16;   // queries for which a thread is worth its start
   const DeformAttnPlan<T> plan = sizes.plan(sizes.heads * sizes.head_size);
   T* value = const_cast<T*>(value_.data<T>());  // corners are found for reading and for writing; these are read
   const T *locations = locations_.data<T>(), *attention = attention_.data<T>();
-  parallel_ranges(sizes.images * sizes.queries, kGrain, [&](i64 begin, i64 end) {
-    Room<T> room(plan);
-    for (i64 block = begin; block < end; block += kBlock)
-      for (i64 m = 0; m < sizes.heads; ++m)
-        for (i64 q = block; q < std::min(block + kBlock, end); ++q) {
-          const i64 head = q * sizes.heads + m;
-          kernels<T>().corners(plan, locations + head * sizes.samples * 2, attention + head * sizes.samples,
-                               value + q / sizes.queries * sizes.tokens * plan.pixel + m * sizes.head_size,
-                               room.outside(), room.corners);
-          visit(plan, room, head);
-        }
-  });
+  parallel_ranges(
+      sizes.images * sizes.queries, grain(sizes.heads * sizes.samples * sizes.head_size), [&](i64 begin, i64 end) {
+        Room<T> room(plan);
+        for (i64 block = begin; block < end; block += kBlock)
+          for (i64 m = 0; m < sizes.heads; ++m)
+            for (i64 q = block; q < std::min(block + kBlock, end); ++q) {
+              const i64 head = q * sizes.heads + m;
+              kernels<T>().corners(plan, locations + head * sizes.samples * 2, attention + head * sizes.samples,
+                                   value + q / sizes.queries * sizes.tokens * plan.pixel + m * sizes.head_size,
+                                   room.outside(), room.corners);
+              visit(plan, room, head);
+            }
+      });
 }
 
 template <class T>
@@ -149,12 +154,14 @@ void backward(const Tensor& gy_, const Tensor& value, const std::vector<LevelSiz
                                   room.dots, glocations + head * sizes.samples * 2, gattention + head * sizes.samples);
   });
   const DeformAttnPlan<T> plan = sizes.plan(sizes.head_size);
-  parallel_ranges(sizes.images * sizes.heads, 1, [&](i64 begin, i64 end) {
-    Room<T> room(plan);
-    std::vector<T> sums(static_cast<size_t>(sizes.tokens * sizes.head_size));
-    for (i64 unit = begin; unit < end; ++unit)
-      backward_value(sizes, plan, unit / sizes.heads, unit % sizes.heads, gy, locations, attention, room, sums, gvalue);
-  });
+  parallel_ranges(sizes.images * sizes.heads, grain(sizes.queries * sizes.samples * sizes.head_size),
+                  [&](i64 begin, i64 end) {
+                    Room<T> room(plan);
+                    std::vector<T> sums(static_cast<size_t>(sizes.tokens * sizes.head_size));
+                    for (i64 unit = begin; unit < end; ++unit)
+                      backward_value(sizes, plan, unit / sizes.heads, unit % sizes.heads, gy, locations, attention,
+                                     room, sums, gvalue);
+                  });
 }
 
 void ms_deform_attn_cpu(const Tensor& value, const std::vector<LevelSize>& levels, const Tensor& locations,
