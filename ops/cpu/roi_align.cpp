@@ -20,6 +20,8 @@
 namespace tessera::ops {
 namespace {
 
+constexpr i64 kWorthThreads = 1 << 14;  // elements: with fewer one thread is done before another has started
+
 // The taps of consecutive items: of bins on pixels, or of pixels on bins. Offsets are multiples of `stride` elements.
 template <class T>
 struct Taps {
@@ -124,7 +126,7 @@ std::vector<RoiTaps<T>> roi_taps(const Tensor& rois, const RoiAlignParams& p, i6
                                  i64 column_stride) {
   std::vector<RoiTaps<T>> result(static_cast<size_t>(rois.dim(0)));
   const double shift = p.aligned ? 0.5 : 0;
-#pragma omp parallel for schedule(static) if (result.size() > 16)
+#pragma omp parallel for schedule(static) if (result.size() > 64)
   for (size_t r = 0; r < result.size(); ++r) {
     const T* roi = rois.data<T>() + r * 5;
     const auto scaled = [&](int k) { return static_cast<double>(roi[k]) * p.spatial_scale - shift; };
@@ -159,7 +161,7 @@ void forward(const Tensor& x_, const Tensor& rois, const RoiAlignParams& p, Tens
   const T* x = x_.data<T>();
   T* y = y_.data<T>();
   const auto row = separable_row.get<T>();
-#pragma omp parallel for schedule(dynamic, 8) if (units.size() > 8)
+#pragma omp parallel for schedule(dynamic, 8) if (y_.numel() > kWorthThreads)
   for (size_t k = 0; k < units.size(); ++k) {
     const RoiTaps<T>& roi = taps[static_cast<size_t>(units[k] / p.height)];
     row(x + roi.image * H * W * C, roi.rows.lists(), units[k] % p.height, roi.columns.lists(), p.width, C, false,
@@ -177,14 +179,14 @@ void backward(const Tensor& gy_, const Tensor& rois, const RoiAlignParams& p, Te
 
   const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, 1, 1);
   std::vector<Readers<T>> rows(static_cast<size_t>(R)), columns(static_cast<size_t>(R));
-#pragma omp parallel for schedule(static) if (R > 16)
+#pragma omp parallel for schedule(static) if (R > 64)
   for (i64 r = 0; r < R; ++r) {
     rows[r] = Readers<T>(taps[r].rows, p.width * C);
     columns[r] = Readers<T>(taps[r].columns, C);
   }
 
   const i64 strips = (H + kStrip - 1) / kStrip;
-#pragma omp parallel for schedule(dynamic) if (N * strips > 1)
+#pragma omp parallel for schedule(dynamic) if (std::max(gy_.numel(), gx_.numel()) > kWorthThreads)
   for (i64 s = 0; s < N * strips; ++s) {
     const i64 image = s / strips, top = s % strips * kStrip, bottom = std::min(top + kStrip, H);
     std::fill(gx + (image * H + top) * W * C, gx + (image * H + bottom) * W * C, T(0));
