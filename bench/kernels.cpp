@@ -94,7 +94,7 @@ double operations_of(const ops::Conv2dDims& dims) {
 
 // Every convolution, for images of that size: forward with bias and ReLU, or also both gradients.
 void convolutions(Table& table, i64 batch, i64 image, bool backward) {
-  Sum forward_sum, input_sum, weight_sum;
+  Sum forward_sum, packed_sum, winograd_sum, input_sum, weight_sum;
   for (const Conv& c : kConvs) {
     if (backward && c.count == 0) continue;
     const i64 size = c.size * image / 640;
@@ -108,7 +108,17 @@ void convolutions(Table& table, i64 batch, i64 image, bool backward) {
     const std::string name = fmt::format("{}->{} {}x{} s{}{} @{}", c.in, c.out, c.kernel, c.kernel, c.stride,
                                          c.groups > 1 ? fmt::format(" g{}", c.groups) : "", size);
     forward_sum.add(c.count, operations, table.line(name, operations, [&] { ops::conv2d(x, w, bias, params); }));
-    if (!backward) continue;
+    if (!backward) {
+      const ops::PackedConv2d direct = ops::conv2d_pack(w, bias, params, false),
+                              winograd = ops::conv2d_pack(w, bias, params, true);
+      const double seconds = table.line(name + " packed", operations, [&] { ops::conv2d_packed(x, direct); });
+      packed_sum.add(c.count, operations, seconds);
+      winograd_sum.add(c.count, operations,
+                       winograd.winograd
+                           ? table.line(name + " winograd", operations, [&] { ops::conv2d_packed(x, winograd); })
+                           : seconds);
+      continue;
+    }
     const Tensor gy = random_tensor({batch, dims.Ho, dims.Wo, c.out});
     if (c.in > 3)  // nobody asks for the gradient of an image
       input_sum.add(c.count, operations, table.line(name + " input gradient", operations, [&] {
@@ -120,7 +130,11 @@ void convolutions(Table& table, i64 batch, i64 image, bool backward) {
   }
   if (!table.options.filter.empty()) return;
   table.print("sum over ResNet-50: forward", forward_sum.operations, forward_sum.seconds);
-  if (!backward) return;
+  if (!backward) {
+    table.print("sum over ResNet-50: packed", packed_sum.operations, packed_sum.seconds);
+    table.print("sum over ResNet-50: packed, Winograd", winograd_sum.operations, winograd_sum.seconds);
+    return;
+  }
   table.print("sum over ResNet-50: input gradients", input_sum.operations, input_sum.seconds);
   table.print("sum over ResNet-50: weight gradients", weight_sum.operations, weight_sum.seconds);
 }

@@ -32,6 +32,29 @@ void models(const Options& options) {
   });
   line("sparseinst_r50_giam forward and results 640x640 batch 1", [&] { sparseinst.detect(one); });
 
+  nn::fuse_for_inference(*model, {.winograd = false});
+  line("sparseinst_r50_giam fused forward 640x640 batch 1, exact", [&] {
+    const NoGrad no_grad;
+    sparseinst.forward(Var(one.images));
+  });
+  nn::fuse_for_inference(*model);
+  line("sparseinst_r50_giam fused forward 640x640 batch 1", [&] {
+    const NoGrad no_grad;
+    sparseinst.forward(Var(one.images));
+  });
+  line("sparseinst_r50_giam fused forward and results 640x640 batch 1", [&] { sparseinst.detect(one); });
+
+  Random random(1);
+  const auto backbone = [&](const char* name, BackboneKind kind, i64 size) {
+    const std::unique_ptr<Backbone> net = make_backbone({.kind = kind}, random);
+    const Batch images = make_batch(noise_samples(1, {size, size}, 5, 80));
+    const NoGrad no_grad;
+    nn::fuse_for_inference(*net);
+    line(fmt::format("{} fused forward {}x{} batch 1", name, size, size), [&] { (*net)(Var(images.images)); });
+  };
+  backbone("resnet50", BackboneKind::kResNet50, 640);
+  backbone("mobilenet_v2", BackboneKind::kMobileNetV2, 416);
+
   model->train();
   Optimizer optimizer({}, *model);
   line("sparseinst_r50_giam training step 320x320 batch 4", [&] {
