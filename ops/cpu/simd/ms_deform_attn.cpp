@@ -48,7 +48,8 @@ void corners(const DeformAttnPlan<T>& plan, const T* location, const T* attentio
   }
 }
 
-// kVectors vectors of channels: enough independent sums to hide the latency of the multiply-add units.
+// kVectors vectors of channels, in kSets sums: enough independent ones to hide the latency of the multiply-add units.
+// The number of corners is a multiple of kSets.
 template <class T, int kVectors>
 [[gnu::always_inline]] inline void attend_block(const DeformAttnCorners<T>& corners, i64 count, i64 c, T* y) {
   constexpr int kLanes = vec::kLanes<T>, kSets = kVectors >= 4 ? 2 : 4;
@@ -94,7 +95,7 @@ template <class T>
   return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
 }
 
-// Lane k of the result: the dot product of rows[first + k] and g over the whole vectors of their channels. For all
+// Lane k of the result: the dot product of rows[k] and g over the whole vectors of their channels. For all
 // lanes together these are kLanes - 1 additions of neighbours, about one per row.
 template <class T, int kRows>
 [[gnu::always_inline]] inline vec::Vector<T> dots_of_vectors(T* const* rows, const T* g, i64 vectors) {
