@@ -50,8 +50,8 @@ TEST_CASE("sps_conv2d: forward and all gradients agree with the gather formulati
   for (u64 seed = 0; seed < 300; ++seed) {
     Random random(seed);
     const bool wide = seed % 3 == 0;  // wide enough for tiles, and past every vector and panel
-    const i64 Fi = wide ? random.integer(22, 70) : random.integer(1, 20);
-    const i64 Fo = wide ? random.integer(22, 70) : random.integer(1, 20);
+    const i64 Fi = wide ? random.integer(24, 70) : random.integer(1, 20);
+    const i64 Fo = wide ? random.integer(24, 70) : random.integer(1, 20);
     std::vector<double> shares(static_cast<size_t>(random.integer(0, 2)));
     for (double& share : shares) share = random.uniform(0.2, 1);
     const SpsStructure s = random_structure(random, random.integer(0, 3), random.integer(1, 8), shares);
@@ -167,7 +167,7 @@ TEST_CASE("sps_conv2d and sps_deform_conv2d: the bits do not depend on the numbe
 
 TEST_CASE("sps_conv2d: NaN reaches the cells that see it and no others, in tiles too") {
   Random random(4);
-  const i64 F = 24, S = 20;
+  const i64 F = 32, S = 20;
   const SpsStructure s = random_structure(random, 1, S, {});
   Tensor active = random_tensor(random, {S * S, F}, DType::kF32);
   active.data<float>()[(9 * S + 6) * F + 3] = NAN;
