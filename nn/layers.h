@@ -40,6 +40,25 @@ class Conv2d : public Module {
   Conv2dConfig config_;
 };
 
+struct ConvTranspose2dConfig {
+  i64 in = 0, out = 0, kernel = 1, stride = 1, padding = 0, output_padding = 0, dilation = 1, groups = 1;
+  bool bias = true;
+  Init init = Init::kDefault;  // fans as PyTorch counts them here: in from the output channels, out from the input's
+};
+
+// weight [in, kernel, kernel, out/groups], bias [out]
+class ConvTranspose2d : public Module {
+ public:
+  ConvTranspose2d() = default;
+  ConvTranspose2d(const ConvTranspose2dConfig& config, Random& random);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) override;
+  Var weight, bias;
+
+ private:
+  ConvTranspose2dConfig config_;
+};
+
 // y = x weight^T + bias over the last dimension; weight [out, in]
 class Linear : public Module {
  public:
