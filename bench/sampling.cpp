@@ -1,0 +1,85 @@
+// Operators that sample between pixels.
+#include <fmt/core.h>
+
+#include "bench/bench.h"
+#include "models/sparseinst/inference.h"
+#include "ops/deform_conv2d.h"
+
+namespace tessera::bench {
+
+namespace {
+
+// v2, 256 -> 256 channels, 3x3, 80 x 80 pixels
+struct Deformable {
+  ops::DeformConv2dParams params{.padding = 1};
+  Tensor x = random_tensor({1, 80, 80, 256}), w = random_tensor({256, 3, 3, 256}), gy = random_tensor({1, 80, 80, 256});
+  Tensor offset = random_tensor({1, 80, 80, 18}), mask = random_tensor({1, 80, 80, 9});
+};
+
+void deformable(Cases& cases) {
+  const double operations = 2.0 * 80 * 80 * 256 * 9 * 256;
+  cases.push_back({.group = "sampling",
+                   .name = "deform_conv2d v2 256->256 3x3 @80",
+                   .peer = {{"op", "deform_conv2d"}, {"what", "forward"}},
+                   .make = []() -> Call {
+                     return [d = Deformable()] { ops::deform_conv2d(d.x, d.offset, d.mask, d.w, Tensor(), d.params); };
+                   },
+                   .operations = operations});
+  cases.push_back({.group = "sampling",
+                   .name = "deform_conv2d v2, all four gradients",
+                   .peer = {{"op", "deform_conv2d"}, {"what", "backward"}},
+                   .make = []() -> Call {
+                     return [d = Deformable()] {
+                       ops::deform_conv2d_backward_input(d.gy, d.x, d.offset, d.mask, d.w, d.params);
+                       ops::deform_conv2d_backward_weight(d.gy, d.x, d.offset, d.mask, d.w.shape(), d.params);
+                     };
+                   },
+                   .operations = 2 * operations});
+}
+
+// 1000 boxes, sampling ratio 2, on a map of 160 x 160 x 256.
+void roi_align(Cases& cases) {
+  for (const i64 size : {14, 7})
+    for (const char* what : {"forward", "backward"})
+      cases.push_back({.group = "sampling",
+                       .name = fmt::format("roi_align 1000 x 256 x {0} x {0} @160 {1}", size, what),
+                       .peer = {{"op", "roi_align"}, {"size", size}, {"what", what}},
+                       .make = {},
+                       .bytes = 4.0 * 256 * static_cast<double>(1000 * size * size + 160 * 160)});
+}
+
+// 8500 queries, 8 heads, 4 levels, 4 points, 256 channels.
+void multi_scale_attention(Cases& cases) {
+  for (const char* what : {"forward", "backward"})
+    cases.push_back({.group = "sampling",
+                     .name = fmt::format("msda 8500 queries, 8 heads, 4 x 4 points {}", what),
+                     .peer = {{"op", "msda"}, {"what", what}},
+                     .make = {}});
+}
+
+// From probabilities at stride 4 to the pixels above the threshold: ours writes run lengths.
+void mask_upsampling(Cases& cases) {
+  cases.push_back({.group = "sampling",
+                   .name = "100 masks 160 x 160 -> 640 x 640, > 0.45",
+                   .peer = {{"op", "mask_upsampling"}},
+                   .make = []() -> Call {
+                     const Tensor masks = random_tensor({100, 160, 160}, 0, 1);
+                     const MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640});
+                     return [=] {
+#pragma omp parallel for schedule(dynamic)
+                       for (i64 i = 0; i < 100; ++i)
+                         threshold_mask(masks.rows(i, i + 1).span<float>(), resampler, 0.45);
+                     };
+                   }});
+}
+
+}  // namespace
+
+void sampling_cases(Cases& cases) {
+  roi_align(cases);
+  deformable(cases);
+  multi_scale_attention(cases);
+  mask_upsampling(cases);
+}
+
+}  // namespace tessera::bench
