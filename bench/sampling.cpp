@@ -1,6 +1,8 @@
 // Operators that sample between pixels.
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "bench/bench.h"
 #include "models/sparseinst/inference.h"
 #include "ops/deform_conv2d.h"
@@ -57,20 +59,32 @@ void multi_scale_attention(Cases& cases) {
                      .make = {}});
 }
 
-// From probabilities at stride 4 to the pixels above the threshold: ours writes run lengths.
+// From probabilities at stride 4 to the pixels above the threshold: ours writes run lengths. Round objects, as masks
+// are, and noise, which has thirty times as many runs.
 void mask_upsampling(Cases& cases) {
-  cases.push_back({.group = "sampling",
-                   .name = "100 masks 160 x 160 -> 640 x 640, > 0.45",
-                   .peer = {{"op", "mask_upsampling"}},
-                   .make = []() -> Call {
-                     const Tensor masks = random_tensor({100, 160, 160}, 0, 1);
-                     const MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640});
-                     return [=] {
+  const auto add = [&](const std::string& what, const std::function<Tensor()>& make_masks) {
+    cases.push_back({.group = "sampling",
+                     .name = "100 masks 160 x 160 -> 640 x 640, > 0.45, " + what,
+                     .peer = {{"op", "mask_upsampling"}},
+                     .make = [=]() -> Call {
+                       const MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640});
+                       return [=, masks = make_masks()] {
 #pragma omp parallel for schedule(dynamic)
-                       for (i64 i = 0; i < 100; ++i)
-                         threshold_mask(masks.rows(i, i + 1).span<float>(), resampler, 0.45);
-                     };
-                   }});
+                         for (i64 i = 0; i < 100; ++i)
+                           threshold_mask(masks.rows(i, i + 1).span<float>(), resampler, 0.45);
+                       };
+                     }});
+  };
+  add("objects", [] {
+    Tensor masks = Tensor::empty({100, 160, 160});
+    for (i64 i = 0; i < masks.numel(); ++i) {
+      const double k = static_cast<double>(i / 25600), y = static_cast<double>(i / 160 % 160) - 30 - k,
+                   x = static_cast<double>(i % 160) - 120 + k;
+      masks.data<float>()[i] = static_cast<float>(1 / (1 + std::exp(0.3 * (std::hypot(x, y) - 10 - k / 4))));
+    }
+    return masks;
+  });
+  add("noise", [] { return random_tensor({100, 160, 160}, 0, 1); });
 }
 
 }  // namespace
