@@ -1,6 +1,8 @@
 #include "autograd/norm.h"
 
 #include "ops/batch_norm.h"
+#include "ops/group_norm.h"
+#include "ops/layer_norm.h"
 
 namespace tessera {
 
@@ -17,6 +19,30 @@ Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running
                     return;
                   }
                   ops::BatchNormGradients g = ops::batch_norm_backward(gy, x, weight, mean, invstd, training);
+                  gradients.add(0, std::move(g.x));
+                  gradients.add(1, std::move(g.weight));
+                  gradients.add(2, std::move(g.bias));
+                });
+}
+
+Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps) {
+  const ops::LayerNormOutput output = ops::layer_norm(x.value(), weight.value(), bias.value(), eps);
+  return record("layer_norm", output.y, {x, weight, bias},
+                [x = x.value(), weight = weight.value(), mean = output.mean, rstd = output.rstd](const Tensor& gy,
+                                                                                                 Gradients& gradients) {
+                  ops::LayerNormGradients g = ops::layer_norm_backward(gy, x, weight, mean, rstd);
+                  gradients.add(0, std::move(g.x));
+                  gradients.add(1, std::move(g.weight));
+                  gradients.add(2, std::move(g.bias));
+                });
+}
+
+Var group_norm(const Var& x, i64 num_groups, const Var& weight, const Var& bias, double eps) {
+  const ops::GroupNormOutput output = ops::group_norm(x.value(), num_groups, weight.value(), bias.value(), eps);
+  return record("group_norm", output.y, {x, weight, bias},
+                [x = x.value(), weight = weight.value(), mean = output.mean, rstd = output.rstd](const Tensor& gy,
+                                                                                                 Gradients& gradients) {
+                  ops::GroupNormGradients g = ops::group_norm_backward(gy, x, weight, mean, rstd);
                   gradients.add(0, std::move(g.x));
                   gradients.add(1, std::move(g.weight));
                   gradients.add(2, std::move(g.bias));

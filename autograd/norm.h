@@ -1,4 +1,4 @@
-// Differentiable normalisation; see ops/batch_norm.h.
+// Differentiable normalisation; see ops/batch_norm.h, ops/layer_norm.h and ops/group_norm.h.
 #pragma once
 
 #include "autograd/var.h"
@@ -10,5 +10,12 @@ namespace tessera {
 // running statistics. weight, bias, running_mean, running_var: [C].
 Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
                bool training, double momentum, double eps);
+
+// y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance of each row of x [..., C]. weight and
+// bias [C], each may be undefined.
+Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps = 1e-5);
+
+// The same over each group of channels of each sample of x [N, ..., C]; weight and bias [C], each may be undefined.
+Var group_norm(const Var& x, i64 num_groups, const Var& weight, const Var& bias, double eps = 1e-5);
 
 }  // namespace tessera

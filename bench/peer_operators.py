@@ -132,16 +132,29 @@ def msda(what, queries=8500, heads=8, channels=256, points=4):
     return {"grid_sample": eager}
 
 
+def sps_structure(regions, size, keep):
+    """Index map, cells (region, x, y) by id and number of passive rows: each stage keeps `keep` cells at random and doubles the grids."""
+    side, index_map, active, passive = 14, torch.arange(regions * 14 * 14).view(regions, 14, 14), regions * 14 * 14, 0
+    while side < size:
+        kept = torch.zeros(active, dtype=torch.bool)
+        kept[torch.randperm(active)[:keep]] = True
+        ids = torch.empty(active + passive, dtype=torch.long)
+        ids[active:] = keep + torch.arange(passive)
+        ids[:active][kept] = torch.arange(keep)
+        ids[:active][~kept] = keep + passive + torch.arange(active - keep)
+        index_map = ids[index_map].repeat_interleave(2, 1).repeat_interleave(2, 2)
+        side, passive, active = 2 * side, passive + active - keep, 4 * keep
+        child = 2 * (torch.arange(side) % 2)[:, None] + torch.arange(side) % 2
+        index_map = torch.where(index_map < keep, 4 * index_map + child, index_map + active - keep)
+    place = (index_map.flatten() < active).nonzero()[:, 0]
+    place = place[index_map.flatten()[place].argsort()]
+    return index_map, place // (size * size), torch.stack([place % size, place // size % size], 1), passive
+
+
 def sps_conv(features, dilation, what, cells=40000, regions=60, size=112):
     """The 3x3 convolution over active cells as EffSeg's reference does it: neighbours gathered into rows of 9 F, one matrix product."""
     def eager():
-        passive = regions * 14 * 14
-        chosen = torch.randperm(regions * size * size)[:cells].sort().values
-        index_map = torch.randint(cells, cells + passive, (regions * size * size,))
-        index_map[chosen] = torch.arange(cells)
-        index_map = index_map.view(regions, size, size)
-        region, y, x = chosen // (size * size), chosen // size % size, chosen % size
-        position = torch.stack([x, y], 1)
+        index_map, region, position, passive = sps_structure(regions, size, cells // 4)
         taps = torch.tensor([(j * dilation, i * dilation) for i in (-1, 0, 1) for j in (-1, 0, 1)])
 
         def convolve(active, passives, weight, bias):

@@ -6,6 +6,8 @@
 #include "bench/bench.h"
 #include "models/sparseinst/inference.h"
 #include "ops/deform_conv2d.h"
+#include "ops/ms_deform_attn.h"
+#include "ops/roi_align.h"
 
 namespace tessera::bench {
 
@@ -39,6 +41,21 @@ void deformable(Cases& cases) {
                    .operations = 2 * operations});
 }
 
+// Rows (image 0, x0, y0, x1, y1) in a picture of 640 x 640, sides of 16 to 136.
+Tensor random_boxes(i64 count) {
+  const Tensor draws = random_tensor({count, 4}, 0, 1);
+  Tensor boxes = Tensor::zeros({count, 5});
+  for (i64 i = 0; i < count; ++i) {
+    const float* draw = draws.data<float>() + 4 * i;
+    float* box = boxes.data<float>() + 5 * i + 1;
+    for (int axis = 0; axis < 2; ++axis) {
+      box[axis] = 500 * draw[axis];
+      box[axis + 2] = box[axis] + 16 + 120 * draw[axis + 2];
+    }
+  }
+  return boxes;
+}
+
 // 1000 boxes, sampling ratio 2, on a map of 160 x 160 x 256.
 void roi_align(Cases& cases) {
   for (const i64 size : {14, 7})
@@ -46,7 +63,14 @@ void roi_align(Cases& cases) {
       cases.push_back({.group = "sampling",
                        .name = fmt::format("roi_align 1000 x 256 x {0} x {0} @160 {1}", size, what),
                        .peer = {{"op", "roi_align"}, {"size", size}, {"what", what}},
-                       .make = {},
+                       .make = [=]() -> Call {
+                         const ops::RoiAlignParams params{size, size, 0.25, 2, true};
+                         const Tensor x = random_tensor({1, 160, 160, 256}), boxes = random_boxes(1000);
+                         if (what[0] == 'f') return [=] { ops::roi_align(x, boxes, params); };
+                         return [=, gy = random_tensor({1000, size, size, 256})] {
+                           ops::roi_align_backward(gy, boxes, x.shape(), params);
+                         };
+                       },
                        .bytes = 4.0 * 256 * static_cast<double>(1000 * size * size + 160 * 160)});
 }
 
@@ -56,7 +80,17 @@ void multi_scale_attention(Cases& cases) {
     cases.push_back({.group = "sampling",
                      .name = fmt::format("msda 8500 queries, 8 heads, 4 x 4 points {}", what),
                      .peer = {{"op", "msda"}, {"what", what}},
-                     .make = {}});
+                     .make = [=]() -> Call {
+                       const std::vector<ops::LevelSize> levels = {{80, 80}, {40, 40}, {20, 20}, {10, 10}};
+                       const Tensor value = random_tensor({1, 8500, 8, 32});
+                       const Tensor places = random_tensor({1, 8500, 8, 4, 4, 2}, 0, 1);
+                       const Tensor weights = random_tensor({1, 8500, 8, 4, 4}, 0, 0.125);
+                       if (what[0] == 'f') return [=] { ops::ms_deform_attn(value, levels, places, weights); };
+                       return [=, gy = random_tensor({1, 8500, 256})] {
+                         ops::ms_deform_attn_backward(gy, value, levels, places, weights);
+                       };
+                     },
+                     .bytes = 4.0 * 8500 * (256 * 2 + 8 * 16 * 3)});
 }
 
 // From probabilities at stride 4 to the pixels above the threshold: ours writes run lengths. Round objects, as masks

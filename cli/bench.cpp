@@ -7,6 +7,7 @@
 #include "cli/model_report.h"
 #include "cli/named_config.h"
 #include "cli/output.h"
+#include "cli/precision.h"
 #include "train/progress.h"
 
 namespace tessera {
@@ -57,6 +58,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
   bench->add_option("--json", command->json, "file for the figures, as JSON");
+  add_precision(*bench);
   bench->callback([command] { command->run(); });
 }
 

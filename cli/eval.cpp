@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/loaded_model.h"
 #include "cli/output.h"
+#include "cli/precision.h"
 #include "train/evaluate.h"
 
 namespace tessera {
@@ -65,6 +66,7 @@ void add_eval(CLI::App& app) {
   annotations->needs(images);
   images->needs(annotations);
   eval->add_option("--json", command->json, "file for the figures, as JSON");
+  add_precision(*eval);
   eval->callback([command] { command->run(); });
 }
 

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/image_files.h"
 #include "cli/loaded_model.h"
+#include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "ops/pointwise.h"
@@ -72,6 +73,7 @@ void add_maps(CLI::App& app) {
   maps->add_option("--limit", command->limit, "stop after this many images; 0: all")->capture_default_str();
   maps->add_option("--set", command->overrides, "a.b=value: change an option of the stored configuration")
       ->allow_extra_args(false);
+  add_precision(*maps);
   maps->callback([command] { command->run(); });
 }
 

@@ -9,6 +9,7 @@
 #include "cli/image_files.h"
 #include "cli/loaded_model.h"
 #include "cli/picture.h"
+#include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "train/progress.h"
@@ -110,6 +111,7 @@ void add_predict(CLI::App& app) {
                       "COCO annotation file of the images: draws what is annotated beside what is found, and "
                       "results.json has its image ids");
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
+  add_precision(*command);
   command->callback([options] { predict(*options); });
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/precision.h"
 #include "data/coco_source.h"
 #include "tensor/file.h"
 #include "train/evaluate.h"
@@ -111,6 +112,7 @@ struct TrainCommand {
       };
     }
 
+    use_precision(config.training.precision);
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!config.training.init_weights.empty()) {
       const LoadedWeights weights = load_initial_weights(*model, config.training);
@@ -143,6 +145,10 @@ void add_train(CLI::App& app) {
   train->add_option("CONFIG", command->config_file, "TOML file; --dry-run prints every option with its value")
       ->required();
   train->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);
+  train->add_option_function<std::string>(
+      "--precision",
+      [command](const std::string& level) { command->overrides.push_back("training.precision=" + level); },
+      "short for --set training.precision=: highest, high or medium");
   train->add_option("--out", command->out, "folder for log and checkpoints (default: runs/<name of the file>)");
   CLI::Option* resume =
       train->add_flag("--resume", command->resume, "continue from the latest checkpoint in the folder");

@@ -57,4 +57,36 @@ void FrozenBatchNorm::visit(Visitor& v) {
   v.buffer("running_var", running_var);
 }
 
+LayerNorm::LayerNorm(i64 size, double eps)
+    : weight(Tensor::full({size}, 1), true), bias(Tensor::zeros({size}), true), eps_(eps) {}
+
+Var LayerNorm::operator()(const Var& x) const {
+  const Running running(*this);
+  return layer_norm(x, weight, bias, eps_);
+}
+
+void LayerNorm::visit(Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+
+GroupNorm::GroupNorm(i64 num_groups, i64 channels, double eps)
+    : weight(Tensor::full({channels}, 1), true),
+      bias(Tensor::zeros({channels}), true),
+      num_groups_(num_groups),
+      eps_(eps) {
+  TESSERA_CHECK(num_groups > 0 && channels % num_groups == 0, "GroupNorm: {} channels cannot be split into {} groups",
+                channels, num_groups);
+}
+
+Var GroupNorm::operator()(const Var& x) const {
+  const Running running(*this);
+  return group_norm(x, num_groups_, weight, bias, eps_);
+}
+
+void GroupNorm::visit(Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+
 }  // namespace tessera::nn

@@ -1,4 +1,5 @@
-// Batch normalisation, live and frozen: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias per channel.
+// Batch normalisation, live and frozen: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias per channel;
+// and the normalisations of one sample alone.
 #pragma once
 
 #include "nn/module.h"
@@ -35,6 +36,33 @@ class FrozenBatchNorm : public Module {
   Tensor weight, bias, running_mean, running_var;
 
  private:
+  double eps_ = 0;
+};
+
+// Over the last dimension, of `size` values; weight begins at 1, bias at 0.
+class LayerNorm : public Module {
+ public:
+  LayerNorm() = default;
+  explicit LayerNorm(i64 size, double eps = 1e-5);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) override;
+  Var weight, bias;
+
+ private:
+  double eps_ = 0;
+};
+
+// Over groups of the last dimension's channels, per sample; weight begins at 1, bias at 0.
+class GroupNorm : public Module {
+ public:
+  GroupNorm() = default;
+  GroupNorm(i64 num_groups, i64 channels, double eps = 1e-5);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) override;
+  Var weight, bias;
+
+ private:
+  i64 num_groups_ = 1;
   double eps_ = 0;
 };
 

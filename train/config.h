@@ -11,6 +11,7 @@
 #include "data/transforms.h"
 #include "models/segmenter.h"
 #include "models/sparseinst/config.h"
+#include "ops/precision.h"
 #include "train/optimizer.h"
 #include "train/options.h"
 #include "train/schedule.h"
@@ -95,8 +96,9 @@ struct TrainingConfig {
   i64 batch_size = 64;  // images of one forward pass
   i64 accumulate = 1;   // passes per update; an update sees batch_size * accumulate images
   u64 seed = 1;
-  double ema_decay = 0;  // moving average of the weights, used for evaluation; 0: none
-  i64 log_every = 20;    // printed lines (the file has every step)
+  Precision precision = Precision::kHighest;  // of matrix products and convolutions (docs/precision.md)
+  double ema_decay = 0;                       // moving average of the weights, used for evaluation; 0: none
+  i64 log_every = 20;                         // printed lines (the file has every step)
   i64 checkpoint_every = 5000;
   i64 keep_checkpoints = 2;  // besides the best
   std::string init_weights;  // a file to start from: ours, or another tool's .safetensors, .pth or .pkl
@@ -109,6 +111,7 @@ struct TrainingConfig {
     field("batch_size", batch_size);
     field("accumulate", accumulate);
     field("seed", seed);
+    field("precision", precision);
     field("ema_decay", ema_decay);
     field("log_every", log_every);
     field("checkpoint_every", checkpoint_every);

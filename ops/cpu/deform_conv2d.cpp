@@ -8,36 +8,19 @@
 #include "ops/deform_conv2d.h"
 
 #include <array>
-#include <cmath>
 #include <vector>
 
+#include "ops/cpu/bilinear_sample.h"
 #include "ops/cpu/gemm.h"
-#include "ops/cpu/simd/bilinear.h"
 
 namespace tessera::ops {
 namespace {
 
-template <class T>
-const BilinearKernels<T>& bilinear_kernels() {
-  static const BilinearKernels<T> kernels = [] {
-    BilinearKernels<T> result;
-    bilinear_kernels_table.get<T>()(result);
-    return result;
-  }();
-  return kernels;
-}
+using cpu::bilinear_kernels;
 
-// One bilinear sample between four corners: top left, top right, bottom left, bottom right.
 template <class T>
-struct Sample {
-  i64 top_left;   // the element of x where that pixel begins, or would begin: corners may lie outside
-  T down, right;  // how far below and right of the top left corner, in [0, 1)
+struct Sample : cpu::BilinearSample<T> {
   T mask;
-  bool inside[4];
-
-  std::array<T, 4> weights() const {
-    return {(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right};
-  }
 };
 
 // All samples of one call, [pixels, offset groups, taps], and how to read through them.
@@ -46,6 +29,7 @@ class Samples {
  public:
   Samples(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask)
       : dims_(dims),
+        map_{dims.conv.H, dims.conv.W, dims.conv.Ci},
         x_(x.data<T>()),
         zeros_(Tensor::zeros({dims.conv.Ci}, x.dtype())),
         samples_(static_cast<size_t>(offset.numel() / 2)) {
@@ -59,9 +43,10 @@ class Samples {
         const i64 entry = pixel * per_pixel + i, tap = i % dims.taps();
         const i64 h = oh * conv.stride - conv.padding + tap / conv.Kw * conv.dilation;
         const i64 w = ow * conv.stride - conv.padding + tap % conv.Kw * conv.dilation;
-        samples_[static_cast<size_t>(entry)] =
-            make(n, static_cast<T>(h) + offsets[2 * entry], static_cast<T>(w) + offsets[2 * entry + 1],
-                 masks ? masks[entry] : T(1));
+        samples_[static_cast<size_t>(entry)] = {
+            cpu::bilinear_sample<T>(n, static_cast<T>(h) + offsets[2 * entry],
+                                    static_cast<T>(w) + offsets[2 * entry + 1], map_),
+            masks ? masks[entry] : T(1)};
       }
     }
   }
@@ -75,14 +60,12 @@ class Samples {
 
   // Where channel c of corner k lies in a tensor of x's shape.
   i64 corner(const Sample<T>& sample, int k, i64 c) const {
-    return sample.top_left + (k / 2 * dims_.conv.W + k % 2) * dims_.conv.Ci + c;
+    return sample.corner(map_, k, c);
   }
 
   // The four pixels from channel c on; zeros for those outside.
   std::array<const T*, 4> corners(const Sample<T>& sample, i64 c) const {
-    std::array<const T*, 4> pointers;
-    for (int k = 0; k < 4; ++k) pointers[k] = sample.inside[k] ? x_ + corner(sample, k, c) : zeros_.template data<T>();
-    return pointers;
+    return sample.corners(x_, map_, c, zeros_.template data<T>());
   }
 
   // out = the sampled, masked values of channels [c, c + count) at one tap; they may lie in several offset groups.
@@ -99,22 +82,8 @@ class Samples {
   }
 
  private:
-  Sample<T> make(i64 n, T h, T w, T mask) const {
-    const Conv2dDims& conv = dims_.conv;
-    Sample<T> sample{.top_left = 0, .down = 0, .right = 0, .mask = mask, .inside = {}};
-    if (!(h >= -1 && h < static_cast<T>(conv.H) && w >= -1 && w < static_cast<T>(conv.W))) return sample;  // or NaN
-    const i64 top = static_cast<i64>(std::floor(h)), left = static_cast<i64>(std::floor(w));
-    sample.top_left = ((n * conv.H + top) * conv.W + left) * conv.Ci;
-    sample.down = h - static_cast<T>(top);
-    sample.right = w - static_cast<T>(left);
-    for (int k = 0; k < 4; ++k) {
-      const i64 row = top + k / 2, column = left + k % 2;
-      sample.inside[k] = row >= 0 && row < conv.H && column >= 0 && column < conv.W;
-    }
-    return sample;
-  }
-
   DeformConv2dDims dims_;
+  cpu::MapSize map_;
   const T* x_;
   Tensor zeros_;
   std::vector<Sample<T>> samples_;
@@ -198,8 +167,9 @@ struct Strip {
           });
           const i64 entry = ((first + pixel) * groups + q) * taps + tap;
           const std::array<T, 4> weights = s.weights();
-          goffset[2 * entry] = s.mask * ((1 - s.right) * (dots[2] - dots[0]) + s.right * (dots[3] - dots[1]));
-          goffset[2 * entry + 1] = s.mask * ((1 - s.down) * (dots[1] - dots[0]) + s.down * (dots[3] - dots[2]));
+          const std::array<T, 2> slopes = s.slopes(dots);
+          goffset[2 * entry] = s.mask * slopes[0];
+          goffset[2 * entry + 1] = s.mask * slopes[1];
           if (gmask)
             gmask[entry] = weights[0] * dots[0] + weights[1] * dots[1] + weights[2] * dots[2] + weights[3] * dots[3];
         }

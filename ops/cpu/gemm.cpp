@@ -3,8 +3,10 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
+#include "ops/cpu/tile_gemm.h"
 #include "tensor/tensor.h"
 
 namespace tessera::cpu {
@@ -218,6 +220,13 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
 
 template <class T>
 void run(const Gemm<T>& gemm) {
+  if constexpr (std::is_same_v<T, float>)
+    if (const int parts = tile_parts(gemm)) return run_tiles(gemm, parts);
+  run_exactly(gemm);
+}
+
+template <class T>
+void run_exactly(const Gemm<T>& gemm) {
   if (gemm.items == 0 || gemm.rows == 0 || gemm.columns == 0) return;
   const Plan<T> plan(gemm);
   const Workspace<T> layout(gemm, plan);
@@ -264,5 +273,7 @@ template const GemmKernels<float>& gemm_kernels<float>();
 template const GemmKernels<double>& gemm_kernels<double>();
 template void run<float>(const Gemm<float>&);
 template void run<double>(const Gemm<double>&);
+template void run_exactly<float>(const Gemm<float>&);
+template void run_exactly<double>(const Gemm<double>&);
 
 }  // namespace tessera::cpu

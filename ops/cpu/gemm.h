@@ -46,6 +46,10 @@ struct Gemm {
 template <class T>
 void run(const Gemm<T>& gemm);
 
+// The same whatever precision is set (ops/precision.h): every product of two numbers is one of their dtype.
+template <class T>
+void run_exactly(const Gemm<T>& gemm);
+
 template <class T>
 const GemmKernels<T>& gemm_kernels();
 

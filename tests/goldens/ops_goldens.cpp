@@ -93,6 +93,7 @@ void check_case(const GoldenFolder& folder, const GoldenCase& one, const GoldenO
   for (const std::string& name : one.grads)
     worst.see("grad." + name, call[name].grad(), ours(op, name, stored(folder, one.name + "/grad." + name)),
               kGradientTolerance);
+  worst.excess /= report.tolerance_factor;
   if (worst.excess <= 1)
     report.ok(one.name, worst.error);
   else

@@ -33,6 +33,7 @@ void Report::missing(const std::string& name, const std::string& note) {
 }
 
 void Report::check(const std::string& name, double error, double tolerance, const std::string& note) {
+  tolerance *= tolerance_factor;
   if (error <= tolerance)
     ok(name, error);
   else

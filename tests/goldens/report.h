@@ -17,6 +17,9 @@ class Report {
   // A file with the network's parameters, in place of those generated from their names; empty: none.
   std::filesystem::path weights;
 
+  // Every tolerance is multiplied by this: stored results are held to f32's error, which lower precisions do not reach.
+  double tolerance_factor = 1;
+
   // Each adds its line. `worst` is the largest error relative to its tolerance's measure, `note` says where it lies.
   void ok(const std::string& name, double worst);
   void fail(const std::string& name, double worst, const std::string& note);

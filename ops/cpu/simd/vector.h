@@ -11,7 +11,7 @@ using i64 = std::int64_t;
 namespace {
 namespace vec {
 
-constexpr int kBytes = TESSERA_SIMD_LEVEL == 2 ? 64 : TESSERA_SIMD_LEVEL == 1 ? 32 : 16;
+constexpr int kBytes = TESSERA_SIMD_LEVEL >= 2 ? 64 : TESSERA_SIMD_LEVEL == 1 ? 32 : 16;
 
 template <class T>
 constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));

@@ -1,0 +1,16 @@
+// The option --precision of the commands that run a network.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "ops/precision.h"
+
+namespace tessera {
+
+// Adds it to a command; it is set when the command line is read.
+void add_precision(CLI::App& command);
+
+// set_precision, and a line on stderr where this machine computes every level alike.
+void use_precision(Precision precision);
+
+}  // namespace tessera

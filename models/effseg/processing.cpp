@@ -1,0 +1,167 @@
+#include "models/effseg/processing.h"
+
+#include <cmath>
+
+#include "autograd/pointwise.h"
+#include "autograd/reduce.h"
+#include "nn/init.h"
+#include "nn/profile.h"
+
+namespace tessera {
+
+namespace {
+
+constexpr std::array<i64, 3> kSfmDilations = {1, 3, 5};
+
+// Over the last dimension, from the operators that are there.
+class LayerNorm : public nn::Module {
+ public:
+  explicit LayerNorm(i64 width) : weight(Tensor::full({width}, 1), true), bias(Tensor::zeros({width}), true) {}
+
+  Var operator()(const Var& x) const {
+    const nn::Running running(*this);
+    const Var centred = x - mean(x, {-1}, true);
+    return centred / sqrt(mean(centred * centred, {-1}, true) + kEps) * weight + bias;
+  }
+
+  void visit(nn::Visitor& v) override {
+    v.parameter("weight", weight);
+    v.parameter("bias", bias);
+  }
+
+  Var weight, bias;
+
+ private:
+  static constexpr double kEps = 1e-5;
+};
+
+// Selective fusion of dilations: one Linear + ReLU, the sum of three dilated convolutions, each with its ReLU, then two
+// of the first kind. The convolutions read the processed active features, but the passive ones as they came.
+class Sfm : public ProcessingModule {
+ public:
+  Sfm(i64 width, Random& random) : first_(width, width, random) {
+    for (size_t i = 0; i < kSfmDilations.size(); ++i)
+      convs_[i] = SpsConv2d(width, width, kSfmDilations[i], ops::Activation::kRelu, random);
+    second_ = nn::Linear(width, width, random);
+    third_ = nn::Linear(width, width, random);
+  }
+
+  Var operator()(const Sps& sps) const override {
+    const nn::Running running(*this);
+    const Sps in{sps.structure, relu(first_(sps.active)), sps.passive};
+    Var x = convs_[0](in);
+    for (size_t i = 1; i < convs_.size(); ++i) x = x + convs_[i](in);
+    return relu(third_(relu(second_(x))));  // [N_A, F]
+  }
+
+  void visit(nn::Visitor& v) override {
+    v.child("0", first_);
+    for (size_t i = 0; i < convs_.size(); ++i) v.child(fmt::format("2.sub_modules.{}.0", i), convs_[i]);
+    v.child("3", second_);
+    v.child("5", third_);
+  }
+
+ private:
+  nn::Linear first_, second_, third_;
+  std::array<SpsConv2d, kSfmDilations.size()> convs_;
+};
+
+// The three that differ in their first layer alone: First, layer norm, and two linear layers with 4 F between them.
+template <class First>
+class FeedForward : public ProcessingModule {
+ public:
+  FeedForward(First first, i64 width, Random& random)
+      : first_(std::move(first)), norm_(width), wide_(width, 4 * width, random), narrow_(4 * width, width, random) {}
+
+  Var operator()(const Sps& sps) const override {
+    const nn::Running running(*this);
+    Var x;
+    if constexpr (std::is_same_v<First, nn::Linear>)
+      x = first_(sps.active);
+    else
+      x = first_(sps);
+    return narrow_(relu(wide_(norm_(x))));  // [N_A, F]
+  }
+
+  void visit(nn::Visitor& v) override {
+    v.child("0", first_);
+    v.child("1", norm_);
+    v.child("2", wide_);
+    v.child("4", narrow_);
+  }
+
+ private:
+  First first_;
+  LayerNorm norm_;
+  nn::Linear wide_, narrow_;
+};
+
+// Kaiming uniform with a = sqrt(5), as PyTorch's convolution: everything uniform with bound 1 / sqrt(9 in).
+void make_convolution(i64 in, i64 out, Var& weight, Var& bias, Random& random) {
+  const double bound = 1 / std::sqrt(static_cast<double>(ops::kSpsTaps * in));
+  weight = Var(Tensor::empty({out, ops::kSpsTaps * in}), true);
+  bias = Var(Tensor::empty({out}), true);
+  nn::init_uniform(weight, bound, random);
+  nn::init_uniform(bias, bound, random);
+}
+
+}  // namespace
+
+SpsConv2d::SpsConv2d(i64 in, i64 out, i64 dilation, ops::Activation activation, Random& random)
+    : dilation_(dilation), activation_(activation) {
+  make_convolution(in, out, weight, bias, random);
+}
+
+Var SpsConv2d::operator()(const Sps& sps) const {
+  const nn::Running running(*this);
+  return sps_conv2d(ops::sps_neighbours(sps.structure, dilation_), sps.active, sps.passive, weight, bias, activation_);
+}
+
+void SpsConv2d::visit(nn::Visitor& v) {
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+
+SpsDeformConv2d::SpsDeformConv2d(i64 in, i64 out, i64 dilation, Random& random)
+    : conv_offsets(in, 2 * ops::kSpsTaps, random) {
+  make_convolution(in, out, weight, bias, random);
+  nn::init_constant(conv_offsets.weight, 0);
+  float* grid = conv_offsets.bias.value().data<float>();
+  for (i64 tap = 0; tap < ops::kSpsTaps; ++tap) {
+    grid[2 * tap] = static_cast<float>((tap % 3 - 1) * dilation);
+    grid[2 * tap + 1] = static_cast<float>((tap / 3 - 1) * dilation);
+  }
+}
+
+Var SpsDeformConv2d::operator()(const Sps& sps) const {
+  const nn::Running running(*this);
+  return sps_deform_conv2d(sps.structure, sps.active, sps.passive, conv_offsets(sps.active), weight, bias);
+}
+
+void SpsDeformConv2d::visit(nn::Visitor& v) {
+  v.child("conv_offsets", conv_offsets);
+  v.parameter("weight", weight);
+  v.parameter("bias", bias);
+}
+
+std::unique_ptr<ProcessingModule> make_processing(Processing kind, i64 width, Random& random) {
+  switch (kind) {
+    case Processing::kSfm:
+      return std::make_unique<Sfm>(width, random);
+    case Processing::kConv: {
+      SpsConv2d first(width, width, 1, ops::Activation::kNone, random);
+      return std::make_unique<FeedForward<SpsConv2d>>(std::move(first), width, random);
+    }
+    case Processing::kDeformConv: {
+      SpsDeformConv2d first(width, width, 1, random);
+      return std::make_unique<FeedForward<SpsDeformConv2d>>(std::move(first), width, random);
+    }
+    case Processing::kMlp: {
+      nn::Linear first(width, width, random);
+      return std::make_unique<FeedForward<nn::Linear>>(std::move(first), width, random);
+    }
+  }
+  fail("make_processing: there is no module {}", static_cast<int>(kind));
+}
+
+}  // namespace tessera

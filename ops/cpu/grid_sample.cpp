@@ -1,0 +1,157 @@
+// Sampling at points on the CPU; ops/grid_sample.h states the formulas. One sample is four rows of channels and four
+// weights.
+//
+//   forward, points' gradient   threads share the points
+//   x's gradient                threads share the channels, in groups of kGroup, and each goes through all points in
+//                               order: no two write the same element, and its sum has one order
+#include "ops/grid_sample.h"
+
+#include <vector>
+
+#include "ops/cpu/bilinear_sample.h"
+#include "ops/cpu/parallel.h"
+
+namespace tessera::ops {
+namespace {
+
+constexpr i64 kGroup = 16;  // channels: a cache line of floats
+
+// Which pixel a coordinate is: coordinate * scale + shift.
+struct Axis {
+  double scale, shift;
+
+  static Axis of_grid(i64 size, bool align_corners) {
+    const double n = static_cast<double>(size);
+    return {(align_corners ? n - 1 : n) / 2, (n - 1) / 2};
+  }
+  static Axis of_points(i64 size) { return {static_cast<double>(size), -0.5}; }
+};
+
+// All points of a call; `image` is null where each image has the same number of points, in order.
+template <class T>
+struct Points {
+  const T* xy;
+  const i64* image;
+  i64 count, per_image;
+  cpu::MapSize map;
+  Axis rows, columns;
+
+  static Points of_grid(const Tensor& grid, const Shape& x, bool align_corners) {
+    return {.xy = grid.data<T>(),
+            .image = nullptr,
+            .count = grid.numel() / 2,
+            .per_image = grid.dim(1) * grid.dim(2),
+            .map = {x[1], x[2], x[3]},
+            .rows = Axis::of_grid(x[1], align_corners),
+            .columns = Axis::of_grid(x[2], align_corners)};
+  }
+  static Points of_points(const Tensor& image, const Tensor& points, const Shape& x) {
+    return {.xy = points.data<T>(),
+            .image = image.data<i64>(),
+            .count = points.dim(0),
+            .per_image = 0,
+            .map = {x[1], x[2], x[3]},
+            .rows = Axis::of_points(x[1]),
+            .columns = Axis::of_points(x[2])};
+  }
+
+  cpu::BilinearSample<T> sample(i64 p) const {
+    const double h = static_cast<double>(xy[2 * p + 1]) * rows.scale + rows.shift;
+    const double w = static_cast<double>(xy[2 * p]) * columns.scale + columns.shift;
+    return cpu::bilinear_sample<T>(image ? image[p] : p / per_image, h, w, map);
+  }
+
+  // Points for which a thread is worth its start.
+  i64 grain() const { return 1 + (i64{1} << 12) / (map.C + 1); }
+};
+
+template <class T>
+void forward(const Points<T>& points, const T* x, T* y) {
+  const i64 C = points.map.C;
+  const std::vector<T> zeros(static_cast<size_t>(C));
+  parallel_ranges(points.count, points.grain(), [&](i64 begin, i64 end) {
+    for (i64 p = begin; p < end; ++p) {
+      const cpu::BilinearSample<T> sample = points.sample(p);
+      cpu::bilinear_kernels<T>().blend(sample.corners(x, points.map, 0, zeros.data()).data(), sample.weights().data(),
+                                       C, y + p * C);
+    }
+  });
+}
+
+template <class T>
+void backward_input(const Points<T>& points, const T* gy, T* gx) {
+  const i64 C = points.map.C;
+  parallel_ranges(C, kGroup, [&](i64 begin, i64 end) {
+    for (i64 p = 0; p < points.count; ++p) {
+      const cpu::BilinearSample<T> sample = points.sample(p);
+      T* corners[4];
+      for (int k = 0; k < 4; ++k) corners[k] = sample.inside[k] ? gx + sample.corner(points.map, k, begin) : nullptr;
+      cpu::bilinear_kernels<T>().scatter(corners, sample.weights().data(), gy + p * C + begin, end - begin);
+    }
+  });
+}
+
+template <class T>
+void backward_points(const Points<T>& points, const T* gy, const T* x, T* gxy) {
+  const i64 C = points.map.C;
+  const std::vector<T> zeros(static_cast<size_t>(C));
+  parallel_ranges(points.count, points.grain(), [&](i64 begin, i64 end) {
+    for (i64 p = begin; p < end; ++p) {
+      const cpu::BilinearSample<T> sample = points.sample(p);
+      gxy[2 * p] = gxy[2 * p + 1] = 0;
+      if (!sample.any()) continue;
+      T dots[4] = {};  // of each corner's channels with the gradient
+      cpu::bilinear_kernels<T>().dot(sample.corners(x, points.map, 0, zeros.data()).data(), gy + p * C, C, dots);
+      const std::array<T, 2> slopes = sample.slopes(dots);
+      gxy[2 * p] = slopes[1] * static_cast<T>(points.columns.scale);
+      gxy[2 * p + 1] = slopes[0] * static_cast<T>(points.rows.scale);
+    }
+  });
+}
+
+void grid_sample_cpu(const Tensor& x, const Tensor& grid, bool align_corners, Tensor& y) {
+  dispatch_float(x.dtype(), "grid_sample", [&]<class T>() {
+    forward(Points<T>::of_grid(grid, x.shape(), align_corners), x.data<T>(), y.data<T>());
+  });
+}
+
+void grid_sample_backward_input_cpu(const Tensor& gy, const Tensor& grid, bool align_corners, Tensor& gx) {
+  dispatch_float(gy.dtype(), "grid_sample_backward_input", [&]<class T>() {
+    backward_input(Points<T>::of_grid(grid, gx.shape(), align_corners), gy.data<T>(), gx.data<T>());
+  });
+}
+
+void grid_sample_backward_grid_cpu(const Tensor& gy, const Tensor& x, const Tensor& grid, bool align_corners,
+                                   Tensor& ggrid) {
+  dispatch_float(gy.dtype(), "grid_sample_backward_grid", [&]<class T>() {
+    backward_points(Points<T>::of_grid(grid, x.shape(), align_corners), gy.data<T>(), x.data<T>(), ggrid.data<T>());
+  });
+}
+
+void sample_points_cpu(const Tensor& x, const Tensor& image, const Tensor& points, Tensor& y) {
+  dispatch_float(x.dtype(), "sample_points",
+                 [&]<class T>() { forward(Points<T>::of_points(image, points, x.shape()), x.data<T>(), y.data<T>()); });
+}
+
+void sample_points_backward_input_cpu(const Tensor& gy, const Tensor& image, const Tensor& points, Tensor& gx) {
+  dispatch_float(gy.dtype(), "sample_points_backward_input", [&]<class T>() {
+    backward_input(Points<T>::of_points(image, points, gx.shape()), gy.data<T>(), gx.data<T>());
+  });
+}
+
+void sample_points_backward_points_cpu(const Tensor& gy, const Tensor& x, const Tensor& image, const Tensor& points,
+                                       Tensor& gpoints) {
+  dispatch_float(gy.dtype(), "sample_points_backward_points", [&]<class T>() {
+    backward_points(Points<T>::of_points(image, points, x.shape()), gy.data<T>(), x.data<T>(), gpoints.data<T>());
+  });
+}
+
+const bool kAdded = grid_sample_kernels.add(DeviceKind::kCpu, grid_sample_cpu) &&
+                    grid_sample_backward_input_kernels.add(DeviceKind::kCpu, grid_sample_backward_input_cpu) &&
+                    grid_sample_backward_grid_kernels.add(DeviceKind::kCpu, grid_sample_backward_grid_cpu) &&
+                    sample_points_kernels.add(DeviceKind::kCpu, sample_points_cpu) &&
+                    sample_points_backward_input_kernels.add(DeviceKind::kCpu, sample_points_backward_input_cpu) &&
+                    sample_points_backward_points_kernels.add(DeviceKind::kCpu, sample_points_backward_points_cpu);
+
+}  // namespace
+}  // namespace tessera::ops

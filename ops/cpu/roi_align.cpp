@@ -1,0 +1,213 @@
+// RoIAlign on the CPU; ops/roi_align.h states the formula.
+//
+// The mean over a bin's points separates: it is a sum over row taps and column taps, where the taps of all points of
+// the bin that fall on one row are merged. With T_y taps of rows and T_x of columns a bin is T_y T_x multiply-adds per
+// channel, whatever the number of points.
+//
+//   forward    threads share the rows of bins, y[r, i, :, :] = sum of taps of x, from the top of the map to its bottom
+//   backward   the same sum transposed: to pixel (v, u) the bins that read it add gy with the same weights. Threads
+//              share strips of rows of gx; each goes through the rois that touch its strip, in order, so each pixel's
+//              sum has one order whatever the strips.
+#include "ops/roi_align.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "ops/cpu/simd/roi_align.h"
+
+namespace tessera::ops {
+namespace {
+
+// The taps of consecutive items: of bins on pixels, or of pixels on bins. Offsets are multiples of `stride` elements.
+template <class T>
+struct Taps {
+  std::vector<i64> begin{0}, offset;
+  std::vector<T> weight;
+
+  i64 items() const { return static_cast<i64>(begin.size()) - 1; }
+  TapLists<T> lists() const { return {begin.data(), offset.data(), weight.data()}; }
+};
+
+// The points of one bin that lie on the map: first, first + 1, ... Others count in the mean and add nothing.
+struct Points {
+  double first = 0;
+  i64 count = 0;
+};
+
+// Of the `points` positions start + (k + 1/2) step those in [-1, size], and perhaps one more on either side. At most
+// size / |step| + 5: this bounds the work of a huge roi.
+Points points_inside(double start, double step, double points, i64 size) {
+  if (step == 0) return {0, static_cast<i64>(points)};
+  double low = (-1 - start) / step - 0.5, high = (static_cast<double>(size) - start) / step - 0.5;
+  if (low > high) std::swap(low, high);
+  low = std::max(std::floor(low), 0.0), high = std::min(std::ceil(high), points - 1);
+  const double most = (static_cast<double>(size) + 1) / std::abs(step) + 4;  // however far off and inexact start is
+  return {low, high >= low ? static_cast<i64>(std::min(high - low, most)) + 1 : 0};
+}
+
+// One axis of one roi, from `begin` to `end` in scaled coordinates, over a map of `size` pixels: the taps of each bin.
+template <class T>
+Taps<T> bin_taps(double begin, double end, i64 bins, const RoiAlignParams& p, i64 size, i64 stride) {
+  double length = end - begin;
+  if (!p.aligned) length = std::max(length, 1.0);
+  const double bin = length / static_cast<double>(bins);
+  const double points = p.sampling_ratio > 0 ? static_cast<double>(p.sampling_ratio) : std::max(std::ceil(bin), 0.0);
+  const double step = points > 0 ? bin / points : 0, share = points > 0 ? 1 / points : 0;
+
+  Taps<T> taps;
+  std::vector<std::pair<i64, double>> merged;  // pixel and weight
+  const auto add = [&](i64 pixel, double weight) {
+    for (size_t k = merged.size(); k > 0 && merged.size() - k < 4; --k)  // neighbours share pixels
+      if (merged[k - 1].first == pixel) {
+        merged[k - 1].second += weight;
+        return;
+      }
+    merged.emplace_back(pixel, weight);
+  };
+  for (i64 i = 0; i < bins; ++i) {
+    const double start = begin + static_cast<double>(i) * bin;
+    const Points inside = points_inside(start, step, points, size);
+    merged.clear();
+    for (i64 k = 0; k < inside.count; ++k) {
+      double v = start + (inside.first + static_cast<double>(k) + 0.5) * step;
+      if (!(v >= -1 && v <= static_cast<double>(size))) continue;
+      v = std::clamp(v, 0.0, static_cast<double>(size - 1));
+      const i64 low = static_cast<i64>(v);
+      const double fraction = v - static_cast<double>(low);
+      add(low, (1 - fraction) * share);
+      if (fraction > 0) add(low + 1, fraction * share);
+    }
+    for (const auto& [pixel, weight] : merged) {
+      taps.offset.push_back(pixel * stride);
+      taps.weight.push_back(static_cast<T>(weight));
+    }
+    taps.begin.push_back(static_cast<i64>(taps.offset.size()));
+  }
+  return taps;
+}
+
+// The transposed taps: items are the pixels first, first + 1, ..., their taps the bins that read them, in order.
+template <class T>
+struct Readers : Taps<T> {
+  i64 first = 0;
+
+  Readers() = default;
+  Readers(const Taps<T>& bins, i64 stride) {
+    if (bins.offset.empty()) return;
+    const auto [low, high] = std::minmax_element(bins.offset.begin(), bins.offset.end());
+    first = *low;
+    this->begin.assign(static_cast<size_t>(*high - *low + 2), 0);
+    for (const i64 pixel : bins.offset) ++this->begin[static_cast<size_t>(pixel - first + 1)];
+    for (size_t i = 1; i < this->begin.size(); ++i) this->begin[i] += this->begin[i - 1];
+    this->offset.resize(bins.offset.size());
+    this->weight.resize(bins.offset.size());
+    std::vector<i64> next(this->begin.begin(), this->begin.end() - 1);
+    for (i64 bin = 0; bin < bins.items(); ++bin)
+      for (i64 t = bins.begin[bin]; t < bins.begin[bin + 1]; ++t) {
+        const i64 to = next[static_cast<size_t>(bins.offset[t] - first)]++;
+        this->offset[to] = bin * stride;
+        this->weight[to] = bins.weight[t];
+      }
+  }
+};
+
+template <class T>
+struct RoiTaps {
+  i64 image = 0;
+  Taps<T> rows, columns;
+};
+
+template <class T>
+std::vector<RoiTaps<T>> roi_taps(const Tensor& rois, const RoiAlignParams& p, i64 H, i64 W, i64 row_stride,
+                                 i64 column_stride) {
+  std::vector<RoiTaps<T>> result(static_cast<size_t>(rois.dim(0)));
+  const double shift = p.aligned ? 0.5 : 0;
+#pragma omp parallel for schedule(static) if (result.size() > 16)
+  for (size_t r = 0; r < result.size(); ++r) {
+    const T* roi = rois.data<T>() + r * 5;
+    const auto scaled = [&](int k) { return static_cast<double>(roi[k]) * p.spatial_scale - shift; };
+    result[r] = {static_cast<i64>(roi[0]), bin_taps<T>(scaled(2), scaled(4), p.height, p, H, row_stride),
+                 bin_taps<T>(scaled(1), scaled(3), p.width, p, W, column_stride)};
+  }
+  return result;
+}
+
+// All rows of bins, r * height + i, ordered by the image and the row of the map where they begin to read: whoever works
+// through them in this order finds the rows of the map in the cache.
+template <class T>
+std::vector<i64> rows_of_bins(const std::vector<RoiTaps<T>>& rois, i64 height, i64 images, i64 H, i64 row_stride) {
+  const auto place = [&](i64 unit) {
+    const RoiTaps<T>& roi = rois[static_cast<size_t>(unit / height)];
+    const i64 tap = roi.rows.begin[unit % height];
+    return roi.image * H + (tap < roi.rows.begin[unit % height + 1] ? roi.rows.offset[tap] / row_stride : 0);
+  };
+  const i64 count = static_cast<i64>(rois.size()) * height;
+  std::vector<i64> next(static_cast<size_t>(images * H + 1)), units(static_cast<size_t>(count));
+  for (i64 unit = 0; unit < count; ++unit) ++next[place(unit) + 1];
+  for (size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
+  for (i64 unit = 0; unit < count; ++unit) units[next[place(unit)]++] = unit;
+  return units;
+}
+
+template <class T>
+void forward(const Tensor& x_, const Tensor& rois, const RoiAlignParams& p, Tensor& y_) {
+  const i64 H = x_.dim(1), W = x_.dim(2), C = x_.dim(3), line = std::max<i64>(W * C, 1);
+  const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, line, C);
+  const std::vector<i64> units = rows_of_bins(taps, p.height, x_.dim(0), H, line);
+  const T* x = x_.data<T>();
+  T* y = y_.data<T>();
+  const auto row = separable_row.get<T>();
+#pragma omp parallel for schedule(dynamic, 8) if (units.size() > 8)
+  for (size_t k = 0; k < units.size(); ++k) {
+    const RoiTaps<T>& roi = taps[static_cast<size_t>(units[k] / p.height)];
+    row(x + roi.image * H * W * C, roi.rows.lists(), units[k] % p.height, roi.columns.lists(), p.width, C, false,
+        y + units[k] * p.width * C);
+  }
+}
+
+template <class T>
+void backward(const Tensor& gy_, const Tensor& rois, const RoiAlignParams& p, Tensor& gx_) {
+  constexpr i64 kStrip = 8;  // rows: few enough that a strip of a feature map stays in the second-level cache
+  const i64 N = gx_.dim(0), H = gx_.dim(1), W = gx_.dim(2), C = gx_.dim(3), R = rois.dim(0);
+  const T* gy = gy_.data<T>();
+  T* gx = gx_.data<T>();
+  const auto row = separable_row.get<T>();
+
+  const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, 1, 1);
+  std::vector<Readers<T>> rows(static_cast<size_t>(R)), columns(static_cast<size_t>(R));
+#pragma omp parallel for schedule(static) if (R > 16)
+  for (i64 r = 0; r < R; ++r) {
+    rows[r] = Readers<T>(taps[r].rows, p.width * C);
+    columns[r] = Readers<T>(taps[r].columns, C);
+  }
+
+  const i64 strips = (H + kStrip - 1) / kStrip;
+#pragma omp parallel for schedule(dynamic) if (N * strips > 1)
+  for (i64 s = 0; s < N * strips; ++s) {
+    const i64 image = s / strips, top = s % strips * kStrip, bottom = std::min(top + kStrip, H);
+    std::fill(gx + (image * H + top) * W * C, gx + (image * H + bottom) * W * C, T(0));
+    for (i64 r = 0; r < R; ++r) {
+      if (taps[r].image != image) continue;
+      const i64 first = std::max(rows[r].first, top), last = std::min(rows[r].first + rows[r].items(), bottom);
+      for (i64 v = first; v < last; ++v)
+        row(gy + r * p.height * p.width * C, rows[r].lists(), v - rows[r].first, columns[r].lists(), columns[r].items(),
+            C, true, gx + ((image * H + v) * W + columns[r].first) * C);
+    }
+  }
+}
+
+void roi_align_cpu(const Tensor& x, const Tensor& rois, const RoiAlignParams& params, Tensor& y) {
+  dispatch_float(x.dtype(), "roi_align", [&]<class T>() { forward<T>(x, rois, params, y); });
+}
+
+void roi_align_backward_cpu(const Tensor& gy, const Tensor& rois, const RoiAlignParams& params, Tensor& gx) {
+  dispatch_float(gy.dtype(), "roi_align_backward", [&]<class T>() { backward<T>(gy, rois, params, gx); });
+}
+
+const bool kAdded = roi_align_kernels.add(DeviceKind::kCpu, roi_align_cpu) &&
+                    roi_align_backward_kernels.add(DeviceKind::kCpu, roi_align_backward_cpu);
+
+}  // namespace
+}  // namespace tessera::ops

@@ -1,0 +1,170 @@
+// Layer normalisation of contiguous rows; ops/layer_norm.h states the formulas. A row is read from memory once: the
+// passes over it for its mean, the squares about the mean and the result find it in the cache. In the backward the last
+// pass takes four rows together, so that weight, gweight and gbias are loaded once for the four.
+#include "ops/cpu/simd/layer_norm.h"
+
+#include "ops/cpu/simd/vector.h"
+
+namespace tessera {
+namespace {
+
+using vec::kLanes;
+using vec::load;
+using vec::store;
+using vec::Vector;
+
+constexpr long kBlockVectors = 256;  // vectors added up in the dtype before going to double
+constexpr int kSums = 4;             // vectors of sums side by side, to hide the latency of an addition
+constexpr int kRows = 4;             // rows of one last backward pass
+
+long shorter(long a, long b) {
+  return a < b ? a : b;
+}
+
+template <class T>
+[[gnu::always_inline]] inline double sum_lanes(Vector<T> v) {
+  T lanes[kLanes<T>];
+  store(lanes, v);
+  for (int half = kLanes<T> / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return static_cast<double>(lanes[0]);
+}
+
+// sum over i < n of term(i), where term gives a vector or, for the rest of the row, one number.
+template <class T, class Term>
+[[gnu::always_inline]] inline double sum_row(long n, const Term& term) {
+  constexpr long kStep = kLanes<T>;
+  const long whole = n / kStep * kStep;
+  double total = 0;
+  for (long begin = 0; begin < whole; begin += kBlockVectors * kStep) {
+    const long end = shorter(begin + kBlockVectors * kStep, whole);
+    Vector<T> sums[kSums] = {};
+    long i = begin;
+    for (; i + kSums * kStep <= end; i += kSums * kStep)
+      for (int s = 0; s < kSums; ++s) sums[s] += term.vector(i + s * kStep);
+    for (; i < end; i += kStep) sums[0] += term.vector(i);
+    total += sum_lanes<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+  T rest = 0;
+  for (long i = whole; i < n; ++i) rest += term.number(i);
+  return total + static_cast<double>(rest);
+}
+
+template <class T>
+struct Value {
+  const T* x;
+  [[gnu::always_inline]] Vector<T> vector(long i) const { return load(x + i); }
+  [[gnu::always_inline]] T number(long i) const { return x[i]; }
+};
+
+template <class T>
+struct SquareAbout {
+  const T* x;
+  T mean;
+  [[gnu::always_inline]] Vector<T> vector(long i) const {
+    const Vector<T> d = load(x + i) - mean;
+    return d * d;
+  }
+  [[gnu::always_inline]] T number(long i) const { return (x[i] - mean) * (x[i] - mean); }
+};
+
+template <class T>
+void forward(const T* x, const T* weight, const T* bias, double eps, long rows, long n, T* mean, T* rstd, T* y) {
+  constexpr long kStep = kLanes<T>;
+  const double count = static_cast<double>(n);
+  for (long r = 0; r < rows; ++r, x += n, y += n) {
+    const T m = static_cast<T>(sum_row<T>(n, Value<T>{x}) / count);
+    const double variance = sum_row<T>(n, SquareAbout<T>{x, m}) / count;
+    const T scale = static_cast<T>(1 / __builtin_sqrt(variance + eps));
+    mean[r] = m, rstd[r] = scale;
+    long i = 0;
+    for (; i + kStep <= n; i += kStep) store(y + i, (load(x + i) - m) * scale * load(weight + i) + load(bias + i));
+    for (; i < n; ++i) y[i] = (x[i] - m) * scale * weight[i] + bias[i];
+  }
+}
+
+// The two sums of a row: of g = gy weight, and of g (x - mean).
+template <class T>
+struct Gradient {
+  const T *gy, *weight;
+  [[gnu::always_inline]] Vector<T> vector(long i) const { return load(gy + i) * load(weight + i); }
+  [[gnu::always_inline]] T number(long i) const { return gy[i] * weight[i]; }
+};
+template <class T>
+struct GradientProduct {
+  const T *gy, *weight, *x;
+  T mean;
+  [[gnu::always_inline]] Vector<T> vector(long i) const {
+    return load(gy + i) * load(weight + i) * (load(x + i) - mean);
+  }
+  [[gnu::always_inline]] T number(long i) const { return gy[i] * weight[i] * (x[i] - mean); }
+};
+
+// gx = rstd g - shift - (x - mean) slope, gweight += gy xhat and gbias += gy over kCount rows. Value is a vector of T
+// or one number.
+template <int kCount, class T>
+struct Rows {
+  const T *gy, *x;
+  T* gx;
+  long n;
+  T mean[kCount], rstd[kCount], shift[kCount], slope[kCount];
+
+  template <class V, class Load, class Store>
+  [[gnu::always_inline]] void at(long i, const T* weight, T* gweight, T* gbias, const Load& get,
+                                 const Store& put) const {
+    V gw = get(gweight + i), gb = get(gbias + i);
+    const V w = get(weight + i);
+    for (int r = 0; r < kCount; ++r) {
+      const V g = get(gy + r * n + i), d = get(x + r * n + i) - mean[r];
+      put(gx + r * n + i, g * w * rstd[r] - shift[r] - d * slope[r]);
+      gw += g * (d * rstd[r]);
+      gb += g;
+    }
+    put(gweight + i, gw);
+    put(gbias + i, gb);
+  }
+};
+
+template <int kCount, class T>
+void backward_rows(const T* gy, const T* x, const T* weight, const T* mean, const T* rstd, long n, T* gweight, T* gbias,
+                   T* gx) {
+  constexpr long kStep = kLanes<T>;
+  const double count = static_cast<double>(n);
+  Rows<kCount, T> rows{gy, x, gx, n, {}, {}, {}, {}};
+  for (int r = 0; r < kCount; ++r) {
+    const T *row_gy = gy + r * n, *row_x = x + r * n;
+    const double rate = static_cast<double>(rstd[r]);
+    rows.mean[r] = mean[r], rows.rstd[r] = rstd[r];
+    rows.shift[r] = static_cast<T>(sum_row<T>(n, Gradient<T>{row_gy, weight}) / count * rate);
+    rows.slope[r] =
+        static_cast<T>(sum_row<T>(n, GradientProduct<T>{row_gy, weight, row_x, mean[r]}) / count * rate * rate * rate);
+  }
+  long i = 0;
+  for (; i + kStep <= n; i += kStep)
+    rows.template at<Vector<T>>(
+        i, weight, gweight, gbias, [](const T* from) { return load(from); }, [](T* to, Vector<T> v) { store(to, v); });
+  for (; i < n; ++i)
+    rows.template at<T>(
+        i, weight, gweight, gbias, [](const T* from) { return *from; }, [](T* to, T v) { *to = v; });
+}
+
+template <class T>
+void backward(const T* gy, const T* x, const T* weight, const T* mean, const T* rstd, long rows, long n, T* gweight,
+              T* gbias, T* gx) {
+  for (long i = 0; i < n; ++i) gweight[i] = gbias[i] = 0;
+  long r = 0;
+  for (; r + kRows <= rows; r += kRows)
+    backward_rows<kRows>(gy + r * n, x + r * n, weight, mean + r, rstd + r, n, gweight, gbias, gx + r * n);
+  for (; r < rows; ++r)
+    backward_rows<1>(gy + r * n, x + r * n, weight, mean + r, rstd + r, n, gweight, gbias, gx + r * n);
+}
+
+constexpr int kLevel = TESSERA_SIMD_LEVEL;
+
+[[maybe_unused]] const bool kAdded[] = {
+    simd::layer_norm.add(kLevel, forward<float>, forward<double>),
+    simd::layer_norm_backward.add(kLevel, backward<float>, backward<double>),
+};
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,123 @@
+// See sps_tiles.h.
+#include "ops/cpu/simd/sps_tiles.h"
+
+#include "ops/cpu/simd/vector.h"
+
+namespace tessera {
+namespace {
+
+// The same code for a vector of channels and for one channel of the rest.
+template <class T>
+struct Wide {
+  using Value = vec::Vector<T>;
+  static constexpr i64 kStep = vec::kLanes<T>;
+  [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
+  [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
+  [[gnu::always_inline]] static Value relu(Value value) { return vec::relu<T>(value); }
+};
+template <class T>
+struct Single {
+  using Value = T;
+  static constexpr i64 kStep = 1;
+  [[gnu::always_inline]] static Value load(const T* from) { return *from; }
+  [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
+  [[gnu::always_inline]] static Value relu(Value value) { return value < T(0) ? T(0) : value; }
+};
+
+template <class T, class W>
+[[gnu::always_inline]] inline void input_step(const T* const rows[16], i64 c, T* out, i64 stride) {
+  typename W::Value d[16];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {  // columns: B' d
+    const auto d0 = W::load(rows[j] + c), d1 = W::load(rows[4 + j] + c), d2 = W::load(rows[8 + j] + c),
+               d3 = W::load(rows[12 + j] + c);
+    d[j] = d0 - d2;
+    d[4 + j] = d1 + d2;
+    d[8 + j] = d2 - d1;
+    d[12 + j] = d1 - d3;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // rows: (B' d) B
+    T* to = out + 4 * i * stride;
+    W::store(to, d[4 * i] - d[4 * i + 2]);
+    W::store(to + stride, d[4 * i + 1] + d[4 * i + 2]);
+    W::store(to + 2 * stride, d[4 * i + 2] - d[4 * i + 1]);
+    W::store(to + 3 * stride, d[4 * i + 1] - d[4 * i + 3]);
+  }
+}
+
+template <class T, class W>
+[[gnu::always_inline]] inline void output_step(const T* m, i64 stride, const T* bias, bool relu, i64 c,
+                                               T* const rows[4]) {
+  typename W::Value low[4], high[4];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {  // A' m
+    const auto m0 = W::load(m + j * stride), m1 = W::load(m + (4 + j) * stride), m2 = W::load(m + (8 + j) * stride),
+               m3 = W::load(m + (12 + j) * stride);
+    low[j] = m0 + m1 + m2;
+    high[j] = m1 - m2 - m3;
+  }
+  typename W::Value y[4] = {low[0] + low[1] + low[2], low[1] - low[2] - low[3], high[0] + high[1] + high[2],
+                            high[1] - high[2] - high[3]};
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    if (!rows[k]) continue;
+    auto value = y[k];
+    if (bias) value += W::load(bias + c);
+    if (relu) value = W::relu(value);
+    W::store(rows[k] + c, value);
+  }
+}
+
+template <class T, class W>
+[[gnu::always_inline]] inline void gradient_step(const T* const rows[4], i64 c, T* out, i64 stride) {
+  const auto a = W::load(rows[0] + c), b = W::load(rows[1] + c), d = W::load(rows[2] + c), e = W::load(rows[3] + c);
+  const typename W::Value left[4] = {a, a + d, a - d, -d}, right[4] = {b, b + e, b - e, -e};  // A g
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // (A g) A'
+    T* to = out + 4 * i * stride;
+    W::store(to, left[i]);
+    W::store(to + stride, left[i] + right[i]);
+    W::store(to + 2 * stride, left[i] - right[i]);
+    W::store(to + 3 * stride, -right[i]);
+  }
+}
+
+template <class T>
+void input(const T* const rows[16], i64 offset, i64 channels, T* out, i64 stride) {
+  i64 c = 0;
+  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>) input_step<T, Wide<T>>(rows, offset + c, out + c, stride);
+  for (; c < channels; ++c) input_step<T, Single<T>>(rows, offset + c, out + c, stride);
+}
+
+template <class T>
+void output(const T* m, i64 stride, const T* bias, bool relu, i64 channels, T* const rows[4]) {
+  i64 c = 0;
+  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>)
+    output_step<T, Wide<T>>(m + c, stride, bias, relu, c, rows);
+  for (; c < channels; ++c) output_step<T, Single<T>>(m + c, stride, bias, relu, c, rows);
+}
+
+template <class T>
+void gradient(const T* const rows[4], i64 channels, T* out, i64 stride) {
+  i64 c = 0;
+  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>) gradient_step<T, Wide<T>>(rows, c, out + c, stride);
+  for (; c < channels; ++c) gradient_step<T, Single<T>>(rows, c, out + c, stride);
+}
+
+template <class T>
+void add(const T* from, i64 count, T* to) {
+  i64 i = 0;
+  for (; i + vec::kLanes<T> <= count; i += vec::kLanes<T>) vec::store(to + i, vec::load(to + i) + vec::load(from + i));
+  for (; i < count; ++i) to[i] += from[i];
+}
+
+template <class T>
+void fill(SpsTileKernels<T>& kernels) {
+  kernels = {input<T>, output<T>, gradient<T>, add<T>};
+}
+
+const bool kAdded = sps_tile_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,29 @@
+// How exact f32 matrix products and convolutions have to be, for the whole process, as PyTorch's
+// set_float32_matmul_precision: operands are f32 and sums are f32 at every level, what changes is the product.
+//
+//   kHighest  the error of f32 arithmetic or less
+//   kHigh     operands are split into two bfloat16 parts each and three of their four products are taken: relative
+//   error
+//             of a product at most about 2^-16
+//   kMedium   operands are rounded to bfloat16: relative error of a product at most about 2^-7
+//
+// A device without units for bfloat16 products computes every level as kHighest. docs/precision.md has the measured
+// errors and says what becomes of infinities, NaN and very small numbers.
+#pragma once
+
+#include <array>
+#include <utility>
+
+namespace tessera {
+
+enum class Precision { kHighest, kHigh, kMedium };
+
+Precision precision();  // kHighest unless set
+void set_precision(Precision precision);
+
+inline auto names_of(Precision) {
+  return std::array{std::pair{"highest", Precision::kHighest}, std::pair{"high", Precision::kHigh},
+                    std::pair{"medium", Precision::kMedium}};
+}
+
+}  // namespace tessera

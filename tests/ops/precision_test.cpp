@@ -1,0 +1,180 @@
+// Matrix products in bfloat16 parts (ops/cpu/tile_gemm.h). On a machine without a tile unit its plain twin runs.
+#include "ops/precision.h"
+
+#include <omp.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "ops/cpu/tile_gemm.h"
+#include "ops/matmul.h"
+#include "tests/ops/compare.h"
+
+namespace tessera::test {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// A product whose operands lie like a convolution's: A in runs, B transposed, several items, bias and ReLU.
+struct Product {
+  i64 items, rows, columns, taps, tap_depth;
+  bool a_by_columns = false, keep_b = true, bias = true, relu = false;
+  Tensor a = {}, b = {}, shift = {};
+
+  i64 depth() const { return taps * tap_depth; }
+
+  Product& fill(u64 seed) {
+    a = Tensor::empty({items, rows, depth()});
+    b = Tensor::empty({items, columns, depth()});
+    shift = Tensor::empty({items, columns});
+    Random(seed).fill_uniform(a, -1, 1);
+    Random(seed + 1).fill_uniform(b, -1, 1);
+    Random(seed + 2).fill_uniform(shift, -1, 1);
+    return *this;
+  }
+
+  template <class Run>
+  Tensor operator()(const Run& run) const {
+    Tensor c = Tensor::empty({items, rows, columns});
+    Tensor transposed;
+    cpu::Gemm<float> gemm{.items = items, .rows = rows, .columns = columns, .taps = taps, .tap_depth = tap_depth};
+    if (a_by_columns) {
+      gemm.taps = 1;
+      gemm.tap_depth = depth();
+      transposed = Tensor::empty({items, depth(), rows});
+      for (i64 item = 0; item < items; ++item)
+        for (i64 i = 0; i < rows; ++i)
+          for (i64 k = 0; k < depth(); ++k)
+            transposed.data<float>()[(item * depth() + k) * rows + i] =
+                a.data<float>()[(item * rows + i) * depth() + k];
+      gemm.a_columns = transposed.data<float>();
+      gemm.a_step = rows;
+      gemm.a_item_stride = rows * depth();
+    } else {
+      gemm.a_rows = [&](i64 item, i64 row, i64 count, const float** table, float*) {
+        for (i64 i = 0; i < count; ++i)
+          for (i64 t = 0; t < taps; ++t)
+            table[(i / kTileRows * taps + t) * kTileRows + i % kTileRows] =
+                a.data<float>() + (item * rows + row + i) * depth() + t * tap_depth;
+      };
+    }
+    gemm.pack_b = cpu::pack_b_transposed(b.data<float>(), depth(), columns * depth());
+    gemm.keep_b = keep_b;
+    gemm.c_rows = cpu::matrix_rows_out(c.data<float>(), columns, rows * columns);
+    gemm.bias = bias ? shift.data<float>() : nullptr;
+    gemm.relu = relu;
+    run(gemm);
+    return c;
+  }
+
+  // The largest error against f64, relative to the sum of the products' sizes.
+  double error(const Tensor& c) const {
+    double worst = 0;
+    for (i64 item = 0; item < items; ++item)
+      for (i64 i = 0; i < rows; ++i)
+        for (i64 j = 0; j < columns; ++j) {
+          const float *x = a.data<float>() + (item * rows + i) * depth(),
+                      *y = b.data<float>() + (item * columns + j) * depth();
+          double sum = bias ? shift.data<float>()[item * columns + j] : 0, size = std::abs(sum);
+          for (i64 k = 0; k < depth(); ++k) sum += double(x[k]) * y[k], size += std::abs(double(x[k]) * y[k]);
+          if (relu) sum = std::max(0.0, sum);
+          worst = std::max(worst, std::abs(c.data<float>()[(item * rows + i) * columns + j] - sum) / (size + 1e-30));
+        }
+    return worst;
+  }
+};
+
+const auto with_parts = [](int parts) {
+  return [parts](const cpu::Gemm<float>& gemm) { cpu::run_tiles(gemm, parts); };
+};
+const auto exactly = [](const cpu::Gemm<float>& gemm) { cpu::run_exactly(gemm); };
+
+}  // namespace
+
+TEST_CASE("precision: products in one, two and three bfloat16 parts have the errors of their level at every shape") {
+  Random random(7);
+  const auto draw = [&](i64 most) { return 1 + static_cast<i64>(random.uniform() * double(most)); };
+  double worst[4] = {};
+  for (int round = 0; round < 60; ++round) {
+    Product product{.items = draw(3), .rows = draw(150), .columns = draw(90), .taps = draw(4), .tap_depth = draw(100)};
+    product.a_by_columns = random.uniform() < 0.3;
+    product.keep_b = random.uniform() < 0.7;
+    product.bias = random.uniform() < 0.5;
+    product.relu = random.uniform() < 0.3;
+    product.fill(static_cast<u64>(round));
+    for (int parts = 1; parts <= 3; ++parts)
+      worst[parts] = std::max(worst[parts], product.error(product(with_parts(parts))));
+  }
+  CHECK(worst[1] < 0x1p-7);
+  CHECK(worst[1] > 0x1p-12);  // it is no f32 product
+  CHECK(worst[2] < 0x1p-14);
+  CHECK(worst[2] > 0x1p-23);
+  CHECK(worst[3] < 0x1p-21);
+}
+
+TEST_CASE("precision: over a long sum three parts are at least as exact as f32 products, two nearly so") {
+  Product product{.items = 1, .rows = 40, .columns = 40, .taps = 9, .tap_depth = 256, .bias = false};
+  product.fill(3);
+  const double three = product.error(product(with_parts(3))), two = product.error(product(with_parts(2))),
+               f32 = product.error(product(exactly));
+  MESSAGE(three, " ", two, " ", f32);
+  CHECK(three <= f32);
+  CHECK(two <= 20 * f32);
+}
+
+TEST_CASE("precision: infinities, NaN and numbers beyond bfloat16's largest give what f32 gives") {
+  for (const float odd : {kInfinity, -kInfinity, std::nanf(""), std::numeric_limits<float>::max()})
+    for (const bool in_a : {true, false})
+      for (const bool keep_b : {true, false}) {
+        Product product{.items = 2, .rows = 300, .columns = 70, .taps = 1, .tap_depth = 70, .keep_b = keep_b};
+        product.fill(5);
+        Tensor& operand = in_a ? product.a : product.b;
+        operand.data<float>()[product.depth() * 33 + 69] = odd;  // of the first item
+        const Tensor reference = product(exactly), c = product(with_parts(2));
+        const i64 first = in_a ? 33 * 70 : 33, step = in_a ? 1 : 70, count = in_a ? 70 : 300;
+        for (i64 i = 0; i < count; ++i) {
+          const float found = c.data<float>()[first + i * step], expected = reference.data<float>()[first + i * step];
+          CHECK((found == expected || (std::isnan(found) && std::isnan(expected))));
+        }
+        i64 finite = 0;
+        for (i64 i = 0; i < c.numel(); ++i) finite += std::isfinite(c.data<float>()[i]);
+        CHECK(finite >= c.numel() - count);
+      }
+}
+
+TEST_CASE("precision: a product in parts has the same bits with every number of threads") {
+  Product product{.items = 2, .rows = 200, .columns = 300, .taps = 3, .tap_depth = 50};
+  product.fill(11);
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const Tensor one = product(with_parts(2));
+  for (const int threads : {2, 3, 7}) {
+    omp_set_num_threads(threads);
+    CHECK(same_bits(one, product(with_parts(2))));
+  }
+  omp_set_num_threads(before);
+}
+
+TEST_CASE("precision: products without rows, columns or depth are empty or the bias") {
+  for (const auto& [rows, columns, depth] : {std::array<i64, 3>{0, 4, 4}, {4, 0, 4}, {4, 4, 0}}) {
+    Product product{.items = 1, .rows = rows, .columns = columns, .taps = 1, .tap_depth = depth};
+    product.fill(1);
+    CHECK(same_bits(product(with_parts(1)), product(exactly)));
+  }
+}
+
+TEST_CASE("precision: without a tile unit every level is the highest") {
+  Tensor x = Tensor::empty({70, 300}), w = Tensor::empty({50, 300});
+  Random(1).fill_uniform(x, -1, 1);
+  Random(2).fill_uniform(w, -1, 1);
+  const Tensor highest = ops::linear(x, w, Tensor());
+  for (const Precision level : {Precision::kHigh, Precision::kMedium}) {
+    set_precision(level);
+    const Tensor y = ops::linear(x, w, Tensor());
+    set_precision(Precision::kHighest);
+    CHECK(same_bits(highest, y) == !has_tiles());
+  }
+}
+
+}  // namespace tessera::test
