@@ -20,9 +20,9 @@ std::string milliseconds(double ms) {
 
 void Results::begin(int threads, double operations, double bytes) {
   peaks_[std::to_string(threads)] = {{"fma_gflops", operations * 1e-9}, {"copy_gbs", bytes * 1e-9}};
-  fmt::print("\n{} thread{} of {}, SIMD level {}: FMA peak {:.0f} GFLOP/s, copy {:.1f} GB/s; beside {}\n", threads,
-             threads == 1 ? "" : "s", machine_.cpu, machine_.simd, operations * 1e-9, bytes * 1e-9,
-             machine_.peer.empty() ? "nothing" : machine_.peer);
+  fmt::print("\n{} thread{} of {}, SIMD level {}, precision {}: FMA peak {:.0f} GFLOP/s, copy {:.1f} GB/s; beside {}\n",
+             threads, threads == 1 ? "" : "s", machine_.cpu, machine_.simd, machine_.precision, operations * 1e-9,
+             bytes * 1e-9, machine_.peer.empty() ? "nothing" : machine_.peer);
   group_.clear();
 }
 
@@ -67,8 +67,9 @@ void Results::write(const std::string& path) const {
     if (line.disturbed) entry["disturbed"] = true;
     lines.push_back(std::move(entry));
   }
-  const Json all = {{"cpu", machine_.cpu},   {"cores", machine_.cores}, {"simd", machine_.simd},
-                    {"peer", machine_.peer}, {"peaks", peaks_},         {"lines", lines}};
+  const Json all = {
+      {"cpu", machine_.cpu},   {"cores", machine_.cores}, {"simd", machine_.simd}, {"precision", machine_.precision},
+      {"peer", machine_.peer}, {"peaks", peaks_},         {"lines", lines}};
   write_file(path, all.dump(1) + "\n");
 }
 

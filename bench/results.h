@@ -24,7 +24,7 @@ struct Line {
 };
 
 struct Machine {
-  std::string cpu, simd, peer;  // peer: what is installed, empty without one
+  std::string cpu, simd, precision, peer;  // peer: what is installed, empty without one
   int cores = 0;
 };
 

@@ -10,6 +10,7 @@
 #include "bench/peer.h"
 #include "bench/results.h"
 #include "ops/cpu/simd/simd_table.h"
+#include "ops/precision.h"
 #include "ops/work.h"
 #include "train/progress.h"
 
@@ -206,7 +207,10 @@ void run(const Options& options) {
   if (options.list) return;
   TESSERA_CHECK(!groups.empty(), "bench: no case has '{}' in its name (--list prints them)", options.filter);
 
-  Machine machine{cpu_name(), name_of(simd_level()), "", static_cast<int>(std::thread::hardware_concurrency())};
+  const auto levels = names_of(Precision());
+  const auto level = std::ranges::find(levels, precision(), &std::pair<const char*, Precision>::second);
+  Machine machine{cpu_name(), name_of(simd_level()), level->first, "",
+                  static_cast<int>(std::thread::hardware_concurrency())};
   if (!options.python.empty()) {
     std::string why;
     if (const std::unique_ptr<Peer> peer = Peer::start(options, 1, why)) machine.peer = peer->description();
