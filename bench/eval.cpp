@@ -146,8 +146,8 @@ double seconds(clockid_t clock) {
 
 }  // namespace
 
-void evaluators(const Options& options) {
-  const std::filesystem::path folder = options.folder;
+void evaluators(const std::string& folder_name, const std::string& filter) {
+  const std::filesystem::path folder = folder_name;
   const std::filesystem::path truth = folder / "annotations.json", segm = folder / "segm.json",
                               bbox = folder / "bbox.json";
   if (!std::filesystem::exists(segm)) {  // it is written last
@@ -160,7 +160,7 @@ void evaluators(const Options& options) {
   };
   fmt::print("\n{:<56}{:>10}{:>10}{:>10}\n", "evaluators, from files to figures", "s", "CPU s", "file MB");
   for (const std::string metric : {"coco-bbox", "coco-segm", "boundary-segm"}) {
-    if (metric.find(options.filter) == std::string::npos) continue;
+    if (metric.find(filter) == std::string::npos) continue;
     const std::filesystem::path& results = metric == "coco-bbox" ? bbox : segm;
     double wall = 1e9, cpu = 1e9;
     for (int repeat = 0; repeat < 3; ++repeat) {

@@ -2,35 +2,66 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
+#include <map>
+#include <thread>
 
 #include "bench/bench.h"
+#include "ops/precision.h"
 #include "tensor/error.h"
 
 int main(int argc, char** argv) {
   using namespace tessera::bench;
-  CLI::App app("tessera_bench: the speed of the engine on this machine");
-  app.fallthrough();  // options may stand behind the group
+  CLI::App app("tessera_bench: the speed of the engine on this machine, beside a peer");
+  app.footer("Exit status: 0; 1 when --compare finds a line slower; 2 when something is wrong.");
   Options options;
-  app.add_option("-t,--threads", options.threads, "Threads; one thread is timed by CPU time, more by wall time")
+  std::vector<std::string> files;
+  double threshold = 5;
+  tessera::Precision precision = tessera::Precision::kHighest;
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  options.threads = {1};
+  if (cores > 1) options.threads.push_back(cores);
+  app.add_option("-t,--threads", options.threads, "Numbers of threads; one is timed by CPU time, more by wall time")
+      ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("-f,--filter", options.filter, "Only the lines whose name contains this");
-  CLI::App* kernels_only = app.add_subcommand("kernels", "Matrix products and convolutions beside the FMA peak");
-  CLI::App* models_only = app.add_subcommand("models", "Forward passes and training steps of whole models");
-  CLI::App* evaluators_only = app.add_subcommand("eval", "Evaluators on files of the size of COCO val2017 (0.4 GB)");
-  evaluators_only->add_option("--dir", options.folder, "Folder of the files; they are made where it has none, and stay")
-      ->required();
+  app.add_option("-f,--filter", options.filter, "Only the cases with this in \"group/name\"");
+  app.add_option("-r,--rounds", options.rounds, "Rounds of ours and the peer's, of which the medians count")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--python", options.python, "The Python that has the peers, PyTorch and SciPy; none: ours alone");
+  app.add_option("--precision", precision, "Of matrix products and convolutions: highest, high or medium")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, tessera::Precision>{{"highest", tessera::Precision::kHighest},
+                                                                            {"high", tessera::Precision::kHigh},
+                                                                            {"medium", tessera::Precision::kMedium}}))
+      ->default_str("highest");
+  app.add_option("--json", options.json, "File for the results");
+  app.add_flag("--list", options.list, "Print the names of the cases");
+  CLI::Option* compared =
+      app.add_option("--compare", files, "Two files of results: what changed, line by line")->expected(2);
+  app.add_option("--threshold", threshold, "Percent below which a change counts as noise")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  CLI::App* eval = app.add_subcommand("eval", "Evaluators on files of the size of COCO val2017 (0.4 GB)");
+  std::string folder;
+  eval->add_option("--dir", folder, "Folder of the files; they are made where it has none, and stay")->required();
+  eval->add_option("-f,--filter", options.filter, "Only the lines whose name contains this");
   app.require_subcommand(0, 1);
-  CLI11_PARSE(app, argc, argv);
   try {
-    omp_set_num_threads(options.threads);
-    if (*evaluators_only) {
-      evaluators(options);
-      return 0;
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    if (*compared) return compare(files[0], files[1], threshold / 100) > 0 ? 1 : 0;
+    if (*eval) {
+      omp_set_num_threads(options.threads.front());
+      evaluators(folder, options.filter);
+    } else {
+      tessera::set_precision(precision);
+      run(options);
     }
-    if (!*models_only) kernels(options);
-    if (!*kernels_only) models(options);
   } catch (const tessera::Error& error) {
     fmt::print(stderr, "tessera_bench: {}\n", error.what());
-    return 1;
+    return 2;
   }
 }

@@ -1,4 +1,4 @@
-// Timing, and the speed that arithmetic could have.
+// Timing, memory, and the speeds that this machine could have.
 #pragma once
 
 #include <functional>
@@ -7,12 +7,31 @@
 
 namespace tessera::bench {
 
-// Median seconds per call of `work`, after two calls to warm up: at least 5 samples of at least 50 ms each. With one
-// thread the CPU time of the process, which other programs hardly change; with more the wall time.
-double seconds_per_call(const std::function<void()>& work, int threads);
+// Some calls in a row.
+struct Sample {
+  long calls = 0;
+  double wall = 0, cpu = 0;  // seconds of all calls; cpu: of all threads of the process
+
+  // One thread is judged by the CPU time, which other programs hardly change, more threads by the wall time.
+  double seconds(int threads) const { return (threads == 1 ? cpu : wall) / static_cast<double>(calls); }
+};
+
+Sample take_sample(const std::function<void()>& work, double seconds);  // calls for at least so long, at least one
+
+// Seconds for which the processors of this machine were busy, since it started.
+double machine_busy_seconds();
+
+// Memory of this process, as the system counts it.
+double resident_mb();
+double peak_resident_mb();  // since the last reset
+void reset_peak_resident();
+void give_memory_back();  // what this process holds but does not use
 
 // The most f32 operations per second that one thread reaches with multiply-adds on registers, at the SIMD level in use.
 double fma_peak();
+
+// Bytes per second that `threads` threads read and write when they copy arrays far larger than the caches.
+double copy_peak(int threads);
 
 // `rounds` rounds of multiply-adds on vectors; returns the operations done.
 inline constinit SimdTable<void(long rounds, double* operations)> fma_rounds;

@@ -1,69 +1,108 @@
-// Whole models: milliseconds of a forward pass and of a training step. bench/pytorch_peer.py times the same in PyTorch.
-#include <fmt/core.h>
-
+// Whole models: forward passes, and training steps from the images to the updated parameters.
+#include "autograd/arrange.h"
+#include "autograd/losses.h"
 #include "autograd/pointwise.h"
+#include "autograd/pool.h"
 #include "bench/bench.h"
-#include "bench/measure.h"
 #include "data/noise.h"
 #include "models/sparseinst/sparseinst.h"
-#include "tensor/allocator.h"
 #include "train/optimizer.h"
 
 namespace tessera::bench {
 
-void models(const Options& options) {
-  const auto line = [&](const std::string& name, const std::function<void()>& work) {
-    if (name.find(options.filter) == std::string::npos) return;
-    reset_peak();
-    const double seconds = seconds_per_call(work, options.threads);
-    fmt::print("{:<56}{:>10.1f}{:>10.0f}\n", name, seconds * 1e3,
-               static_cast<double>(memory_report().peak) / (1 << 20));
-  };
-  fmt::print("\n{:<56}{:>10}{:>10}\n", "models", "ms", "peak MB");
+namespace {
 
-  const std::unique_ptr<Segmenter> model = make_sparseinst({}, 1);
-  auto& sparseinst = dynamic_cast<SparseInst&>(*model);
-  const Batch one = make_batch(noise_samples(1, {640, 640}, 5, 80)),
-              four = make_batch(noise_samples(4, {320, 320}, 5, 80));
-  model->eval();
-  line("sparseinst_r50_giam forward 640x640 batch 1", [&] {
-    const NoGrad no_grad;
-    sparseinst.forward(Var(one.images));
-  });
-  line("sparseinst_r50_giam forward and results 640x640 batch 1", [&] { sparseinst.detect(one); });
-
-  nn::fuse_for_inference(*model, {.winograd = false});
-  line("sparseinst_r50_giam fused forward 640x640 batch 1, exact", [&] {
-    const NoGrad no_grad;
-    sparseinst.forward(Var(one.images));
-  });
-  nn::fuse_for_inference(*model);
-  line("sparseinst_r50_giam fused forward 640x640 batch 1", [&] {
-    const NoGrad no_grad;
-    sparseinst.forward(Var(one.images));
-  });
-  line("sparseinst_r50_giam fused forward and results 640x640 batch 1", [&] { sparseinst.detect(one); });
-
+std::shared_ptr<Backbone> backbone(const BackboneConfig& config) {
   Random random(1);
-  const auto backbone = [&](const char* name, BackboneKind kind, i64 size) {
-    const std::unique_ptr<Backbone> net = make_backbone({.kind = kind}, random);
-    const Batch images = make_batch(noise_samples(1, {size, size}, 5, 80));
-    const NoGrad no_grad;
-    nn::fuse_for_inference(*net);
-    line(fmt::format("{} fused forward {}x{} batch 1", name, size, size), [&] { (*net)(Var(images.images)); });
-  };
-  backbone("resnet50", BackboneKind::kResNet50, 640);
-  backbone("mobilenet_v2", BackboneKind::kMobileNetV2, 416);
+  return make_backbone(config, random);
+}
 
-  model->train();
-  Optimizer optimizer({}, *model);
-  line("sparseinst_r50_giam training step 320x320 batch 4", [&] {
-    optimizer.zero_grad();
+Call backbone_forward(BackboneKind kind, i64 size) {
+  const std::shared_ptr<Backbone> network = backbone({.kind = kind, .norm = nn::Norm::kBatch});
+  nn::fuse_for_inference(*network);
+  return [network, images = Var(random_tensor({1, size, size, 3}))] {
+    const NoGrad no_grad;
+    (*network)(images);
+  };
+}
+
+std::shared_ptr<SparseInst> sparseinst(bool training) {
+  SparseInstConfig config;
+  config.inference.score_threshold = 0;  // every mask is enlarged
+  config.inference.maskness = false;
+  Random random(1);
+  auto model = std::make_shared<SparseInst>(config, random);
+  if (!training) nn::fuse_for_inference(*model);
+  return model;
+}
+
+Call sparseinst_step() {
+  const std::shared_ptr<SparseInst> model = sparseinst(true);
+  const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);
+  return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
+    optimizer->zero_grad();
     Var total;
-    for (const LossTerm& term : model->losses(four)) total = total.defined() ? total + term.value : term.value;
+    for (const LossTerm& term : model->losses(batch)) total = total.defined() ? total + term.value : term.value;
     total.backward();
-    optimizer.step(1);
+    optimizer->step(1);
+  };
+}
+
+struct Classifier : nn::Module {
+  std::shared_ptr<Backbone> body;
+  nn::Linear head;
+  void visit(nn::Visitor& v) override {
+    v.child("body", *body);
+    v.child("head", head);
+  }
+};
+
+Call resnet_step() {
+  const auto model = std::make_shared<Classifier>();
+  Random random(1);
+  model->body = backbone({.norm = nn::Norm::kBatch});
+  model->head = nn::Linear(2048, 1000, random);
+  model->train();
+  const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{.kind = OptimizerKind::kSgd}, *model);
+  return [=, images = Var(random_tensor({4, 224, 224, 3})), classes = Tensor::from(std::vector<i64>{1, 2, 3, 4})] {
+    optimizer->zero_grad();
+    const Var pooled = reshape(adaptive_avg_pool2d((*model->body)(images).back(), 1, 1), {4, 2048});
+    cross_entropy(model->head(pooled), classes, Reduction::kMean).backward();
+    optimizer->step(1);
+  };
+}
+
+void forward(Cases& cases, const std::string& name, const Json& peer, const std::function<Call()>& make) {
+  cases.push_back({.group = "models, batch 1", .name = name, .peer = peer, .make = make, .counted = true});
+}
+
+}  // namespace
+
+void model_cases(Cases& cases) {
+  forward(cases, "resnet50 640", {{"op", "resnet50"}, {"size", 640}},
+          [] { return backbone_forward(BackboneKind::kResNet50, 640); });
+  forward(cases, "mobilenet_v2 416", {{"op", "mobilenet_v2"}, {"size", 416}},
+          [] { return backbone_forward(BackboneKind::kMobileNetV2, 416); });
+  forward(cases, "sparseinst_r50_giam 640", {{"op", "sparseinst"}, {"size", 640}}, []() -> Call {
+    return [model = sparseinst(false), images = Var(random_tensor({1, 640, 640, 3}))] {
+      const NoGrad no_grad;
+      model->forward(images);
+    };
   });
+  forward(cases, "sparseinst_r50_giam 640, masks of 100 objects",
+          {{"op", "sparseinst"}, {"size", 640}, {"masks", true}}, []() -> Call {
+            return [model = sparseinst(false), batch = make_batch(noise_samples(1, {640, 640}, 5, 80))] {
+              model->detect(batch);
+            };
+          });
+  cases.push_back({.group = "training steps, batch 4",
+                   .name = "sparseinst_r50_giam 320, AdamW",
+                   .peer = {{"op", "sparseinst_step"}, {"size", 320}, {"batch", 4}},
+                   .make = sparseinst_step});
+  cases.push_back({.group = "training steps, batch 4",
+                   .name = "resnet50 224, SGD",
+                   .peer = {{"op", "resnet50_step"}, {"size", 224}, {"batch", 4}},
+                   .make = resnet_step});
 }
 
 }  // namespace tessera::bench

@@ -2,6 +2,9 @@
 
 #include <cmath>
 
+#include "ops/cpu/simd/masks.h"
+#include "ops/cpu/simd/pointwise.h"
+
 namespace tessera {
 
 namespace {
@@ -42,35 +45,37 @@ std::vector<Choice> choose_queries(const PictureLogits& logits, const InferenceC
     }
     if (best > config.score_threshold) kept.push_back({q, label, best});
   }
-  if (config.maskness)
-    for (Choice& choice : kept)
-      choice.score *= maskness(mask_probabilities(logits, choice.query), static_cast<float>(config.mask_threshold));
+  if (!config.maskness) return kept;
+#pragma omp parallel for schedule(dynamic)
+  for (Choice& choice : kept)
+    choice.score *= maskness(mask_probabilities(logits, choice.query), static_cast<float>(config.mask_threshold));
   return kept;
 }
 
 std::vector<float> mask_probabilities(const PictureLogits& logits, i64 query) {
   const std::span<const float> mask = logits.masks.rows(query, query + 1).span<float>();
   std::vector<float> probabilities(mask.size());
-  for (size_t i = 0; i < mask.size(); ++i) probabilities[i] = sigmoid_of(mask[i]);
+  simd::sigmoid.get<float>()(mask.data(), probabilities.data(), static_cast<long>(mask.size()));
   return probabilities;
 }
 
 Rle threshold_mask(std::span<const float> probabilities, const MaskResampler& resampler, double threshold) {
-  Rle rle{resampler.original().height, resampler.original().width, {}};
-  const float limit = static_cast<float>(threshold);
-  bool inside = false;
-  u32 run = 0;
-  resampler.columns(probabilities, [&](i64, std::span<const float> column) {
-    for (const float value : column) {
-      if ((value > limit) != inside) {
-        rle.counts.push_back(run);
-        run = 0;
-        inside = !inside;
-      }
-      ++run;
+  const auto [height, width] = resampler.original();
+  Rle rle{height, width, {}};
+  const auto edges_of = simd::mask_edges.get();
+  std::vector<u32> edges(static_cast<size_t>(height));
+  bool above = false;
+  u32 last = 0;
+  resampler.columns(probabilities, [&](i64 x, std::span<const float> column) {
+    long count = 0;
+    edges_of(column.data(), static_cast<float>(threshold), static_cast<long>(height), static_cast<u32>(x * height),
+             &above, edges.data(), &count);
+    for (long i = 0; i < count; ++i) {
+      rle.counts.push_back(edges[static_cast<size_t>(i)] - last);
+      last = edges[static_cast<size_t>(i)];
     }
   });
-  rle.counts.push_back(run);
+  rle.counts.push_back(static_cast<u32>(height * width) - last);
   return rle;
 }
 

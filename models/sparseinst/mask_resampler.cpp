@@ -1,6 +1,9 @@
 #include "models/sparseinst/mask_resampler.h"
 
 #include <algorithm>
+#include <map>
+
+#include "ops/cpu/simd/masks.h"
 
 namespace tessera {
 
@@ -32,41 +35,48 @@ MaskResampler::MaskResampler(ImageSize map, ImageSize padded, ImageSize resized,
   columns_ = compose(map.width, padded.width, resized.width, original.width);
 }
 
-std::vector<MaskResampler::Tap> MaskResampler::compose(i64 map, i64 padded, i64 resized, i64 original) {
-  std::vector<Tap> taps(static_cast<size_t>(original));
+std::vector<MaskResampler::Taps> MaskResampler::compose(i64 map, i64 padded, i64 resized, i64 original) {
+  std::vector<Taps> result(static_cast<size_t>(original));
   for (i64 o = 0; o < original; ++o) {
+    std::map<i64, double> weights;
     const Linear outer = linear_taps(o, resized, original);
     for (size_t a = 0; a < 2; ++a) {
       const Linear inner = linear_taps(outer.index[a], map, padded);
-      for (size_t b = 0; b < 2; ++b) {
-        taps[static_cast<size_t>(o)].index[2 * a + b] = inner.index[b];
-        taps[static_cast<size_t>(o)].weight[2 * a + b] = static_cast<float>(outer.weight[a] * inner.weight[b]);
-      }
+      for (size_t b = 0; b < 2; ++b) weights[inner.index[b]] += outer.weight[a] * inner.weight[b];
+    }
+    Taps& taps = result[static_cast<size_t>(o)];
+    for (const auto& [index, weight] : weights) {
+      if (weight == 0) continue;
+      taps.index[static_cast<size_t>(taps.count)] = index;
+      taps.weight[static_cast<size_t>(taps.count++)] = static_cast<float>(weight);
     }
   }
-  return taps;
+  return result;
 }
 
 void MaskResampler::columns(std::span<const float> map,
                             const std::function<void(i64 x, std::span<const float> values)>& each) const {
   TESSERA_CHECK(static_cast<i64>(map.size()) == map_.height * map_.width, "mask resampler: {} values for a {} x {} map",
                 map.size(), map_.height, map_.width);
-  const size_t H = static_cast<size_t>(original_.height), w = static_cast<size_t>(map_.width);
+  constexpr i64 kStrip = 16;  // rows that are turned together: a cache line of each column
+  const i64 H = original_.height, w = map_.width;
+  const auto sum = simd::weighted_rows.get();
+  const auto blend = [&](const Taps& taps, const float* from, i64 pitch, i64 n, float* out) {
+    std::array<const float*, 4> rows;
+    for (size_t t = 0; t < 4; ++t) rows[t] = from + taps.index[t] * pitch;
+    sum(rows.data(), taps.weight.data(), taps.count, n, out);
+  };
   // Rows first: tall[j] is column j of the small map at the original's height.
-  std::vector<float> tall(w * H);
-  for (size_t y = 0; y < H; ++y)
-    for (size_t j = 0; j < w; ++j) {
-      float value = 0;
-      for (size_t t = 0; t < 4; ++t) value += rows_[y].weight[t] * map[static_cast<size_t>(rows_[y].index[t]) * w + j];
-      tall[j * H + y] = value;
-    }
-  std::vector<float> column(H);
+  std::vector<float> tall(static_cast<size_t>(w * H)), strip(static_cast<size_t>(kStrip * w));
+  for (i64 y0 = 0; y0 < H; y0 += kStrip) {
+    const i64 count = std::min(kStrip, H - y0);
+    for (i64 y = 0; y < count; ++y) blend(rows_[static_cast<size_t>(y0 + y)], map.data(), w, w, strip.data() + y * w);
+    for (i64 j = 0; j < w; ++j)
+      for (i64 y = 0; y < count; ++y) tall[static_cast<size_t>(j * H + y0 + y)] = strip[static_cast<size_t>(y * w + j)];
+  }
+  std::vector<float> column(static_cast<size_t>(H));
   for (size_t x = 0; x < columns_.size(); ++x) {
-    std::array<const float*, 4> from;
-    for (size_t t = 0; t < 4; ++t) from[t] = tall.data() + static_cast<size_t>(columns_[x].index[t]) * H;
-    const std::array<float, 4> weight = columns_[x].weight;
-    for (size_t y = 0; y < H; ++y)
-      column[y] = weight[0] * from[0][y] + weight[1] * from[1][y] + weight[2] * from[2][y] + weight[3] * from[3][y];
+    blend(columns_[x], tall.data(), H, H, column.data());
     each(static_cast<i64>(x), column);
   }
 }

@@ -3,7 +3,8 @@
 // The reference enlarges the map bilinearly to the padded input, cuts away the padding, resizes bilinearly to the
 // original picture and compares with a threshold. Both resizes are linear and separable, so along each axis they are
 // one linear map: every output row (or column) is a sum of at most four rows of the small map. The taps are worked out
-// once per picture; a mask is then produced column by column, in the order in which run lengths are counted.
+// once per picture; a mask is then produced column by column, in the order in which run lengths are counted. A column
+// is thresholded while it is in the cache: the enlarged map never exists.
 #pragma once
 
 #include <array>
@@ -27,14 +28,15 @@ class MaskResampler {
   void columns(std::span<const float> map, const std::function<void(i64 x, std::span<const float> values)>& each) const;
 
  private:
-  struct Tap {
-    std::array<i64, 4> index;
-    std::array<float, 4> weight;
+  struct Taps {
+    i64 count = 0;
+    std::array<i64, 4> index{};  // all different, ascending
+    std::array<float, 4> weight{};
   };
-  static std::vector<Tap> compose(i64 map, i64 padded, i64 resized, i64 original);
+  static std::vector<Taps> compose(i64 map, i64 padded, i64 resized, i64 original);
 
   ImageSize map_, original_;
-  std::vector<Tap> rows_, columns_;  // one per row and column of the original
+  std::vector<Taps> rows_, columns_;  // one per row and column of the original
 };
 
 }  // namespace tessera

@@ -3,12 +3,18 @@
 // Rows enter one by one (the matrix is transposed first when it has more rows than columns). For each, a search like
 // Dijkstra's grows a tree of alternating paths over the reduced costs cost - row_price - column_price >= 0 until it
 // reaches a free column; then the prices are moved so that the tree's pairs cost nothing, and the path is flipped.
+//
+// Nearly all time goes into the loop that takes a row into the tree: it runs over all columns in order, as vectors
+// (ops/cpu/simd/assignment.cpp), and a column that is in the tree already has the price minus infinity there, which
+// puts it out of reach. Starting from a reduction of the columns would spare some searches, but decides ties otherwise.
 #include "ops/assignment.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+
+#include "ops/cpu/simd/assignment.h"
 
 namespace tessera::ops {
 
@@ -17,20 +23,26 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr i64 kNone = -1;
 
+template <class T>
 class Solver {
  public:
   // cost [rows, columns], row-major, rows <= columns
-  Solver(std::vector<double> cost, i64 rows, i64 columns)
+  Solver(std::vector<T> cost, i64 rows, i64 columns)
       : cost_(std::move(cost)),
         columns_(columns),
         row_price_(rows),
         column_price_(columns),
+        open_price_(columns),
         distance_(columns),
         previous_row_(columns),
         row_of_(columns, kNone),
         column_of_(rows, kNone),
-        row_seen_(rows),
-        column_seen_(columns) {}
+        unseen_(columns),
+        place_(columns),
+        candidates_(columns) {
+    std::iota(unseen_.rbegin(), unseen_.rend(), 0);
+    std::iota(place_.rbegin(), place_.rend(), 0);
+  }
 
   // The column of each row; empty when row `stuck()` cannot be matched at finite cost.
   std::vector<i64> solve() {
@@ -39,6 +51,7 @@ class Solver {
       const i64 sink = search(row);
       if (sink == kNone) return {};
       move_prices(row);
+      restore_list();
       flip(row, sink);
     }
     return column_of_;
@@ -46,49 +59,66 @@ class Solver {
   i64 stuck() const { return stuck_; }
 
  private:
-  // Grows the tree from `root`; the free column it reaches, or kNone. The unseen columns stand in a list that starts in
-  // descending order, a seen one is overwritten by the last; of equal distances the first wins, except that a free
-  // column replaces it. This order is the tie rule.
+  struct Seen {
+    i64 column, replacement;  // the column that took its place in the list
+    double distance;
+  };
+
+  // Grows the tree from `root`; the free column it reaches, or kNone.
   i64 search(i64 root) {
-    std::vector<i64> unseen(columns_);
-    std::iota(unseen.rbegin(), unseen.rend(), 0);
-    std::fill(row_seen_.begin(), row_seen_.end(), false);
-    std::fill(column_seen_.begin(), column_seen_.end(), false);
+    const auto relax = simd::assignment_relax.get<T>();
+    const auto find = simd::assignment_find.get();
     std::fill(distance_.begin(), distance_.end(), kInfinity);
+    seen_.clear();
     reached_ = 0;
-    for (i64 row = root;;) {
-      row_seen_[row] = true;
-      double nearest = kInfinity;
-      size_t position = 0;
-      for (size_t k = 0; k < unseen.size(); ++k) {
-        const i64 column = unseen[k];
-        const double length = reached_ + cost_[row * columns_ + column] - row_price_[row] - column_price_[column];
-        if (length < distance_[column]) {
-          distance_[column] = length;
-          previous_row_[column] = row;
-        }
-        if (distance_[column] < nearest || (distance_[column] == nearest && row_of_[column] == kNone)) {
-          nearest = distance_[column];
-          position = k;
-        }
-      }
+    for (i64 row = root, left = columns_;; --left) {
+      double nearest;
+      relax(cost_.data() + row * columns_, open_price_.data(), reached_, row_price_[row], row, distance_.data(),
+            previous_row_.data(), columns_, &nearest);
       if (nearest == kInfinity) return kNone;
       reached_ = nearest;
-      const i64 column = unseen[position];
-      column_seen_[column] = true;
+      long count;
+      find(distance_.data(), nearest, columns_, candidates_.data(), &count);
+      const i64 column = choose(count);
+      const i64 last = unseen_[left - 1];
+      seen_.push_back({column, last, nearest});
       if (row_of_[column] == kNone) return column;
+      distance_[column] = kInfinity;
+      open_price_[column] = -kInfinity;
       row = row_of_[column];
-      unseen[position] = unseen.back();
-      unseen.pop_back();
+      unseen_[place_[column]] = last;
+      place_[last] = place_[column];
     }
+  }
+
+  // The tie rule. The unseen columns stand in a list that starts in descending order, a seen one is overwritten by the
+  // last; of equal distances the last free column in the list wins, or without one the first column.
+  i64 choose(long count) const {
+    i64 first = candidates_[0], last_free = kNone;
+    for (long k = 0; k < count; ++k) {
+      const i64 column = candidates_[k];
+      if (place_[column] < place_[first]) first = column;
+      if (row_of_[column] == kNone && (last_free == kNone || place_[column] > place_[last_free])) last_free = column;
+    }
+    return last_free == kNone ? first : last_free;
   }
 
   void move_prices(i64 root) {
     row_price_[root] += reached_;
-    for (i64 row = 0; row < static_cast<i64>(column_of_.size()); ++row)
-      if (row_seen_[row] && row != root) row_price_[row] += reached_ - distance_[column_of_[row]];
-    for (i64 column = 0; column < columns_; ++column)
-      if (column_seen_[column]) column_price_[column] -= reached_ - distance_[column];
+    for (const auto& [column, replacement, distance] : seen_) {
+      if (row_of_[column] != kNone) row_price_[row_of_[column]] += reached_ - distance;
+      column_price_[column] -= reached_ - distance;
+      open_price_[column] = column_price_[column];
+    }
+  }
+
+  // Only the columns that the search touched stand elsewhere than at the start.
+  void restore_list() {
+    for (const Seen& seen : seen_)
+      for (const i64 column : {seen.column, seen.replacement}) {
+        place_[column] = columns_ - 1 - column;
+        unseen_[place_[column]] = column;
+      }
   }
 
   void flip(i64 root, i64 sink) {
@@ -99,32 +129,60 @@ class Solver {
     }
   }
 
-  std::vector<double> cost_;
+  std::vector<T> cost_;
   i64 columns_;
   std::vector<double> row_price_, column_price_;
-  std::vector<double> distance_;   // per column: shortest path from the root found so far
-  std::vector<i64> previous_row_;  // per column: the row before it on that path
+  std::vector<double> open_price_;  // the column's price; minus infinity while it is in the tree
+  std::vector<double> distance_;    // per column outside the tree: shortest path from the root found so far
+  std::vector<i64> previous_row_;   // per column: the row before it on that path
   std::vector<i64> row_of_, column_of_;
-  std::vector<bool> row_seen_, column_seen_;
-  double reached_ = 0;  // length of the path to the column seen last
+  std::vector<i64> unseen_, place_;  // the list of unseen columns, and where in it each stands
+  std::vector<i64> candidates_;      // columns of equal distance
+  std::vector<Seen> seen_;           // the tree's columns, in the order of their entry
+  double reached_ = 0;               // length of the path to the column seen last
   i64 stuck_ = 0;
 };
+
+// Throws when a value is no cost: NaN, or an infinity that would always be taken.
+template <class T>
+void check_costs(const Tensor& cost, bool maximize) {
+  const T* values = cost.data<T>();
+  const T worst = maximize ? -static_cast<T>(kInfinity) : static_cast<T>(kInfinity);
+  const auto good = [=](T value) { return std::abs(value) < static_cast<T>(kInfinity) || value == worst; };
+  const i64 count = cost.numel();
+  i64 bad = 0;
+  for (i64 i = 0; i < count; ++i) bad += !good(values[i]);
+  for (i64 i = 0; bad > 0 && i < count; ++i)
+    TESSERA_CHECK(good(values[i]), "linear_sum_assignment: cost[{}, {}] is {} in {} ({}); every value must be a number",
+                  i / cost.dim(1), i % cost.dim(1), values[i], cost.shape(), maximize ? "maximising" : "minimising");
+}
+
+// The matrix to be minimised, with at most as many rows as columns: R <= C or, transposed, C < R. In blocks, so that
+// neither side of the transposition leaves the cache.
+template <class T>
+std::vector<T> wide_costs(const Tensor& cost, bool maximize) {
+  constexpr i64 kBlock = 16;
+  const i64 R = cost.dim(0), C = cost.dim(1);
+  const T *from = cost.data<T>(), sign = maximize ? T(-1) : T(1);
+  std::vector<T> values(R * C);
+  if (R <= C) {
+    for (i64 i = 0; i < R * C; ++i) values[i] = sign * from[i];
+    return values;
+  }
+  for (i64 r0 = 0; r0 < R; r0 += kBlock)
+    for (i64 c0 = 0; c0 < C; c0 += kBlock)
+      for (i64 c = c0; c < std::min(c0 + kBlock, C); ++c)
+        for (i64 r = r0; r < std::min(r0 + kBlock, R); ++r) values[c * R + r] = sign * from[r * C + c];
+  return values;
+}
 
 template <class T>
 void solve(const Tensor& cost, bool maximize, Assignment& assignment) {
   const i64 R = cost.dim(0), C = cost.dim(1);
   if (R == 0 || C == 0) return;
+  check_costs<T>(cost, maximize);
   const bool transposed = C < R;
-  std::vector<double> values(R * C);
-  for (i64 r = 0; r < R; ++r)
-    for (i64 c = 0; c < C; ++c) {
-      const double given = cost.data<T>()[r * C + c], value = maximize ? -given : given;
-      TESSERA_CHECK(!std::isnan(value) && value != -kInfinity,
-                    "linear_sum_assignment: cost[{}, {}] is {} in {} ({}); every value must be a number", r, c, given,
-                    cost.shape(), maximize ? "maximising" : "minimising");
-      values[transposed ? c * R + r : r * C + c] = value;
-    }
-  Solver solver(std::move(values), std::min(R, C), std::max(R, C));
+  Solver<T> solver(wide_costs<T>(cost, maximize), std::min(R, C), std::max(R, C));
   const std::vector<i64> matched = solver.solve();
   TESSERA_CHECK(!matched.empty(), "linear_sum_assignment: infeasible, {} {} of {} has no partner left at finite cost",
                 transposed ? "column" : "row", solver.stuck(), cost.shape());

@@ -102,3 +102,22 @@ TEST_CASE("inference: run lengths are those of the thresholded mask") {
   CHECK(threshold_mask(std::vector<float>(9, 0.0f), resampler, 0.45).counts == std::vector<u32>{9});
   CHECK(threshold_mask(std::vector<float>(9, 1.0f), resampler, 0.45).counts == std::vector<u32>{0, 9});
 }
+
+TEST_CASE("inference: a thousand masks of any size have the runs of their columns, one pixel after the other") {
+  Random random(9);
+  for (int k = 0; k < 1000; ++k) {
+    const ImageSize map{random.integer(1, 20), random.integer(1, 20)}, padded{map.height * 4, map.width * 4};
+    const ImageSize original{random.integer(1, k % 20 == 0 ? 300 : 70), random.integer(1, 30)};
+    const MaskResampler resampler(map, padded, padded, original);
+    std::vector<float> values(static_cast<size_t>(map.height * map.width));
+    const double level = random.uniform(0, 1);  // some masks are nearly empty or nearly full
+    for (float& value : values) value = static_cast<float>(level * 0.8 + 0.2 * random.uniform(0, 1));
+    Tensor plain = Tensor::empty({original.height, original.width}, DType::kU8);
+    resampler.columns(values, [&](i64 x, std::span<const float> column) {
+      for (i64 y = 0; y < original.height; ++y)
+        plain.data<u8>()[y * original.width + x] = column[static_cast<size_t>(y)] > 0.5f;
+    });
+    CAPTURE(original.height);
+    REQUIRE(threshold_mask(values, resampler, 0.5) == encode_rle(plain));
+  }
+}

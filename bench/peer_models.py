@@ -1,19 +1,10 @@
-#!/usr/bin/env python3
-"""SparseInst-R50 (G-IAM) in plain PyTorch, timed as the peer of `tessera_bench models`.
+"""Whole models in plain PyTorch for bench/peer.py: forward passes in PyTorch's fastest mode, training steps run eagerly.
 
-    python3 bench/pytorch_peer.py [--threads N] [--repeats N]
-
-Prints one JSON object per line: {"name", "ms", "threads"}; ms is the median (CPU time with one thread). Inference runs a frozen channels-last
-trace (PyTorch's fastest f32 mode for this graph), training runs eagerly. Weights are random: time does not depend on them.
+Weights are random: time does not depend on them.
 """
-import argparse
-import json
-import time
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 
 
 class FrozenNorm(nn.Module):
@@ -26,32 +17,46 @@ class FrozenNorm(nn.Module):
         return x * self.scale.view(1, -1, 1, 1) + self.shift.view(1, -1, 1, 1)
 
 
-def conv_norm(inputs, outputs, kernel, stride=1):
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), FrozenNorm(outputs))
+def conv_norm(inputs, outputs, kernel, stride=1, norm=FrozenNorm):
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), norm(outputs))
 
 
 class Bottleneck(nn.Module):
-    def __init__(self, inputs, middle, stride):
+    def __init__(self, inputs, middle, stride, norm):
         super().__init__()
-        self.conv1, self.conv2 = conv_norm(inputs, middle, 1), conv_norm(middle, middle, 3, stride)
-        self.conv3 = conv_norm(middle, 4 * middle, 1)
-        self.shortcut = conv_norm(inputs, 4 * middle, 1, stride) if inputs != 4 * middle else nn.Identity()
+        self.conv1, self.conv2 = conv_norm(inputs, middle, 1, norm=norm), conv_norm(middle, middle, 3, stride, norm)
+        self.conv3 = conv_norm(middle, 4 * middle, 1, norm=norm)
+        self.shortcut = conv_norm(inputs, 4 * middle, 1, stride, norm) if inputs != 4 * middle else nn.Identity()
 
     def forward(self, x):
         return F.relu(self.conv3(F.relu(self.conv2(F.relu(self.conv1(x))))) + self.shortcut(x))
 
 
-class SparseInst(nn.Module):
-    def __init__(self, width=256, masks=100, groups=4, classes=80, kernel=128):
+class ResNet50(nn.Module):
+    def __init__(self, norm):
         super().__init__()
-        self.stem, stages, inputs = conv_norm(3, 64, 7, 2), [], 64
+        self.stem, stages, inputs = conv_norm(3, 64, 7, 2, norm), [], 64
         for middle, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
             stage = []
             for block in range(blocks):
-                stage.append(Bottleneck(inputs, middle, stride if block == 0 else 1))
+                stage.append(Bottleneck(inputs, middle, stride if block == 0 else 1, norm))
                 inputs = 4 * middle
             stages.append(nn.Sequential(*stage))
         self.stages = nn.ModuleList(stages)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2, 1)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class SparseInst(nn.Module):
+    def __init__(self, norm, width=256, masks=100, groups=4, classes=80, kernel=128):
+        super().__init__()
+        self.backbone = ResNet50(norm)
         self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in (2048, 1024, 512))
         self.outputs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(3))
         self.bins = (1, 2, 3, 6)
@@ -70,12 +75,7 @@ class SparseInst(nn.Module):
         self.objectness, self.projection = nn.Linear(width * groups, 1), nn.Conv2d(width, kernel, 1)
 
     def forward(self, x):
-        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2, 1)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        _, c3, c4, c5 = features
+        _, c3, c4, c5 = self.backbone(x)
         top = self.laterals[0](c5)
         pooled = [F.interpolate(F.relu(conv(F.adaptive_avg_pool2d(top, bins))), size=top.shape[-2:], mode="bilinear", align_corners=False)
                   for bins, conv in zip(self.bins, self.pyramid)]
@@ -103,6 +103,7 @@ class SparseInst(nn.Module):
 
 def loss(outputs, labels, targets):
     """Matching and the four losses; labels and targets are lists, one entry per image."""
+    from scipy.optimize import linear_sum_assignment
     logits, objectness, masks = outputs
     count, rows = sum(len(l) for l in labels), []
     with torch.no_grad():
@@ -128,46 +129,72 @@ def loss(outputs, labels, targets):
     return 2 * ce + 2 * dice + 5 * F.binary_cross_entropy_with_logits(s, t) + F.binary_cross_entropy_with_logits(o, iou)
 
 
-def median_ms(function, repeats):
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter  # as tessera_bench measures
-    function(), function()
-    times = []
-    for _ in range(repeats):
-        start = clock()
-        function()
-        times.append(clock() - start)
-    return sorted(times)[len(times) // 2] * 1e3
+def inference(model, x, after=lambda outputs: outputs):
+    """The ways to run a model: traced and frozen (normalisation folded), or optimised for inference besides, in both memory formats."""
+    def frozen(memory_format, optimise):
+        images = x.to(memory_format=memory_format)
+        with torch.no_grad():
+            run = torch.jit.freeze(torch.jit.trace(model().eval().to(memory_format=memory_format), images))
+            if optimise:
+                run = torch.jit.optimize_for_inference(run)
+
+        def call():
+            with torch.no_grad():
+                after(run(images))
+        return call
+    return {"frozen channels_last": lambda: frozen(torch.channels_last, False),
+            "optimised channels_last": lambda: frozen(torch.channels_last, True),
+            "optimised NCHW": lambda: frozen(torch.contiguous_format, True)}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-
-    def report(name, ms):
-        print(json.dumps({"name": name, "ms": ms, "threads": arguments.threads}), flush=True)
-
-    net = SparseInst()
-    with torch.no_grad():
-        x = torch.randn(1, 3, 640, 640).to(memory_format=torch.channels_last)
-        frozen = torch.jit.freeze(torch.jit.trace(net.eval().to(memory_format=torch.channels_last), x))
-        report("sparseinst_r50_giam forward 640x640 batch 1", median_ms(lambda: frozen(x), arguments.repeats))
-
-    net = SparseInst().train()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=5e-5, weight_decay=0.05)
-    x = torch.randn(4, 3, 320, 320)
-    labels = [torch.randint(0, 80, (5,)) for _ in range(4)]
-    targets = [(torch.rand(5, 80, 80) > 0.7).float() for _ in range(4)]
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss(net(x), labels, targets).backward()
-        optimizer.step()
-    report("sparseinst_r50_giam training step 320x320 batch 4", median_ms(step, arguments.repeats))
+def training(make_step):
+    return {"channels_last": lambda: make_step(torch.channels_last), "NCHW": lambda: make_step(torch.contiguous_format)}
 
 
-if __name__ == "__main__":
-    main()
+def resnet50(size):
+    return inference(lambda: ResNet50(nn.BatchNorm2d), torch.randn(1, 3, size, size))
+
+
+def mobilenet_v2(size):
+    from torchvision.models import mobilenet_v2 as mobilenet
+    return inference(lambda: mobilenet().features, torch.randn(1, 3, size, size))
+
+
+def sparseinst(size, masks=False):
+    def all_masks(outputs):
+        """What follows for 100 kept objects when the picture has the size of the input: scores, masks enlarged and thresholded."""
+        logits, objectness, maps = outputs
+        (logits.sigmoid() * objectness.sigmoid()).sqrt().max(-1)
+        return F.interpolate(maps.sigmoid(), size=(size, size), mode="bilinear", align_corners=False) > 0.45
+    x = torch.randn(1, 3, size, size)
+    return inference(lambda: SparseInst(nn.BatchNorm2d), x, all_masks) if masks else inference(lambda: SparseInst(nn.BatchNorm2d), x)
+
+
+def sparseinst_step(size, batch):
+    def make(memory_format):
+        model = SparseInst(FrozenNorm).train().to(memory_format=memory_format)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.05)
+        x = torch.randn(batch, 3, size, size).to(memory_format=memory_format)
+        labels = [torch.randint(0, 80, (5,)) for _ in range(batch)]
+        targets = [(torch.rand(5, size // 4, size // 4) > 0.7).float() for _ in range(batch)]
+
+        def step():
+            optimizer.zero_grad(set_to_none=True)
+            loss(model(x), labels, targets).backward()
+            optimizer.step()
+        return step
+    return training(make)
+
+
+def resnet50_step(size, batch):
+    def make(memory_format):
+        body, head = ResNet50(nn.BatchNorm2d).train().to(memory_format=memory_format), nn.Linear(2048, 1000)
+        optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()], lr=0.01, momentum=0.9, weight_decay=1e-4)
+        x, classes = torch.randn(batch, 3, size, size).to(memory_format=memory_format), torch.arange(batch)
+
+        def step():
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(head(body(x)[-1].mean((2, 3))), classes).backward()
+            optimizer.step()
+        return step
+    return training(make)

@@ -1,0 +1,71 @@
+// See masks.h.
+#include "ops/cpu/simd/masks.h"
+
+namespace tessera {
+namespace {
+
+template <int kCount>
+void weighted(const float* const* rows, const float* weights, long n, float* out) {
+  const float *a = rows[0], *b = rows[kCount > 1 ? 1 : 0], *c = rows[kCount > 2 ? 2 : 0], *d = rows[kCount - 1];
+  const float wa = weights[0], wb = weights[kCount > 1 ? 1 : 0], wc = weights[kCount > 2 ? 2 : 0],
+              wd = weights[kCount - 1];
+#pragma omp simd
+  for (long i = 0; i < n; ++i) {
+    float sum = wa * a[i];
+    if (kCount > 1) sum += wb * b[i];
+    if (kCount > 2) sum += wc * c[i];
+    if (kCount > 3) sum += wd * d[i];
+    out[i] = sum;
+  }
+}
+
+void weighted_rows(const float* const* rows, const float* weights, long count, long n, float* out) {
+  if (count == 1) weighted<1>(rows, weights, n, out);
+  if (count == 2) weighted<2>(rows, weights, n, out);
+  if (count == 3) weighted<3>(rows, weights, n, out);
+  if (count == 4) weighted<4>(rows, weights, n, out);
+}
+
+// 64 comparisons as bytes, gathered into the bits of one word; the product moves the lowest bit of byte k to bit 56 +
+// k.
+[[gnu::always_inline]] inline unsigned long long bits_above(const float* values, float limit) {
+  alignas(64) unsigned char above[64];
+#pragma omp simd
+  for (long i = 0; i < 64; ++i) above[i] = values[i] > limit;
+  unsigned long long bits = 0;
+#pragma GCC unroll 8
+  for (long i = 0; i < 64; i += 8) {
+    unsigned long long eight;
+    __builtin_memcpy(&eight, above + i, sizeof(eight));
+    bits |= (eight * 0x0102040810204080 >> 56) << i;
+  }
+  return bits;
+}
+
+void mask_edges(const float* values, float limit, long n, std::uint32_t base, bool* above, std::uint32_t* places,
+                long* count) {
+  long found = 0, begin = 0;
+  unsigned long long before = *above;
+  const auto take = [&](unsigned long long changes) __attribute__((always_inline)) {
+    for (; changes != 0; changes &= changes - 1)
+      places[found++] = base + static_cast<std::uint32_t>(begin + __builtin_ctzll(changes));
+  };
+  for (; begin + 64 <= n; begin += 64) {
+    const unsigned long long bits = bits_above(values + begin, limit);
+    take(bits ^ (bits << 1 | before));
+    before = bits >> 63;
+  }
+  for (; begin < n; ++begin) {
+    const unsigned long long bit = values[begin] > limit;
+    take(bit ^ before);
+    before = bit;
+  }
+  *above = before != 0;
+  *count = found;
+}
+
+[[maybe_unused]] const bool kAdded =
+    simd::weighted_rows.add(TESSERA_SIMD_LEVEL, weighted_rows) && simd::mask_edges.add(TESSERA_SIMD_LEVEL, mask_edges);
+
+}  // namespace
+}  // namespace tessera
