@@ -18,12 +18,14 @@ struct BenchCommand {
   std::string model, size, json;
   double seconds = 10;
   int threads = 0;
+  bool exact = false;
 
   void run() const {
     const std::filesystem::path file = find_config(model);
     const Config config = read_config(file);
     if (threads > 0) omp_set_num_threads(threads);
     const std::unique_ptr<Segmenter> network = make_model(config.model, config.training.seed);
+    nn::fuse_for_inference(*network, {.winograd = !exact});
     const Batch batch = measured_batch(config, size.empty() ? std::nullopt : std::optional(parse_size(size)));
     Progress progress("bench", 0, 100);
     progress.update(0, "warming up");
@@ -57,6 +59,7 @@ void add_bench(CLI::App& app) {
   bench->add_option("--threads", command->threads, "threads to use; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  bench->add_flag("--exact", command->exact, kExactHelp);
   bench->add_option("--json", command->json, "file for the figures, as JSON");
   add_precision(*bench);
   bench->callback([command] { command->run(); });

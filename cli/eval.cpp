@@ -17,9 +17,11 @@ namespace {
 struct EvalCommand {
   std::string checkpoint, config, annotations, images, json;
   std::vector<std::string> overrides;
+  bool exact = false;
 
   void run() const {
     const LoadedModel loaded = load_model(checkpoint, overrides, config, annotations);
+    nn::fuse_for_inference(*loaded.model, {.winograd = !exact});
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
     TESSERA_CHECK(!annotation_file.empty(),
@@ -65,6 +67,7 @@ void add_eval(CLI::App& app) {
   CLI::Option* images = eval->add_option("--images", command->images, "folder of its images");
   annotations->needs(images);
   images->needs(annotations);
+  eval->add_flag("--exact", command->exact, kExactHelp);
   eval->add_option("--json", command->json, "file for the figures, as JSON");
   add_precision(*eval);
   eval->callback([command] { command->run(); });

@@ -18,6 +18,7 @@ void print_model(const ModelInfoOptions& options) {
   const std::vector<nn::ModuleRun> modules = measure_modules(*model, batch);
   progress.update(20, "memory");
   const Memory memory = measure_memory(*model, batch);
+  nn::fuse_for_inference(*model);
   const Speed speed = measure_speed(*model, batch, 0, [&](double share) {
     progress.update(40 + static_cast<i64>(60 * std::min(share, 1.0)), "time");
   });

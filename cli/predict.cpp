@@ -25,7 +25,7 @@ struct PredictOptions {
   std::vector<std::string> images, overrides;
   double threshold = 0.4;
   i64 limit = 0;
-  bool maps = false;
+  bool maps = false, exact = false;
 };
 
 // The annotated data set, and which of its images has a file's name.
@@ -56,6 +56,7 @@ void save_maps(Segmenter& model, const Batch& batch, const Tensor& image, const 
 void predict(const PredictOptions& options) {
   const std::vector<fs::path> files = image_files(options.images, options.limit);
   const LoadedModel loaded = load_model(options.checkpoint, options.overrides, options.config);
+  nn::fuse_for_inference(*loaded.model, {.winograd = !options.exact});
   std::optional<Annotated> annotated;
   if (!options.annotations.empty()) annotated.emplace(options.annotations);
   fs::create_directories(options.out);
@@ -110,6 +111,7 @@ void add_predict(CLI::App& app) {
   command->add_option("--annotations", options->annotations,
                       "COCO annotation file of the images: draws what is annotated beside what is found, and "
                       "results.json has its image ids");
+  command->add_flag("--exact", options->exact, kExactHelp);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   add_precision(*command);
   command->callback([options] { predict(*options); });

@@ -119,7 +119,9 @@ struct TableCommand {
       const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
       Row& row = rows.emplace_back(Row{published, config.input.shortest, {}, {}});
       row.whole = measure_modules(*model, measured_batch(config, kFlopsInput)).front();
-      if (!quick) row.speed = measure_speed(*model, measured_batch(config, std::nullopt), kSecondsPerModel);
+      if (quick) continue;
+      nn::fuse_for_inference(*model);
+      row.speed = measure_speed(*model, measured_batch(config, std::nullopt), kSecondsPerModel);
     }
     progress.clear();
     fmt::print("{}", text_of(rows));

@@ -13,43 +13,62 @@ ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) {
   conv.groups = c.groups;
   conv.bias = false;
   conv.init = Init::kC2Msra;
-  conv.activation = c.relu ? ops::Activation::kRelu : ops::Activation::kNone;
+  conv.activation = c.activation;
   conv_ = Conv2d(conv, random);
   if (c.deform != Deform::kNone) offset_ = OffsetConv(conv, c.deform, random);
   if (c.norm == Norm::kBatch) norm = BatchNorm2d(c.out);
   if (c.norm == Norm::kFrozenBatch) norm = FrozenBatchNorm(c.out);
 }
 
-Var ConvNorm::operator()(const Var& x, Taps* taps) {
+ConvNorm::Folded ConvNorm::folded() const {
+  const Affine affine = std::visit([](const auto& n) { return n.affine(); }, norm);
+  return {conv_.weight * reshape(affine.scale, {conv_.config().out, 1, 1, 1}), affine.shift};
+}
+
+Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
   const Running running(conv_);
-  const Conv2dConfig& c = conv_.config();
+  const ops::Activation activation = conv_.config().activation;
   BatchNorm2d* live = std::get_if<BatchNorm2d>(&norm);
   if (live && !live->training()) live = nullptr;
 
-  Var weight = conv_.weight, shift;
-  if (!live) {
-    const Affine affine = std::visit([](const auto& n) { return n.affine(); }, norm);
-    weight = weight * reshape(affine.scale, {c.out, 1, 1, 1});
-    shift = affine.shift;
-  }
-  const bool fused = !live && !offset_.weight;  // the ReLU in the convolution's pass
   Var y;
-  if (offset_.weight) {
-    const auto [offset, mask] = offset_(x, taps);
-    y = deform_conv2d(x, offset, mask, weight, shift, {c.stride, c.padding, c.dilation, c.groups, 1});
+  bool finished = false;  // residual and activation in the convolution's pass
+  if (packed_) {
+    check_fused(x, conv_.weight);
+    y = Var(ops::conv2d_packed(x.value(), *packed_, residual.value()));
+    finished = true;
   } else {
-    y = conv2d(x, weight, shift,
-               {c.stride, c.padding, c.dilation, c.groups, fused ? c.activation : ops::Activation::kNone});
+    const auto [weight, shift] = live ? Folded{conv_.weight, Var()} : folded();
+    ops::Conv2dParams params = conv_.params();
+    if (offset_.weight) {
+      const auto [offset, mask] = offset_(x, taps);
+      y = deform_conv2d(x, offset, mask, weight, shift,
+                        {params.stride, params.padding, params.dilation, params.groups, 1});
+    } else {
+      finished = !live && !residual;
+      if (!finished) params.activation = ops::Activation::kNone;
+      y = conv2d(x, weight, shift, params);
+    }
   }
   if (live) {
     y = (*live)(y);
   } else {
     note_work("batch_norm", ops::batch_norm_work(y.value(), false), y.shape());
   }
-  return c.activation == ops::Activation::kRelu && !fused ? relu(y) : y;
+  if (finished) return y;
+  if (residual && activation == ops::Activation::kRelu) return add_relu(y, residual);
+  return activate(residual ? y + residual : y, activation);
+}
+
+// A deformable convolution has no packed form: its offsets' convolution is fused by itself.
+void ConvNorm::fuse(const InferenceOptions& options) {
+  if (offset_.weight) return;
+  const auto [weight, shift] = folded();
+  packed_ = ops::conv2d_pack(weight.value(), shift.value(), conv_.params(), options.winograd);
 }
 
 void ConvNorm::visit(Visitor& v, const std::string& conv_name, const std::string& norm_name) {
+  v.fusible(*this, &conv_);
   v.child(conv_name + "_offset", offset_);
   v.child(conv_name, conv_);
   std::visit([&](Module& n) { v.child(norm_name, n); }, norm);

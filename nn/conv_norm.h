@@ -1,4 +1,5 @@
-// Convolution without bias -> batch normalisation -> ReLU (optional): the unit of every residual network.
+// Convolution without bias -> batch normalisation -> sum with a shortcut (optional) -> activation: the unit of every
+// residual network.
 //
 // With fixed statistics (frozen, or evaluation) the normalisation is an affine map per output channel and disappears
 // into the convolution: weight' = weight * scale, bias' = shift. This costs one pass over the weights in place of two
@@ -23,24 +24,33 @@ struct ConvNormConfig {
   std::optional<i64> padding = std::nullopt;  // kernel / 2
   Norm norm = Norm::kFrozenBatch;
   Deform deform = Deform::kNone;
-  bool relu = true;
+  ops::Activation activation = ops::Activation::kRelu;
 };
 
 // Not a module: reference implementations list the normalisation inside the convolution ("conv1.norm", detectron2) or
 // beside it ("bn1", torchvision and timm), so the owner gives both names.
-class ConvNorm {
+class ConvNorm : public Fusible {
  public:
   ConvNorm() = default;
   ConvNorm(const ConvNormConfig& config, Random& random);  // weight: normal, std sqrt(2 / fan_out)
-  Var operator()(const Var& x, Taps* taps = nullptr);
+  // residual: added before the activation, or undefined.
+  Var operator()(const Var& x, Taps* taps = nullptr, const Var& residual = {});
   void visit(Visitor& v, const std::string& conv_name, const std::string& norm_name);
   void freeze();  // nothing in it is trained any more
+  void fuse(const InferenceOptions& options) override;
+  void unfuse() override { packed_.reset(); }
 
   std::variant<FrozenBatchNorm, BatchNorm2d> norm;
 
  private:
+  struct Folded {
+    Var weight, shift;
+  };
+  Folded folded() const;  // with the normalisation's fixed statistics
+
   Conv2d conv_;
   OffsetConv offset_;  // undefined in an ordinary convolution
+  std::optional<ops::PackedConv2d> packed_;
 };
 
 }  // namespace tessera::nn

@@ -53,11 +53,38 @@ Conv2d::Conv2d(const Conv2dConfig& config, Random& random)
 
 Var Conv2d::operator()(const Var& x) const {
   const Running running(*this);
-  return conv2d(x, weight, bias,
-                {config_.stride, config_.padding, config_.dilation, config_.groups, config_.activation});
+  if (!packed_) return conv2d(x, weight, bias, params());
+  check_fused(x, weight);
+  return Var(ops::conv2d_packed(x.value(), *packed_));
+}
+
+ops::Conv2dParams Conv2d::params() const {
+  return {config_.stride, config_.padding, config_.dilation, config_.groups, config_.activation};
+}
+
+void Conv2d::fuse(const InferenceOptions& options) {
+  if (weight) packed_ = ops::conv2d_pack(weight.value(), bias.value(), params(), options.winograd);
+}
+
+Var activate(const Var& x, ops::Activation activation) {
+  switch (activation) {
+    case ops::Activation::kNone:
+      return x;
+    case ops::Activation::kRelu:
+      return relu(x);
+    case ops::Activation::kRelu6:
+      return relu6(x);
+  }
+  fail("unknown activation {}", static_cast<int>(activation));
+}
+
+void check_fused(const Var& x, const Var& weight) {
+  TESSERA_CHECK(NoGrad::active() || !(x.requires_grad() || weight.requires_grad()),
+                "the model is fused for inference and has no gradients; train() undoes it, NoGrad runs it as it is");
 }
 
 void Conv2d::visit(Visitor& v) {
+  v.fusible(*this);
   v.parameter("weight", weight, Layout::kConvOIHW);
   v.parameter("bias", bias);
 }
@@ -111,7 +138,7 @@ Var DeformConv2d::operator()(const Var& x) const {
   const auto [shift, mask] = offset(x);
   const Var y = deform_conv2d(x, shift, mask, weight, bias,
                               {config_.stride, config_.padding, config_.dilation, config_.groups, 1});
-  return config_.activation == ops::Activation::kRelu ? relu(y) : y;
+  return activate(y, config_.activation);
 }
 
 void DeformConv2d::visit(Visitor& v) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
 #include "autograd/conv2d.h"
 #include "nn/module.h"
@@ -27,18 +28,28 @@ struct Conv2dConfig {
 };
 
 // weight [out, kernel, kernel, in/groups], bias [out]
-class Conv2d : public Module {
+class Conv2d : public Module, public Fusible {
  public:
   Conv2d() = default;  // undefined until assigned
   Conv2d(const Conv2dConfig& config, Random& random);
   Var operator()(const Var& x) const;
   void visit(Visitor& v) override;
+  void fuse(const InferenceOptions& options) override;
+  void unfuse() override { packed_.reset(); }
   const Conv2dConfig& config() const { return config_; }
+  ops::Conv2dParams params() const;
   Var weight, bias;
 
  private:
   Conv2dConfig config_;
+  std::optional<ops::PackedConv2d> packed_;
 };
+
+// The activation in a pass of its own, for what no convolution does in its own.
+Var activate(const Var& x, ops::Activation activation);
+
+// Throws when a gradient of x or of the weight is wanted from a fused layer.
+void check_fused(const Var& x, const Var& weight);
 
 // y = x weight^T + bias over the last dimension; weight [out, in]
 class Linear : public Module {

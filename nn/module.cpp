@@ -36,6 +36,9 @@ class TrainVisitor : public Visitor {
   void parameter(const std::string&, Var&, Layout) override {}
   void buffer(const std::string&, Tensor&) override {}
   void child(const std::string&, Module& module) override { module.train(on_); }
+  void fusible(Fusible& unit, const Fusible*) override {
+    if (on_) unit.unfuse();
+  }
 
  private:
   bool on_;
@@ -51,9 +54,28 @@ class DeviceVisitor : public Visitor {
     if (tensor) tensor = tensor.to(device_);
   }
   void child(const std::string&, Module& module) override { module.to(device_); }
+  void fusible(Fusible& unit, const Fusible*) override { unit.unfuse(); }
 
  private:
   Device device_;
+};
+
+// Fuses all that can be fused, or undoes it.
+class FuseVisitor : public Visitor {
+ public:
+  explicit FuseVisitor(const InferenceOptions* options) : options_(options) {}
+  void parameter(const std::string&, Var&, Layout) override {}
+  void buffer(const std::string&, Tensor&) override {}
+  void child(const std::string&, Module& module) override { module.visit(*this); }
+  void fusible(Fusible& unit, const Fusible* replaces) override {
+    unit.unfuse();
+    if (options_ && !replaced_.contains(&unit)) unit.fuse(*options_);
+    if (replaces) replaced_.insert(replaces);
+  }
+
+ private:
+  const InferenceOptions* options_;  // null: undo
+  std::set<const Fusible*> replaced_;
 };
 
 // [O, A, B, C] -> [O, B, C, A] (forth) or back, for any dtype.
@@ -94,6 +116,13 @@ void Module::to(Device device) {
 
 void Module::zero_grad() {
   for (auto& [name, parameter] : named_parameters(*this)) parameter->zero_grad();
+}
+
+void fuse_for_inference(Module& module, const InferenceOptions& options) {
+  const NoGrad no_grad;
+  module.eval();
+  FuseVisitor visitor(&options);
+  module.visit(visitor);
 }
 
 std::vector<StateEntry> state(Module& module) {
@@ -164,6 +193,8 @@ LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, S
   const bool exact = report.missing.empty() && report.unexpected.empty() && report.mismatched.empty();
   TESSERA_CHECK(exact || strictness == Strictness::kMatching, "load_state: the weights do not fit the model; {}",
                 report.str());
+  FuseVisitor undo(nullptr);
+  module.visit(undo);
   for (auto& [entry, source] : copies)
     entry.tensor.copy_from(source.to(entry.tensor.dtype()).to(entry.tensor.device()));
   return report;

@@ -34,12 +34,27 @@ enum class Layout {
 
 class Module;
 
+struct InferenceOptions {
+  bool winograd = true;  // Winograd's algorithm where it pays (ops/conv2d.h); off: the direct convolution everywhere
+};
+
+// What has a faster form for inference: weights that are folded together and packed once. A fused one gives no
+// gradients and does not follow its weights; train() and load_state() undo it.
+class Fusible {
+ public:
+  virtual ~Fusible() = default;
+  virtual void fuse(const InferenceOptions& options) = 0;
+  virtual void unfuse() = 0;
+};
+
 class Visitor {
  public:
   virtual ~Visitor() = default;
   virtual void parameter(const std::string& name, Var& var, Layout layout = Layout::kSame) = 0;
   virtual void buffer(const std::string& name, Tensor& tensor) = 0;  // state that is saved but not trained
   virtual void child(const std::string& name, Module& module) = 0;
+  // Told before the children. `replaces`: one below, which is not fused by itself when `unit` is.
+  virtual void fusible(Fusible& /*unit*/, const Fusible* /*replaces*/ = nullptr) {}
 };
 
 class Module {
@@ -48,7 +63,7 @@ class Module {
   virtual void visit(Visitor& visitor) = 0;
 
   bool training() const { return training_; }
-  void train(bool on = true);  // this module and all below
+  void train(bool on = true);  // this module and all below; on: also undoes fuse_for_inference
   void eval() { train(false); }
   void to(Device device);
   void zero_grad();
@@ -64,6 +79,10 @@ struct StateEntry {
   Var* parameter;    // null for buffers
   Layout layout;
 };
+
+// Prepares a model whose weights are final: evaluation mode, and the fused form of all that has one. The results are
+// the same within rounding. Weights that change afterwards are seen only after train(), load_state() or to().
+void fuse_for_inference(Module& module, const InferenceOptions& options = {});
 
 std::vector<StateEntry> state(Module& module);
 std::vector<std::pair<std::string, Var*>> named_parameters(Module& module);

@@ -1,6 +1,7 @@
 #include "ops/conv2d.h"
 
 #include "ops/matmul.h"
+#include "ops/pointwise.h"
 
 namespace tessera::ops {
 
@@ -58,16 +59,23 @@ Conv2dDims conv2d_dims(const char* op, const Shape& x, const Shape& weight, cons
   return dims;
 }
 
+namespace {
+
+void check_bias(const char* op, const Tensor& bias, const Tensor& weight) {
+  if (!bias.defined()) return;
+  check_operand(op, "bias", bias, weight.dtype());
+  TESSERA_CHECK(bias.shape() == Shape{weight.dim(0)}, "{}: bias must be [{}], got {}; weight {}", op, weight.dim(0),
+                bias.shape(), weight.shape());
+}
+
+}  // namespace
+
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params) {
   check_operand("conv2d", "x", x, x.dtype());
   check_operand("conv2d", "weight", weight, x.dtype());
   const Conv2dDims dims = conv2d_dims("conv2d", x.shape(), weight.shape(), params);
-  if (bias.defined()) {
-    check_operand("conv2d", "bias", bias, x.dtype());
-    TESSERA_CHECK(bias.shape() == Shape{dims.Co}, "conv2d: bias must be [{}], got {}; weight {}", dims.Co, bias.shape(),
-                  weight.shape());
-  }
-  Tensor y = Tensor::empty({dims.N, dims.Ho, dims.Wo, dims.Co}, x.dtype(), x.device());
+  check_bias("conv2d", bias, weight);
+  Tensor y = Tensor::empty(dims.output(), x.dtype(), x.device());
   conv2d_kernels(dims, x, weight, bias, params.activation, y);
   return y;
 }
@@ -91,6 +99,46 @@ Tensor conv2d_backward_weight(const Tensor& gy, const Tensor& x, const Shape& we
   Tensor gw = Tensor::empty(weight_shape, gy.dtype(), gy.device());
   conv2d_backward_weight_kernels(dims, gy, x, gw);
   return gw;
+}
+
+PackedConv2d conv2d_pack(const Tensor& weight, const Tensor& bias, const Conv2dParams& params, bool winograd) {
+  check_operand("conv2d_pack", "weight", weight, weight.dtype());
+  TESSERA_CHECK(weight.rank() == 4, "conv2d_pack: weight must be [Cout, Kh, Kw, Cin/groups], got {}", weight.shape());
+  // The smallest input that the kernel fits: all that can be wrong with weight and params shows here.
+  const i64 H = params.dilation * (weight.dim(1) - 1) + 1, W = params.dilation * (weight.dim(2) - 1) + 1;
+  const Conv2dDims dims = conv2d_dims("conv2d_pack", {1, H, W, weight.dim(3) * params.groups}, weight.shape(), params);
+  check_bias("conv2d_pack", bias, weight);
+  PackedConv2d packed{
+      .params = params, .weight_shape = weight.shape(), .bias = bias, .form = {}, .winograd = false, .weight = weight};
+  if (conv2d_pack_kernels.supports(weight.device().kind)) conv2d_pack_kernels(dims, weight, winograd, packed);
+  return packed;
+}
+
+Tensor conv2d_packed(const Tensor& x, const PackedConv2d& packed, const Tensor& residual) {
+  const Tensor& held = packed.form.defined() ? packed.form : packed.weight;
+  TESSERA_CHECK(held.defined(), "conv2d_packed: the convolution is not packed; use conv2d_pack");
+  check_operand("conv2d_packed", "x", x, held.dtype());
+  TESSERA_CHECK(x.device() == held.device(), "conv2d_packed: x lies on {}, the packed weight on {}", x.device(),
+                held.device());
+  const Conv2dDims dims = conv2d_dims("conv2d_packed", x.shape(), packed.weight_shape, packed.params);
+  if (residual.defined()) {
+    check_operand("conv2d_packed", "residual", residual, x.dtype());
+    TESSERA_CHECK(residual.shape() == dims.output(), "conv2d_packed: residual must be {}, got {}", dims.output(),
+                  residual.shape());
+  }
+  if (packed.form.defined()) {
+    Tensor y = Tensor::empty(dims.output(), x.dtype(), x.device());
+    conv2d_packed_kernels(dims, x, packed, residual, y);
+    return y;
+  }
+  Conv2dParams params = packed.params;
+  if (residual.defined()) params.activation = Activation::kNone;
+  const Tensor y = conv2d(x, packed.weight, packed.bias, params);
+  if (!residual.defined()) return y;
+  const Tensor sum = add(y, residual);
+  return packed.params.activation == Activation::kNone   ? sum
+         : packed.params.activation == Activation::kRelu ? relu(sum)
+                                                         : relu6(sum);
 }
 
 Tensor conv2d_backward_bias(const Tensor& gy) {

@@ -11,7 +11,7 @@
 
 namespace tessera::ops {
 
-enum class Activation { kNone, kRelu };
+enum class Activation { kNone, kRelu, kRelu6 };  // relu6: min(max(y, 0), 6)
 
 struct Conv2dParams {
   i64 stride = 1, padding = 0, dilation = 1;  // pixels, the same for both axes
@@ -27,6 +27,7 @@ struct Conv2dDims {
   i64 stride, padding, dilation, groups;
   i64 group_in() const { return Ci / groups; }
   i64 group_out() const { return Co / groups; }
+  Shape output() const { return {N, Ho, Wo, Co}; }
   i64 multiply_adds() const { return N * Ho * Wo * Co * Kh * Kw * group_in(); }
 };
 
@@ -50,5 +51,33 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 Tensor conv2d_backward_input(const Tensor& gy, const Tensor& weight, const Shape& x_shape, const Conv2dParams& params);
 Tensor conv2d_backward_weight(const Tensor& gy, const Tensor& x, const Shape& weight_shape, const Conv2dParams& params);
 Tensor conv2d_backward_bias(const Tensor& gy);  // [Cout]
+
+// --- The same for weights that are final: packed once, used many times, in inference. No gradients.
+
+// A convolution ready to run. Made by conv2d_pack; `form` is for the device and the SIMD level that made it.
+struct PackedConv2d {
+  Conv2dParams params;
+  Shape weight_shape;     // [Cout, Kh, Kw, Cin/groups]
+  Tensor bias;            // [Cout] or undefined
+  Tensor form;            // the weight as the kernel reads it; undefined where the device has no such form
+  bool winograd = false;  // form is for Winograd's algorithm (docs/winograd.md)
+  Tensor weight;          // as it was given, where a kernel may need it beside `form`
+};
+
+// dims: of the smallest image that the kernel fits; what depends on the image is not known yet.
+using Conv2dPackKernel = void(const Conv2dDims& dims, const Tensor& weight, bool winograd, PackedConv2d& packed);
+using Conv2dPackedKernel = void(const Conv2dDims& dims, const Tensor& x, const PackedConv2d& packed,
+                                const Tensor& residual, Tensor& y);
+inline constinit KernelTable<Conv2dPackKernel> conv2d_pack_kernels{"conv2d_pack"};
+inline constinit KernelTable<Conv2dPackedKernel> conv2d_packed_kernels{
+    "conv2d_packed", [](const Conv2dDims& dims, auto&&...) { return multiply_adds(dims.multiply_adds()); }};
+
+// winograd: whether 3x3 convolutions with stride 1 may use Winograd's algorithm. It is up to 4 times less work and has
+// about 3 times the rounding error of the direct form; a NaN or an infinity reaches all outputs of the tile that sees
+// it, at most 3 pixels further than in the direct form, which in turn equals conv2d within rounding.
+PackedConv2d conv2d_pack(const Tensor& weight, const Tensor& bias, const Conv2dParams& params, bool winograd);
+
+// y = act(conv(x) + bias + residual); residual has y's shape, or is undefined.
+Tensor conv2d_packed(const Tensor& x, const PackedConv2d& packed, const Tensor& residual = {});
 
 }  // namespace tessera::ops

@@ -60,7 +60,7 @@ MsDeformAttnGradients ms_deform_attn_backward(const Tensor& gy, const Tensor& va
   const Shape expected = result_shape(value, attention_weights);
   TESSERA_CHECK(gy.shape() == expected, "ms_deform_attn_backward: gy must be {}, got {}", expected, gy.shape());
   const auto like = [](const Tensor& x) { return Tensor::empty(x.shape(), x.dtype(), x.device()); };
-  MsDeformAttnGradients g{.value = Tensor::zeros(value.shape(), value.dtype(), value.device()),
+  MsDeformAttnGradients g{.value = like(value),
                           .sampling_locations = like(sampling_locations),
                           .attention_weights = like(attention_weights)};
   ms_deform_attn_backward_kernels(gy, value, levels, sampling_locations, attention_weights, g.value,

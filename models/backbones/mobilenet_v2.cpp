@@ -36,13 +36,13 @@ Var pad_after(const Var& x) {
 // The inputs of all convolutions with stride 2 have even sides here, where TensorFlow pads after alone.
 ConvRelu6::ConvRelu6(nn::ConvNormConfig config, bool same_padding, Random& random)
     : pad_after_(same_padding && config.stride == 2) {
-  config.relu = false;
+  config.activation = ops::Activation::kRelu6;
   if (pad_after_) config.padding = 0;
   conv_ = nn::ConvNorm(config, random);
 }
 
 Var ConvRelu6::operator()(const Var& x) {
-  return relu6(conv_(pad_after_ ? pad_after(x) : x));
+  return conv_(pad_after_ ? pad_after(x) : x);
 }
 
 void ConvRelu6::visit(nn::Visitor& v, const std::string& name) {
@@ -56,13 +56,13 @@ InvertedResidual::InvertedResidual(const Plan& p, const BackboneConfig& config, 
   if (p.expansion != 1) expand_.emplace(nn::ConvNormConfig{.in = p.in, .out = wide, .norm = config.norm}, same, random);
   depthwise_ = ConvRelu6(
       {.in = wide, .out = wide, .kernel = 3, .stride = p.stride, .groups = wide, .norm = config.norm}, same, random);
-  project_ = nn::ConvNorm({.in = wide, .out = p.out, .norm = config.norm, .relu = false}, random);
+  project_ =
+      nn::ConvNorm({.in = wide, .out = p.out, .norm = config.norm, .activation = ops::Activation::kNone}, random);
 }
 
 Var InvertedResidual::operator()(const Var& x) {
   const nn::Running running(*this);
-  const Var y = project_(depthwise_(expand_ ? (*expand_)(x) : x));
-  return residual_ ? x + y : y;
+  return project_(depthwise_(expand_ ? (*expand_)(x) : x), nullptr, residual_ ? x : Var());
 }
 
 void InvertedResidual::visit(nn::Visitor& v) {

@@ -41,20 +41,21 @@ Family family_of(BackboneKind kind) {
 ResidualBlock::ResidualBlock(const Plan& p, const BackboneConfig& config, Random& random)
     : bottleneck_(p.bottleneck), timm_names_(config.deep_stem), pooled_shortcut_(config.deep_stem && p.stride > 1) {
   if (p.in != p.out || p.stride != 1)
-    shortcut_.emplace(
-        nn::ConvNormConfig{
-            .in = p.in, .out = p.out, .stride = pooled_shortcut_ ? 1 : p.stride, .norm = p.norm, .relu = false},
-        random);
+    shortcut_.emplace(nn::ConvNormConfig{.in = p.in,
+                                         .out = p.out,
+                                         .stride = pooled_shortcut_ ? 1 : p.stride,
+                                         .norm = p.norm,
+                                         .activation = ops::Activation::kNone},
+                      random);
   if (p.bottleneck) {
     const i64 stride1 = config.stride_in_1x1 ? p.stride : 1, stride2 = config.stride_in_1x1 ? 1 : p.stride;
     conv1_ = nn::ConvNorm({.in = p.in, .out = p.mid, .stride = stride1, .norm = p.norm}, random);
     conv2_ = nn::ConvNorm(
         {.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .norm = p.norm, .deform = p.deform}, random);
-    conv3_.emplace(nn::ConvNormConfig{.in = p.mid, .out = p.out, .norm = p.norm, .relu = false}, random);
+    conv3_.emplace(nn::ConvNormConfig{.in = p.mid, .out = p.out, .norm = p.norm}, random);
   } else {
     conv1_ = nn::ConvNorm({.in = p.in, .out = p.out, .kernel = 3, .stride = p.stride, .norm = p.norm}, random);
-    conv2_ = nn::ConvNorm({.in = p.out, .out = p.out, .kernel = 3, .norm = p.norm, .deform = p.deform, .relu = false},
-                          random);
+    conv2_ = nn::ConvNorm({.in = p.out, .out = p.out, .kernel = 3, .norm = p.norm, .deform = p.deform}, random);
   }
   // ResNet-D starts every block as the identity. Where the norm is frozen that would last for ever: no gradient
   // would reach the block, so there the weight stays 1.
@@ -64,13 +65,12 @@ ResidualBlock::ResidualBlock(const Plan& p, const BackboneConfig& config, Random
 
 Var ResidualBlock::operator()(const Var& x, nn::Taps* taps) {
   const nn::Running running(*this);
-  Var y = conv2_(conv1_(x, taps), taps);
-  if (conv3_) y = (*conv3_)(y);
   Var kept = x;
   if (pooled_shortcut_)  // means of 2x2, at odd edges of what is there
     kept = avg_pool2d(kept, {.kernel = 2, .stride = 2, .ceil_mode = true, .count_include_pad = false});
   if (shortcut_) kept = (*shortcut_)(kept);
-  return add_relu(y, kept);
+  if (conv3_) return (*conv3_)(conv2_(conv1_(x, taps), taps), taps, kept);
+  return conv2_(conv1_(x, taps), taps, kept);
 }
 
 void ResidualBlock::visit(nn::Visitor& v) {

@@ -1,7 +1,7 @@
 // Dense and grouped convolution on the CPU: one matrix product per group (ops/cpu/gemm.h), whose A (forward, input
 // gradient) or B (weight gradient) are patches that are pointed at, never copied as a whole.
 //
-//   forward         y  [pixels, Co]       = patches(x)  [pixels, taps x Ci]  w^T          (+ bias, ReLU)
+//   forward         y  [pixels, Co]       = patches(x)  [pixels, taps x Ci]  w^T          (+ bias, + residual, ReLU)
 //   input gradient  gx [pixels mod s, Ci] = patches(gy) [pixels mod s, taps x Co] w       s^2 products, no scatter
 //   weight gradient gw [Co, taps x Ci]    = gy^T        [Co, pixels] patches(x)           K = pixels, split and summed
 #include "ops/conv2d.h"
@@ -9,6 +9,8 @@
 #include "ops/cpu/depthwise.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/patches.h"
+#include "ops/cpu/winograd.h"
+#include "ops/precision.h"
 
 namespace tessera::ops {
 namespace {
@@ -79,21 +81,39 @@ struct InputPatches {
   }
 };
 
+// The product without A and C: all that packing B must know.
 template <class T>
-void forward(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
-             Tensor& y) {
+cpu::Gemm<T> product(i64 groups, i64 columns, i64 taps, i64 tap_depth) {
+  return {.items = groups, .columns = columns, .taps = taps, .tap_depth = tap_depth};
+}
+
+// B((t, i), o) = w[o, t, i]
+template <class T>
+auto weight_panels(const Tensor& weight, i64 groups) {
+  const i64 depth = weight.numel() / weight.dim(0);
+  return cpu::pack_b_transposed(weight.data<T>(), depth, weight.dim(0) / groups * depth);
+}
+
+// `form` is the packed weight; where it is undefined, weight is packed on the way.
+template <class T>
+void forward(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& form, const Tensor& bias,
+             const Tensor& residual, Activation activation, Tensor& y) {
   const InputPatches<T> input(dims, x);
-  const i64 depth = dims.Kh * dims.Kw * dims.group_in();
-  cpu::run(cpu::Gemm<T>{.items = dims.groups,
-                        .rows = input.patches.rows(),
-                        .columns = dims.group_out(),
-                        .taps = static_cast<i64>(input.patches.taps.size()),
-                        .tap_depth = input.tap_depth,
-                        .a_rows = input.rows(dims.group_in()),
-                        .pack_b = cpu::pack_b_transposed(weight.data<T>(), depth, dims.group_out() * depth),
-                        .c_rows = cpu::matrix_rows_out(y.data<T>(), dims.Co, dims.group_out()),
-                        .bias = bias.defined() ? bias.data<T>() : nullptr,
-                        .relu = activation == Activation::kRelu});
+  cpu::Gemm<T> gemm =
+      product<T>(dims.groups, dims.group_out(), static_cast<i64>(input.patches.taps.size()), input.tap_depth);
+  gemm.rows = input.patches.rows();
+  gemm.a_rows = input.rows(dims.group_in());
+  if (form.defined()) {
+    gemm.packed_b = form.data<T>();
+  } else {
+    gemm.pack_b = weight_panels<T>(weight, dims.groups);
+  }
+  gemm.c_rows = cpu::matrix_rows_out(y.data<T>(), dims.Co, dims.group_out());
+  if (bias.defined()) gemm.bias = bias.data<T>();
+  if (residual.defined()) gemm.residual_rows = cpu::matrix_rows_out(residual.data<T>(), dims.Co, dims.group_out());
+  gemm.relu = activation != Activation::kNone;
+  gemm.ceiling = cpu::ceiling_of<T>(activation);
+  cpu::run(gemm);
 }
 
 template <class T>
@@ -172,8 +192,48 @@ bool is_depthwise(const Conv2dDims& dims) {
 void conv2d_cpu(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
                 Activation activation, Tensor& y) {
   dispatch_float(x.dtype(), "conv2d", [&]<class T>() {
-    if (is_depthwise(dims)) return cpu::depthwise<T>(dims, x, weight, bias, activation, y);
-    forward<T>(dims, x, weight, bias, activation, y);
+    if (is_depthwise(dims)) {
+      cpu::depthwise<T>(dims, x, cpu::depthwise_pack<T>(weight), bias, Tensor(), activation, y);
+    } else {
+      forward<T>(dims, x, weight, Tensor(), bias, Tensor(), activation, y);
+    }
+  });
+}
+
+// One of three forms: [Kh Kw, C] of a depthwise convolution, Winograd's, or the panels of the matrix product.
+void conv2d_pack_cpu(const Conv2dDims& dims, const Tensor& weight, bool winograd, PackedConv2d& packed) {
+  // Products in bfloat16 parts have no packed form: they split the weight on the way.
+  if (has_tiles() && precision() != Precision::kHighest && weight.dtype() == DType::kF32 && !is_depthwise(dims)) return;
+  dispatch_float(weight.dtype(), "conv2d_pack", [&]<class T>() {
+    packed.winograd = winograd && cpu::winograd_suits_weight(dims);
+    if (is_depthwise(dims)) {
+      packed.form = cpu::depthwise_pack<T>(weight);
+    } else if (packed.winograd) {
+      packed.form = cpu::winograd_pack<T>(weight, dims.groups);
+    } else {
+      const bool joined = joins_taps(dims);
+      cpu::Gemm<T> gemm = product<T>(dims.groups, dims.group_out(), joined ? dims.Kh : dims.Kh * dims.Kw,
+                                     joined ? dims.Kw * dims.Ci : dims.group_in());
+      gemm.pack_b = weight_panels<T>(weight, dims.groups);
+      packed.form = Tensor::empty({cpu::packed_b_size(gemm)}, weight.dtype());
+      cpu::pack_whole_b(gemm, packed.form.data<T>());
+    }
+  });
+  if (!packed.winograd) packed.weight = Tensor();  // Winograd's falls back on it for tiny images
+}
+
+void conv2d_packed_cpu(const Conv2dDims& dims, const Tensor& x, const PackedConv2d& packed, const Tensor& residual,
+                       Tensor& y) {
+  const Activation activation = packed.params.activation;
+  dispatch_float(x.dtype(), "conv2d_packed", [&]<class T>() {
+    if (is_depthwise(dims)) {
+      cpu::depthwise<T>(dims, x, packed.form, packed.bias, residual, activation, y);
+    } else if (packed.winograd && cpu::winograd_suits_image(dims)) {
+      cpu::winograd<T>(dims, x, packed.form, packed.bias, residual, activation, y);
+    } else {
+      forward<T>(dims, x, packed.weight, packed.winograd ? Tensor() : packed.form, packed.bias, residual, activation,
+                 y);
+    }
   });
 }
 
@@ -192,6 +252,8 @@ void conv2d_backward_weight_cpu(const Conv2dDims& dims, const Tensor& gy, const 
 }
 
 const bool kAdded = conv2d_kernels.add(DeviceKind::kCpu, conv2d_cpu) &&
+                    conv2d_pack_kernels.add(DeviceKind::kCpu, conv2d_pack_cpu) &&
+                    conv2d_packed_kernels.add(DeviceKind::kCpu, conv2d_packed_cpu) &&
                     conv2d_backward_input_kernels.add(DeviceKind::kCpu, conv2d_backward_input_cpu) &&
                     conv2d_backward_weight_kernels.add(DeviceKind::kCpu, conv2d_backward_weight_cpu);
 

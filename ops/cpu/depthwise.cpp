@@ -49,15 +49,13 @@ struct RowTaps {
   }
 };
 
-// out row (n, i) = the row's taps of image, times the kernel; shared by the forward and the input gradient.
-template <class T, class Out>
-void convolve(const Patches& patches, const Tensor& image, const Tensor& weight, const T* bias, bool relu, Out out_row,
-              i64 out_pitch) {
-  const i64 C = patches.channels, positions = weight.numel() / C;
-  Tensor by_position = Tensor::empty({positions, C}, weight.dtype());  // channels innermost
-  gemm_kernels<T>().transpose(weight.data<T>(), positions, C, positions, by_position.data<T>(), C);
+// out row (n, i) = the row's taps of image, times the kernel; shared by the forward and the input gradient. `output`
+// says what else there is to do, out_row where the row lies in its out and residual.
+template <class T, class Row>
+void convolve(const Patches& patches, const Tensor& image, const T* by_position, const DepthwiseOutput<T>& output,
+              Row out_row) {
+  const i64 C = patches.channels;
   const T* from = image.data<T>();
-  const T* w = by_position.data<T>();
   const auto kernel = depthwise_kernels<T>().forward;
 #pragma omp parallel if (image.numel() > 20000)
   {
@@ -67,8 +65,12 @@ void convolve(const Patches& patches, const Tensor& image, const Tensor& weight,
     for (i64 row = 0; row < patches.images * patches.grid_h; ++row) {
       const DepthwiseRow<T> line = taps.set(patches, from, row);
       weights.clear();
-      for (const i64 position : taps.position) weights.push_back(w + position * C);
-      kernel(line, weights.data(), bias, relu, out_row(row), out_pitch);
+      for (const i64 position : taps.position) weights.push_back(by_position + position * C);
+      DepthwiseOutput<T> here = output;
+      here.out += out_row(row);
+      if (here.residual) here.residual += out_row(row);
+      here.weights = weights.data();
+      kernel(line, here);
     }
   }
 }
@@ -76,25 +78,48 @@ void convolve(const Patches& patches, const Tensor& image, const Tensor& weight,
 }  // namespace
 
 template <class T>
-void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
-               ops::Activation activation, Tensor& y) {
-  convolve<T>(
-      forward_patches(dims), x, weight, bias.defined() ? bias.data<T>() : nullptr, activation == ops::Activation::kRelu,
-      [&, to = y.data<T>()](i64 row) { return to + row * dims.Wo * dims.Co; }, dims.Co);
+Tensor depthwise_pack(const Tensor& weight) {
+  const i64 C = weight.dim(0), positions = weight.numel() / C;
+  Tensor by_position = Tensor::empty({positions, C}, weight.dtype());
+  gemm_kernels<T>().transpose(weight.data<T>(), positions, C, positions, by_position.data<T>(), C);
+  return by_position;
+}
+
+template <class T>
+void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& packed, const Tensor& bias,
+               const Tensor& residual, ops::Activation activation, Tensor& y) {
+  convolve<T>(forward_patches(dims), x, packed.data<T>(),
+              {.out = y.data<T>(),
+               .pitch = dims.Co,
+               .weights = nullptr,
+               .bias = bias.defined() ? bias.data<T>() : nullptr,
+               .residual = residual.defined() ? residual.data<T>() : nullptr,
+               .relu = activation != ops::Activation::kNone,
+               .ceiling = ceiling_of<T>(activation)},
+              [&](i64 row) { return row * dims.Wo * dims.Co; });
 }
 
 template <class T>
 void depthwise_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   const i64 s = dims.stride;
+  const Tensor packed = depthwise_pack<T>(weight);
   for (i64 residue = 0; residue < s * s; ++residue) {
     const i64 residue_h = residue / s, residue_w = residue % s;
     const Patches patches = backward_patches(dims, residue_h, residue_w);
     if (patches.rows() == 0) continue;
-    const auto out_row = [&, to = gx.data<T>()](i64 row) {
+    const auto out_row = [&](i64 row) {
       const i64 n = row / patches.grid_h, h = row % patches.grid_h * s + residue_h;
-      return to + ((n * dims.H + h) * dims.W + residue_w) * dims.Ci;
+      return ((n * dims.H + h) * dims.W + residue_w) * dims.Ci;
     };
-    convolve<T>(patches, gy, weight, nullptr, false, out_row, s * dims.Ci);
+    convolve<T>(patches, gy, packed.data<T>(),
+                {.out = gx.data<T>(),
+                 .pitch = s * dims.Ci,
+                 .weights = nullptr,
+                 .bias = nullptr,
+                 .residual = nullptr,
+                 .relu = false,
+                 .ceiling = 0},
+                out_row);
   }
 }
 
@@ -125,10 +150,12 @@ void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, co
     }
 }
 
-template void depthwise<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation,
-                               Tensor&);
-template void depthwise<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, ops::Activation,
-                                Tensor&);
+template Tensor depthwise_pack<float>(const Tensor&);
+template Tensor depthwise_pack<double>(const Tensor&);
+template void depthwise<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                               ops::Activation, Tensor&);
+template void depthwise<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                                ops::Activation, Tensor&);
 template void depthwise_backward_input<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 template void depthwise_backward_input<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 template void depthwise_backward_weight<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);

@@ -6,8 +6,12 @@
 namespace tessera::cpu {
 
 template <class T>
-void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
-               ops::Activation activation, Tensor& y);
+Tensor depthwise_pack(const Tensor& weight);  // [C, Kh, Kw, 1] -> [Kh Kw, C]
+
+// packed: of the weight. residual is added before the activation, or undefined.
+template <class T>
+void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& packed, const Tensor& bias,
+               const Tensor& residual, ops::Activation activation, Tensor& y);
 template <class T>
 void depthwise_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx);
 template <class T>

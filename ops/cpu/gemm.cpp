@@ -78,12 +78,12 @@ struct Plan {
     cut_columns();
     wanted = std::min(wanted, kFewTasks);
     cut_rows();
-    row_block = round_up(ceil_div(gemm.rows, row_blocks), kTileRows);
+    row_block = round_up(std::max<i64>(1, ceil_div(gemm.rows, row_blocks)), kTileRows);  // no rows: B is packed alone
     row_blocks = ceil_div(gemm.rows, row_block);
     column_block = round_up(ceil_div(gemm.columns, column_blocks), panel);
     column_blocks = ceil_div(gemm.columns, column_block);
     cut_depth(gemm);
-    keep_b = gemm.keep_b && row_blocks > 1;
+    keep_b = gemm.keep_b && row_blocks > 1 && !gemm.packed_b;
   }
 
   void cut_depth(const Gemm<T>& gemm) {
@@ -93,7 +93,8 @@ struct Plan {
       for (i64 tap = 0; tap < gemm.taps; tap += taps)
         blocks.push_back({tap, std::min(taps, gemm.taps - tap), 0, gemm.tap_depth});
     } else {  // pieces of each tap
-      const i64 pieces = round_up(std::max<i64>(1, ceil_div(gemm.tap_depth, longest)), splits);
+      // Equal splits, unless B was cut before the number of rows was known.
+      const i64 pieces = round_up(std::max<i64>(1, ceil_div(gemm.tap_depth, longest)), gemm.packed_b ? 1 : splits);
       const i64 piece = round_up(ceil_div(gemm.tap_depth, pieces), 4);
       for (i64 tap = 0; tap < gemm.taps; ++tap)
         for (i64 offset = 0; offset < gemm.tap_depth; offset += piece)
@@ -123,7 +124,22 @@ void pack_panels(const Gemm<T>& gemm, const Plan<T>& plan, i64 item, i64 k_begin
     }
 }
 
-// c = the pairwise sum of the partial products, + bias, ReLU.
+// Packs the whole of B, by all threads of the team: [item][depth block][panel][depth][columns].
+template <class T>
+void pack_b(const Gemm<T>& gemm, const Plan<T>& plan, T* out) {
+  const i64 padded_columns = plan.padded(gemm.columns), blocks = static_cast<i64>(plan.blocks.size());
+  const i64 panels = ceil_div(gemm.columns, plan.panel);
+#pragma omp for schedule(dynamic)
+  for (i64 job = 0; job < gemm.items * blocks * panels; ++job) {
+    const i64 item = job / (blocks * panels), column = job % panels * plan.panel;
+    const DepthBlock& block = plan.blocks[job / panels % blocks];
+    const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
+    pack_panels(gemm, plan, item, k, depth, column, std::min(plan.panel, gemm.columns - column),
+                out + (item * gemm.depth() + k) * padded_columns + column * depth);
+  }
+}
+
+// c = the pairwise sum of the partial products, + bias, + residual, ReLU.
 template <class T>
 void sum_splits(const Gemm<T>& gemm, i64 splits, T* partial) {
   const i64 rows = gemm.items * gemm.rows, columns = gemm.columns, size = rows * columns;
@@ -136,9 +152,13 @@ void sum_splits(const Gemm<T>& gemm, i64 splits, T* partial) {
     const i64 item = r / gemm.rows;
     T* c;
     gemm.c_rows(item, r % gemm.rows, 1, &c);
+    const T* residual = nullptr;
+    if (gemm.residual_rows) gemm.residual_rows(item, r % gemm.rows, 1, &residual);
     for (i64 j = 0; j < columns; ++j) {
-      const T y = gemm.bias ? first[j] + gemm.bias[item * columns + j] : first[j];
-      c[j] = gemm.relu && y < 0 ? T(0) : y;
+      T y = gemm.bias ? first[j] + gemm.bias[item * columns + j] : first[j];
+      if (residual) y += residual[j];
+      if (gemm.relu) y = y < 0 ? T(0) : y > gemm.ceiling ? gemm.ceiling : y;
+      c[j] = y;
     }
   }
 }
@@ -146,7 +166,7 @@ void sum_splits(const Gemm<T>& gemm, i64 splits, T* partial) {
 // The memory of one thread while it works on a task.
 template <class T>
 struct Workspace {
-  i64 table, rows, scratch, b, bytes;  // offsets in bytes
+  i64 table, rows, residual, scratch, b, bytes;  // offsets in bytes
 
   Workspace(const Gemm<T>& gemm, const Plan<T>& plan) {
     bytes = 0;
@@ -158,8 +178,9 @@ struct Workspace {
     const i64 element = sizeof(T), pointer = sizeof(T*);
     table = take(gemm.a_rows ? plan.row_block * gemm.taps * pointer : 0);
     rows = take(plan.row_block * pointer);
+    residual = take(gemm.residual_rows ? plan.row_block * pointer : 0);
     scratch = take(plan.row_block * gemm.scratch_per_row * element);
-    b = take(plan.keep_b ? 0 : plan.padded(plan.column_block) * plan.max_depth * element);
+    b = take(plan.keep_b || gemm.packed_b ? 0 : plan.padded(plan.column_block) * plan.max_depth * element);
   }
 };
 
@@ -179,6 +200,7 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
 
   const T** table = reinterpret_cast<const T**>(memory + layout.table);
   T** c_rows = reinterpret_cast<T**>(memory + layout.rows);
+  const T** residual_rows = gemm.residual_rows ? reinterpret_cast<const T**>(memory + layout.residual) : nullptr;
   T* b = reinterpret_cast<T*>(memory + layout.b);
   if (gemm.a_rows) gemm.a_rows(item, row, rows, table, reinterpret_cast<T*>(memory + layout.scratch));
   if (partial) {
@@ -186,6 +208,7 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
       c_rows[i] = partial + ((split * gemm.items + item) * gemm.rows + row + i) * gemm.columns;
   } else {
     gemm.c_rows(item, row, rows, c_rows);
+    if (residual_rows) gemm.residual_rows(item, row, rows, residual_rows);
   }
 
   const i64 padded_columns = plan.padded(gemm.columns);
@@ -212,7 +235,9 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
          .c_column = column,
          .accumulate = index > first,
          .bias = finish && bias ? bias + item * padded_columns + column : nullptr,
-         .relu = finish && gemm.relu});
+         .residual_rows = finish ? residual_rows : nullptr,
+         .relu = finish && gemm.relu,
+         .ceiling = gemm.ceiling});
   }
 }
 
@@ -232,7 +257,7 @@ void run_exactly(const Gemm<T>& gemm) {
   const Workspace<T> layout(gemm, plan);
   const i64 tasks = gemm.items * plan.splits * plan.row_blocks * plan.column_blocks;
   const int threads = static_cast<int>(std::min<i64>(tasks, omp_get_max_threads()));
-  const i64 padded_columns = plan.padded(gemm.columns), blocks = static_cast<i64>(plan.blocks.size());
+  const i64 padded_columns = plan.padded(gemm.columns);
 
   Tensor workspace = Tensor::empty({threads, layout.bytes}, DType::kU8);
   Tensor packed_b, bias, partial;
@@ -243,24 +268,14 @@ void run_exactly(const Gemm<T>& gemm) {
     for (i64 item = 0; item < gemm.items; ++item)
       std::copy_n(gemm.bias + item * gemm.columns, gemm.columns, bias.data<T>() + item * padded_columns);
   }
-  T* packed_b_data = plan.keep_b ? packed_b.data<T>() : nullptr;
+  const T* packed_b_data = plan.keep_b ? packed_b.data<T>() : gemm.packed_b;
   const T* bias_data = gemm.bias ? bias.data<T>() : nullptr;
   T* partial_data = plan.splits > 1 ? partial.data<T>() : nullptr;
   std::byte* memory = reinterpret_cast<std::byte*>(workspace.raw());
 
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    if (plan.keep_b) {
-      const i64 panels = ceil_div(gemm.columns, plan.panel);
-#pragma omp for schedule(dynamic)
-      for (i64 job = 0; job < gemm.items * blocks * panels; ++job) {
-        const i64 item = job / (blocks * panels), column = job % panels * plan.panel;
-        const DepthBlock& block = plan.blocks[job / panels % blocks];
-        const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
-        T* out = packed_b_data + (item * gemm.depth() + k) * padded_columns + column * depth;
-        pack_panels(gemm, plan, item, k, depth, column, std::min(plan.panel, gemm.columns - column), out);
-      }
-    }
+    if (plan.keep_b) pack_b(gemm, plan, packed_b.data<T>());
     std::byte* mine = memory + omp_get_thread_num() * layout.bytes;
 #pragma omp for schedule(dynamic)
     for (i64 task = 0; task < tasks; ++task)
@@ -269,11 +284,27 @@ void run_exactly(const Gemm<T>& gemm) {
   if (partial_data) sum_splits(gemm, plan.splits, partial_data);
 }
 
+template <class T>
+i64 packed_b_size(const Gemm<T>& gemm) {
+  return gemm.items * gemm.depth() * Plan<T>(gemm).padded(gemm.columns);
+}
+
+template <class T>
+void pack_whole_b(const Gemm<T>& gemm, T* out) {
+  const Plan<T> plan(gemm);
+#pragma omp parallel
+  pack_b(gemm, plan, out);
+}
+
 template const GemmKernels<float>& gemm_kernels<float>();
 template const GemmKernels<double>& gemm_kernels<double>();
 template void run<float>(const Gemm<float>&);
 template void run<double>(const Gemm<double>&);
 template void run_exactly<float>(const Gemm<float>&);
 template void run_exactly<double>(const Gemm<double>&);
+template i64 packed_b_size<float>(const Gemm<float>&);
+template i64 packed_b_size<double>(const Gemm<double>&);
+template void pack_whole_b<float>(const Gemm<float>&, float* out);
+template void pack_whole_b<double>(const Gemm<double>&, double* out);
 
 }  // namespace tessera::cpu

@@ -9,7 +9,9 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 
+#include "ops/conv2d.h"
 #include "ops/cpu/simd/gemm.h"
 #include "tensor/dtype.h"
 
@@ -36,11 +38,16 @@ struct Gemm {
   // Whether the whole packed B may be kept in memory (it is then packed once). Off where B is much larger than its
   // source, as the patches of a convolution are.
   bool keep_b = true;
+  // B packed beforehand by pack_whole_b(), in place of pack_b.
+  const T* packed_b = nullptr;
 
   std::function<void(i64 item, i64 row, i64 count, T** rows)> c_rows =
       nullptr;              // where rows [row, row + count) of C begin
   const T* bias = nullptr;  // [items, columns], or null
-  bool relu = false;
+  // Where rows [row, row + count) of what is added to C begin, or null.
+  std::function<void(i64 item, i64 row, i64 count, const T** rows)> residual_rows = nullptr;
+  bool relu = false;  // last of all: min(max(C, 0), ceiling)
+  T ceiling = std::numeric_limits<T>::infinity();
 };
 
 template <class T>
@@ -50,8 +57,20 @@ void run(const Gemm<T>& gemm);
 template <class T>
 void run_exactly(const Gemm<T>& gemm);
 
+// B for several products: packed by what `gemm` says of items, columns, taps and pack_b; rows do not matter.
+template <class T>
+i64 packed_b_size(const Gemm<T>& gemm);  // elements
+template <class T>
+void pack_whole_b(const Gemm<T>& gemm, T* out);
+
 template <class T>
 const GemmKernels<T>& gemm_kernels();
+
+// What Gemm::ceiling is for an activation that begins with ReLU.
+template <class T>
+T ceiling_of(ops::Activation activation) {
+  return activation == ops::Activation::kRelu6 ? T(6) : std::numeric_limits<T>::infinity();
+}
 
 // Operands that are plain matrices, one per item, `item_stride` elements apart.
 template <class T>
@@ -61,7 +80,7 @@ auto matrix_rows(const T* a, i64 pitch, i64 item_stride) {
   };
 }
 
-template <class T>
+template <class T>  // const T for rows that are read
 auto matrix_rows_out(T* c, i64 pitch, i64 item_stride) {
   return [=](i64 item, i64 row, i64 count, T** rows) {
     for (i64 i = 0; i < count; ++i) rows[i] = c + item * item_stride + (row + i) * pitch;

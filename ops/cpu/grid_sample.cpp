@@ -6,6 +6,7 @@
 //                               order: no two write the same element, and its sum has one order
 #include "ops/grid_sample.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "ops/cpu/bilinear_sample.h"
@@ -80,8 +81,8 @@ void forward(const Points<T>& points, const T* x, T* y) {
 
 template <class T>
 void backward_input(const Points<T>& points, const T* gy, T* gx) {
-  const i64 C = points.map.C;
-  parallel_ranges(C, kGroup, [&](i64 begin, i64 end) {
+  const i64 C = points.map.C, group = points.count > points.grain() ? kGroup : std::max(C, kGroup);
+  parallel_ranges(C, group, [&](i64 begin, i64 end) {
     for (i64 p = 0; p < points.count; ++p) {
       const cpu::BilinearSample<T> sample = points.sample(p);
       T* corners[4];

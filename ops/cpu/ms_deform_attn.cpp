@@ -1,11 +1,16 @@
-// Multi-scale deformable attention on the CPU; ops/ms_deform_attn.h states the formula. The corners of all samples of
-// one query are found at once, along the samples; then each head sums its corners' channels.
+// Multi-scale deformable attention on the CPU; ops/ms_deform_attn.h states the formula. The work is cut into queries
+// and heads: the corners of the samples of one head are found at once, along the samples; then their channels are
+// summed.
 //
-//   forward, locations, weights   threads share the queries
+//   forward, locations, weights   threads share blocks of queries, and each goes through a block head by head: the
+//                                 samples of neighbouring queries lie close together, and a head has few channels
 //   value                         threads share the heads of the images: the channels of a head belong to one thread,
-//                                 which goes through the queries in order
+//                                 which goes through the queries in order. They are summed side by side, [S, d], and
+//                                 only then go to their places between the other heads
 #include "ops/ms_deform_attn.h"
 
+#include <algorithm>
+#include <list>
 #include <vector>
 
 #include "ops/cpu/parallel.h"
@@ -24,7 +29,7 @@ const DeformAttnKernels<T>& kernels() {
   return kernels;
 }
 
-// The sizes of a call, and per sample of a query what the inner loops need to know of its level.
+// The sizes of a call, and what the inner loops need to know of each sample's level.
 template <class T>
 class Samples {
  public:
@@ -33,52 +38,46 @@ class Samples {
         queries(attention.dim(1)),
         heads(value.dim(2)),
         head_size(value.dim(3)),
-        image_size(value.shape().numel(1, 4)) {
-    const i64 points = attention.dim(4), pixel = heads * head_size;
-    for (i64 m = 0; m < heads; ++m) {
-      i64 token = 0;
-      for (const LevelSize& level : levels) {
-        for (i64 p = 0; p < points; ++p) {
-          width_.push_back(static_cast<T>(level.width));
-          height_.push_back(static_cast<T>(level.height));
-          level_.push_back(token * pixel + m * head_size);
-          line_.push_back(level.width * pixel);
-        }
-        token += level.height * level.width;
-      }
+        tokens(value.dim(1)),
+        samples(attention.dim(3) * attention.dim(4)) {
+    i64 token = 0;
+    for (const LevelSize& level : levels) {
+      width_.insert(width_.end(), attention.dim(4), static_cast<T>(level.width));
+      height_.insert(height_.end(), attention.dim(4), static_cast<T>(level.height));
+      level_.insert(level_.end(), attention.dim(4), token);
+      line_.insert(line_.end(), attention.dim(4), level.width);
+      token += level.height * level.width;
     }
-    plan = {.width = width_.data(),
-            .height = height_.data(),
-            .level = level_.data(),
-            .line = line_.data(),
-            .pixel = pixel,
-            .heads = heads,
-            .head_size = head_size,
-            .samples = static_cast<i64>(width_.size()),
-            .head_samples = static_cast<i64>(width_.size()) / heads};
   }
-  Samples(const Samples&) = delete;  // plan points into this one
-  Samples& operator=(const Samples&) = delete;
 
-  i64 images, queries, heads, head_size, image_size;
-  DeformAttnPlan<T> plan;
+  // With `pixel` elements from one token to the next.
+  DeformAttnPlan<T> plan(i64 pixel) {
+    std::vector<i64>& level = scaled_.emplace_back(level_);
+    std::vector<i64>& line = scaled_.emplace_back(line_);
+    for (i64& offset : level) offset *= pixel;
+    for (i64& offset : line) offset *= pixel;
+    return {width_.data(), height_.data(), level.data(), line.data(), pixel, samples, head_size};
+  }
+
+  i64 images, queries, heads, head_size, tokens, samples;
 
  private:
   std::vector<T> width_, height_;
   std::vector<i64> level_, line_;
+  std::list<std::vector<i64>> scaled_;  // the plans point into it
 };
 
-// One thread's room for the corners of `samples` samples.
+// One thread's room for the corners of one query and head, and a row of channels for those outside.
 template <class T>
 class Room {
  public:
-  Room(i64 samples, i64 head_size)
-      : at_(static_cast<size_t>(4 * samples)),
-        numbers_(static_cast<size_t>(10 * samples)),
-        outside_(static_cast<size_t>(head_size)) {
+  explicit Room(const DeformAttnPlan<T>& plan)
+      : at_(static_cast<size_t>(4 * plan.samples)),
+        numbers_(static_cast<size_t>(10 * plan.samples)),
+        outside_(static_cast<size_t>(plan.channels)) {
     T* numbers = numbers_.data();
-    corners = {at_.data(), numbers, numbers + 4 * samples, numbers + 5 * samples};
-    dots = numbers + 6 * samples;
+    corners = {at_.data(), numbers, numbers + 4 * plan.samples, numbers + 5 * plan.samples};
+    dots = numbers + 6 * plan.samples;
   }
   T* outside() { return outside_.data(); }
 
@@ -90,55 +89,79 @@ class Room {
   std::vector<T> numbers_, outside_;
 };
 
-constexpr i64 kQueries = 8;  // for which a thread is worth its start
+// How many pieces of work, of so many multiply-adds each, are worth a thread's start.
+i64 grain(i64 work) {
+  return 1 + (i64{1} << 15) / (work + 1);
+}
 
-template <class T>
-void forward(const Tensor& value_, const std::vector<LevelSize>& levels, const Tensor& locations_,
-             const Tensor& attention_, Tensor& y_) {
-  const Samples<T> samples(value_, levels, attention_);
-  const DeformAttnPlan<T>& plan = samples.plan;
+// Calls visit(plan, room, head) for every head of every query, with the corners of its samples in room.
+template <class T, class Visit>
+void each_head(Samples<T>& sizes, const Tensor& value_, const Tensor& locations_, const Tensor& attention_,
+               const Visit& visit) {
+  constexpr i64 kBlock = 512;  // queries: some rows of the finest level
+  const DeformAttnPlan<T> plan = sizes.plan(sizes.heads * sizes.head_size);
   T* value = const_cast<T*>(value_.data<T>());  // corners are found for reading and for writing; these are read
   const T *locations = locations_.data<T>(), *attention = attention_.data<T>();
-  T* y = y_.data<T>();
-  parallel_ranges(samples.images * samples.queries, kQueries, [&](i64 begin, i64 end) {
-    Room<T> room(plan.samples, samples.head_size);
-    for (i64 q = begin; q < end; ++q) {
-      kernels<T>().corners(plan, locations + q * plan.samples * 2, 0, plan.samples,
-                           value + q / samples.queries * samples.image_size, room.outside(), room.corners);
-      kernels<T>().attend(plan, room.corners, attention + q * plan.samples, y + q * plan.pixel);
-    }
-  });
+  parallel_ranges(
+      sizes.images * sizes.queries, grain(sizes.heads * sizes.samples * sizes.head_size), [&](i64 begin, i64 end) {
+        Room<T> room(plan);
+        for (i64 block = begin; block < end; block += kBlock)
+          for (i64 m = 0; m < sizes.heads; ++m)
+            for (i64 q = block; q < std::min(block + kBlock, end); ++q) {
+              const i64 head = q * sizes.heads + m;
+              kernels<T>().corners(plan, locations + head * sizes.samples * 2, attention + head * sizes.samples,
+                                   value + q / sizes.queries * sizes.tokens * plan.pixel + m * sizes.head_size,
+                                   room.outside(), room.corners);
+              visit(plan, room, head);
+            }
+      });
 }
 
 template <class T>
-void backward(const Tensor& gy_, const Tensor& value_, const std::vector<LevelSize>& levels, const Tensor& locations_,
+void forward(const Tensor& value, const std::vector<LevelSize>& levels, const Tensor& locations,
+             const Tensor& attention, Tensor& y_) {
+  Samples<T> sizes(value, levels, attention);
+  T* y = y_.data<T>();
+  each_head(sizes, value, locations, attention, [&](const DeformAttnPlan<T>& plan, Room<T>& room, i64 head) {
+    kernels<T>().attend(plan, room.corners, y + head * sizes.head_size);
+  });
+}
+
+// The gradient of the values of head m of image n, given all that reads it.
+template <class T>
+void backward_value(const Samples<T>& sizes, const DeformAttnPlan<T>& plan, i64 n, i64 m, const T* gy,
+                    const T* locations, const T* attention, Room<T>& room, std::vector<T>& sums, T* gvalue) {
+  std::fill(sums.begin(), sums.end(), T(0));
+  for (i64 q = n * sizes.queries; q < (n + 1) * sizes.queries; ++q) {
+    const i64 head = q * sizes.heads + m;
+    kernels<T>().corners(plan, locations + head * sizes.samples * 2, attention + head * sizes.samples, sums.data(),
+                         room.outside(), room.corners);
+    kernels<T>().scatter(plan, room.corners, gy + head * sizes.head_size);
+  }
+  for (i64 token = 0; token < sizes.tokens; ++token)
+    std::copy_n(sums.data() + token * sizes.head_size, sizes.head_size,
+                gvalue + ((n * sizes.tokens + token) * sizes.heads + m) * sizes.head_size);
+}
+
+template <class T>
+void backward(const Tensor& gy_, const Tensor& value, const std::vector<LevelSize>& levels, const Tensor& locations_,
               const Tensor& attention_, Tensor& gvalue_, Tensor& glocations_, Tensor& gattention_) {
-  const Samples<T> samples(value_, levels, attention_);
-  const DeformAttnPlan<T>& plan = samples.plan;
-  T* value = const_cast<T*>(value_.data<T>());
+  Samples<T> sizes(value, levels, attention_);
   const T *gy = gy_.data<T>(), *locations = locations_.data<T>(), *attention = attention_.data<T>();
   T *gvalue = gvalue_.data<T>(), *glocations = glocations_.data<T>(), *gattention = gattention_.data<T>();
-  parallel_ranges(samples.images * samples.queries, kQueries, [&](i64 begin, i64 end) {
-    Room<T> room(plan.samples, samples.head_size);
-    for (i64 q = begin; q < end; ++q) {
-      kernels<T>().corners(plan, locations + q * plan.samples * 2, 0, plan.samples,
-                           value + q / samples.queries * samples.image_size, room.outside(), room.corners);
-      kernels<T>().backward_weights(plan, room.corners, attention + q * plan.samples, gy + q * plan.pixel, room.dots,
-                                    glocations + q * plan.samples * 2, gattention + q * plan.samples);
-    }
+  each_head(sizes, value, locations_, attention_, [&](const DeformAttnPlan<T>& plan, Room<T>& room, i64 head) {
+    kernels<T>().backward_weights(plan, room.corners, attention + head * sizes.samples, gy + head * sizes.head_size,
+                                  room.dots, glocations + head * sizes.samples * 2, gattention + head * sizes.samples);
   });
-  parallel_ranges(samples.images * samples.heads, 1, [&](i64 begin, i64 end) {
-    Room<T> room(plan.head_samples, samples.head_size);
-    for (i64 unit = begin; unit < end; ++unit) {
-      const i64 n = unit / samples.heads, m = unit % samples.heads, first = m * plan.head_samples;
-      for (i64 q = n * samples.queries; q < (n + 1) * samples.queries; ++q) {
-        kernels<T>().corners(plan, locations + q * plan.samples * 2, first, plan.head_samples,
-                             gvalue + n * samples.image_size, room.outside(), room.corners);
-        kernels<T>().scatter(plan, room.corners, attention + q * plan.samples + first,
-                             gy + q * plan.pixel + m * samples.head_size);
-      }
-    }
-  });
+  const DeformAttnPlan<T> plan = sizes.plan(sizes.head_size);
+  parallel_ranges(sizes.images * sizes.heads, grain(sizes.queries * sizes.samples * sizes.head_size),
+                  [&](i64 begin, i64 end) {
+                    Room<T> room(plan);
+                    std::vector<T> sums(static_cast<size_t>(sizes.tokens * sizes.head_size));
+                    for (i64 unit = begin; unit < end; ++unit)
+                      backward_value(sizes, plan, unit / sizes.heads, unit % sizes.heads, gy, locations, attention,
+                                     room, sums, gvalue);
+                  });
 }
 
 void ms_deform_attn_cpu(const Tensor& value, const std::vector<LevelSize>& levels, const Tensor& locations,

@@ -20,6 +20,8 @@
 namespace tessera::ops {
 namespace {
 
+constexpr i64 kWorthThreads = 1 << 14;  // elements: with fewer one thread is done before another has started
+
 // The taps of consecutive items: of bins on pixels, or of pixels on bins. Offsets are multiples of `stride` elements.
 template <class T>
 struct Taps {
@@ -117,6 +119,7 @@ template <class T>
 struct RoiTaps {
   i64 image = 0;
   Taps<T> rows, columns;
+  i64 left = 0, span = 0;  // elements: columns' offsets count from `left`, and their taps lie in [left, left + span)
 };
 
 template <class T>
@@ -124,15 +127,45 @@ std::vector<RoiTaps<T>> roi_taps(const Tensor& rois, const RoiAlignParams& p, i6
                                  i64 column_stride) {
   std::vector<RoiTaps<T>> result(static_cast<size_t>(rois.dim(0)));
   const double shift = p.aligned ? 0.5 : 0;
-#pragma omp parallel for schedule(static) if (result.size() > 16)
+#pragma omp parallel for schedule(static) if (result.size() > 64)
   for (size_t r = 0; r < result.size(); ++r) {
     const T* roi = rois.data<T>() + r * 5;
     const auto scaled = [&](int k) { return static_cast<double>(roi[k]) * p.spatial_scale - shift; };
-    result[r] = {static_cast<i64>(roi[0]), bin_taps<T>(scaled(2), scaled(4), p.height, p, H, row_stride),
-                 bin_taps<T>(scaled(1), scaled(3), p.width, p, W, column_stride)};
+    RoiTaps<T>& taps = result[r];
+    taps.image = static_cast<i64>(roi[0]);
+    taps.rows = bin_taps<T>(scaled(2), scaled(4), p.height, p, H, row_stride);
+    taps.columns = bin_taps<T>(scaled(1), scaled(3), p.width, p, W, column_stride);
+    if (taps.columns.offset.empty()) continue;
+    const auto [low, high] = std::minmax_element(taps.columns.offset.begin(), taps.columns.offset.end());
+    taps.left = *low;
+    taps.span = *high - *low + column_stride;
+    for (i64& offset : taps.columns.offset) offset -= taps.left;
   }
   return result;
 }
+
+// One thread's rows of sums. With fewer channels than make a vector, the rows are summed first, along all elements
+// between the first and the last column, and the columns then; otherwise both at once.
+template <class T>
+class RowSums {
+ public:
+  void operator()(const T* in, i64 span, const Taps<T>& rows, i64 row, const Taps<T>& columns, i64 channels, bool add,
+                  T* out) {
+    if (channels >= kFewChannels) {
+      sum_(in, rows.lists(), row, columns.lists(), columns.items(), channels, add, out);
+      return;
+    }
+    line_.resize(std::max(line_.size(), static_cast<size_t>(span)));
+    sum_(in, rows.lists(), row, all_.lists(), 1, span, false, line_.data());
+    sum_(line_.data(), all_.lists(), 0, columns.lists(), columns.items(), channels, add, out);
+  }
+
+ private:
+  static constexpr i64 kFewChannels = 16;
+  SeparableRow<T>* const sum_ = separable_row.get<T>();
+  const Taps<T> all_{{0, 1}, {0}, {1}};
+  std::vector<T> line_;
+};
 
 // All rows of bins, r * height + i, ordered by the image and the row of the map where they begin to read: whoever works
 // through them in this order finds the rows of the map in the cache.
@@ -158,12 +191,15 @@ void forward(const Tensor& x_, const Tensor& rois, const RoiAlignParams& p, Tens
   const std::vector<i64> units = rows_of_bins(taps, p.height, x_.dim(0), H, line);
   const T* x = x_.data<T>();
   T* y = y_.data<T>();
-  const auto row = separable_row.get<T>();
-#pragma omp parallel for schedule(dynamic, 8) if (units.size() > 8)
-  for (size_t k = 0; k < units.size(); ++k) {
-    const RoiTaps<T>& roi = taps[static_cast<size_t>(units[k] / p.height)];
-    row(x + roi.image * H * W * C, roi.rows.lists(), units[k] % p.height, roi.columns.lists(), p.width, C, false,
-        y + units[k] * p.width * C);
+#pragma omp parallel if (y_.numel() > kWorthThreads)
+  {
+    RowSums<T> sums;
+#pragma omp for schedule(dynamic, 8)
+    for (size_t k = 0; k < units.size(); ++k) {
+      const RoiTaps<T>& roi = taps[static_cast<size_t>(units[k] / p.height)];
+      sums(x + roi.image * H * W * C + roi.left, roi.span, roi.rows, units[k] % p.height, roi.columns, C, false,
+           y + units[k] * p.width * C);
+    }
   }
 }
 
@@ -173,27 +209,30 @@ void backward(const Tensor& gy_, const Tensor& rois, const RoiAlignParams& p, Te
   const i64 N = gx_.dim(0), H = gx_.dim(1), W = gx_.dim(2), C = gx_.dim(3), R = rois.dim(0);
   const T* gy = gy_.data<T>();
   T* gx = gx_.data<T>();
-  const auto row = separable_row.get<T>();
 
   const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, 1, 1);
   std::vector<Readers<T>> rows(static_cast<size_t>(R)), columns(static_cast<size_t>(R));
-#pragma omp parallel for schedule(static) if (R > 16)
+#pragma omp parallel for schedule(static) if (R > 64)
   for (i64 r = 0; r < R; ++r) {
     rows[r] = Readers<T>(taps[r].rows, p.width * C);
     columns[r] = Readers<T>(taps[r].columns, C);
   }
 
   const i64 strips = (H + kStrip - 1) / kStrip;
-#pragma omp parallel for schedule(dynamic) if (N * strips > 1)
-  for (i64 s = 0; s < N * strips; ++s) {
-    const i64 image = s / strips, top = s % strips * kStrip, bottom = std::min(top + kStrip, H);
-    std::fill(gx + (image * H + top) * W * C, gx + (image * H + bottom) * W * C, T(0));
-    for (i64 r = 0; r < R; ++r) {
-      if (taps[r].image != image) continue;
-      const i64 first = std::max(rows[r].first, top), last = std::min(rows[r].first + rows[r].items(), bottom);
-      for (i64 v = first; v < last; ++v)
-        row(gy + r * p.height * p.width * C, rows[r].lists(), v - rows[r].first, columns[r].lists(), columns[r].items(),
-            C, true, gx + ((image * H + v) * W + columns[r].first) * C);
+#pragma omp parallel if (std::max(gy_.numel(), gx_.numel()) > kWorthThreads)
+  {
+    RowSums<T> sums;
+#pragma omp for schedule(dynamic)
+    for (i64 s = 0; s < N * strips; ++s) {
+      const i64 image = s / strips, top = s % strips * kStrip, bottom = std::min(top + kStrip, H);
+      std::fill(gx + (image * H + top) * W * C, gx + (image * H + bottom) * W * C, T(0));
+      for (i64 r = 0; r < R; ++r) {
+        if (taps[r].image != image) continue;
+        const i64 first = std::max(rows[r].first, top), last = std::min(rows[r].first + rows[r].items(), bottom);
+        for (i64 v = first; v < last; ++v)
+          sums(gy + r * p.height * p.width * C, p.width * C, rows[r], v - rows[r].first, columns[r], C, true,
+               gx + ((image * H + v) * W + taps[r].left + columns[r].first) * C);
+      }
     }
   }
 }

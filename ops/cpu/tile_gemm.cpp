@@ -144,13 +144,18 @@ Gemm<float> part_of(const Gemm<float>& gemm, i64 item, i64 row, i64 rows, i64 co
     for (i64 i = 0; i < count; ++i) c[i] += column;
   };
   if (gemm.bias) part.bias += item * gemm.columns + column;
+  if (gemm.residual_rows)
+    part.residual_rows = [&gemm, item, row, column](i64, i64 r, i64 count, const float** residual) {
+      gemm.residual_rows(item, row + r, count, residual);
+      for (i64 i = 0; i < count; ++i) residual[i] += column;
+    };
   return part;
 }
 
 }  // namespace
 
 int tile_parts(const Gemm<float>& gemm) {
-  if (!has_tiles()) return 0;
+  if (!has_tiles() || gemm.packed_b) return 0;
   if (gemm.rows < kLeastRows || gemm.columns < kLeastColumns || gemm.depth() < kLeastDepth) return 0;
   switch (precision()) {
     case Precision::kHigh:
@@ -240,11 +245,15 @@ void run_tiles(const Gemm<float>& gemm, int parts) {
         continue;
       }
       std::vector<float*> to(static_cast<size_t>(rows));
+      std::vector<const float*> residual(static_cast<size_t>(rows), nullptr);
       gemm.c_rows(item, row, rows, to.data());
+      if (gemm.residual_rows) gemm.residual_rows(item, row, rows, residual.data());
       const float* bias = gemm.bias ? gemm.bias + item * gemm.columns + column : nullptr;
-      for (i64 i = 0; i < rows; ++i)
-        tile_kernels().finish_row(c + i * cut.column_block, bias, gemm.relu, columns,
-                                  to[static_cast<size_t>(i)] + column);
+      for (i64 i = 0; i < rows; ++i) {
+        const float* added = residual[static_cast<size_t>(i)];
+        tile_kernels().finish_row(c + i * cut.column_block, bias, added ? added + column : nullptr, gemm.relu,
+                                  gemm.ceiling, columns, to[static_cast<size_t>(i)] + column);
+      }
     }
   }
 }

@@ -6,8 +6,8 @@
 
 namespace tessera::cpu {
 
-// How many parts the precision that is set asks for, or 0: this machine has no tile unit, or the product is too small
-// for it. At kHighest the unit is used where its three parts win over f32 multiply-adds.
+// How many parts the precision that is set asks for, or 0: this machine has no tile unit, the product is too small for
+// it, or B is packed for f32. At kHighest the unit is used where its three parts win over f32 multiply-adds.
 int tile_parts(const Gemm<float>& gemm);
 
 // C = A B (+ bias) (ReLU) with `parts` parts per number, on the unit or its plain twin. Blocks of C that an infinity,

@@ -92,7 +92,7 @@ TEST_CASE("ConvNorm: folding equals convolution, normalisation and ReLU one afte
 
 TEST_CASE("ConvNorm: in training mode the batch is normalised and the running statistics follow") {
   Random random(4);
-  nn::ConvNorm unit({.in = 3, .out = 2, .norm = nn::Norm::kBatch, .relu = false}, random);
+  nn::ConvNorm unit({.in = 3, .out = 2, .norm = nn::Norm::kBatch, .activation = ops::Activation::kNone}, random);
   const Tensor y = unit(random_var({2, 6, 6, 3}, 5)).value();
   for (i64 c = 0; c < 2; ++c) {
     double sum = 0, square = 0;

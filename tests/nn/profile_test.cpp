@@ -4,12 +4,16 @@
 
 #include <thread>
 
+#include "autograd/grid_sample.h"
 #include "autograd/interpolate.h"
 #include "autograd/matmul.h"
+#include "autograd/ms_deform_attn.h"
 #include "autograd/norm.h"
 #include "autograd/pool.h"
+#include "autograd/roi_align.h"
 #include "nn/conv_norm.h"
 #include "nn/layers.h"
+#include "ops/paste_masks.h"
 
 using namespace tessera;
 
@@ -74,6 +78,26 @@ TEST_CASE("work: a convolution counts outputs x kernel x inputs of a group, what
   CHECK(heard.work.multiply_adds == 2 * 9 * 6 * 9 * 3 * 3 * 2);
   CHECK(heard.work.published == heard.work.multiply_adds);
   CHECK(heard.result == Shape{2, 9, 6, 9});
+}
+
+TEST_CASE("work: sampling counts per output value, in the published count alone") {
+  const auto published = [](auto&& pass) {
+    const Heard heard = listen(pass);
+    CHECK(heard.work.multiply_adds == 0);
+    return heard.work.published;
+  };
+  const Tensor rois = Tensor::zeros({4, 5}), images = Tensor::zeros({9}, DType::kI64);
+  const auto roi = [&](i64 ratio) {
+    roi_align(zeros({1, 8, 8, 6}), Var(rois), {.height = 7, .width = 5, .sampling_ratio = ratio});
+  };
+  CHECK(published([&] { roi(2); }) == 4 * 2 * 2 * (4 * 7 * 5 * 6));
+  CHECK(published([&] { roi(0); }) == 4 * (4 * 7 * 5 * 6));
+  CHECK(published([] { grid_sample(zeros({2, 8, 8, 6}), zeros({2, 3, 4, 2})); }) == 4 * (2 * 3 * 4 * 6));
+  CHECK(published([&] { sample_points(zeros({2, 8, 8, 6}), images, zeros({9, 2})); }) == 4 * 9 * 6);
+  CHECK(published([] {
+          ms_deform_attn(zeros({1, 5, 2, 6}), {{2, 2}, {1, 1}}, zeros({1, 7, 2, 2, 3, 2}), zeros({1, 7, 2, 2, 3}));
+        }) == 5 * 2 * 3 * (7 * 2 * 6));
+  CHECK(published([] { ops::paste_masks(Tensor::zeros({3, 4, 4}), Tensor::zeros({3, 4}), 10, 20); }) == 4 * 3 * 200);
 }
 
 TEST_CASE("work: matrix products count rows x columns x inner size; biases and transposition cost nothing") {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "ops/cpu/tile_gemm.h"
 #include "ops/matmul.h"
@@ -19,8 +20,9 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // A product whose operands lie like a convolution's: A in runs, B transposed, several items, bias and ReLU.
 struct Product {
   i64 items, rows, columns, taps, tap_depth;
-  bool a_by_columns = false, keep_b = true, bias = true, relu = false;
-  Tensor a = {}, b = {}, shift = {};
+  bool a_by_columns = false, keep_b = true, bias = true, residual = false, relu = false;
+  float ceiling = kInfinity;
+  Tensor a = {}, b = {}, shift = {}, added = {};
 
   i64 depth() const { return taps * tap_depth; }
 
@@ -31,6 +33,8 @@ struct Product {
     Random(seed).fill_uniform(a, -1, 1);
     Random(seed + 1).fill_uniform(b, -1, 1);
     Random(seed + 2).fill_uniform(shift, -1, 1);
+    added = Tensor::empty({items, rows, columns});
+    Random(seed + 3).fill_uniform(added, -1, 1);
     return *this;
   }
 
@@ -63,7 +67,10 @@ struct Product {
     gemm.keep_b = keep_b;
     gemm.c_rows = cpu::matrix_rows_out(c.data<float>(), columns, rows * columns);
     gemm.bias = bias ? shift.data<float>() : nullptr;
+    if (residual)
+      gemm.residual_rows = cpu::matrix_rows_out(std::as_const(added).data<float>(), columns, rows * columns);
     gemm.relu = relu;
+    gemm.ceiling = ceiling;
     run(gemm);
     return c;
   }
@@ -78,7 +85,11 @@ struct Product {
                       *y = b.data<float>() + (item * columns + j) * depth();
           double sum = bias ? shift.data<float>()[item * columns + j] : 0, size = std::abs(sum);
           for (i64 k = 0; k < depth(); ++k) sum += double(x[k]) * y[k], size += std::abs(double(x[k]) * y[k]);
-          if (relu) sum = std::max(0.0, sum);
+          if (residual) {
+            const double more = added.data<float>()[(item * rows + i) * columns + j];
+            sum += more, size += std::abs(more);
+          }
+          if (relu) sum = std::min(std::max(0.0, sum), double(ceiling));
           worst = std::max(worst, std::abs(c.data<float>()[(item * rows + i) * columns + j] - sum) / (size + 1e-30));
         }
     return worst;
@@ -101,7 +112,9 @@ TEST_CASE("precision: products in one, two and three bfloat16 parts have the err
     product.a_by_columns = random.uniform() < 0.3;
     product.keep_b = random.uniform() < 0.7;
     product.bias = random.uniform() < 0.5;
+    product.residual = random.uniform() < 0.3;
     product.relu = random.uniform() < 0.3;
+    if (random.uniform() < 0.3) product.ceiling = 2;
     product.fill(static_cast<u64>(round));
     for (int parts = 1; parts <= 3; ++parts)
       worst[parts] = std::max(worst[parts], product.error(product(with_parts(parts))));

@@ -21,6 +21,8 @@ Naive naive(const Tensor& x32, const Tensor& rois32, const Tensor& gy32, const R
   const Tensor x = x32.to(DType::kF64), rois = rois32.to(DType::kF64), gy = gy32.to(DType::kF64);
   const i64 H = x.dim(1), W = x.dim(2), C = x.dim(3), R = rois.dim(0);
   Naive result{Tensor::zeros(gy.shape(), DType::kF64), Tensor::zeros(x.shape(), DType::kF64)};
+  const double *pixels = x.data<double>(), *gradients = gy.data<double>();
+  double *y = result.y.data<double>(), *gx = result.gx.data<double>();
   for (i64 r = 0; r < R; ++r) {
     const double* roi = rois.data<double>() + r * 5;
     const double shift = p.aligned ? 0.5 : 0;
@@ -46,8 +48,8 @@ Naive naive(const Tensor& x32, const Tensor& rois32, const Tensor& gy32, const R
               for (i64 c = 0; c < C; ++c) {
                 const i64 from = ((i64(roi[0]) * H + row) * W + column) * C + c;
                 const i64 to = (r * p.height * p.width + bin) * C + c;
-                result.y.data<double>()[to] += weight * x.data<double>()[from];
-                result.gx.data<double>()[from] += weight * gy.data<double>()[to];
+                y[to] += weight * pixels[from];
+                gx[from] += weight * gradients[to];
               }
             }
         }
@@ -98,10 +100,10 @@ TEST_CASE("roi_align: forward and gradient agree with the definition on random s
   Random random(1);
   const i64 channels[] = {1, 2, 3, 5, 8, 15, 16, 17, 31, 64, 70, 130, 257, 300};
   for (int draw = 0; draw < 1200; ++draw) {
-    const i64 N = random.integer(1, 3), H = random.integer(1, 20), W = random.integer(1, 20);
+    const i64 N = random.integer(1, 3), H = random.integer(1, 12), W = random.integer(1, 12);
     const i64 C = channels[random.integer(0, 13)], R = random.integer(0, 4);
-    const RoiAlignParams p{.height = random.integer(1, 6),
-                           .width = random.integer(1, 6),
+    const RoiAlignParams p{.height = random.integer(1, 4),
+                           .width = random.integer(1, 4),
                            .spatial_scale = random.chance(0.5) ? 1 : 0.25,
                            .sampling_ratio = random.integer(0, 3),
                            .aligned = random.chance(0.5)};

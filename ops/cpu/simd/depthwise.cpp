@@ -15,7 +15,7 @@ struct Wide {
   using Value = vec::Vector<T>;
   [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
   [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
-  [[gnu::always_inline]] static Value relu(Value x) { return vec::relu<T>(x); }
+  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return vec::clamp<T>(x, ceiling); }
 };
 template <class T>
 struct One {
@@ -23,7 +23,7 @@ struct One {
   using Value = T;
   [[gnu::always_inline]] static Value load(const T* from) { return *from; }
   [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
-  [[gnu::always_inline]] static Value relu(Value x) { return x < 0 ? T(0) : x; }
+  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return x < 0 ? T(0) : x > ceiling ? ceiling : x; }
 };
 
 struct Range {
@@ -41,37 +41,39 @@ struct Range {
 
 // kCount outputs from j on, for the channels at c; the border checks every tap.
 template <class T, class Lanes, int kCount, bool kBorder>
-[[gnu::always_inline]] inline void outputs(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
-                                           bool relu, T* out, i64 out_pitch, i64 j, i64 c) {
+[[gnu::always_inline]] inline void outputs(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output, i64 j, i64 c) {
   typename Lanes::Value sum[kCount];
 #pragma GCC unroll 8
-  for (int u = 0; u < kCount; ++u) sum[u] = bias ? Lanes::load(bias + c) : typename Lanes::Value{};
+  for (int u = 0; u < kCount; ++u) sum[u] = output.bias ? Lanes::load(output.bias + c) : typename Lanes::Value{};
   for (i64 t = 0; t < row.taps; ++t) {
     const i64 w = j * row.step + row.tap_w[t];
     if (kBorder && (w < 0 || w >= row.width)) continue;
     const T* x = row.rows[t] + w * row.channels + c;
-    const typename Lanes::Value weight = Lanes::load(weights[t] + c);
+    const typename Lanes::Value weight = Lanes::load(output.weights[t] + c);
 #pragma GCC unroll 8
     for (int u = 0; u < kCount; ++u) sum[u] += Lanes::load(x + u * row.step * row.channels) * weight;
   }
 #pragma GCC unroll 8
-  for (int u = 0; u < kCount; ++u) Lanes::store(out + (j + u) * out_pitch + c, relu ? Lanes::relu(sum[u]) : sum[u]);
+  for (int u = 0; u < kCount; ++u) {
+    const i64 at = (j + u) * output.pitch + c;
+    if (output.residual) sum[u] += Lanes::load(output.residual + at);
+    Lanes::store(output.out + at, output.relu ? Lanes::clamp(sum[u], output.ceiling) : sum[u]);
+  }
 }
 
 // The outputs [j, j + kCount) for the channels [begin, end).
 template <class T, int kCount, bool kBorder>
-[[gnu::always_inline]] inline void all_channels(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
-                                                bool relu, T* out, i64 out_pitch, i64 j, i64 begin, i64 end) {
+[[gnu::always_inline]] inline void all_channels(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output, i64 j,
+                                                i64 begin, i64 end) {
   i64 c = begin;
-  for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>)
-    outputs<T, Wide<T>, kCount, kBorder>(row, weights, bias, relu, out, out_pitch, j, c);
-  for (; c < end; ++c) outputs<T, One<T>, kCount, kBorder>(row, weights, bias, relu, out, out_pitch, j, c);
+  for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>) outputs<T, Wide<T>, kCount, kBorder>(row, output, j, c);
+  for (; c < end; ++c) outputs<T, One<T>, kCount, kBorder>(row, output, j, c);
 }
 
 // Pixels outside, channels inside, so that memory is read in order; in blocks of channels whose weights and pixels fit
 // the first-level cache.
 template <class T>
-void forward(const DepthwiseRow<T>& row, const T* const* weights, const T* bias, bool relu, T* out, i64 out_pitch) {
+void forward(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output) {
   constexpr i64 kBlock = 256;
   Range inner{0, row.outputs};
   for (i64 t = 0; t < row.taps; ++t) {
@@ -83,10 +85,9 @@ void forward(const DepthwiseRow<T>& row, const T* const* weights, const T* bias,
   for (i64 begin = 0; begin < row.channels; begin += kBlock) {
     const i64 end = begin + kBlock < row.channels ? begin + kBlock : row.channels;
     i64 j = 0;
-    for (; j < inner.begin; ++j) all_channels<T, 1, true>(row, weights, bias, relu, out, out_pitch, j, begin, end);
-    for (; j + kPixels <= inner.end; j += kPixels)
-      all_channels<T, kPixels, false>(row, weights, bias, relu, out, out_pitch, j, begin, end);
-    for (; j < row.outputs; ++j) all_channels<T, 1, true>(row, weights, bias, relu, out, out_pitch, j, begin, end);
+    for (; j < inner.begin; ++j) all_channels<T, 1, true>(row, output, j, begin, end);
+    for (; j + kPixels <= inner.end; j += kPixels) all_channels<T, kPixels, false>(row, output, j, begin, end);
+    for (; j < row.outputs; ++j) all_channels<T, 1, true>(row, output, j, begin, end);
   }
 }
 

@@ -19,11 +19,21 @@ struct DepthwiseRow {
   const i64* tap_w;      // [taps]
 };
 
+// out[j * pitch + c] = act(bias[c] + sum over t of x(t, j, c) * weights[t][c] + residual[j * pitch + c])
+template <class T>
+struct DepthwiseOutput {
+  T* out;
+  i64 pitch;
+  const T* const* weights;  // [taps] rows of [channels]
+  const T* bias;            // [channels] or null
+  const T* residual;        // or null
+  bool relu;                // min(max(., 0), ceiling)
+  T ceiling;
+};
+
 template <class T>
 struct DepthwiseKernels {
-  // out[j * out_pitch + c] = relu?(bias[c] + sum over t of x(t, j, c) * weights[t][c]); weights: [taps] rows of
-  // [channels].
-  void (*forward)(const DepthwiseRow<T>& row, const T* const* weights, const T* bias, bool relu, T* out, i64 out_pitch);
+  void (*forward)(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output);
   // sums[t][c] += sum over j of x(t, j, c) * gy[j * channels + c].
   void (*weight)(const DepthwiseRow<T>& row, const T* gy, T* const* sums);
 };

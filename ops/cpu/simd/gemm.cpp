@@ -59,13 +59,20 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
       T* to = partial ? buffer + r * kColumns + v * kLanes : c[r] + v * kLanes;
       Vector y = sum[r][v] + bias;
       if (block.accumulate) y += vec::load(to);
-      if (block.relu) y = vec::relu<T>(y);
+      if (block.residual_rows && !partial)
+        y += vec::load(block.residual_rows[tile * kTileRows + r] + block.c_column + column + v * kLanes);
+      if (block.relu && !partial) y = vec::clamp<T>(y, block.ceiling);
       vec::store(to, y);
     }
   }
   if (partial)
     for (int r = 0; r < kRows; ++r)
-      for (i64 i = 0; i < width; ++i) c[r][i] = buffer[r * kColumns + i];
+      for (i64 i = 0; i < width; ++i) {
+        T y = buffer[r * kColumns + i];
+        if (block.residual_rows) y += block.residual_rows[tile * kTileRows + r][block.c_column + column + i];
+        if (block.relu) y = y < 0 ? T(0) : y > block.ceiling ? block.ceiling : y;
+        c[r][i] = y;
+      }
 }
 
 template <class T>

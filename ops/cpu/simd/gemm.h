@@ -32,7 +32,9 @@ struct GemmBlock {
   i64 c_column;      // the first column of C
   bool accumulate;   // add to what C holds
   const T* bias;     // [columns, up to a whole vector], added to the sum, or null
-  bool relu;         // last of all: max(0, .)
+  const T* const* residual_rows;  // [rows], read from column c_column on and added to the sum, or null
+  bool relu;                      // last of all: min(max(., 0), ceiling)
+  T ceiling;
 };
 
 template <class T>
@@ -44,7 +46,6 @@ struct GemmKernels {
   void (*copy_rows)(const T* const* rows, i64 offset, i64 count, i64 width, T* out, i64 stride);
   // out[i * stride + j] = x[i * pitch + j] for i < count, j < width.
   void (*copy_strided)(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride);
-  // kTileRows).
   // out[j * stride + i] = x[i * pitch + j] for i < count, j < width.
   void (*transpose)(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride);
   // out[j] = the sum of x[i * pitch + j] over i < count, for j < width.

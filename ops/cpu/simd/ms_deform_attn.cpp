@@ -1,5 +1,5 @@
-// See ms_deform_attn.h. A head's channels are few (32 are two AVX-512 vectors), its samples many: so what is computed
-// per sample runs along the samples, and what is summed runs along the channels of several corners side by side.
+// See ms_deform_attn.h. A head's channels are few (32 are two AVX-512 vectors), its samples many: what is computed per
+// sample runs along the samples, and what is summed runs along the channels of several corners side by side.
 #include "ops/cpu/simd/ms_deform_attn.h"
 
 #include "ops/cpu/simd/vector.h"
@@ -19,11 +19,11 @@ struct Integer<double> {
 };
 
 template <class T>
-void corners(const DeformAttnPlan<T>& plan, const T* locations, i64 first, i64 count, T* image, T* outside,
+void corners(const DeformAttnPlan<T>& plan, const T* location, const T* attention, T* tokens, T* outside,
              const DeformAttnCorners<T>& to) {
   using Int = typename Integer<T>::Type;
-  const T *width = plan.width + first, *height = plan.height + first, *location = locations + 2 * first;
-  const i64 *level = plan.level + first, *line = plan.line + first, pixel = plan.pixel;
+  const i64 count = plan.samples, pixel = plan.pixel, *level = plan.level, *line = plan.line;
+  const T *width = plan.width, *height = plan.height;
   T *right = to.right, *down = to.down, *w0 = to.weight, *w1 = w0 + count, *w2 = w1 + count, *w3 = w2 + count;
   T **at0 = to.at, **at1 = at0 + count, **at2 = at1 + count, **at3 = at2 + count;
 #pragma GCC ivdep
@@ -36,39 +36,31 @@ void corners(const DeformAttnPlan<T>& plan, const T* locations, i64 first, i64 c
     const Int left = xt - (x < static_cast<T>(xt)), top = yt - (y < static_cast<T>(yt));
     const T fx = x - static_cast<T>(left), fy = y - static_cast<T>(top);
     right[s] = fx, down[s] = fy;
-    w0[s] = (1 - fy) * (1 - fx), w1[s] = (1 - fy) * fx, w2[s] = fy * (1 - fx), w3[s] = fy * fx;
+    const T above = (1 - fy) * attention[s], below = fy * attention[s];
+    w0[s] = above * (1 - fx), w1[s] = above * fx, w2[s] = below * (1 - fx), w3[s] = below * fx;
     const bool left_in = left >= 0, right_in = (left >= -1) & (left + 1 < static_cast<Int>(width[s]));
     const bool top_in = top >= 0, bottom_in = (top >= -1) & (top + 1 < static_cast<Int>(height[s]));
     const i64 offset = level[s] + top * line[s] + left * pixel;
-    at0[s] = (top_in & left_in) ? image + offset : outside;
-    at1[s] = (top_in & right_in) ? image + (offset + pixel) : outside;
-    at2[s] = (bottom_in & left_in) ? image + (offset + line[s]) : outside;
-    at3[s] = (bottom_in & right_in) ? image + (offset + line[s] + pixel) : outside;
+    at0[s] = (top_in & left_in) ? tokens + offset : outside;
+    at1[s] = (top_in & right_in) ? tokens + (offset + pixel) : outside;
+    at2[s] = (bottom_in & left_in) ? tokens + (offset + line[s]) : outside;
+    at3[s] = (bottom_in & right_in) ? tokens + (offset + line[s] + pixel) : outside;
   }
 }
 
-// Channels [c, c + kVectors) of a head: enough independent sums to hide the latency of the multiply-add units.
+// kVectors vectors of channels, in kSets sums: enough independent ones to hide the latency of the multiply-add units.
+// The number of corners is a multiple of kSets.
 template <class T, int kVectors>
-[[gnu::always_inline]] inline void attend_block(const DeformAttnPlan<T>& plan, T* const* at, const T* weight,
-                                                const T* attention, i64 c, T* y) {
+[[gnu::always_inline]] inline void attend_block(const DeformAttnCorners<T>& corners, i64 count, i64 c, T* y) {
   constexpr int kLanes = vec::kLanes<T>, kSets = kVectors >= 4 ? 2 : 4;
-  const i64 count = plan.head_samples;
   vec::Vector<T> sum[kSets][kVectors] = {};
-  for (int corner = 0; corner < 4; ++corner, at += plan.samples, weight += plan.samples) {
-    i64 s = 0;
-    for (; s + kSets <= count; s += kSets) {
+  i64 k = 0;
+  for (; k + kSets <= count; k += kSets) {
 #pragma GCC unroll 4
-      for (int set = 0; set < kSets; ++set) {
-        const T w = weight[s + set] * attention[s + set];
-        const T* from = at[s + set] + c;
+    for (int set = 0; set < kSets; ++set) {
+      const T* from = corners.at[k + set] + c;
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[set][v] += vec::load(from + v * kLanes) * w;
-      }
-    }
-    for (; s < count; ++s) {
-      const T w = weight[s] * attention[s];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[0][v] += vec::load(at[s] + c + v * kLanes) * w;
+      for (int v = 0; v < kVectors; ++v) sum[set][v] += vec::load(from + v * kLanes) * corners.weight[k + set];
     }
   }
 #pragma GCC unroll 4
@@ -80,23 +72,17 @@ template <class T, int kVectors>
 }
 
 template <class T>
-void attend(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>& corners, const T* attention, T* y) {
+void attend(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>& corners, T* y) {
   constexpr i64 kLanes = vec::kLanes<T>;
-  for (i64 m = 0; m < plan.heads; ++m, y += plan.head_size) {
-    const i64 first = m * plan.head_samples;
-    T* const* at = corners.at + first;
-    const T *weight = corners.weight + first, *shares = attention + first;
-    i64 c = 0;
-    for (; c + 4 * kLanes <= plan.head_size; c += 4 * kLanes) attend_block<T, 4>(plan, at, weight, shares, c, y);
-    for (; c + 2 * kLanes <= plan.head_size; c += 2 * kLanes) attend_block<T, 2>(plan, at, weight, shares, c, y);
-    for (; c + kLanes <= plan.head_size; c += kLanes) attend_block<T, 1>(plan, at, weight, shares, c, y);
-    for (; c < plan.head_size; ++c) {
-      T sum = 0;
-      for (int corner = 0; corner < 4; ++corner)
-        for (i64 s = 0; s < plan.head_samples; ++s)
-          sum += at[corner * plan.samples + s][c] * (weight[corner * plan.samples + s] * shares[s]);
-      y[c] = sum;
-    }
+  const i64 channels = plan.channels, count = 4 * plan.samples;
+  i64 c = 0;
+  for (; c + 4 * kLanes <= channels; c += 4 * kLanes) attend_block<T, 4>(corners, count, c, y);
+  for (; c + 2 * kLanes <= channels; c += 2 * kLanes) attend_block<T, 2>(corners, count, c, y);
+  for (; c + kLanes <= channels; c += kLanes) attend_block<T, 1>(corners, count, c, y);
+  for (; c < channels; ++c) {
+    T sum = 0;
+    for (i64 k = 0; k < count; ++k) sum += corners.at[k][c] * corners.weight[k];
+    y[c] = sum;
   }
 }
 
@@ -109,34 +95,34 @@ template <class T>
   return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
 }
 
-// Lane k of the result: the dot product of rows[first + k] and g over the whole vectors of their channels. For all
+// Lane k of the result: the dot product of rows[k] and g over the whole vectors of their channels. For all
 // lanes together these are kLanes - 1 additions of neighbours, about one per row.
 template <class T, int kRows>
-[[gnu::always_inline]] inline vec::Vector<T> dots_of_rows(T* const* rows, const T* g, i64 vectors) {
+[[gnu::always_inline]] inline vec::Vector<T> dots_of_vectors(T* const* rows, const T* g, i64 vectors) {
   if constexpr (kRows == 1) {
     vec::Vector<T> sum = {};
     for (i64 v = 0; v < vectors; ++v)
       sum += vec::load(rows[0] + v * vec::kLanes<T>) * vec::load(g + v * vec::kLanes<T>);
     return sum;
   } else {
-    return add_neighbours<T>(dots_of_rows<T, kRows / 2>(rows, g, vectors),
-                             dots_of_rows<T, kRows / 2>(rows + kRows / 2, g, vectors));
+    return add_neighbours<T>(dots_of_vectors<T, kRows / 2>(rows, g, vectors),
+                             dots_of_vectors<T, kRows / 2>(rows + kRows / 2, g, vectors));
   }
 }
 
 template <class T>
-void dots_of_head(T* const* rows, i64 count, const T* g, i64 channels, T* dots) {
+void dots_of_rows(T* const* rows, i64 count, const T* g, i64 channels, T* dots) {
   constexpr i64 kLanes = vec::kLanes<T>;
   const i64 vectors = channels / kLanes;
   i64 r = 0;
   for (; r + kLanes <= count; r += kLanes) {
-    const vec::Vector<T> sums = vectors == 2   ? dots_of_rows<T, kLanes>(rows + r, g, 2)
-                                : vectors == 4 ? dots_of_rows<T, kLanes>(rows + r, g, 4)
-                                               : dots_of_rows<T, kLanes>(rows + r, g, vectors);
+    const vec::Vector<T> sums = vectors == 2   ? dots_of_vectors<T, kLanes>(rows + r, g, 2)
+                                : vectors == 4 ? dots_of_vectors<T, kLanes>(rows + r, g, 4)
+                                               : dots_of_vectors<T, kLanes>(rows + r, g, vectors);
     vec::store(dots + r, sums);
   }
   for (; r < count; ++r) {
-    const vec::Vector<T> sum = dots_of_rows<T, 1>(rows + r, g, vectors);
+    const vec::Vector<T> sum = dots_of_vectors<T, 1>(rows + r, g, vectors);
     dots[r] = 0;
     for (int lane = 0; lane < kLanes; ++lane) dots[r] += sum[lane];
   }
@@ -148,35 +134,41 @@ template <class T>
 void backward_weights(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>& corners, const T* attention,
                       const T* gy, T* dots, T* glocations, T* gattention) {
   const i64 samples = plan.samples;
-  for (int corner = 0; corner < 4; ++corner)
-    for (i64 m = 0; m < plan.heads; ++m) {
-      const i64 first = corner * samples + m * plan.head_samples;
-      dots_of_head(corners.at + first, plan.head_samples, gy + m * plan.head_size, plan.head_size, dots + first);
-    }
+  dots_of_rows(corners.at, 4 * samples, gy, plan.channels, dots);
   const T *d0 = dots, *d1 = d0 + samples, *d2 = d1 + samples, *d3 = d2 + samples;
-  const T *w0 = corners.weight, *w1 = w0 + samples, *w2 = w1 + samples, *w3 = w2 + samples;
 #pragma GCC ivdep
   for (i64 s = 0; s < samples; ++s) {
     const T fx = corners.right[s], fy = corners.down[s];
-    gattention[s] = w0[s] * d0[s] + w1[s] * d1[s] + w2[s] * d2[s] + w3[s] * d3[s];
+    gattention[s] = (1 - fy) * ((1 - fx) * d0[s] + fx * d1[s]) + fy * ((1 - fx) * d2[s] + fx * d3[s]);
     glocations[2 * s] = attention[s] * plan.width[s] * ((1 - fy) * (d1[s] - d0[s]) + fy * (d3[s] - d2[s]));
     glocations[2 * s + 1] = attention[s] * plan.height[s] * ((1 - fx) * (d2[s] - d0[s]) + fx * (d3[s] - d1[s]));
   }
 }
 
+template <class T, int kVectors>
+[[gnu::always_inline]] inline void scatter_block(const DeformAttnCorners<T>& corners, i64 count, i64 c, const T* gy) {
+  constexpr int kLanes = vec::kLanes<T>;
+  vec::Vector<T> gradient[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) gradient[v] = vec::load(gy + c + v * kLanes);
+  for (i64 k = 0; k < count; ++k) {
+    T* to = corners.at[k] + c;
+    const T weight = corners.weight[k];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) vec::store(to + v * kLanes, vec::load(to + v * kLanes) + gradient[v] * weight);
+  }
+}
+
 template <class T>
-void scatter(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>& corners, const T* attention, const T* gy) {
+void scatter(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>& corners, const T* gy) {
   constexpr i64 kLanes = vec::kLanes<T>;
-  const i64 count = plan.head_samples;
-  for (i64 s = 0; s < count; ++s)
-    for (int corner = 0; corner < 4; ++corner) {
-      T* to = corners.at[corner * count + s];
-      const T weight = corners.weight[corner * count + s] * attention[s];
-      i64 c = 0;
-      for (; c + kLanes <= plan.head_size; c += kLanes)
-        vec::store(to + c, vec::load(to + c) + vec::load(gy + c) * weight);
-      for (; c < plan.head_size; ++c) to[c] += gy[c] * weight;
-    }
+  const i64 channels = plan.channels, count = 4 * plan.samples;
+  i64 c = 0;
+  for (; c + 4 * kLanes <= channels; c += 4 * kLanes) scatter_block<T, 4>(corners, count, c, gy);
+  for (; c + 2 * kLanes <= channels; c += 2 * kLanes) scatter_block<T, 2>(corners, count, c, gy);
+  for (; c + kLanes <= channels; c += kLanes) scatter_block<T, 1>(corners, count, c, gy);
+  for (; c < channels; ++c)
+    for (i64 k = 0; k < count; ++k) corners.at[k][c] += gy[c] * corners.weight[k];
 }
 
 template <class T>

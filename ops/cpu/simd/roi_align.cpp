@@ -49,6 +49,7 @@ template <class T>
 void row_of_sums(const T* in, const TapLists<T>& rows, i64 row, const TapLists<T>& columns, i64 count, i64 channels,
                  bool add, T* out) {
   constexpr i64 kLanes = vec::kLanes<T>;
+  if (add && rows.begin[row] == rows.begin[row + 1]) return;
   for (i64 j = 0; j < count; ++j, out += channels) {
     if (add && columns.begin[j] == columns.begin[j + 1]) continue;
     i64 c = 0;

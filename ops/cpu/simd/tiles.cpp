@@ -215,10 +215,13 @@ bool split_columns(const float* x, i64 pitch, int parts, u16* tiles) {
   return none(bad);
 }
 
-void finish_row(const float* from, const float* bias, bool relu, i64 count, float* to) {
+void finish_row(const float* from, const float* bias, const float* residual, bool relu, float ceiling, i64 count,
+                float* to) {
   for (i64 j = 0; j < count; ++j) {
-    const float y = bias ? from[j] + bias[j] : from[j];
-    to[j] = relu && y < 0 ? 0 : y;
+    float y = bias ? from[j] + bias[j] : from[j];
+    if (residual) y += residual[j];
+    if (relu) y = y < 0 ? 0 : y > ceiling ? ceiling : y;
+    to[j] = y;
   }
 }
 

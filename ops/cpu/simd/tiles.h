@@ -49,8 +49,9 @@ struct TileKernels {
   bool (*split_rows)(const float* const* rows, i64 width, int parts, std::uint16_t* tiles);
   // Two column tiles of one step from x [kTileDepth, kTileBlock], rows `pitch` apart.
   bool (*split_columns)(const float* x, i64 pitch, int parts, std::uint16_t* tiles);
-  // to[j] = from[j] + bias[j] (bias may be null), then ReLU if `relu`.
-  void (*finish_row)(const float* from, const float* bias, bool relu, i64 count, float* to);
+  // to[j] = from[j] + bias[j] + residual[j], each of which may be null, then min(max(., 0), ceiling) if `relu`.
+  void (*finish_row)(const float* from, const float* bias, const float* residual, bool relu, float ceiling, i64 count,
+                     float* to);
 };
 
 inline constinit SimdTable<void(TileKernels& kernels)> tile_kernels_table;

@@ -41,6 +41,13 @@ template <class T>
   return x < T(0) ? Vector<T>{} : x;
 }
 
+// min(max(0, x), ceiling), where NaN stays NaN.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> clamp(Vector<T> x, T ceiling) {
+  const Vector<T> positive = relu<T>(x), highest = Vector<T>{} + ceiling;
+  return positive > highest ? highest : positive;
+}
+
 }  // namespace vec
 }  // namespace
 }  // namespace tessera
