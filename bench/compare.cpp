@@ -13,7 +13,7 @@ namespace {
 
 struct Figures {
   std::string key;
-  double ms = 0, ratio = 0, noise = 0, ratio_noise = 0, mb = 0;
+  double ms = 0, ratio = 0, noise = 0, mb = 0;
 };
 
 std::vector<Figures> read_lines(const std::string& path) {
@@ -30,7 +30,6 @@ std::vector<Figures> read_lines(const std::string& path) {
         if (key == "ms") line.ms = json::read_number(entry);
         if (key == "ratio") line.ratio = json::read_number(entry);
         if (key == "noise") line.noise = json::read_number(entry);
-        if (key == "ratio_noise") line.ratio_noise = json::read_number(entry);
         if (key == "mb") line.mb = json::read_number(entry);
       });
       line.key = group + "/" + name + " x" + threads;
@@ -40,10 +39,19 @@ std::vector<Figures> read_lines(const std::string& path) {
   return lines;
 }
 
+// How much slower, as a share of before. With a peer in both files our time and the ratio to the peer must agree, and
+// the smaller change is taken: a machine with another clock moves the time alone, a disturbed peer the ratio alone.
+double change_of(const Figures& before, const Figures& now) {
+  const double time = now.ms / before.ms - 1;
+  if (before.ratio <= 0 || now.ratio <= 0) return time;
+  const double ratio = now.ratio / before.ratio - 1;
+  if (time * ratio <= 0) return 0;
+  return std::abs(time) < std::abs(ratio) ? time : ratio;
+}
+
 }  // namespace
 
-// Where both files have a peer, the ratio to it is compared: the clock of the machine cancels. Else our own time is. A
-// change counts when it exceeds the threshold and the noise of both measurements together.
+// A change counts when it exceeds the threshold and the noise of both measurements together.
 int compare(const std::string& before, const std::string& after, double threshold) {
   const std::vector<Figures> old_lines = read_lines(before), new_lines = read_lines(after);
   fmt::print("{:<64}{:>10}{:>10}{:>9}{:>9}\n", "", "before ms", "after ms", "change", "memory");
@@ -54,9 +62,7 @@ int compare(const std::string& before, const std::string& after, double threshol
       fmt::print("{:<64}{:>10}{:>10}\n", now.key, "-", now.ms > 0 ? fmt::format("{:.3f}", now.ms) : "-");
       continue;
     }
-    const bool paired = found->ratio > 0 && now.ratio > 0;
-    const double change = (paired ? now.ratio / found->ratio : now.ms / found->ms) - 1;
-    const double noise = paired ? found->ratio_noise + now.ratio_noise : found->noise + now.noise;
+    const double change = change_of(*found, now), noise = found->noise + now.noise;
     const double memory = found->mb > 0 && now.mb > 0 ? now.mb / found->mb - 1 : 0;
     const bool counts = std::abs(change) > std::max(threshold, noise);
     ++(!counts ? same : change > 0 ? slower : faster);

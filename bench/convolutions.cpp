@@ -26,8 +26,9 @@ constexpr Conv kConvs[] = {{3, 64, 640, 7, 2, 1, 1},      {64, 64, 160, 1, 1, 1,
                            {144, 144, 104, 3, 1, 144, 0}, {192, 192, 52, 3, 1, 192, 0}, {576, 576, 26, 3, 1, 576, 0},
                            {960, 960, 13, 3, 1, 960, 0}};
 
-enum class Pass { kForward, kPacked, kInputGradient, kWeightGradient };
-constexpr const char* kPassNames[] = {"forward", "packed for inference", "input gradient", "weight gradient"};
+// Inference packs the weight once; direct: without Winograd's algorithm.
+enum class Pass { kInference, kDirect, kForward, kInputGradient, kWeightGradient };
+constexpr const char* kPassNames[] = {"inference", "direct", "forward", "input gradient", "weight gradient"};
 
 Case convolution(const Conv& c, const std::string& group, i64 batch, i64 size, Pass pass) {
   const ops::Conv2dParams params{
@@ -39,7 +40,7 @@ Case convolution(const Conv& c, const std::string& group, i64 batch, i64 size, P
   return {.group = group,
           .name = fmt::format("{}->{} {}x{} s{}{} @{}{}", c.in, c.out, c.kernel, c.kernel, c.stride,
                               c.groups > 1 ? fmt::format(" g{}", c.groups) : "", size,
-                              pass == Pass::kForward ? "" : fmt::format(" {}", pass_name)),
+                              pass == Pass::kInference ? "" : fmt::format(" {}", pass_name)),
           .peer = {{"op", "conv2d"},
                    {"batch", batch},
                    {"channels", c.in},
@@ -48,11 +49,13 @@ Case convolution(const Conv& c, const std::string& group, i64 batch, i64 size, P
                    {"kernel", c.kernel},
                    {"stride", c.stride},
                    {"groups", c.groups},
-                   {"what", pass == Pass::kPacked ? kPassNames[0] : pass_name}},
+                   {"what", pass <= Pass::kForward ? "forward" : pass_name}},
           .make = [=]() -> Call {
             const Tensor x = random_tensor(x_shape), w = random_tensor(w_shape), bias = random_tensor({c.out});
-            if (pass == Pass::kPacked)
-              return [x, packed = ops::conv2d_pack(w, bias, params, true)] { ops::conv2d_packed(x, packed); };
+            if (pass <= Pass::kDirect)
+              return [x, packed = ops::conv2d_pack(w, bias, params, pass == Pass::kInference)] {
+                ops::conv2d_packed(x, packed);
+              };
             const Tensor gy = pass == Pass::kForward ? Tensor() : random_tensor(y_shape);
             if (pass == Pass::kForward) return [=] { ops::conv2d(x, w, bias, params); };
             if (pass == Pass::kInputGradient) return [=] { ops::conv2d_backward_input(gy, w, x_shape, params); };
@@ -60,14 +63,18 @@ Case convolution(const Conv& c, const std::string& group, i64 batch, i64 size, P
           },
           .operations = 2.0 * static_cast<double>(dims.multiply_adds()),
           .sum = fmt::format("ResNet-50, {}", pass_name),
-          .times = c.times};
+          .times = pass == Pass::kDirect ? 0 : c.times};
 }
 
 }  // namespace
 
 void convolution_cases(Cases& cases) {
-  for (const Pass pass : {Pass::kForward, Pass::kPacked})
-    for (const Conv& c : kConvs) cases.push_back(convolution(c, "conv + bias + ReLU, 640, batch 1", 1, c.size, pass));
+  for (const Conv& c : kConvs) {
+    const std::string group = "conv + bias + ReLU, 640, batch 1";
+    cases.push_back(convolution(c, group, 1, c.size, Pass::kInference));
+    if (c.kernel == 3 && c.stride == 1 && c.groups == 1)
+      cases.push_back(convolution(c, group, 1, c.size, Pass::kDirect));
+  }
   for (const Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kWeightGradient})
     for (const Conv& c : kConvs) {
       if (c.times == 0) continue;

@@ -26,18 +26,30 @@ Call backbone_forward(BackboneKind kind, i64 size) {
   };
 }
 
-std::shared_ptr<SparseInst> sparseinst(bool training) {
+std::shared_ptr<SparseInst> sparseinst() {
   SparseInstConfig config;
   config.inference.score_threshold = 0;  // every mask is enlarged
   config.inference.maskness = false;
   Random random(1);
-  auto model = std::make_shared<SparseInst>(config, random);
-  if (!training) nn::fuse_for_inference(*model);
+  return std::make_shared<SparseInst>(config, random);
+}
+
+std::shared_ptr<SparseInst> fused_sparseinst(bool winograd = true) {
+  const std::shared_ptr<SparseInst> model = sparseinst();
+  nn::fuse_for_inference(*model, {.winograd = winograd});
   return model;
 }
 
+Call sparseinst_forward(bool winograd) {
+  return [model = fused_sparseinst(winograd), images = Var(random_tensor({1, 640, 640, 3}))] {
+    const NoGrad no_grad;
+    model->forward(images);
+  };
+}
+
 Call sparseinst_step() {
-  const std::shared_ptr<SparseInst> model = sparseinst(true);
+  const std::shared_ptr<SparseInst> model = sparseinst();
+  model->train();
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);
   return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
     optimizer->zero_grad();
@@ -83,15 +95,13 @@ void model_cases(Cases& cases) {
           [] { return backbone_forward(BackboneKind::kResNet50, 640); });
   forward(cases, "mobilenet_v2 416", {{"op", "mobilenet_v2"}, {"size", 416}},
           [] { return backbone_forward(BackboneKind::kMobileNetV2, 416); });
-  forward(cases, "sparseinst_r50_giam 640", {{"op", "sparseinst"}, {"size", 640}}, []() -> Call {
-    return [model = sparseinst(false), images = Var(random_tensor({1, 640, 640, 3}))] {
-      const NoGrad no_grad;
-      model->forward(images);
-    };
-  });
+  forward(cases, "sparseinst_r50_giam 640", {{"op", "sparseinst"}, {"size", 640}},
+          [] { return sparseinst_forward(true); });
+  forward(cases, "sparseinst_r50_giam 640, without Winograd", {{"op", "sparseinst"}, {"size", 640}},
+          [] { return sparseinst_forward(false); });
   forward(cases, "sparseinst_r50_giam 640, masks of 100 objects",
           {{"op", "sparseinst"}, {"size", 640}, {"masks", true}}, []() -> Call {
-            return [model = sparseinst(false), batch = make_batch(noise_samples(1, {640, 640}, 5, 80))] {
+            return [model = fused_sparseinst(), batch = make_batch(noise_samples(1, {640, 640}, 5, 80))] {
               model->detect(batch);
             };
           });
