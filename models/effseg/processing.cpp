@@ -2,9 +2,8 @@
 
 #include <cmath>
 
-#include "autograd/pointwise.h"
-#include "autograd/reduce.h"
 #include "nn/init.h"
+#include "nn/norm.h"
 #include "nn/profile.h"
 
 namespace tessera {
@@ -12,28 +11,6 @@ namespace tessera {
 namespace {
 
 constexpr std::array<i64, 3> kSfmDilations = {1, 3, 5};
-
-// Over the last dimension, from the operators that are there.
-class LayerNorm : public nn::Module {
- public:
-  explicit LayerNorm(i64 width) : weight(Tensor::full({width}, 1), true), bias(Tensor::zeros({width}), true) {}
-
-  Var operator()(const Var& x) const {
-    const nn::Running running(*this);
-    const Var centred = x - mean(x, {-1}, true);
-    return centred / sqrt(mean(centred * centred, {-1}, true) + kEps) * weight + bias;
-  }
-
-  void visit(nn::Visitor& v) override {
-    v.parameter("weight", weight);
-    v.parameter("bias", bias);
-  }
-
-  Var weight, bias;
-
- private:
-  static constexpr double kEps = 1e-5;
-};
 
 // Selective fusion of dilations: one Linear + ReLU, the sum of three dilated convolutions, each with its ReLU, then two
 // of the first kind. The convolutions read the processed active features, but the passive ones as they came.
@@ -92,7 +69,7 @@ class FeedForward : public ProcessingModule {
 
  private:
   First first_;
-  LayerNorm norm_;
+  nn::LayerNorm norm_;
   nn::Linear wide_, narrow_;
 };
 
