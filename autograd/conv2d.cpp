@@ -23,6 +23,19 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const ops::Conv2dPa
                 });
 }
 
+Var conv_transpose2d(const Var& x, const Var& weight, const Var& bias, const ops::ConvTranspose2dParams& params) {
+  const Tensor kept_x = weight.requires_grad() ? x.value() : Tensor();
+  const Tensor kept_w = x.requires_grad() ? weight.value() : Tensor();
+  return record("conv_transpose2d", ops::conv_transpose2d(x.value(), weight.value(), bias.value(), params),
+                {x, weight, bias},
+                [params, kept_x, kept_w, w_shape = weight.shape()](const Tensor& gy, Gradients& gradients) {
+                  if (gradients.needs(0)) gradients.add(0, ops::conv_transpose2d_backward_input(gy, kept_w, params));
+                  if (gradients.needs(1))
+                    gradients.add(1, ops::conv_transpose2d_backward_weight(gy, kept_x, w_shape, params));
+                  if (gradients.needs(2)) gradients.add(2, ops::conv2d_backward_bias(gy));
+                });
+}
+
 // The sampled positions depend on x, offset and mask alike: their three gradients come from one pass.
 Var deform_conv2d(const Var& x, const Var& offset, const Var& mask, const Var& weight, const Var& bias,
                   const ops::DeformConv2dParams& params) {

@@ -89,6 +89,26 @@ void Conv2d::visit(Visitor& v) {
   v.parameter("bias", bias);
 }
 
+ConvTranspose2d::ConvTranspose2d(const ConvTranspose2dConfig& c, Random& random)
+    : bias(bias_of(c.out, c.bias)), config_(c) {
+  TESSERA_CHECK(c.in > 0 && c.out > 0 && c.kernel > 0 && c.groups > 0 && c.in % c.groups == 0 && c.out % c.groups == 0,
+                "ConvTranspose2d: {} -> {} channels with a {}x{} kernel do not divide into {} groups", c.in, c.out,
+                c.kernel, c.kernel, c.groups);
+  weight = Var(Tensor::empty({c.in, c.kernel, c.kernel, c.out / c.groups}), true);
+  init_convolution(c.init, weight, bias, random);
+}
+
+Var ConvTranspose2d::operator()(const Var& x) const {
+  const Running running(*this);
+  return conv_transpose2d(x, weight, bias,
+                          {config_.stride, config_.padding, config_.output_padding, config_.dilation, config_.groups});
+}
+
+void ConvTranspose2d::visit(Visitor& v) {
+  v.parameter("weight", weight, Layout::kConvTransposeIOHW);
+  v.parameter("bias", bias);
+}
+
 Linear::Linear(i64 in, i64 out, Random& random, bool with_bias)
     : weight(Tensor::empty({out, in}), true), bias(bias_of(out, with_bias)) {
   init_default(weight, bias, random);

@@ -45,6 +45,25 @@ class Conv2d : public Module, public Fusible {
   std::optional<ops::PackedConv2d> packed_;
 };
 
+struct ConvTranspose2dConfig {
+  i64 in = 0, out = 0, kernel = 1, stride = 1, padding = 0, output_padding = 0, dilation = 1, groups = 1;
+  bool bias = true;
+  Init init = Init::kDefault;  // fans as PyTorch counts them here: in from the output channels, out from the input's
+};
+
+// weight [in, kernel, kernel, out/groups], bias [out]
+class ConvTranspose2d : public Module {
+ public:
+  ConvTranspose2d() = default;
+  ConvTranspose2d(const ConvTranspose2dConfig& config, Random& random);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) override;
+  Var weight, bias;
+
+ private:
+  ConvTranspose2dConfig config_;
+};
+
 // The activation in a pass of its own, for what no convolution does in its own.
 Var activate(const Var& x, ops::Activation activation);
 

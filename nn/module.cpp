@@ -201,11 +201,11 @@ LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, S
 }
 
 Tensor to_ours(const Tensor& theirs, Layout layout) {
-  return layout == Layout::kConvOIHW ? transpose_convolution(theirs, true) : theirs;
+  return layout == Layout::kSame ? theirs : transpose_convolution(theirs, true);
 }
 
 Tensor to_theirs(const Tensor& ours, Layout layout) {
-  return layout == Layout::kConvOIHW ? transpose_convolution(ours, false) : ours;
+  return layout == Layout::kSame ? ours : transpose_convolution(ours, false);
 }
 
 }  // namespace tessera::nn

@@ -28,8 +28,9 @@ namespace tessera::nn {
 
 // How other tools lay a parameter out. Ours is always channels last; the rule belongs to the layer, not to the shape.
 enum class Layout {
-  kSame,      // vectors, linear weights [O, I], embeddings
-  kConvOIHW,  // theirs [O, I/groups, Kh, Kw], ours [O, Kh, Kw, I/groups]
+  kSame,               // vectors, linear weights [O, I], embeddings
+  kConvOIHW,           // theirs [O, I/groups, Kh, Kw], ours [O, Kh, Kw, I/groups]
+  kConvTransposeIOHW,  // theirs [I, O/groups, Kh, Kw], ours [I, Kh, Kw, O/groups]
 };
 
 class Module;
@@ -106,7 +107,7 @@ enum class Strictness {
 LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, Strictness strictness,
                       bool reference_layout, const std::function<std::string(const std::string&)>& rename = nullptr);
 
-// Conversion of one tensor between layouts; [O, I, Kh, Kw] <-> [O, Kh, Kw, I].
+// Conversion of one tensor between layouts; both kinds of convolution: [A, B, Kh, Kw] <-> [A, Kh, Kw, B].
 Tensor to_ours(const Tensor& theirs, Layout layout);
 Tensor to_theirs(const Tensor& ours, Layout layout);
 

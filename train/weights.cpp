@@ -36,7 +36,7 @@ void exchange_red_and_blue(nn::Module& model, const std::vector<std::string>& lo
 
 std::string shape_in_reference(const nn::StateEntry& entry) {
   const Shape& s = entry.tensor.shape();
-  return (entry.layout == nn::Layout::kConvOIHW ? Shape{s[0], s[3], s[1], s[2]} : s).str();
+  return (entry.layout == nn::Layout::kSame ? s : Shape{s[0], s[3], s[1], s[2]}).str();
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 #include "models/sparseinst/activation.h"
 
-#include <cmath>
-
 #include "autograd/arrange.h"
 #include "autograd/matmul.h"
 #include "autograd/pointwise.h"
 #include "autograd/reduce.h"
 #include "autograd/softmax.h"
+#include "nn/attention.h"
 #include "nn/init.h"
 #include "nn/profile.h"
 
@@ -20,12 +19,6 @@ constexpr i64 kHeads = 4;
 Var normalise_over_pixels(const Var& maps) {  // [N, HW, Q]
   const Var a = sigmoid(maps);
   return a / clamp_min(sum(a, {1}, true), 1e-6);
-}
-
-// [N, P, C] -> [N heads, P, C / heads]
-Var split_heads(const Var& x) {
-  const i64 N = x.dim(0), P = x.dim(1), C = x.dim(2);
-  return reshape(permute(reshape(x, {N, P, kHeads, C / kHeads}), {0, 2, 1, 3}), {N * kHeads, P, C / kHeads});
 }
 
 }  // namespace
@@ -95,12 +88,8 @@ Var CrossAttention::operator()(const Var& features) const {  // [N, H, W, C]
   const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = features.dim(3), Q = queries_.dim(0);
   const Var pixels = reshape(features, {N, HW, C});
   const Var query = reshape(query_(queries_), {1, Q, C});
-  const Var q = split_heads(concat(std::vector<Var>(static_cast<size_t>(N), query), 0));  // [4N, Q, C/4]
-  const Var k = split_heads(key_(pixels));                                                // [4N, HW, C/4]
-  const Var v = split_heads(value_(pixels));                                              // [4N, HW, C/4]
-  const Var scores = matmul(q, k, ops::Transpose::kSecond) * (1 / std::sqrt(static_cast<double>(C / kHeads)));
-  const Var seen = matmul(softmax(scores, 2), v);  // [4N, Q, C/4]
-  return output_(reshape(permute(reshape(seen, {N, kHeads, Q, C / kHeads}), {0, 2, 1, 3}), {N, Q, C}));
+  const Var queries = concat(std::vector<Var>(static_cast<size_t>(N), query), 0);  // [N, Q, C]
+  return output_(nn::attend(queries, key_(pixels), value_(pixels), kHeads));
 }
 
 void CrossAttention::visit(nn::Visitor& v) {

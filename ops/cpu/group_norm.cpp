@@ -1,8 +1,8 @@
 // Group normalisation on the CPU; ops/group_norm.h states the formulas, ops/cpu/simd/group_norm.cpp has the loops. The
-// channels are innermost, so the sums of a group come from those of its channels, taken over chunks of rows. A chunk
-// stays in the cache for the two passes of its variance; its size depends on C alone, and chunks and channels are
-// combined in order, in double: the result does not depend on the number of threads. With the sums known, y and gx are
-// a line per channel.
+// channels are innermost, so the sums of a group come from those of its channels, taken over chunks of rows whose size
+// depends on C alone. Chunks and channels are combined in order, in double: the result does not depend on the number of
+// threads. With the sums known, y and gx are a line per channel; that pass goes through the chunks backwards, since the
+// last ones are still in the cache.
 #include "ops/group_norm.h"
 
 #include <cmath>
@@ -19,7 +19,7 @@ struct Chunks {  // the rows of all samples; no chunk holds rows of two
   explicit Chunks(const GroupNormDims& dims)
       : P(dims.P),
         C(dims.C),
-        rows(std::clamp<i64>(16384 / dims.C, 8, 256)),
+        rows(std::clamp<i64>(65536 / dims.C, 8, 256)),
         of_sample((dims.P + rows - 1) / rows),
         count(dims.N * of_sample) {}
   i64 sample(i64 k) const { return k / of_sample; }
@@ -34,24 +34,32 @@ T value_or(const Tensor& vector, i64 c, T absent) {
   return vector.defined() ? vector.data<T>()[c] : absent;
 }
 
-// Moments of the groups of one sample from [mean, squares] of each channel of each chunk, combined by Chan, Golub and
-// LeVeque (1979), eq. 1.5.
+// Moments of the groups of one sample from [mean, squares about it] of each channel of each chunk: the squares about
+// the group's mean are those about the parts' means, and the squares of the distances between the means.
 template <class T>
 void combine(const GroupNormDims& dims, const Chunks& chunks, i64 n, const T* partial, double eps, T* mean, T* rstd) {
+  const double count = static_cast<double>(dims.P * dims.group());
+  const i64 first = n * chunks.of_sample, last = first + chunks.of_sample;
   for (i64 g = 0; g < dims.G; ++g) {
-    double centre = 0, squares = 0, before = 0;
-    for (i64 k = n * chunks.of_sample; k < (n + 1) * chunks.of_sample; ++k) {
+    const i64 begin = g * dims.group(), end = begin + dims.group();
+    double centre = 0, squares = 0;
+    for (i64 k = first; k < last; ++k) {
+      double sum = 0;
+      for (i64 c = begin; c < end; ++c) sum += partial[k * 2 * dims.C + c];
+      centre += sum * static_cast<double>(chunks.length(k));
+    }
+    centre /= count;
+    for (i64 k = first; k < last; ++k) {
       const T *m = partial + k * 2 * dims.C, *s = m + dims.C;
-      const double rows = static_cast<double>(chunks.length(k));
-      for (i64 c = g * dims.group(); c < (g + 1) * dims.group(); ++c) {
-        const double delta = m[c] - centre, share = rows / (before + rows);
-        centre += delta * share;
-        squares += s[c] + delta * delta * before * share;
-        before += rows;
+      double between = 0;
+      for (i64 c = begin; c < end; ++c) {
+        squares += s[c];
+        between += (m[c] - centre) * (m[c] - centre);
       }
+      squares += between * static_cast<double>(chunks.length(k));
     }
     mean[n * dims.G + g] = static_cast<T>(centre);
-    rstd[n * dims.G + g] = static_cast<T>(1 / std::sqrt(squares / before + eps));
+    rstd[n * dims.G + g] = static_cast<T>(1 / std::sqrt(squares / count + eps));
   }
 }
 
@@ -83,7 +91,7 @@ void forward(const GroupNormDims& dims, const Tensor& x_, const Tensor& weight, 
   }
   const auto normalise = simd::normalise.get<T>();
   parallel_ranges(chunks.count, 1, [&](i64 first, i64 last) {
-    for (i64 k = first; k < last; ++k) {
+    for (i64 k = last - 1; k >= first; --k) {
       const T* m = lines.data() + chunks.sample(k) * 3 * C;
       normalise(x + chunks.offset(k), m, m + C, m + 2 * C, chunks.length(k), C, y + chunks.offset(k));
     }
@@ -141,7 +149,7 @@ void backward(const GroupNormDims& dims, const Tensor& gy_, const Tensor& x_, co
 
   const auto normalise = simd::normalise_backward.get<T>();
   parallel_ranges(chunks.count, 1, [&](i64 first, i64 last) {
-    for (i64 k = first; k < last; ++k) {
+    for (i64 k = last - 1; k >= first; --k) {
       const T* m = lines.data() + chunks.sample(k) * 4 * C;
       const i64 at = chunks.offset(k);
       normalise(gy + at, x + at, m, m + C, m + 2 * C, m + 3 * C, chunks.length(k), C, gx + at);

@@ -25,4 +25,11 @@ struct SpsFeatures {
   }
 };
 
+// Ids of taps that no structure made must not lead outside the features.
+inline void check_sps_ids(const char* op, const Tensor& ids, i64 rows) {
+  bool fit = true;
+  for (const i32 id : ids.span<i32>()) fit &= static_cast<u32>(id) <= static_cast<u32>(rows);
+  TESSERA_CHECK(fit, "{}: the neighbours were made for more than {} rows", op, rows);
+}
+
 }  // namespace tessera::cpu

@@ -11,20 +11,11 @@
 #include <algorithm>
 
 #include "ops/cpu/gemm.h"
-#include "ops/cpu/simd/sps_tiles.h"
 
 namespace tessera::cpu {
 
-namespace {
-
-constexpr i64 kFewestChannels = 24;  // below that the transforms cost what the products save
-constexpr i64 kFewestTiles = 64;     // fewer do not pay for the transform of the weight
-constexpr i64 kForwardBlock = 48;    // tiles, whole row tiles of the product
-constexpr i64 kGradientBlock = 192;  // tiles: the depth of the product
-constexpr i64 kGradientParts = 8;    // each has its own sum
-
 template <class T>
-const SpsTileKernels<T>& tile_kernels() {
+const SpsTileKernels<T>& sps_tile_kernels() {
   static const SpsTileKernels<T> kernels = [] {
     SpsTileKernels<T> result;
     sps_tile_kernels_table.get<T>()(result);
@@ -32,6 +23,15 @@ const SpsTileKernels<T>& tile_kernels() {
   }();
   return kernels;
 }
+
+namespace {
+
+// A tile costs its 16 products for each pair of channels, and transforms for each channel that take as long as so many.
+constexpr i64 kTransforms = 512;
+constexpr i64 kFewestTiles = 64;     // fewer do not pay for the transform of the weight
+constexpr i64 kForwardBlock = 48;    // tiles, whole row tiles of the product
+constexpr i64 kGradientBlock = 192;  // tiles: the depth of the product
+constexpr i64 kGradientParts = 8;    // each has its own sum
 
 i64 round_up(i64 a, i64 b) {
   return (a + b - 1) / b * b;
@@ -80,39 +80,45 @@ Tensor transform_weight(const SpsTileWeight<T>& weight, i64 Fi, i64 Fo) {
 
 }  // namespace
 
-SpsTiles::SpsTiles(const Tensor& ids, i64 zero_id, i64 Fi, i64 Fo) {
+SpsTiles::SpsTiles(const Tensor& ids, i64 zero_id, i64 counted, i64 Fi, i64 Fo) {
   const i64 active = ids.dim(0);
   const i32* id = ids.data<i32>();
-  std::vector<bool> taken(static_cast<size_t>(active), false);
-  if (std::min(Fi, Fo) >= kFewestChannels && active >= 4 * kFewestTiles) {
-    for (const int wanted : {4, 3})
-      for (i64 a = 0; a < active; ++a)
-        for (int place = 0; place < 4 && !taken[static_cast<size_t>(a)]; ++place) {  // of a in its tile
-          i32 rows[4];
-          int count = 0;
-          for (int k = 0; k < 4; ++k) {  // the tap of a that looks at place k
-            const i32 row = id[a * 9 + (k / 2 - place / 2 + 1) * 3 + k % 2 - place % 2 + 1];
-            const bool free = row < active && !taken[static_cast<size_t>(row)];
-            rows[k] = free ? row : -1;
-            count += free;
-          }
-          if (count < wanted) {
-            if (wanted == 4) break;  // as the first of four only: that finds the same tiles
-            continue;
-          }
-          Tile tile;
-          std::fill_n(tile.inputs, 16, static_cast<i32>(zero_id));
-          for (int k = 0; k < 4; ++k) {
-            tile.outputs[k] = rows[k];
-            if (rows[k] < 0) continue;
-            taken[static_cast<size_t>(rows[k])] = true;
-            for (int t = 0; t < 9; ++t) tile.inputs[(k / 2 + t / 3) * 4 + k % 2 + t % 3] = id[rows[k] * 9 + t];
-          }
-          tiles.push_back(tile);
-        }
+  std::vector<u8> taken(static_cast<size_t>(active), 0);
+  const i64 worth = 16 + kTransforms / std::max<i64>(1, std::min(Fi, Fo));  // products of the plain way
+  const auto try_tile = [&](i64 a, int place, int wanted) {                 // with a at that place
+    Tile tile;
+    int count = 0;
+    for (int k = 0; k < 4; ++k) {  // the tap of a that looks at place k
+      const i32 row = id[a * 9 + (k / 2 - place / 2 + 1) * 3 + k % 2 - place % 2 + 1];
+      const bool free = row < active && !taken[static_cast<size_t>(row)];
+      tile.outputs[k] = free ? row : -1;
+      count += free;
+    }
+    if (count < wanted) return;
+    std::fill_n(tile.inputs, 16, static_cast<i32>(zero_id));
+    i64 products = 0;
+    for (int k = 0; k < 4; ++k) {
+      if (tile.outputs[k] < 0) continue;
+      const i32* taps = id + tile.outputs[k] * i64{9};
+      for (int t = 0; t < 9; ++t) {
+        tile.inputs[(k / 2 + t / 3) * 4 + k % 2 + t % 3] = taps[t];
+        products += taps[t] < counted;
+      }
+    }
+    if (products < worth) return;
+    for (const i32 row : tile.outputs)
+      if (row >= 0) taken[static_cast<size_t>(row)] = 1;
+    tiles.push_back(tile);
+  };
+  if (worth <= 36 && active >= 4 * kFewestTiles) {
+    tiles.reserve(static_cast<size_t>(active / 3));
+    for (i64 a = 0; a < active; ++a)  // as the first of four only: the other places give the same tiles
+      if (!taken[static_cast<size_t>(a)]) try_tile(a, 0, 4);
+    for (i64 a = 0; a < active && worth <= 27; ++a)
+      for (int place = 0; place < 4 && !taken[static_cast<size_t>(a)]; ++place) try_tile(a, place, 3);
     if (static_cast<i64>(tiles.size()) < kFewestTiles) {
       tiles.clear();
-      taken.assign(static_cast<size_t>(active), false);
+      taken.assign(static_cast<size_t>(active), 0);
     }
   }
   for (i64 a = 0; a < active; ++a)
@@ -145,7 +151,7 @@ void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const SpsT
       for (int k = 0; k < 16; ++k) rows[k] = features.at(tiles.tiles[static_cast<size_t>(first + i)].inputs[k]);
       v_rows[i] = v + i * Fi;
       m_rows[i] = m + i * Fo;
-      tile_kernels<T>().input(rows, 0, Fi, v + i * Fi, inputs);
+      sps_tile_kernels<T>().input(rows, 0, Fi, v + i * Fi, inputs);
     }
     for (int k = 0; k < 16; ++k)
       gemm_kernels<T>().block({.rows = some,
@@ -171,7 +177,7 @@ void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const SpsT
         const i32 row = tiles.tiles[static_cast<size_t>(first + i)].outputs[k];
         rows[k] = row < 0 ? nullptr : out + row * Fo;
       }
-      tile_kernels<T>().output(m_rows[i], products, bias, relu, Fo, rows);
+      sps_tile_kernels<T>().output(m_rows[i], products, bias, relu, Fo, rows);
     }
   }
 }
@@ -180,10 +186,11 @@ template <class T>
 void add_tile_weight_gradient(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tensor& gy, Tensor& gw) {
   if (tiles.tiles.empty()) return;
   const i64 Fi = features.width, Fo = gy.dim(1), count = static_cast<i64>(tiles.tiles.size());
-  const i64 blocks = (count + kGradientBlock - 1) / kGradientBlock, parts = std::min(blocks, kGradientParts);
+  const i64 depth = std::min(kGradientBlock, count);
+  const i64 blocks = (count + depth - 1) / depth, parts = std::min(blocks, kGradientParts);
   const Panels<T> panels(Fi);
   const int threads = static_cast<int>(std::min<i64>(parts, omp_get_max_threads()));
-  const i64 inputs = kGradientBlock * panels.padded, gradients = kGradientBlock * Fo;  // of one k
+  const i64 inputs = depth * panels.padded, gradients = depth * Fo;  // of one k
   Tensor workspace = Tensor::zeros({threads, 16 * (inputs + gradients)}, kDTypeOf<T>);
   Tensor sums = Tensor::empty({parts, 16, Fo, Fi}, kDTypeOf<T>);
   T *const memory = workspace.data<T>(), *const sum = sums.data<T>(), *const out = gw.data<T>();
@@ -199,15 +206,16 @@ void add_tile_weight_gradient(const SpsTiles& tiles, const SpsFeatures<T>& featu
     for (i64 o = 0; o < Fo; ++o) rows_out[static_cast<size_t>(o)] = sum + (part * 16 * Fo + o) * Fi;
     const i64 first_block = part * blocks / parts, last_block = (part + 1) * blocks / parts;
     for (i64 block = first_block; block < last_block; ++block) {
-      const i64 first = block * kGradientBlock, some = std::min(kGradientBlock, count - first);
+      const i64 first = block * depth, some = std::min(depth, count - first);
       for (i64 i = 0; i < some; ++i) {
         const SpsTiles::Tile& tile = tiles.tiles[static_cast<size_t>(first + i)];
         const T *rows[16], *g[4];
         for (int k = 0; k < 16; ++k) rows[k] = features.at(tile.inputs[k]);
         for (int k = 0; k < 4; ++k) g[k] = tile.outputs[k] < 0 ? zero : from + tile.outputs[k] * Fo;
         for (i64 c = 0; c < Fi; c += panels.width)
-          tile_kernels<T>().input(rows, c, std::min(panels.width, Fi - c), v + c * some + i * panels.stride(c), inputs);
-        tile_kernels<T>().gradient(g, Fo, m + i * Fo, gradients);
+          sps_tile_kernels<T>().input(rows, c, std::min(panels.width, Fi - c), v + c * some + i * panels.stride(c),
+                                      inputs);
+        sps_tile_kernels<T>().gradient(g, Fo, m + i * Fo, gradients);
       }
       for (int k = 0; k < 16; ++k)
         gemm_kernels<T>().block({.rows = Fo,
@@ -235,7 +243,8 @@ void add_tile_weight_gradient(const SpsTiles& tiles, const SpsFeatures<T>& featu
   for (i64 o = 0; o < Fo; ++o)
     for (i64 k = 0; k < 16; ++k)
       for (i64 part = 1; part < parts; ++part)
-        tile_kernels<T>().add(sum + ((part * 16 + k) * Fo + o) * Fi, Fi, sum + (k * Fo + o) * Fi);
+        sps_tile_kernels<T>().sum(sum + (k * Fo + o) * Fi, sum + ((part * 16 + k) * Fo + o) * Fi, Fi,
+                                  sum + (k * Fo + o) * Fi);
 #pragma omp parallel for schedule(static)
   for (i64 o = 0; o < Fo; ++o)
     for (i64 i = 0; i < Fi; ++i) {
@@ -257,6 +266,8 @@ void add_tile_weight_gradient(const SpsTiles& tiles, const SpsFeatures<T>& featu
     }
 }
 
+template const SpsTileKernels<float>& sps_tile_kernels<float>();
+template const SpsTileKernels<double>& sps_tile_kernels<double>();
 template void run_tiles<float>(const SpsTiles&, const SpsFeatures<float>&, const SpsTileWeight<float>&, const float*,
                                bool, Tensor&);
 template void run_tiles<double>(const SpsTiles&, const SpsFeatures<double>&, const SpsTileWeight<double>&,

@@ -9,6 +9,7 @@
 
 #include <vector>
 
+#include "ops/cpu/simd/sps_tiles.h"
 #include "ops/cpu/sps_features.h"
 
 namespace tessera::cpu {
@@ -21,9 +22,13 @@ struct SpsTiles {
   std::vector<Tile> tiles;
   std::vector<i32> rest;  // active rows in no tile, ascending
 
-  // ids i32 [N_A, 9]; zero_id is the zero row. Whether tiles pay depends on the widths of the features.
-  SpsTiles(const Tensor& ids, i64 zero_id, i64 Fi, i64 Fo);
+  // ids i32 [N_A, 9]; zero_id is the zero row. Whether tiles pay depends on the widths of the features, and on how many
+  // products the plain way needs: one for each tap whose id is below `counted`.
+  SpsTiles(const Tensor& ids, i64 zero_id, i64 counted, i64 Fi, i64 Fo);
 };
+
+template <class T>
+const SpsTileKernels<T>& sps_tile_kernels();
 
 // The weight of tap t from input channel k to output channel n is data[n * output + t * tap + k * input].
 template <class T>

@@ -92,6 +92,24 @@ TEST_CASE("load_state: reference tensors are transposed by the rule of their lay
   CHECK(std::ranges::equal(back.span<float>(), tensors[0].tensor.span<float>()));
 }
 
+TEST_CASE("load_state: the weight of a transposed convolution goes over and back exactly") {
+  Random random(1);
+  nn::ConvTranspose2d layer({.in = 3, .out = 4, .kernel = 2, .stride = 2, .groups = 1}, random);
+  std::vector<NamedTensor> tensors = nn::state_dict(layer);
+  tensors[0].tensor = counting({3, 4, 2, 2});  // I, O, Kh, Kw
+  nn::load_state(layer, tensors, nn::Strictness::kExact, true);
+  // ours [i, y, x, o] = theirs [i, o, y, x]
+  CHECK(layer.weight.shape() == Shape{3, 2, 2, 4});
+  CHECK(layer.weight.value().data<float>()[1] == 4);    // i 0, y 0, x 0, o 1
+  CHECK(layer.weight.value().data<float>()[4] == 1);    // i 0, y 0, x 1, o 0
+  CHECK(layer.weight.value().data<float>()[16] == 16);  // i 1
+  const nn::StateEntry weight = nn::state(layer)[0];
+  CHECK(weight.layout == nn::Layout::kConvTransposeIOHW);
+  const Tensor back = nn::to_theirs(weight.tensor, weight.layout);
+  CHECK(back.shape() == tensors[0].tensor.shape());
+  CHECK(std::ranges::equal(back.span<float>(), tensors[0].tensor.span<float>()));
+}
+
 TEST_CASE("load_state: everything that does not fit is listed at once, and nothing is changed") {
   Block block;
   const float before = block.fc.weight.value().data<float>()[0];

@@ -1,59 +1,42 @@
-// Sums down the columns of some rows, kNormColumns at a time: their sums stay in registers while the rows pass. The
-// loops along the channels are left to the compiler.
+// Rows one after the other, sums of the columns in the first-level cache: reading memory in one direction is worth more
+// than keeping sums in registers. The loops along the channels are left to the compiler.
 #include "ops/cpu/simd/group_norm.h"
 
 namespace tessera {
 namespace {
 
-constexpr long kColumns = simd::kNormColumns;
-
-// kFull: the number of columns is known to the compiler, which keeps the sums in registers.
-template <bool kFull, class T>
-void moments(const T* x, long rows, long C, long columns, T* mean, T* squares) {
-  const long width = kFull ? kColumns : columns;
-  T sum[kColumns] = {};
-  for (long r = 0; r < rows; ++r) {
-#pragma omp simd
-    for (long c = 0; c < width; ++c) sum[c] += x[r * C + c];
-  }
-  const T scale = 1 / static_cast<T>(rows);
-  T centre[kColumns], square[kColumns] = {};
-  for (long c = 0; c < width; ++c) centre[c] = sum[c] * scale;
-  for (long r = 0; r < rows; ++r) {
-#pragma omp simd
-    for (long c = 0; c < width; ++c) square[c] += (x[r * C + c] - centre[c]) * (x[r * C + c] - centre[c]);
-  }
-  for (long c = 0; c < width; ++c) mean[c] = centre[c], squares[c] = square[c];
-}
-
+// One pass, about the first row: squares about the mean are then a small difference only where that row itself lies far
+// out, and such a row makes the variance of its group just as large.
 template <class T>
 void column_moments(const T* x, long rows, long C, T* mean, T* squares) {
-  long c = 0;
-  for (; c + kColumns <= C; c += kColumns) moments<true>(x + c, rows, C, kColumns, mean + c, squares + c);
-  if (c < C) moments<false>(x + c, rows, C, C - c, mean + c, squares + c);
-}
-
-template <bool kFull, class T>
-void products(const T* gy, const T* x, const T* mean, long rows, long C, long columns, T* sums, T* products) {
-  const long width = kFull ? kColumns : columns;
-  T sum[kColumns] = {}, product[kColumns] = {}, centre[kColumns];
-  for (long c = 0; c < width; ++c) centre[c] = mean[c];
+  for (long c = 0; c < C; ++c) mean[c] = squares[c] = 0;
   for (long r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (long c = 0; c < width; ++c) {
-      sum[c] += gy[r * C + c];
-      product[c] += gy[r * C + c] * (x[r * C + c] - centre[c]);
+    for (long c = 0; c < C; ++c) {
+      const T d = x[r * C + c] - x[c];
+      mean[c] += d;
+      squares[c] += d * d;
     }
   }
-  for (long c = 0; c < width; ++c) sums[c] = sum[c], products[c] = product[c];
+  const T scale = 1 / static_cast<T>(rows);
+#pragma omp simd
+  for (long c = 0; c < C; ++c) {
+    const T about = squares[c] - mean[c] * mean[c] * scale;
+    squares[c] = about < 0 ? T(0) : about;
+    mean[c] = x[c] + mean[c] * scale;
+  }
 }
 
 template <class T>
-void column_products(const T* gy, const T* x, const T* mean, long rows, long C, T* sums, T* results) {
-  long c = 0;
-  for (; c + kColumns <= C; c += kColumns)
-    products<true>(gy + c, x + c, mean + c, rows, C, kColumns, sums + c, results + c);
-  if (c < C) products<false>(gy + c, x + c, mean + c, rows, C, C - c, sums + c, results + c);
+void column_products(const T* gy, const T* x, const T* mean, long rows, long C, T* sums, T* products) {
+  for (long c = 0; c < C; ++c) sums[c] = products[c] = 0;
+  for (long r = 0; r < rows; ++r) {
+#pragma omp simd
+    for (long c = 0; c < C; ++c) {
+      sums[c] += gy[r * C + c];
+      products[c] += gy[r * C + c] * (x[r * C + c] - mean[c]);
+    }
+  }
 }
 
 template <class T>

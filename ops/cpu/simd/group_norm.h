@@ -6,8 +6,6 @@
 
 namespace tessera::simd {
 
-inline constexpr long kNormColumns = 64;  // channels summed together, so that their sums stay in registers
-
 // mean[c] = the mean over the rows, squares[c] = sum of (x - mean)^2; rows > 0
 template <class T>
 using ColumnMoments = void(const T* x, long rows, long C, T* mean, T* squares);

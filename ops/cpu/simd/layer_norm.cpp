@@ -15,7 +15,8 @@ using vec::Vector;
 
 constexpr long kBlockVectors = 256;  // vectors added up in the dtype before going to double
 constexpr int kSums = 4;             // vectors of sums side by side, to hide the latency of an addition
-constexpr int kRows = 4;             // rows of one last backward pass
+constexpr int kRows = 4;             // rows of one last backward pass, if they are short:
+constexpr long kShortRow = 2048;     // bytes, so that gy, x and gx of four stay in the first-level cache
 
 long shorter(long a, long b) {
   return a < b ? a : b;
@@ -85,22 +86,37 @@ void forward(const T* x, const T* weight, const T* bias, double eps, long rows, 
 
 // The two sums of a row: of g = gy weight, and of g (x - mean).
 template <class T>
-struct Gradient {
-  const T *gy, *weight;
-  [[gnu::always_inline]] Vector<T> vector(long i) const { return load(gy + i) * load(weight + i); }
-  [[gnu::always_inline]] T number(long i) const { return gy[i] * weight[i]; }
-};
-template <class T>
-struct GradientProduct {
-  const T *gy, *weight, *x;
-  T mean;
-  [[gnu::always_inline]] Vector<T> vector(long i) const {
-    return load(gy + i) * load(weight + i) * (load(x + i) - mean);
+[[gnu::always_inline]] inline void gradient_sums(const T* gy, const T* weight, const T* x, T mean, long n, double* sum,
+                                                 double* product) {
+  constexpr long kStep = kLanes<T>;
+  const long whole = n / kStep * kStep;
+  *sum = *product = 0;
+  for (long begin = 0; begin < whole; begin += kBlockVectors * kStep) {
+    const long end = shorter(begin + kBlockVectors * kStep, whole);
+    Vector<T> sums[2] = {}, products[2] = {};
+    long i = begin;
+    for (; i + 2 * kStep <= end; i += 2 * kStep)
+      for (int s = 0; s < 2; ++s) {
+        const Vector<T> g = load(gy + i + s * kStep) * load(weight + i + s * kStep);
+        sums[s] += g;
+        products[s] += g * (load(x + i + s * kStep) - mean);
+      }
+    for (; i < end; i += kStep) {
+      const Vector<T> g = load(gy + i) * load(weight + i);
+      sums[0] += g;
+      products[0] += g * (load(x + i) - mean);
+    }
+    *sum += sum_lanes<T>(sums[0] + sums[1]);
+    *product += sum_lanes<T>(products[0] + products[1]);
   }
-  [[gnu::always_inline]] T number(long i) const { return gy[i] * weight[i] * (x[i] - mean); }
-};
+  for (long i = whole; i < n; ++i) {
+    const T g = gy[i] * weight[i];
+    *sum += static_cast<double>(g);
+    *product += static_cast<double>(g * (x[i] - mean));
+  }
+}
 
-// gx = rstd g - shift - (x - mean) slope, gweight += gy xhat and gbias += gy over kCount rows. Value is a vector of T
+// gx = rstd g - shift - (x - mean) slope, gweight += gy xhat and gbias += gy over kCount rows. V is a vector of T
 // or one number.
 template <int kCount, class T>
 struct Rows {
@@ -132,12 +148,12 @@ void backward_rows(const T* gy, const T* x, const T* weight, const T* mean, cons
   const double count = static_cast<double>(n);
   Rows<kCount, T> rows{gy, x, gx, n, {}, {}, {}, {}};
   for (int r = 0; r < kCount; ++r) {
-    const T *row_gy = gy + r * n, *row_x = x + r * n;
     const double rate = static_cast<double>(rstd[r]);
+    double sum, product;
+    gradient_sums(gy + r * n, weight, x + r * n, mean[r], n, &sum, &product);
     rows.mean[r] = mean[r], rows.rstd[r] = rstd[r];
-    rows.shift[r] = static_cast<T>(sum_row<T>(n, Gradient<T>{row_gy, weight}) / count * rate);
-    rows.slope[r] =
-        static_cast<T>(sum_row<T>(n, GradientProduct<T>{row_gy, weight, row_x, mean[r]}) / count * rate * rate * rate);
+    rows.shift[r] = static_cast<T>(sum / count * rate);
+    rows.slope[r] = static_cast<T>(product / count * rate * rate * rate);
   }
   long i = 0;
   for (; i + kStep <= n; i += kStep)
@@ -153,7 +169,8 @@ void backward(const T* gy, const T* x, const T* weight, const T* mean, const T* 
               T* gbias, T* gx) {
   for (long i = 0; i < n; ++i) gweight[i] = gbias[i] = 0;
   long r = 0;
-  for (; r + kRows <= rows; r += kRows)
+  const long joint = n * static_cast<long>(sizeof(T)) <= kShortRow ? rows / kRows * kRows : 0;
+  for (; r < joint; r += kRows)
     backward_rows<kRows>(gy + r * n, x + r * n, weight, mean + r, rstd + r, n, gweight, gbias, gx + r * n);
   for (; r < rows; ++r)
     backward_rows<1>(gy + r * n, x + r * n, weight, mean + r, rstd + r, n, gweight, gbias, gx + r * n);

@@ -106,15 +106,15 @@ void gradient(const T* const rows[4], i64 channels, T* out, i64 stride) {
 }
 
 template <class T>
-void add(const T* from, i64 count, T* to) {
+void sum(const T* a, const T* b, i64 count, T* out) {
   i64 i = 0;
-  for (; i + vec::kLanes<T> <= count; i += vec::kLanes<T>) vec::store(to + i, vec::load(to + i) + vec::load(from + i));
-  for (; i < count; ++i) to[i] += from[i];
+  for (; i + vec::kLanes<T> <= count; i += vec::kLanes<T>) vec::store(out + i, vec::load(a + i) + vec::load(b + i));
+  for (; i < count; ++i) out[i] = a[i] + b[i];
 }
 
 template <class T>
 void fill(SpsTileKernels<T>& kernels) {
-  kernels = {input<T>, output<T>, gradient<T>, add<T>};
+  kernels = {input<T>, output<T>, gradient<T>, sum<T>};
 }
 
 const bool kAdded = sps_tile_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);

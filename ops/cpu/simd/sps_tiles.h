@@ -25,8 +25,8 @@ struct SpsTileKernels {
   void (*output)(const T* m, i64 stride, const T* bias, bool relu, i64 channels, T* const rows[4]);
   // out[k * stride + c] = (A g A')[k][c] with g[k][c] = rows[k][c]: the gradient of m.
   void (*gradient)(const T* const rows[4], i64 channels, T* out, i64 stride);
-  // to[c] += from[c] for c < count.
-  void (*add)(const T* from, i64 count, T* to);
+  // out[c] = a[c] + b[c] for c < count; out may be one of them.
+  void (*sum)(const T* a, const T* b, i64 count, T* out);
 };
 
 template <class T>
