@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "autograd/pointwise.h"
 #include "nn/init.h"
 #include "nn/norm.h"
 #include "nn/profile.h"
