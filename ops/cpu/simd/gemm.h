@@ -26,15 +26,15 @@ struct GemmBlock {
   i64 tap_offset, tap_depth;  // of each tap the elements [tap_offset, tap_offset + tap_depth)
   const T* a_columns;         // A(i, k) = a_columns[k * a_step + i], when a_rows is null; then taps = 1
   i64 a_step;
-  const T* b;        // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
-  i64 panel_stride;  // elements from one panel to the next
-  T* const* c_rows;  // [rows]
-  i64 c_column;      // the first column of C
-  bool accumulate;   // add to what C holds
-  const T* bias;     // [columns, up to a whole vector], added to the sum, or null
-  const T* const* residual_rows;  // [rows], read from column c_column on and added to the sum, or null
-  bool relu;                      // last of all: min(max(., 0), ceiling)
-  T ceiling;
+  const T* b;               // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
+  i64 panel_stride;         // elements from one panel to the next
+  T* const* c_rows;         // [rows]
+  i64 c_column;             // the first column of C
+  bool accumulate;          // add to what C holds
+  const T* bias = nullptr;  // [columns, up to a whole vector], added to the sum, or null
+  const T* const* residual_rows = nullptr;  // [rows], read from column c_column on and added to the sum, or null
+  bool relu = false;                        // last of all: min(max(., 0), ceiling)
+  T ceiling = 0;
 };
 
 template <class T>
