@@ -61,6 +61,45 @@ template <class T, class Lanes, int kCount, bool kBorder>
   }
 }
 
+// The same for kPixels outputs inside the image and taps in threes that are neighbours, as those of a 3x3 kernel are: a
+// pixel is loaded once for all outputs that see it. The sums have the same order.
+template <class T, int kStep>
+[[gnu::always_inline]] inline void outputs_of_threes(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output,
+                                                     i64 j, i64 c) {
+  using Vector = vec::Vector<T>;
+  constexpr int kColumns = (kPixels - 1) * kStep + 3;
+  Vector sum[kPixels];
+#pragma GCC unroll 8
+  for (int u = 0; u < kPixels; ++u) sum[u] = output.bias ? vec::load(output.bias + c) : Vector{};
+  for (i64 t = 0; t < row.taps; t += 3) {
+    const T* x = row.rows[t] + (j * kStep + row.tap_w[t]) * row.channels + c;
+    Vector weight[3], column[kColumns];
+#pragma GCC unroll 8
+    for (int k = 0; k < 3; ++k) weight[k] = vec::load(output.weights[t + k] + c);
+#pragma GCC unroll 16
+    for (int k = 0; k < kColumns; ++k) column[k] = vec::load(x + k * row.channels);
+#pragma GCC unroll 8
+    for (int k = 0; k < 3; ++k) {
+#pragma GCC unroll 8
+      for (int u = 0; u < kPixels; ++u) sum[u] += column[u * kStep + k] * weight[k];
+    }
+  }
+#pragma GCC unroll 8
+  for (int u = 0; u < kPixels; ++u) {
+    const i64 at = (j + u) * output.pitch + c;
+    if (output.residual) sum[u] += vec::load(output.residual + at);
+    vec::store(output.out + at, output.relu ? vec::clamp<T>(sum[u], output.ceiling) : sum[u]);
+  }
+}
+
+template <class T>
+bool in_threes(const DepthwiseRow<T>& row) {
+  if (row.taps % 3 != 0 || row.step > 2) return false;
+  for (i64 t = 0; t < row.taps; ++t)
+    if (row.rows[t] != row.rows[t / 3 * 3] || row.tap_w[t] != row.tap_w[t / 3 * 3] + t % 3) return false;
+  return true;
+}
+
 // The outputs [j, j + kCount) for the channels [begin, end).
 template <class T, int kCount, bool kBorder>
 [[gnu::always_inline]] inline void all_channels(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output, i64 j,
@@ -82,11 +121,19 @@ void forward(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output) {
     if (range.end < inner.end) inner.end = range.end;
   }
   if (inner.begin > inner.end) inner.begin = inner.end;
+  const bool threes = in_threes(row);
   for (i64 begin = 0; begin < row.channels; begin += kBlock) {
     const i64 end = begin + kBlock < row.channels ? begin + kBlock : row.channels;
     i64 j = 0;
     for (; j < inner.begin; ++j) all_channels<T, 1, true>(row, output, j, begin, end);
-    for (; j + kPixels <= inner.end; j += kPixels) all_channels<T, kPixels, false>(row, output, j, begin, end);
+    for (; j + kPixels <= inner.end; j += kPixels) {
+      i64 c = begin;
+      if (threes && row.step == 1)
+        for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>) outputs_of_threes<T, 1>(row, output, j, c);
+      if (threes && row.step == 2)
+        for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>) outputs_of_threes<T, 2>(row, output, j, c);
+      all_channels<T, kPixels, false>(row, output, j, c, end);
+    }
     for (; j < row.outputs; ++j) all_channels<T, 1, true>(row, output, j, begin, end);
   }
 }
