@@ -47,11 +47,18 @@ Call sparseinst_forward(bool winograd) {
   };
 }
 
+// As `tessera train` has it unless told otherwise.
+struct TrainingWinograd {
+  TrainingWinograd() { ops::allow_winograd(true); }
+  ~TrainingWinograd() { ops::allow_winograd(false); }
+};
+
 Call sparseinst_step() {
   const std::shared_ptr<SparseInst> model = sparseinst();
   model->train();
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);
   return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
+    const TrainingWinograd winograd;
     optimizer->zero_grad();
     Var total;
     for (const LossTerm& term : model->losses(batch)) total = total.defined() ? total + term.value : term.value;
@@ -77,6 +84,7 @@ Call resnet_step() {
   model->train();
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{.kind = OptimizerKind::kSgd}, *model);
   return [=, images = Var(random_tensor({4, 224, 224, 3})), classes = Tensor::from(std::vector<i64>{1, 2, 3, 4})] {
+    const TrainingWinograd winograd;
     optimizer->zero_grad();
     const Var pooled = reshape(adaptive_avg_pool2d((*model->body)(images).back(), 1, 1), {4, 2048});
     cross_entropy(model->head(pooled), classes, Reduction::kMean).backward();

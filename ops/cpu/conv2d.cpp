@@ -189,11 +189,21 @@ bool is_depthwise(const Conv2dDims& dims) {
   return dims.groups > 1 && dims.groups == dims.Ci && dims.Ci == dims.Co;
 }
 
+// Whether conv2d itself goes Winograd's way, with a weight that is transformed for this one call.
+bool takes_winograd(const Conv2dDims& dims) {
+  constexpr i64 kFewestPixels = 512;  // below, transforming the weight costs what the products save
+  return winograd_allowed() && !(has_tiles() && precision() != Precision::kHighest) &&
+         cpu::winograd_suits_weight(dims) && cpu::winograd_suits_image(dims) &&
+         dims.N * dims.Ho * dims.Wo >= kFewestPixels;
+}
+
 void conv2d_cpu(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
                 Activation activation, Tensor& y) {
   dispatch_float(x.dtype(), "conv2d", [&]<class T>() {
     if (is_depthwise(dims)) {
       cpu::depthwise<T>(dims, x, cpu::depthwise_pack<T>(weight), bias, Tensor(), activation, y);
+    } else if (takes_winograd(dims)) {
+      cpu::winograd<T>(dims, x, cpu::winograd_pack<T>(weight, dims.groups), bias, Tensor(), activation, y);
     } else {
       forward<T>(dims, x, weight, Tensor(), bias, Tensor(), activation, y);
     }
@@ -240,6 +250,8 @@ void conv2d_packed_cpu(const Conv2dDims& dims, const Tensor& x, const PackedConv
 void conv2d_backward_input_cpu(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   dispatch_float(gy.dtype(), "conv2d_backward_input", [&]<class T>() {
     if (is_depthwise(dims)) return cpu::depthwise_backward_input<T>(dims, gy, weight, gx);
+    if (dims.padding <= 2 && takes_winograd(cpu::winograd_backward_dims(dims)))
+      return cpu::winograd_backward_input<T>(dims, gy, weight, gx);
     backward_input<T>(dims, gy, weight, gx);
   });
 }

@@ -13,7 +13,7 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <array>
+#include <utility>
 #include <vector>
 
 #include "ops/cpu/gemm.h"
@@ -68,30 +68,6 @@ struct Form {
     return kProducts * depth * column + (p * depth + k) * width;
   }
 };
-
-// G w G^T of one 3 x 3 kernel whose elements are `step` apart.
-template <class T>
-std::array<double, kProducts> transform_weight(const T* w, i64 step) {
-  constexpr double a = kWinogradA, b = kWinogradB, aa = a * a, bb = b * b;
-  constexpr double at_0 = 1 / (aa * bb), at_a = 1 / (2 * aa * (aa - bb)), at_b = 1 / (2 * bb * (bb - aa));
-  const double g[kPatch][3] = {{at_0, 0, 0},
-                               {at_a, a * at_a, aa * at_a},
-                               {at_a, -a * at_a, aa * at_a},
-                               {at_b, b * at_b, bb * at_b},
-                               {at_b, -b * at_b, bb * at_b},
-                               {0, 0, 1}};
-  double rows[kPatch][3];
-  for (int i = 0; i < kPatch; ++i)
-    for (int j = 0; j < 3; ++j) {
-      rows[i][j] = 0;
-      for (int k = 0; k < 3; ++k) rows[i][j] += g[i][k] * static_cast<double>(w[(k * 3 + j) * step]);
-    }
-  std::array<double, kProducts> u{};
-  for (int i = 0; i < kPatch; ++i)
-    for (int j = 0; j < kPatch; ++j)
-      for (int k = 0; k < 3; ++k) u[static_cast<size_t>(i * kPatch + j)] += rows[i][k] * g[j][k];
-  return u;
-}
 
 template <class T>
 struct Convolution {
@@ -259,6 +235,15 @@ bool winograd_suits_weight(const ops::Conv2dDims& dims) {
          dims.group_out() >= kFewestChannels;
 }
 
+ops::Conv2dDims winograd_backward_dims(const ops::Conv2dDims& dims) {
+  ops::Conv2dDims turned = dims;
+  std::swap(turned.H, turned.Ho);
+  std::swap(turned.W, turned.Wo);
+  std::swap(turned.Ci, turned.Co);
+  turned.padding = 2 - dims.padding;
+  return turned;
+}
+
 // Every tile costs 36 products, however few of its 16 outputs exist; and a few rows alone do not pay for reading four
 // times as many weights.
 bool winograd_suits_image(const ops::Conv2dDims& dims) {
@@ -266,27 +251,56 @@ bool winograd_suits_image(const ops::Conv2dDims& dims) {
   return dims.N * tiles >= 2 * kTileRows && 4 * kProducts * tiles <= 3 * direct;
 }
 
+// A job is a vector of output channels: their weights side by side, kDepth input channels at a time, then transformed.
 template <class T>
 Tensor winograd_pack(const Tensor& weight, i64 groups) {
-  const i64 Co = weight.dim(0), I = weight.dim(3);
-  const Form<T> form{I, Co / groups};
-  Tensor packed = Tensor::zeros({groups, form.size()}, weight.dtype());
+  const i64 I = weight.dim(3);
+  const Form<T> form{I, weight.dim(0) / groups};
+  Tensor packed = Tensor::empty({groups, form.size()}, weight.dtype());
   const T* w = weight.data<T>();
   T* out = packed.data<T>();
-#pragma omp parallel for schedule(static)
-  for (i64 o = 0; o < Co; ++o) {
-    const i64 group = o / form.columns, column = o % form.columns / form.block_width() * form.block_width();
-    const i64 in_block = o % form.columns - column, first = in_block / form.panel * form.panel;
-    const i64 stride = form.padded(std::min(form.panel, std::min(form.block_width(), form.columns - column) - first));
-    for (i64 i = 0; i < I; ++i) {
-      const i64 k = i / kDepth * kDepth, length = std::min(kDepth, I - k);
-      const std::array<double, kProducts> u = transform_weight(w + o * 9 * I + i, I);
-      for (i64 p = 0; p < kProducts; ++p)
-        out[group * form.size() + form.offset(column, p, k) + first * length + (i - k) * stride + in_block - first] =
-            static_cast<T>(u[static_cast<size_t>(p)]);
+  const i64 lanes = form.lanes, vectors = ceil_div(form.columns, lanes);
+#pragma omp parallel
+  {
+    std::vector<T> side_by_side(static_cast<size_t>(9 * kDepth * lanes));
+#pragma omp for schedule(static)
+    for (i64 job = 0; job < groups * vectors; ++job) {
+      const i64 group = job / vectors, o = job % vectors * lanes, live = std::min(lanes, form.columns - o);
+      const i64 column = o / form.block_width() * form.block_width(), in_block = o - column;
+      const i64 first = in_block / form.panel * form.panel;
+      const i64 width = form.padded(std::min(form.block_width(), form.columns - column));
+      const i64 stride = std::min(form.panel, width - first);
+      for (i64 k = 0; k < I; k += kDepth) {
+        const i64 length = std::min(kDepth, I - k);
+        if (live < lanes) std::fill(side_by_side.begin(), side_by_side.end(), T(0));
+        for (i64 t = 0; t < 9; ++t)
+          gemm_kernels<T>().transpose(w + ((group * form.columns + o) * 9 + t) * I + k, 9 * I, live, length,
+                                      side_by_side.data() + t * length * lanes, lanes);
+        winograd_kernels<T>().weight(
+            side_by_side.data(), length,
+            out + group * form.size() + form.offset(column, 0, k) + first * length + in_block - first, I * width,
+            stride);
+      }
     }
   }
   return packed;
+}
+
+// The convolution of gy with the kernel turned around, input and output channels exchanged.
+template <class T>
+void winograd_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  const i64 Gi = dims.group_in(), Go = dims.group_out();
+  Tensor turned = Tensor::empty({dims.Ci, 3, 3, Go}, weight.dtype());
+  const T* w = weight.data<T>();
+  T* to = turned.data<T>();
+#pragma omp parallel for schedule(static)
+  for (i64 job = 0; job < dims.groups * 9; ++job) {
+    const i64 group = job / 9, t = job % 9;
+    gemm_kernels<T>().transpose(w + (group * Go * 9 + t) * Gi, 9 * Gi, Go, Gi, to + (group * Gi * 9 + 8 - t) * Go,
+                                9 * Go);
+  }
+  winograd<T>(winograd_backward_dims(dims), gy, winograd_pack<T>(turned, dims.groups), Tensor(), Tensor(),
+              ops::Activation::kNone, gx);
 }
 
 template <class T>
@@ -300,6 +314,8 @@ void winograd(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& packed
   }
 }
 
+template void winograd_backward_input<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
+template void winograd_backward_input<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 template Tensor winograd_pack<float>(const Tensor&, i64);
 template Tensor winograd_pack<double>(const Tensor&, i64);
 template void winograd<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,

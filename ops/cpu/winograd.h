@@ -14,6 +14,11 @@ bool winograd_suits_image(const ops::Conv2dDims& dims);
 template <class T>
 Tensor winograd_pack(const Tensor& weight, i64 groups);
 
+// The input gradient as a convolution of gy: its sizes, and the gradient itself. Padding is at most 2.
+ops::Conv2dDims winograd_backward_dims(const ops::Conv2dDims& dims);
+template <class T>
+void winograd_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx);
+
 // y = act(conv(x) + bias + residual); bias and residual may be undefined.
 template <class T>
 void winograd(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& packed, const Tensor& bias,

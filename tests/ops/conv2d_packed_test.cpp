@@ -27,6 +27,14 @@ Tensor unfused(const Tensor& x, const Tensor& w, const Tensor& bias, Conv2dParam
   return y;
 }
 
+// So small that outputs are about 1.
+Tensor small_weight(Random& random, const Shape& shape, DType dtype) {
+  Tensor w = Tensor::empty(shape, dtype);
+  const double width = std::sqrt(3.0 / static_cast<double>(shape.numel(1, 4)));
+  random.fill_uniform(w, -width, width);
+  return w;
+}
+
 struct Sizes {
   i64 N, H, W, I, O, kernel;  // I and O per group
   Conv2dParams params;
@@ -35,9 +43,7 @@ struct Sizes {
 void check(const Sizes& s, DType dtype, bool winograd, Random& random, double limit) {
   const i64 groups = s.params.groups;
   const Tensor x = random_tensor(random, {s.N, s.H, s.W, s.I * groups}, dtype);
-  Tensor w = Tensor::empty({s.O * groups, s.kernel, s.kernel, s.I}, dtype);  // so that y is about 1
-  const double width = std::sqrt(3.0 / static_cast<double>(s.kernel * s.kernel * s.I));
-  random.fill_uniform(w, -width, width);
+  const Tensor w = small_weight(random, {s.O * groups, s.kernel, s.kernel, s.I}, dtype);
   const Tensor bias = random.integer(0, 3) > 0 ? random_tensor(random, {s.O * groups}, dtype) : Tensor();
   const Tensor plain = ops::conv2d(x, w, bias, s.params);
   const Tensor residual = random.integer(0, 1) ? random_tensor(random, plain.shape(), dtype) : Tensor();
@@ -95,6 +101,35 @@ TEST_CASE("conv2d_packed: Winograd on random shapes equals conv2d") {
     check(s, i % 4 ? DType::kF32 : DType::kF64, true, random, i % 4 ? 5e-6 : 1e-14);
   }
   check({1, 75, 61, 33, 130, 3, {.padding = 1}}, DType::kF32, true, random, 5e-6);  // many blocks of tiles
+}
+
+TEST_CASE("conv2d: where Winograd is allowed, outputs and input gradients on random shapes equal the direct ones") {
+  Random random(4);
+  int differ = 0;
+  for (int i = 0; i < 300; ++i) {
+    const i64 groups = 1 + random.integer(0, 1), I = 32 + random.integer(0, 39), O = 32 + random.integer(0, 99);
+    const DType dtype = i % 4 ? DType::kF32 : DType::kF64;
+    const Conv2dParams params{.stride = 1 + (random.integer(0, 9) == 0),
+                              .padding = random.integer(0, 3),
+                              .groups = groups,
+                              .activation = any_activation(random)};
+    const Tensor x = random_tensor(
+        random, {1 + random.integer(0, 2), 16 + random.integer(0, 17), 16 + random.integer(0, 17), I * groups}, dtype);
+    const Tensor w = small_weight(random, {O * groups, 3, 3, I}, dtype),
+                 bias = random_tensor(random, {O * groups}, dtype);
+    const Tensor y = ops::conv2d(x, w, bias, params), gy = random_tensor(random, y.shape(), dtype);
+    const Tensor gx = ops::conv2d_backward_input(gy, w, x.shape(), params);
+    ops::allow_winograd(true);
+    const Tensor other_y = ops::conv2d(x, w, bias, params),
+                 other_gx = ops::conv2d_backward_input(gy, w, x.shape(), params);
+    ops::allow_winograd(false);
+    const double limit = dtype == DType::kF32 ? 5e-6 : 1e-14;
+    CAPTURE(fmt::format("{} {} {} {}", x.shape(), w.shape(), params.stride, params.padding));
+    CHECK(difference(other_y, y) < limit);
+    CHECK(difference(other_gx, gx) < limit);
+    differ += !same_bits(other_y, y) + !same_bits(other_gx, gx);
+  }
+  CHECK(differ > 300);  // it was taken
 }
 
 TEST_CASE("conv2d_packed: the same bits for any number of threads") {

@@ -133,9 +133,52 @@ void output(const WinogradOutput<T>& o) {
   }
 }
 
+// out = G w
+template <class Value>
+[[gnu::always_inline]] inline void transform_weight(const Value (&w)[3], Value (&out)[kPatch]) {
+  constexpr double a = kWinogradA, b = kWinogradB, aa = a * a, bb = b * b;
+  constexpr double at_0 = 1 / (aa * bb), at_a = 1 / (2 * aa * (aa - bb)), at_b = 1 / (2 * bb * (bb - aa));
+  const Value even_a = at_a * (w[0] + aa * w[2]), odd_a = (a * at_a) * w[1];
+  const Value even_b = at_b * (w[0] + bb * w[2]), odd_b = (b * at_b) * w[1];
+  out[0] = at_0 * w[0];
+  out[1] = even_a + odd_a;
+  out[2] = even_a - odd_a;
+  out[3] = even_b + odd_b;
+  out[4] = even_b - odd_b;
+  out[5] = w[2];
+}
+
+// As many numbers in f64 as a vector of T has.
+template <class T>
+struct Exact {
+  typedef double Vector __attribute__((vector_size(vec::kLanes<T> * sizeof(double))));
+};
+
+template <class T>
+void weight(const T* w, i64 count, T* u, i64 slice, i64 stride) {
+  constexpr int kLanes = vec::kLanes<T>;
+  using Doubles = typename Exact<T>::Vector;
+  for (i64 i = 0; i < count; ++i) {
+    Doubles rows[3][kPatch], columns[kPatch];  // of the kernel, transposed: [column][row]
+    for (int column = 0; column < 3; ++column) {
+      Doubles kernel[3];
+      for (int row = 0; row < 3; ++row)
+        kernel[row] = __builtin_convertvector(vec::load(w + ((row * 3 + column) * count + i) * kLanes), Doubles);
+      transform_weight<Doubles>(kernel, rows[column]);
+    }
+    for (int row = 0; row < kPatch; ++row) {
+      const Doubles across[3] = {rows[0][row], rows[1][row], rows[2][row]};
+      transform_weight<Doubles>(across, columns);
+      for (int column = 0; column < kPatch; ++column)
+        vec::store(u + (row * kPatch + column) * slice + i * stride,
+                   __builtin_convertvector(columns[column], vec::Vector<T>));
+    }
+  }
+}
+
 template <class T>
 void fill(WinogradKernels<T>& kernels) {
-  kernels = {input<T>, output<T>};
+  kernels = {input<T>, output<T>, weight<T>};
 }
 
 const bool kAdded = winograd_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);

@@ -1,4 +1,4 @@
-// The two transforms of Winograd's F(4x4, 3x3) that run per image, channel by channel; docs/winograd.md derives them.
+// The transforms of Winograd's F(4x4, 3x3), a vector of channels at a time; docs/winograd.md derives them.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,9 @@ struct WinogradKernels {
   // v[p * slice + c] = (B^T d B)[p], where d[p] = pixels[p][c], for c < channels.
   void (*input)(const T* const* pixels, i64 channels, T* v, i64 slice);
   void (*output)(const WinogradOutput<T>& output);
+  // u[p * slice + i * stride + l] = (G w G^T)[p] for i < count and each of a vector's lanes l, in f64, where
+  // w[t] = w[(t * count + i) * lanes + l].
+  void (*weight)(const T* w, i64 count, T* u, i64 slice, i64 stride);
 };
 
 template <class T>
