@@ -2,7 +2,6 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <thread>
 
 #include "bench/bench.h"
@@ -16,7 +15,6 @@ int main(int argc, char** argv) {
   Options options;
   std::vector<std::string> files;
   double threshold = 5;
-  tessera::Precision precision = tessera::Precision::kHighest;
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   options.threads = {1};
   if (cores > 1) options.threads.push_back(cores);
@@ -28,11 +26,14 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app.add_option("--python", options.python, "The Python that has the peers, PyTorch and SciPy; none: ours alone");
-  app.add_option("--precision", precision, "Of matrix products and convolutions: highest, high or medium")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, tessera::Precision>{{"highest", tessera::Precision::kHighest},
-                                                                            {"high", tessera::Precision::kHigh},
-                                                                            {"medium", tessera::Precision::kMedium}}))
+  app.add_option_function<std::string>(
+         "--precision",
+         [](const std::string& chosen) {
+           for (const auto& [name, level] : names_of(tessera::Precision()))
+             if (chosen == name) tessera::set_precision(level);
+         },
+         "Of matrix products and convolutions")
+      ->check(CLI::IsMember({"highest", "high", "medium"}))
       ->default_str("highest");
   app.add_option("--json", options.json, "File for the results");
   app.add_flag("--list", options.list, "Print the names of the cases");
@@ -57,7 +58,6 @@ int main(int argc, char** argv) {
       omp_set_num_threads(options.threads.front());
       evaluators(folder, options.filter);
     } else {
-      tessera::set_precision(precision);
       run(options);
     }
   } catch (const tessera::Error& error) {

@@ -12,7 +12,10 @@ namespace tessera {
 void add_precision(CLI::App& command) {
   const auto use = [](const std::string& chosen) {
     for (const auto& [name, level] : names_of(Precision()))
-      if (chosen == name) use_precision(level);
+      if (chosen == name) {
+        set_precision(level);
+        note_precision(level);
+      }
   };
   std::vector<std::string> names;
   for (const auto& [name, level] : names_of(Precision())) names.push_back(name);
@@ -25,8 +28,7 @@ void add_precision(CLI::App& command) {
       ->default_str("highest");
 }
 
-void use_precision(Precision precision) {
-  set_precision(precision);
+void note_precision(Precision precision) {
   if (precision != Precision::kHighest && !has_tiles())
     fmt::print(stderr, "tessera: no bfloat16 tiles (AMX) on this machine: precision is highest\n");
 }

@@ -10,7 +10,7 @@ namespace tessera {
 // Adds it to a command; it is set when the command line is read.
 void add_precision(CLI::App& command);
 
-// set_precision, and a line on stderr where this machine computes every level alike.
-void use_precision(Precision precision);
+// A line on stderr where this machine computes every level alike and another than the highest is asked for.
+void note_precision(Precision precision);
 
 }  // namespace tessera

@@ -7,7 +7,6 @@
 #include "cli/commands.h"
 #include "cli/precision.h"
 #include "data/coco_source.h"
-#include "ops/conv2d.h"
 #include "tensor/file.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
@@ -113,8 +112,7 @@ struct TrainCommand {
       };
     }
 
-    use_precision(config.training.precision);
-    ops::allow_winograd(config.training.winograd);
+    note_precision(config.training.precision);
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!config.training.init_weights.empty()) {
       const LoadedWeights weights = load_initial_weights(*model, config.training);

@@ -8,7 +8,6 @@
 #include "autograd/softmax.h"
 #include "nn/init.h"
 #include "nn/profile.h"
-#include "ops/arrange.h"
 
 namespace tessera::nn {
 
@@ -17,14 +16,6 @@ namespace {
 void check(const char* name, const Var& x, i64 N, i64 P, i64 E) {
   TESSERA_CHECK(x.defined() && x.rank() == 3 && x.dim(0) == N && x.dim(1) == P && x.dim(2) == E,
                 "attention: {} must be [{}, {}, {}], got {}", name, N, P, E, x.shape());
-}
-
-// Rows [begin, end) of a parameter, without a copy.
-Var rows(const Var& x, i64 begin, i64 end) {
-  return record("rows", x.value().rows(begin, end), {x},
-                [shape = x.shape(), begin](const Tensor& gy, Gradients& gradients) {
-                  gradients.add(0, ops::slice_backward(gy, shape, 0, begin));
-                });
 }
 
 // [N, P, E] -> [N H, P, D]
@@ -55,7 +46,8 @@ Var multi_head_attention(const Var& query, const Var& key, const Var& value, i64
   TESSERA_CHECK((in_proj_weight.shape() == Shape{3 * E, E}), "attention: in_proj_weight must be [{}, {}], got {}",
                 3 * E, E, in_proj_weight.shape());
   const auto project = [&](const Var& x, i64 part) {
-    return linear(x, rows(in_proj_weight, part * E, (part + 1) * E), rows(in_proj_bias, part * E, (part + 1) * E));
+    return linear(x, slice(in_proj_weight, 0, part * E, (part + 1) * E),
+                  slice(in_proj_bias, 0, part * E, (part + 1) * E));
   };
   return linear(attend(project(query, 0), project(key, 1), project(value, 2), heads), out_proj_weight, out_proj_bias);
 }

@@ -35,6 +35,7 @@ Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
   bool finished = false;  // residual and activation in the convolution's pass
   if (packed_) {
     check_fused(x, conv_.weight);
+    if (residual) check_fused(residual, conv_.weight);
     y = Var(ops::conv2d_packed(x.value(), *packed_, residual.value()));
     finished = true;
   } else {

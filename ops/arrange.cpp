@@ -37,6 +37,7 @@ Tensor slice(const Tensor& x, int dim, i64 begin, i64 end) {
   const int axis = x.shape().axis(dim, "slice");
   TESSERA_CHECK(0 <= begin && begin <= end && end <= x.dim(axis), "slice: range [{}, {}) is outside dimension {} of {}",
                 begin, end, dim, x.shape());
+  if (axis == 0) return x.rows(begin, end);
   Tensor y = Tensor::empty(with_size(x.shape(), axis, end - begin), x.dtype(), x.device());
   slice_kernels(slice_dims(x.shape(), axis, begin, end - begin), x, y);
   return y;

@@ -14,7 +14,7 @@ struct SliceDims {
   i64 outer = 1, size = 1, begin = 0, count = 1, inner = 1;
 };
 
-// Elements [begin, end) of one dimension, copied.
+// Elements [begin, end) of one dimension: copied, or of the first dimension a view of the same memory.
 inline constinit KernelTable<void(const SliceDims& dims, const Tensor& whole, Tensor& part)> slice_kernels{"slice"};
 Tensor slice(const Tensor& x, int dim, i64 begin, i64 end);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "autograd/pointwise.h"
+#include "ops/conv2d.h"
 #include "tensor/allocator.h"
 #include "train/signals.h"
 
@@ -150,11 +151,31 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const std::
   state.best = info.best;
 }
 
+// What the configuration says of products and convolutions holds for the process while the run lasts.
+class Arithmetic {
+ public:
+  explicit Arithmetic(const TrainingConfig& config) {
+    set_precision(config.precision);
+    ops::allow_winograd(config.winograd);
+  }
+  ~Arithmetic() {
+    set_precision(precision_);
+    ops::allow_winograd(winograd_);
+  }
+  Arithmetic(const Arithmetic&) = delete;
+  Arithmetic& operator=(const Arithmetic&) = delete;
+
+ private:
+  Precision precision_ = precision();
+  bool winograd_ = ops::winograd_allowed();
+};
+
 }  // namespace
 
 int train(Segmenter& model, const Job& job) {
   const Config& config = job.config;
   const i64 steps = config.training.steps;
+  const Arithmetic arithmetic(config.training);
   std::filesystem::create_directories(job.folder);
 
   TrainingState state{.optimizer = Optimizer(config.optimizer, model), .ema = {}};

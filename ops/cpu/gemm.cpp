@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "ops/cpu/round.h"
 #include "ops/cpu/tile_gemm.h"
 #include "tensor/tensor.h"
 
@@ -31,13 +32,6 @@ constexpr i64 kTasks = 16;                // enough for the threads of a small m
 constexpr i64 kFewTasks = 8;              // enough to keep them busy
 constexpr double kTaskWork = 2e6;         // multiply-adds below which another task does not pay
 constexpr i64 kSplitDepth = 1024;         // partial sums over K are at least this long
-
-i64 ceil_div(i64 a, i64 b) {
-  return (a + b - 1) / b;
-}
-i64 round_up(i64 a, i64 b) {
-  return ceil_div(a, b) * b;
-}
 
 // A piece of K: elements [offset, offset + depth) of the taps [tap, tap + taps).
 struct DepthBlock {

@@ -14,23 +14,13 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/cpu/bilinear_sample.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/parallel.h"
-#include "ops/cpu/simd/bilinear.h"
 #include "ops/cpu/sps_features.h"
 
 namespace tessera::ops {
 namespace {
-
-template <class T>
-const BilinearKernels<T>& bilinear_kernels() {
-  static const BilinearKernels<T> kernels = [] {
-    BilinearKernels<T> result;
-    bilinear_kernels_table.get<T>()(result);
-    return result;
-  }();
-  return kernels;
-}
 
 // One bilinear sample: the ids of the cells top left, top right, bottom left, bottom right, and how far below and right
 // of the first it lies.
@@ -94,7 +84,7 @@ class Samples {
     T weights[4];
     corners(sample, channel, from);
     sample.weights(weights);
-    bilinear_kernels<T>().blend(from, weights, count, out);
+    cpu::bilinear_kernels<T>().blend(from, weights, count, out);
   }
 
   const cpu::SpsFeatures<T> features;
@@ -152,7 +142,7 @@ void offset_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i6
       const T* corners[4];
       T dots[4] = {};  // of each corner's features with the gradient
       samples.corners(s, 0, corners);
-      bilinear_kernels<T>().dot(corners, gcolumns + (i * kSpsTaps + tap) * Fi, Fi, dots);
+      cpu::bilinear_kernels<T>().dot(corners, gcolumns + (i * kSpsTaps + tap) * Fi, Fi, dots);
       T* g = goffset + ((first + i) * kSpsTaps + tap) * 2;
       g[0] = (1 - s.down) * (dots[1] - dots[0]) + s.down * (dots[3] - dots[2]);
       g[1] = (1 - s.right) * (dots[2] - dots[0]) + s.right * (dots[3] - dots[1]);
@@ -180,7 +170,7 @@ void feature_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i
         }
         T weights[4];
         s.weights(weights);
-        bilinear_kernels<T>().scatter(corners, weights, gcolumns + (i * kSpsTaps + tap) * Fi + begin, channels);
+        cpu::bilinear_kernels<T>().scatter(corners, weights, gcolumns + (i * kSpsTaps + tap) * Fi + begin, channels);
       }
   }
 }

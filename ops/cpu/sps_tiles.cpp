@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "ops/cpu/gemm.h"
+#include "ops/cpu/round.h"
 
 namespace tessera::cpu {
 
@@ -32,10 +33,6 @@ constexpr i64 kFewestTiles = 64;     // fewer do not pay for the transform of th
 constexpr i64 kForwardBlock = 48;    // tiles, whole row tiles of the product
 constexpr i64 kGradientBlock = 192;  // tiles: the depth of the product
 constexpr i64 kGradientParts = 8;    // each has its own sum
-
-i64 round_up(i64 a, i64 b) {
-  return (a + b - 1) / b * b;
-}
 
 // A matrix of `columns` as panels for the product: columns of a panel, and of all panels with the last one padded.
 template <class T>

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <vector>
 
+#include "ops/cpu/round.h"
 #include "ops/cpu/simd/tiles.h"
 #include "ops/precision.h"
 #include "tensor/tensor.h"
@@ -27,13 +28,6 @@ constexpr i64 kRows = 128, kColumns = 256, kSteps = 8;  // of a block of C, and 
 constexpr i64 kTasks = 8;                               // enough to keep the threads of a small machine busy
 constexpr i64 kLeastRows = 16, kLeastColumns = 16, kLeastDepth = 32;  // below, most of every tile is padding
 constexpr i64 kHighestDepth = 256, kHighestRows = 128;  // from here on the work on the parts pays at kHighest
-
-i64 ceil_div(i64 a, i64 b) {
-  return (a + b - 1) / b;
-}
-i64 round_up(i64 a, i64 b) {
-  return ceil_div(a, b) * b;
-}
 
 const TileKernels& tile_kernels() {
   static const TileKernels kernels = [] {

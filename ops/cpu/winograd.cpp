@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ops/cpu/gemm.h"
+#include "ops/cpu/round.h"
 #include "ops/cpu/simd/winograd.h"
 
 namespace tessera::cpu {
@@ -31,13 +32,6 @@ constexpr i64 kFewTasks = 8;                 // below which the threads would no
 // M is summed over this many channels at a time: the tails of long sums are where F(4x4) would lose its accuracy.
 constexpr i64 kDepth = 64;
 constexpr i64 kFewestChannels = 32;
-
-i64 ceil_div(i64 a, i64 b) {
-  return (a + b - 1) / b;
-}
-i64 round_up(i64 a, i64 b) {
-  return ceil_div(a, b) * b;
-}
 
 template <class T>
 const WinogradKernels<T>& winograd_kernels() {

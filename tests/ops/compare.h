@@ -2,10 +2,12 @@
 #pragma once
 
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "tensor/random.h"
 #include "tensor/tensor.h"
@@ -37,6 +39,21 @@ inline double difference(const Tensor& got, const Tensor& expected) {
 
 inline bool same_bits(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+}
+
+// work() gives the same bits with 1, 2, 3 and 7 threads.
+template <class Work>
+void check_threads(const Work& work) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const std::vector<Tensor> one = work();
+  for (const int threads : {2, 3, 7}) {
+    omp_set_num_threads(threads);
+    const std::vector<Tensor> many = work();
+    REQUIRE(many.size() == one.size());
+    for (size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i], many[i]));
+  }
+  omp_set_num_threads(before);
 }
 
 inline double tolerance(DType dtype) {

@@ -1,7 +1,5 @@
 #include "ops/ms_deform_attn.h"
 
-#include <omp.h>
-
 #include <vector>
 
 #include "ops/grid_sample.h"
@@ -120,21 +118,13 @@ TEST_CASE("ms_deform_attn: samples at NaN, infinity or far outside get no gradie
 
 TEST_CASE("ms_deform_attn: the bits do not depend on the number of threads") {
   Random random(4);
-  const int threads = omp_get_max_threads();
   const Problem p = draw_problem(random, 2, 100, 3, 20, 3, 4, 12, DType::kF32);
   const auto all = [&] {
     const ops::MsDeformAttnGradients g = ops::ms_deform_attn_backward(p.gy, p.value, p.levels, p.locations, p.weights);
     return std::vector<Tensor>{ops::ms_deform_attn(p.value, p.levels, p.locations, p.weights), g.value,
                                g.sampling_locations, g.attention_weights};
   };
-  omp_set_num_threads(1);
-  const std::vector<Tensor> one = all();
-  for (const int count : {2, 3, 7}) {
-    omp_set_num_threads(count);
-    const std::vector<Tensor> many = all();
-    for (size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i], many[i]));
-  }
-  omp_set_num_threads(threads);
+  check_threads(all);
 }
 
 TEST_CASE("ms_deform_attn: the backward checks its gradient's shape") {

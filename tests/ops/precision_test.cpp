@@ -131,7 +131,7 @@ TEST_CASE("precision: over a long sum three parts are at least as exact as f32 p
   product.fill(3);
   const double three = product.error(product(with_parts(3))), two = product.error(product(with_parts(2))),
                f32 = product.error(product(exactly));
-  MESSAGE(three, " ", two, " ", f32);
+  INFO("three ", three, " two ", two, " f32 ", f32);
   CHECK(three <= f32);
   CHECK(two <= 20 * f32);
 }

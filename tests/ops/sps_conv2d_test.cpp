@@ -2,8 +2,6 @@
 // gradients scattered back by id.
 #include "ops/sps_conv2d.h"
 
-#include <omp.h>
-
 #include "ops/arrange.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
@@ -132,7 +130,6 @@ TEST_CASE("sps_deform_conv2d: on the regular grid it is sps_conv2d, with the sam
 
 TEST_CASE("sps_conv2d and sps_deform_conv2d: the bits do not depend on the number of threads") {
   Random random(3);
-  const int threads = omp_get_max_threads();
   for (const i64 F : {12, 40}) {
     const SpsStructure s = random_structure(random, 6, 10, {0.8, 0.5});
     const ops::SpsNeighbours neighbours = ops::sps_neighbours(s, 3);
@@ -156,15 +153,8 @@ TEST_CASE("sps_conv2d and sps_deform_conv2d: the bits do not depend on the numbe
                                  h.offset,
                                  ops::sps_deform_conv2d_backward_weight(s, gy, active, passive, offset, w.shape())};
     };
-    omp_set_num_threads(1);
-    const std::vector<Tensor> one = all();
-    for (const int count : {2, 3, 7}) {
-      omp_set_num_threads(count);
-      const std::vector<Tensor> many = all();
-      for (size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i], many[i]));
-    }
+    check_threads(all);
   }
-  omp_set_num_threads(threads);
 }
 
 TEST_CASE("sps_conv2d: NaN reaches the cells that see it and no others, in tiles too") {
