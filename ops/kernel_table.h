@@ -21,6 +21,7 @@
 
 #include "ops/work.h"
 #include "tensor/allocator.h"
+#include "tensor/device_runtime.h"
 #include "tensor/tensor.h"
 
 namespace tessera {
@@ -73,6 +74,7 @@ class KernelTable<void(Args...)> : public KernelTableBase {
     const Kernel kernel = kernels_[static_cast<size_t>(device->kind)];
     if (!kernel) throw_missing(*device);
     const OpScope scope(name());
+    const DeviceScope device_scope(name(), *device);
     kernel(std::forward<Args>(args)...);
     if (WorkListener* listener = WorkListener::current()) {
       const Tensor* result = nullptr;

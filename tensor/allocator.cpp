@@ -1,15 +1,14 @@
 #include "tensor/allocator.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <vector>
 
+#include "tensor/address_sanitizer.h"
+#include "tensor/device_runtime.h"
 #include "tensor/error.h"
 
 namespace tessera {
@@ -28,33 +27,44 @@ size_t bucket_of(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+// Device memory that the processor can reach, so that AddressSanitizer can watch it.
+bool watched(Device device) {
+  return device.kind == DeviceKind::kCpu || device.kind == DeviceKind::kCudaEmulated;
+}
+
 struct Cache {
+  Device device;
   std::mutex mutex;
   std::map<size_t, std::vector<void*>> buckets;
   size_t allocated = 0, cached = 0, peak = 0;
 
+  const DeviceRuntime& runtime() const { return device_runtime(device.kind); }
+
   void trim() {
     for (auto& [size, blocks] : buckets)
-      for (void* block : blocks) std::free(block);
+      for (void* block : blocks) {
+        if (watched(device)) unpoison(block, size);
+        runtime().deallocate(block, device.index);
+      }
     buckets.clear();
     cached = 0;
   }
 };
 
 // Never destroyed: tensors with static lifetime may free their memory after main has returned.
-Cache& cache() {
-  static Cache* instance = new Cache;
-  return *instance;
-}
-
-size_t system_free() {
-  return static_cast<size_t>(std::max(0L, sysconf(_SC_AVPHYS_PAGES))) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+Cache& cache(Device device) {
+  static std::mutex* mutex = new std::mutex;
+  static auto* caches = new std::map<std::pair<DeviceKind, int>, Cache>;
+  const std::lock_guard lock(*mutex);
+  const auto [entry, made] = caches->try_emplace({device.kind, device.index});
+  if (made) entry->second.device = device;
+  return entry->second;
 }
 
 }  // namespace
 
-void* allocate(size_t bytes) {
-  Cache& c = cache();
+void* allocate(size_t bytes, Device device) {
+  Cache& c = cache(device);
   const std::lock_guard lock(c.mutex);
   void* block = nullptr;
   if (bytes <= kLargestRequest) {
@@ -63,43 +73,49 @@ void* allocate(size_t bytes) {
       block = bucket->second.back();
       bucket->second.pop_back();
       c.cached -= size;
-    } else if (block = std::aligned_alloc(kAlignment, size); !block) {
+    } else if (block = c.runtime().allocate(size, device.index); !block) {
       c.trim();
-      block = std::aligned_alloc(kAlignment, size);
+      block = c.runtime().allocate(size, device.index);
     }
     if (block) {
       c.allocated += size;
       c.peak = std::max(c.peak, c.allocated);
+      if (watched(device)) {
+        unpoison(block, bytes);
+        poison(static_cast<std::byte*>(block) + bytes, size - bytes);
+      }
       return block;
     }
   }
-  fail("{}: out of memory: {} bytes asked for; {} allocated, {} cached, {} free on the system",
-       OpScope::current() ? OpScope::current() : "tensor", bytes, c.allocated, c.cached, system_free());
+  fail("{}: out of memory on {}: {} bytes asked for; {} allocated, {} cached, {} free on the {}",
+       OpScope::current() ? OpScope::current() : "tensor", device, bytes, c.allocated, c.cached,
+       c.runtime().free_bytes(device.index), device.kind == DeviceKind::kCpu ? "system" : "device");
 }
 
-void deallocate(void* block, size_t bytes) {
-  Cache& c = cache();
+void deallocate(void* block, size_t bytes, Device device) {
+  Cache& c = cache(device);
   const std::lock_guard lock(c.mutex);
   const size_t size = bucket_of(bytes);
   c.allocated -= size;
   c.cached += size;
   c.buckets[size].push_back(block);
+  if (watched(device)) poison(block, size);
 }
 
-void trim_cache() {
-  Cache& c = cache();
+void trim_cache(Device device) {
+  Cache& c = cache(device);
   const std::lock_guard lock(c.mutex);
   c.trim();
 }
 
-MemoryReport memory_report() {
-  Cache& c = cache();
+MemoryReport memory_report(Device device) {
+  Cache& c = cache(device);
   const std::lock_guard lock(c.mutex);
-  return {c.allocated, c.cached, c.peak, system_free()};
+  return {c.allocated, c.cached, c.peak, c.runtime().free_bytes(device.index)};
 }
 
-void reset_peak() {
-  Cache& c = cache();
+void reset_peak(Device device) {
+  Cache& c = cache(device);
   const std::lock_guard lock(c.mutex);
   c.peak = c.allocated;
 }

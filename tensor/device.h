@@ -1,4 +1,5 @@
-// Where a tensor's memory lies and which kernels work on it. A port adds one kind here and a folder ops/<hardware>/.
+// Where a tensor's memory lies and which kernels work on it. A port adds one kind here, what its memory can do
+// (tensor/device_runtime.h) and a folder ops/<hardware>/; docs/porting.md goes through it step by step.
 #pragma once
 
 #include <fmt/format.h>
@@ -10,8 +11,13 @@
 
 namespace tessera {
 
-enum class DeviceKind : u8 { kCpu };
-inline constexpr int kDeviceKinds = 1;
+enum class DeviceKind : u8 {
+  kCpu,
+  kCuda,
+  kCudaEmulated,  // the CUDA kernels as C++ on the processor (docs/emulated.md)
+  kOther,         // a device that is no part of this repository
+};
+inline constexpr int kDeviceKinds = 4;
 
 const char* name_of(DeviceKind kind);
 
@@ -19,9 +25,10 @@ struct Device {
   DeviceKind kind = DeviceKind::kCpu;
   int index = 0;
 
-  // "cpu". Throws for an unknown name, listing the known ones.
+  // "cpu", "cuda", "cuda:1", "cuda-emulated". Throws for an unknown name, and for a device that this build or this
+  // machine does not have, with the reason.
   static Device parse(std::string_view name);
-  std::string str() const;
+  std::string str() const;  // the index is left out where it is 0
   bool operator==(const Device&) const = default;
 };
 

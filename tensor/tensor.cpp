@@ -1,48 +1,8 @@
 #include "tensor/tensor.h"
 
-#include <algorithm>
-#include <cstring>
+#include "tensor/device_runtime.h"
 
 namespace tessera {
-
-namespace {
-
-// Runs body<T>() with the C++ type of any dtype.
-template <class F>
-decltype(auto) dispatch_any(DType dtype, F&& body) {
-  switch (dtype) {
-    case DType::kF32:
-      return body.template operator()<float>();
-    case DType::kF64:
-      return body.template operator()<double>();
-    case DType::kF16:
-      return body.template operator()<Half>();
-    case DType::kBF16:
-      return body.template operator()<BFloat16>();
-    case DType::kI64:
-      return body.template operator()<i64>();
-    case DType::kI32:
-      return body.template operator()<i32>();
-    case DType::kU8:
-      return body.template operator()<u8>();
-    case DType::kBool:
-      return body.template operator()<bool>();
-  }
-  fail("unknown dtype {}", static_cast<int>(dtype));
-}
-
-template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) {
-    return convert<To>(value.to_float());
-  } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
-    return To::from(static_cast<float>(value));
-  } else {
-    return static_cast<To>(value);
-  }
-}
-
-}  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   Tensor tensor;
@@ -53,13 +13,14 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   TESSERA_CHECK(!__builtin_mul_overflow(static_cast<size_t>(tensor.numel_), size_of(dtype), &bytes),
                 "tensor {} of {} is larger than the address space", shape, name_of(dtype));
   tensor.storage_ = Storage::allocate(bytes, device);
+  tensor.kind_ = device.kind;
   tensor.data_ = static_cast<std::byte*>(tensor.storage_->data());
   return tensor;
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor tensor = empty(shape, dtype, device);
-  std::memset(tensor.data_, 0, tensor.bytes());
+  tensor.fill(0);
   return tensor;
 }
 
@@ -86,7 +47,8 @@ Device Tensor::device() const {
 
 double Tensor::item() const {
   TESSERA_CHECK(storage_ && numel_ == 1, "item: a tensor of one element is needed, got {}", shape_);
-  return dispatch_any(dtype_, [&]<class T>() { return convert<double>(*reinterpret_cast<const T*>(data_)); });
+  const Tensor host = to(Device{});
+  return dispatch_any(dtype_, [&]<class T>() { return convert<double>(*host.data<T>()); });
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
@@ -126,19 +88,21 @@ Tensor Tensor::clone() const {
 }
 
 Tensor Tensor::to(Device target) const {
-  TESSERA_CHECK(target == device(), "to: no copy from device {} to {} in this build", device(), target);
-  return *this;
+  const Device source = device();
+  if (target == source) return *this;
+  const bool from_host = source == Device{}, to_host = target == Device{};
+  if (!from_host && !to_host) return to(Device{}).to(target);
+  Tensor copy = empty(shape_, dtype_, target);
+  const Device other = from_host ? target : source;
+  device_runtime(other.kind)
+      .copy(copy.data_, data_, bytes(), from_host ? CopyDirection::kFromHost : CopyDirection::kToHost, other.index);
+  return copy;
 }
 
 Tensor Tensor::to(DType target) const {
   if (target == dtype_) return *this;
   Tensor result = empty(shape_, target, device());
-  dispatch_any(dtype_, [&]<class From>() {
-    dispatch_any(target, [&]<class To>() {
-      std::transform(data<From>(), data<From>() + numel_, result.data<To>(),
-                     [](From value) { return convert<To>(value); });
-    });
-  });
+  device_runtime(kind_).convert(result.data_, target, data_, dtype_, numel_, device().index);
   return result;
 }
 
@@ -146,16 +110,20 @@ void Tensor::copy_from(const Tensor& source) {
   TESSERA_CHECK(source.shape() == shape_ && source.dtype() == dtype_, "copy: {} of {} cannot be copied into {} of {}",
                 source.shape(), name_of(source.dtype()), shape_, name_of(dtype_));
   TESSERA_CHECK(source.device() == device(), "copy: source on {}, target on {}", source.device(), device());
-  std::memmove(data_, source.data_, bytes());
+  device_runtime(kind_).copy(data_, source.data_, bytes(), CopyDirection::kWithin, device().index);
 }
 
 void Tensor::fill(double value) {
-  dispatch_any(dtype_, [&]<class T>() { std::fill_n(data<T>(), numel_, convert<T>(value)); });
+  dispatch_any(dtype_, [&]<class T>() {
+    const T element = convert<T>(value);
+    device_runtime(kind_).fill(data_, &element, sizeof(T), numel_, device().index);
+  });
 }
 
-void Tensor::throw_dtype(DType asked) const {
+void Tensor::throw_access(DType asked) const {
   if (!storage_) fail("the tensor is undefined");
-  fail("tensor {} holds {}, asked for {}", shape_, name_of(dtype_), name_of(asked));
+  if (dtype_ != asked) fail("tensor {} holds {}, asked for {}", shape_, name_of(dtype_), name_of(asked));
+  fail("tensor {} lies on {}, where the processor cannot read it; copy it with to_host()", shape_, device());
 }
 
 }  // namespace tessera

@@ -49,11 +49,11 @@ class Tensor {
   bool unique() const { return storage_.use_count() == 1; }  // nobody else sees this memory
   bool same_memory(const Tensor& other) const { return storage_ == other.storage_; }
 
-  // Typed pointer; throws when T is not the tensor's dtype.
+  // Typed pointer; throws when T is not the tensor's dtype, or when the tensor lies on another device than the CPU.
   template <class T>
   const T* data() const {
-    if (dtype_ != kDTypeOf<T> || !storage_) [[unlikely]]
-      throw_dtype(kDTypeOf<T>);
+    if (dtype_ != kDTypeOf<T> || kind_ != DeviceKind::kCpu || !storage_) [[unlikely]]
+      throw_access(kDTypeOf<T>);
     return reinterpret_cast<const T*>(data_);
   }
   template <class T>
@@ -68,6 +68,17 @@ class Tensor {
   std::span<T> span() {
     return {data<T>(), static_cast<size_t>(numel_)};
   }
+  // The pointer as a kernel of the tensor's own device takes it.
+  template <class T>
+  const T* device_data() const {
+    if (dtype_ != kDTypeOf<T> || !storage_) [[unlikely]]
+      throw_access(kDTypeOf<T>);
+    return reinterpret_cast<const T*>(data_);
+  }
+  template <class T>
+  T* device_data() {
+    return const_cast<T*>(static_cast<const Tensor*>(this)->device_data<T>());
+  }
   const void* raw() const { return data_; }
   void* raw() { return data_; }
 
@@ -81,19 +92,21 @@ class Tensor {
 
   // Copies.
   Tensor clone() const;
-  Tensor to(Device device) const;        // this tensor when it is already there
-  Tensor to(DType dtype) const;          // converts on the CPU; this tensor when the dtype is the same
+  Tensor to(Device device) const;  // this tensor when it is already there
+  Tensor to_host() const { return to(Device{}); }
+  Tensor to(DType dtype) const;          // this tensor when the dtype is the same
   void copy_from(const Tensor& source);  // same shape, dtype and device
   void fill(double value);
 
  private:
-  [[noreturn]] void throw_dtype(DType asked) const;
+  [[noreturn]] void throw_access(DType asked) const;
 
   std::shared_ptr<Storage> storage_;
   std::byte* data_ = nullptr;
   Shape shape_;
   i64 numel_ = 0;
   DType dtype_ = DType::kF32;
+  DeviceKind kind_ = DeviceKind::kCpu;  // the storage's, where data() finds it at once
 };
 
 template <class T>

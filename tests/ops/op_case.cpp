@@ -120,13 +120,12 @@ std::vector<OpFamily*> op_families() {
 }
 
 std::vector<Device> registered_devices() {
+  const std::vector<const KernelTableBase*> tables = KernelTableBase::all();
   std::vector<Device> devices;
-  for (int kind = 0; kind < kDeviceKinds; ++kind)
-    for (const KernelTableBase* table : KernelTableBase::all())
-      if (table->supports(static_cast<DeviceKind>(kind))) {
-        devices.push_back({static_cast<DeviceKind>(kind), 0});
-        break;
-      }
+  for (const Device device : present_devices())
+    if (device.index == 0 && std::any_of(tables.begin(), tables.end(),
+                                         [&](const KernelTableBase* table) { return table->supports(device.kind); }))
+      devices.push_back(device);
   return devices;
 }
 

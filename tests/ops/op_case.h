@@ -114,7 +114,7 @@ class OpFamily {
   void OpFamily_##family::list()
 
 std::vector<OpFamily*> op_families();      // by name
-std::vector<Device> registered_devices();  // those with at least one kernel
+std::vector<Device> registered_devices();  // the first present one of each kind that has a kernel
 
 // The checks. Each returns an empty string, or what is wrong.
 std::string check_forward(const OpCase& one, Device device);

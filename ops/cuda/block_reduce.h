@@ -1,0 +1,61 @@
+// Sums and maxima over a warp and over a block, in an order that depends on the number of threads alone.
+#pragma once
+
+#include "tensor/cuda/launch.h"
+
+namespace tessera::cuda {
+
+struct SumOf {
+  template <class T>
+  __device__ static T of(T a, T b) {
+    return a + b;
+  }
+};
+struct MaxOf {  // NaN wins
+  template <class T>
+  __device__ static T of(T a, T b) {
+    return a > b || a != a ? a : b;
+  }
+};
+
+// The reduction of `value` over the warp's 32 lanes, in every lane.
+template <class Op, class T>
+__device__ T warp_reduce(T value) {
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) value = Op::of(value, warp_shuffle_xor(value, offset));
+  return value;
+}
+template <class T>
+__device__ T warp_sum(T value) {
+  return warp_reduce<SumOf>(value);
+}
+template <class T>
+__device__ T warp_max(T value) {
+  return warp_reduce<MaxOf>(value);
+}
+
+// The same over the block, in every thread. Blocks of one dimension, a multiple of 32 threads; all threads take part.
+template <class Op, class T>
+__device__ T block_reduce(T value) {
+  struct Scratch {
+    T warps[kWarp];
+  };
+  Scratch& scratch = shared_memory<Scratch>();
+  value = warp_reduce<Op>(value);
+  if (lane() == 0) scratch.warps[warp()] = value;
+  __syncthreads();
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  T total = scratch.warps[0];
+  for (int w = 1; w < warps; ++w) total = Op::of(total, scratch.warps[w]);
+  __syncthreads();  // the next reduction may write scratch again
+  return total;
+}
+template <class T>
+__device__ T block_sum(T value) {
+  return block_reduce<SumOf>(value);
+}
+template <class T>
+__device__ T block_max(T value) {
+  return block_reduce<MaxOf>(value);
+}
+
+}  // namespace tessera::cuda

@@ -1,0 +1,43 @@
+// Runs a kernel's grid on the processor, one block after the other.
+//
+// The threads of a block are run one after the other, too. A thread that must wait for others (a barrier, a warp
+// operation) is left where it stands, on a stack of its own (a fiber), and the next thread begins; when all that it
+// waits for have arrived, it goes on. A kernel that never waits is a plain call per thread. Threads and blocks run in
+// the order of set_order(): what depends on the order is wrong on a GPU.
+//
+// A thread that waits for one that has ended, or that waits at another barrier, is an error that names the kernel, the
+// block and the threads. Shared memory holds NaN (all bits set) when a block begins.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <source_location>
+#include <string>
+
+struct dim3;
+
+namespace tessera::emulated {
+
+// The limits of a GPU of compute capability 8.0 or later.
+inline constexpr unsigned kMaxThreads = 1024, kMaxBlockZ = 64, kMaxGridYZ = 65535, kMaxGridX = 0x7FFFFFFF;
+inline constexpr size_t kMaxShared = 160 * 1024;  // bytes per block, both kinds together
+inline constexpr int kWarp = 32;
+
+// kernel: its name, for messages. body: one thread's work, which reads threadIdx and its like. Throws Error.
+void run_grid(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
+
+// The order of a block's threads and of a grid's blocks: "forward", "reverse" or "shuffled:SEED"; the environment's
+// TESSERA_EMULATED_ORDER at first, else forward.
+void set_order(const std::string& order);
+
+// --- Called by a kernel's thread.
+void wait_for_block(std::source_location where);
+void* dynamic_shared_memory();                              // the launch's shared_bytes
+void* static_shared_memory(const void* key, size_t bytes);  // one piece per key, the same for all threads of the block
+
+// Gives `value` to the other lanes of the warp and returns theirs: 32 values, valid until the warp's next operation.
+// All 32 lanes must come here.
+const std::uint64_t* exchange_in_warp(std::uint64_t value, std::source_location where);
+
+}  // namespace tessera::emulated

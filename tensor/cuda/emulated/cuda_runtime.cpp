@@ -1,0 +1,175 @@
+// The runtime calls of the emulated device: everything happens at once, in the caller's thread.
+#include "tensor/cuda/emulated/cuda_runtime.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "tensor/cuda/emulated/inject.h"
+
+namespace tessera::emulated {
+
+Machine& machine() {
+  static Machine instance;
+  return instance;
+}
+
+}  // namespace tessera::emulated
+
+namespace {
+
+using tessera::emulated::machine;
+
+struct Blocks {
+  std::mutex mutex;
+  std::map<void*, size_t> sizes;
+  size_t used = 0;
+};
+
+Blocks& blocks() {
+  static Blocks* instance = new Blocks;
+  return *instance;
+}
+
+constinit thread_local cudaError_t last_error = cudaSuccess;
+constinit thread_local int current_device = 0;
+
+cudaError_t result(cudaError_t status) {
+  if (status != cudaSuccess) last_error = status;
+  return status;
+}
+
+}  // namespace
+
+const char* cudaGetErrorString(cudaError_t status) {
+  switch (status) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
+  }
+  return "unknown error";
+}
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t status = last_error;
+  last_error = cudaSuccess;
+  return status;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = machine().count_status == cudaSuccess ? machine().devices : 0;
+  return result(machine().count_status);
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= machine().devices) return result(cudaErrorInvalidDevice);
+  current_device = device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  static char instance;
+  *stream = reinterpret_cast<cudaStream_t>(&instance);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  static char instance;
+  *event = reinterpret_cast<cudaEvent_t>(&instance);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t) {
+  Blocks& b = blocks();
+  const std::lock_guard lock(b.mutex);
+  *data = bytes <= machine().memory - std::min(machine().memory, b.used)
+              ? std::aligned_alloc(256, (bytes + 255) / 256 * 256)
+              : nullptr;
+  if (!*data) return result(cudaErrorMemoryAllocation);
+  std::memset(*data, 0xFF, bytes);  // NaN until it is written
+  b.sizes[*data] = bytes;
+  b.used += bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeAsync(void* data, cudaStream_t) {
+  Blocks& b = blocks();
+  const std::lock_guard lock(b.mutex);
+  const auto block = b.sizes.find(data);
+  if (block == b.sizes.end()) return result(cudaErrorInvalidValue);
+  b.used -= block->second;
+  b.sizes.erase(block);
+  std::free(data);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void** data, size_t bytes) {
+  *data = std::malloc(bytes);
+  return *data ? cudaSuccess : result(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFreeHost(void* data) {
+  std::free(data);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  Blocks& b = blocks();
+  const std::lock_guard lock(b.mutex);
+  *total = machine().memory;
+  *free = machine().memory - std::min(machine().memory, b.used);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memmove(to, from, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t) {
+  std::memset(data, value, bytes);
+  return cudaSuccess;
+}

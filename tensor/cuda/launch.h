@@ -1,0 +1,200 @@
+// How a kernel is launched, on a GPU and on the emulated device alike, and what it calls to share memory and to speak
+// with the other lanes of its warp.
+//
+//   __global__ void add_kernel(i64 n, const float* a, const float* b, float* y) {
+//     for (const i64 i : indices(n)) y[i] = a[i] + b[i];
+//   }
+//   launch<add_kernel>(over(n), n, a, b, y);
+//
+// The launch names the kernel in every error, checks that it was accepted, and does nothing for an empty grid.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "tensor/cuda/runtime.h"
+#include "tensor/error.h"
+
+namespace tessera::cuda {
+
+inline constexpr int kWarp = 32;
+inline constexpr unsigned kAllLanes = 0xFFFFFFFF;
+
+constexpr i64 ceil_div(i64 a, i64 b) {
+  return (a + b - 1) / b;
+}
+
+// blocks x threads, and bytes of dynamic shared memory per block.
+struct Launch {
+  dim3 grid, block;
+  size_t shared = 0;
+};
+
+// One thread per element, or several elements per thread where there are very many: the kernel walks indices(n).
+inline Launch over(i64 n, int threads = 256) {
+  constexpr i64 kMaxBlocks = 1 << 16;
+  return {.grid = static_cast<unsigned>(std::min(ceil_div(n, threads), kMaxBlocks)),
+          .block = static_cast<unsigned>(threads)};
+}
+
+namespace detail {
+
+// "softmax_kernel<float>" out of the compiler's name of a function template's instance.
+template <auto Kernel>
+std::string kernel_name() {
+  std::string_view name = __PRETTY_FUNCTION__;
+  if (const size_t begin = name.find("Kernel = "); begin != name.npos) name.remove_prefix(begin + 9);
+  if (const size_t end = name.find_first_of(";]"); end != name.npos) name = name.substr(0, end);
+  if (const size_t scope = name.substr(0, name.find('<')).rfind("::"); scope != name.npos)
+    name.remove_prefix(scope + 2);
+  return std::string(name);
+}
+
+}  // namespace detail
+
+template <auto Kernel, class... Args>
+void launch(const Launch& shape, Args... args) {
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  static const std::string name = detail::kernel_name<Kernel>();
+#ifdef TESSERA_CUDA_EMULATED
+  emulated::run_grid(name.c_str(), shape.grid, shape.block, shape.shared, [&] { Kernel(args...); });
+#else
+  constexpr size_t kWithoutAsking = 48 * 1024;
+  if (shape.shared > kWithoutAsking)
+    check(cudaFuncSetAttribute(Kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared)),
+          name.c_str());
+  Kernel<<<shape.grid, shape.block, shape.shared, stream()> > >(args...);
+  check(cudaGetLastError(), name.c_str());
+  if (synchronous()) check(cudaStreamSynchronize(stream()), name.c_str());
+#endif
+}
+
+// --- In kernels: which elements are this thread's.
+
+// for (const i64 i : indices(n)): this thread's share of [0, n), one grid of threads apart.
+class Indices {
+ public:
+  struct Iterator {
+    i64 at, step;
+    __device__ i64 operator*() const { return at; }
+    __device__ void operator++() { at += step; }
+    __device__ bool operator!=(i64 end) const { return at < end; }
+  };
+  __device__ explicit Indices(i64 n) : n_(n) {}
+  __device__ Iterator begin() const {
+    return {static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x, static_cast<i64>(blockDim.x) * gridDim.x};
+  }
+  __device__ i64 end() const { return n_; }
+
+ private:
+  i64 n_;
+};
+__device__ inline Indices indices(i64 n) {
+  return Indices(n);
+}
+
+__device__ inline int lane() {
+  return static_cast<int>(threadIdx.x) % kWarp;
+}
+__device__ inline int warp() {
+  return static_cast<int>(threadIdx.x) / kWarp;
+}
+
+// --- Shared memory. A kernel's struct of arrays, without initialisers:  auto& shared = shared_memory<Tile>();
+template <class Struct>
+__device__ Struct& shared_memory() {
+#ifdef TESSERA_CUDA_EMULATED
+  static const char key = 0;
+  return *static_cast<Struct*>(emulated::static_shared_memory(&key, sizeof(Struct)));
+#else
+  __shared__ Struct memory;
+  return memory;
+#endif
+}
+
+// The launch's dynamic shared memory.
+template <class T>
+__device__ T* dynamic_shared() {
+#ifdef TESSERA_CUDA_EMULATED
+  return static_cast<T*>(emulated::dynamic_shared_memory());
+#else
+  extern __shared__ std::byte dynamic_shared_bytes[];
+  return reinterpret_cast<T*>(dynamic_shared_bytes);
+#endif
+}
+
+// --- Warp operations; all 32 lanes must take part. T has at most 8 bytes.
+#ifdef TESSERA_CUDA_EMULATED
+
+template <class T>
+std::array<T, kWarp> warp_values(T value, std::source_location where) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  const std::uint64_t* all = emulated::exchange_in_warp(bits, where);
+  std::array<T, kWarp> values;
+  for (int i = 0; i < kWarp; ++i) std::memcpy(&values[static_cast<size_t>(i)], &all[i], sizeof(T));
+  return values;
+}
+
+// The value of lane + offset; one's own where there is no such lane.
+template <class T>
+T warp_shuffle_down(T value, int offset, std::source_location where = std::source_location::current()) {
+  const auto values = warp_values(value, where);
+  return lane() + offset < kWarp ? values[static_cast<size_t>(lane() + offset)] : value;
+}
+template <class T>
+T warp_shuffle_up(T value, int offset, std::source_location where = std::source_location::current()) {
+  const auto values = warp_values(value, where);
+  return lane() >= offset ? values[static_cast<size_t>(lane() - offset)] : value;
+}
+// The value of lane ^ mask.
+template <class T>
+T warp_shuffle_xor(T value, int mask, std::source_location where = std::source_location::current()) {
+  return warp_values(value, where)[static_cast<size_t>(lane() ^ mask)];
+}
+// The value of one lane.
+template <class T>
+T warp_shuffle(T value, int source, std::source_location where = std::source_location::current()) {
+  return warp_values(value, where)[static_cast<size_t>(source) % kWarp];
+}
+// Bit i: whether lane i's condition holds.
+inline unsigned warp_ballot(bool condition, std::source_location where = std::source_location::current()) {
+  const auto values = warp_values(condition, where);
+  unsigned bits = 0;
+  for (int i = 0; i < kWarp; ++i) bits |= static_cast<unsigned>(values[static_cast<size_t>(i)]) << i;
+  return bits;
+}
+// Waits for the warp and makes its writes to shared memory seen by its lanes.
+inline void warp_barrier(std::source_location where = std::source_location::current()) {
+  emulated::exchange_in_warp(0, where);
+}
+
+#else
+
+template <class T>
+__device__ T warp_shuffle_down(T value, int offset) {
+  return __shfl_down_sync(kAllLanes, value, offset);
+}
+template <class T>
+__device__ T warp_shuffle_up(T value, int offset) {
+  return __shfl_up_sync(kAllLanes, value, offset);
+}
+template <class T>
+__device__ T warp_shuffle_xor(T value, int mask) {
+  return __shfl_xor_sync(kAllLanes, value, mask);
+}
+template <class T>
+__device__ T warp_shuffle(T value, int source) {
+  return __shfl_sync(kAllLanes, value, source);
+}
+__device__ inline unsigned warp_ballot(bool condition) {
+  return __ballot_sync(kAllLanes, condition);
+}
+__device__ inline void warp_barrier() {
+  __syncwarp();
+}
+
+#endif
+
+}  // namespace tessera::cuda

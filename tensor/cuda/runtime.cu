@@ -1,0 +1,223 @@
+// A GPU's memory and stream, as tensor/device_runtime.h asks for them.
+//
+// Memory comes from CUDA's own pool in stream order (cudaMallocAsync), so a block that the caching allocator gives back
+// may be freed while kernels that were launched before still use it. Copies from the host go through two pinned buffers
+// in turn: the host writes one while the device reads the other, and never waits for the kernels before.
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "tensor/cuda/runtime.h"
+
+#ifdef TESSERA_NVTX
+#include <nvtx3/nvToolsExt.h>
+#endif
+
+#include "tensor/allocator.h"
+#include "tensor/cuda/launch.h"
+#include "tensor/device_runtime.h"
+
+namespace tessera::cuda {
+
+namespace {
+
+constexpr size_t kStaging = size_t{4} << 20;  // bytes of one pinned buffer
+
+struct Staging {
+  void* data = nullptr;
+  cudaEvent_t copied = nullptr;  // recorded after the last copy out of it
+};
+
+// What this process holds of one GPU. Never given back: tensors with static lifetime may be freed after main.
+struct Gpu {
+  cudaStream_t stream = nullptr;
+  Staging staging[2];
+  int turn = 0;
+  std::mutex mutex;
+};
+
+Gpu& gpu(int index) {
+  static std::mutex* mutex = new std::mutex;
+  static auto* gpus = new std::map<int, Gpu>;
+  const std::lock_guard lock(*mutex);
+  Gpu& g = (*gpus)[index];
+  if (!g.stream) {
+    check(cudaSetDevice(index), "cudaSetDevice");
+    check(cudaStreamCreateWithFlags(&g.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  }
+  return g;
+}
+
+constinit thread_local int current_index = -1;
+
+void make_current(int index) {
+  if (current_index == index) return;
+  check(cudaSetDevice(index), "cudaSetDevice");
+  current_index = index;
+}
+
+DeviceCount count_gpus() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess && count > 0) return {count, ""};
+  cudaGetLastError();  // forgets it: the CPU goes on working
+  if (status == cudaErrorInsufficientDriver)
+    return {0,
+            "no GPU can be used: there is no driver, or it is older than the CUDA toolkit of this build "
+            "(nvidia-smi tells its version)"};
+  if (status == cudaSuccess || status == cudaErrorNoDevice) return {0, "no GPU found"};
+  return {0, fmt::format("no GPU can be used: {}", cudaGetErrorString(status))};
+}
+
+void* allocate_memory(size_t bytes, int index) {
+  Gpu& g = gpu(index);
+  make_current(index);
+  void* data = nullptr;
+  const cudaError_t status = cudaMallocAsync(&data, bytes, g.stream);
+  if (status == cudaSuccess) return data;
+  cudaGetLastError();
+  if (status != cudaErrorMemoryAllocation) check(status, "cudaMallocAsync");
+  return nullptr;
+}
+
+void deallocate_memory(void* block, int index) {
+  make_current(index);
+  cudaFreeAsync(block, gpu(index).stream);
+}
+
+size_t free_bytes(int index) {
+  make_current(index);
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
+}
+
+void synchronize_stream(int index) {
+  make_current(index);
+  check(cudaStreamSynchronize(gpu(index).stream), "cudaStreamSynchronize");
+}
+
+// The next of the two buffers, when the device has read what was in it.
+Staging& next_staging(Gpu& g) {
+  Staging& staging = g.staging[g.turn];
+  g.turn = 1 - g.turn;
+  if (!staging.data) {
+    check(cudaMallocHost(&staging.data, kStaging), "cudaMallocHost");
+    check(cudaEventCreateWithFlags(&staging.copied, cudaEventDisableTiming), "cudaEventCreate");
+  } else {
+    check(cudaEventSynchronize(staging.copied), "cudaEventSynchronize");
+  }
+  return staging;
+}
+
+void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int index) {
+  make_current(index);
+  Gpu& g = gpu(index);
+  if (bytes == 0) return;
+  if (direction == CopyDirection::kWithin)
+    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, g.stream), "copy on the device");
+  const std::lock_guard lock(g.mutex);
+  auto* out = static_cast<std::byte*>(to);
+  const auto* in = static_cast<const std::byte*>(from);
+  for (size_t done = 0; done < bytes; done += kStaging) {
+    const size_t part = std::min(kStaging, bytes - done);
+    Staging& staging = next_staging(g);
+    if (direction == CopyDirection::kFromHost) {
+      std::memcpy(staging.data, in + done, part);
+      check(cudaMemcpyAsync(out + done, staging.data, part, cudaMemcpyHostToDevice, g.stream), "copy to the device");
+      check(cudaEventRecord(staging.copied, g.stream), "cudaEventRecord");
+    } else {
+      check(cudaMemcpyAsync(staging.data, in + done, part, cudaMemcpyDeviceToHost, g.stream), "copy from the device");
+      check(cudaEventRecord(staging.copied, g.stream), "cudaEventRecord");
+      check(cudaEventSynchronize(staging.copied), "copy from the device");
+      std::memcpy(out + done, staging.data, part);
+    }
+  }
+}
+
+template <class T>
+__global__ void fill_kernel(i64 n, T value, T* data) {
+  for (const i64 i : indices(n)) data[i] = value;
+}
+
+template <class T>
+void fill_as(void* data, const void* value, i64 count) {
+  T pattern;
+  std::memcpy(&pattern, value, sizeof(T));
+  launch<fill_kernel<T>>(over(count), count, pattern, static_cast<T*>(data));
+}
+
+void fill(void* data, const void* value, size_t value_bytes, i64 count, int index) {
+  make_current(index);
+  if (value_bytes == 1) return fill_as<u8>(data, value, count);
+  if (value_bytes == 2) return fill_as<u16>(data, value, count);
+  if (value_bytes == 4) return fill_as<u32>(data, value, count);
+  fill_as<u64>(data, value, count);
+}
+
+template <class To, class From>
+__global__ void convert_kernel(i64 n, const From* from, To* to) {
+  for (const i64 i : indices(n)) to[i] = tessera::convert<To>(from[i]);
+}
+
+void convert_values(void* to, DType to_dtype, const void* from, DType from_dtype, i64 count, int index) {
+  make_current(index);
+  dispatch_any(from_dtype, [&]<class From>() {
+    dispatch_any(to_dtype, [&]<class To>() {
+      launch<convert_kernel<To, From>>(over(count), count, static_cast<const From*>(from), static_cast<To*>(to));
+    });
+  });
+}
+
+void begin(const char* op, int index) {
+  make_current(index);
+#ifdef TESSERA_NVTX
+  nvtxRangePushA(op);
+#else
+  static_cast<void>(op);
+#endif
+}
+
+void end() {
+#ifdef TESSERA_NVTX
+  nvtxRangePop();
+#endif
+}
+
+constexpr DeviceRuntime kRuntime = {.count = count_gpus,
+                                    .allocate = allocate_memory,
+                                    .deallocate = deallocate_memory,
+                                    .free_bytes = free_bytes,
+                                    .copy = copy,
+                                    .fill = fill,
+                                    .convert = convert_values,
+                                    .synchronize = synchronize_stream,
+                                    .begin = begin,
+                                    .end = end};
+
+[[maybe_unused]] const bool kRegistered = register_device(kDevice, kRuntime);
+
+}  // namespace
+
+cudaStream_t stream() {
+  return gpu(std::max(current_index, 0)).stream;
+}
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) [[likely]]
+    return;
+  cudaGetLastError();
+  const char* op = OpScope::current();
+  fail("cuda: {}{}{} failed: {}", op ? op : "", op ? ": " : "", what, cudaGetErrorString(status));
+}
+
+bool synchronous() {
+  static const bool on = [] {
+    const char* text = std::getenv("TESSERA_CUDA_SYNC");
+    return text && std::strcmp(text, "0") != 0;
+  }();
+  return on;
+}
+
+}  // namespace tessera::cuda

@@ -1,0 +1,56 @@
+#include "tensor/device_runtime.h"
+
+#include <array>
+
+namespace tessera {
+
+namespace {
+
+using Table = std::array<const DeviceRuntime*, kDeviceKinds>;
+
+Table& runtimes() {
+  static constinit Table table{};
+  return table;
+}
+
+}  // namespace
+
+bool register_device(DeviceKind kind, const DeviceRuntime& runtime) {
+  const DeviceRuntime*& entry = runtimes()[static_cast<size_t>(kind)];
+  TESSERA_CHECK(!entry, "device {} is registered twice", name_of(kind));
+  entry = &runtime;
+  return true;
+}
+
+const DeviceRuntime& device_runtime(DeviceKind kind) {
+  const DeviceRuntime* runtime = runtimes()[static_cast<size_t>(kind)];
+  if (runtime) return *runtime;
+  if (kind == DeviceKind::kCuda)
+    fail("device cuda: this build has no CUDA; configure it with -DTESSERA_CUDA=ON (`./run build cuda`)");
+  if (kind == DeviceKind::kCudaEmulated)
+    fail("device cuda-emulated: not in this build; `./run build emulated` makes one that has it");
+  fail("device {}: not in this build", name_of(kind));
+}
+
+void check_device_present(Device device) {
+  const DeviceCount present = device_runtime(device.kind).count();
+  TESSERA_CHECK(present.count > 0, "device {}: {}", device, present.reason);
+  TESSERA_CHECK(device.index < present.count, "device {}: there {} only {} {} device{} here, numbered from 0", device,
+                present.count == 1 ? "is" : "are", present.count, name_of(device.kind), present.count == 1 ? "" : "s");
+}
+
+std::vector<Device> present_devices() {
+  std::vector<Device> devices;
+  for (int kind = 0; kind < kDeviceKinds; ++kind) {
+    const DeviceRuntime* runtime = runtimes()[static_cast<size_t>(kind)];
+    const int count = runtime ? runtime->count().count : 0;
+    for (int index = 0; index < count; ++index) devices.push_back({static_cast<DeviceKind>(kind), index});
+  }
+  return devices;
+}
+
+void synchronize(Device device) {
+  device_runtime(device.kind).synchronize(device.index);
+}
+
+}  // namespace tessera

@@ -1,0 +1,73 @@
+// What a device must be able to do before a tensor can lie on it: one table of functions per kind of device, which the
+// device's own file registers. Kernels come on top of that, operator by operator (ops/kernel_table.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tensor/device.h"
+
+namespace tessera {
+
+// The machine's devices of one kind.
+struct DeviceCount {
+  int count = 0;
+  std::string reason;  // why there is none
+};
+
+// How many bytes lie where; a DeviceKind never copies to a kind other than itself and the CPU.
+enum class CopyDirection { kFromHost, kToHost, kWithin };
+
+struct DeviceRuntime {
+  DeviceCount (*count)();
+
+  // Memory of device `index`. allocate returns null where there is none left.
+  void* (*allocate)(size_t bytes, int index);
+  void (*deallocate)(void* block, int index);
+  size_t (*free_bytes)(int index);
+
+  // All of these take their turn after the kernels that were launched before. When copy returns, `from` may be changed
+  // or freed, and with kToHost the bytes have arrived.
+  void (*copy)(void* to, const void* from, size_t bytes, CopyDirection direction, int index);
+  void (*fill)(void* data, const void* value, size_t value_bytes, i64 count, int index);
+  void (*convert)(void* to, DType to_dtype, const void* from, DType from_dtype, i64 count, int index);
+  void (*synchronize)(int index);
+
+  // Around every operator: makes the device the current one of this thread, names the work for a profiler.
+  void (*begin)(const char* op, int index);
+  void (*end)();
+};
+
+bool register_device(DeviceKind kind, const DeviceRuntime& runtime);
+
+// Throws when this build has none of that kind.
+const DeviceRuntime& device_runtime(DeviceKind kind);
+
+// Throws when the build has no such kind, the machine no such device, or not so many of them.
+void check_device_present(Device device);
+
+// Every device of this machine that this build can use, the CPU first.
+std::vector<Device> present_devices();
+
+// One operator's time on a device; nothing for the CPU.
+class DeviceScope {
+ public:
+  DeviceScope(const char* op, Device device) {
+    if (device.kind == DeviceKind::kCpu) return;
+    runtime_ = &device_runtime(device.kind);
+    runtime_->begin(op, device.index);
+  }
+  ~DeviceScope() {
+    if (runtime_) runtime_->end();
+  }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  const DeviceRuntime* runtime_ = nullptr;
+};
+
+// Waits until all work of the device is done.
+void synchronize(Device device);
+
+}  // namespace tessera
