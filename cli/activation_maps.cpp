@@ -26,11 +26,11 @@ ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch, const char*
                 "{}: the model has no instance activation maps", who);
   const SparseInstConfig& config = sparseinst->config();
   const NoGrad no_grad;
-  const Var logits = sparseinst->forward(Var(batch.images)).maps;  // [1, h, w, G Q]
+  const Var logits = sparseinst->forward(Var(batch.images.to(model.device()))).maps;  // [1, h, w, G Q]
   const i64 h = logits.dim(1), w = logits.dim(2), Q = config.num_masks, G = config.iam.groups;
   const Var flat = reshape(logits, {h * w, G * Q});
   const Var active = config.iam.activation == IamActivation::kSoftmax ? softmax(flat, 0) : sigmoid(flat);
-  maps_ = reshape(mean(reshape(active, {h * w, G, Q}), {1}), {1, h, w, Q}).value();
+  maps_ = reshape(mean(reshape(active, {h * w, G, Q}), {1}), {1, h, w, Q}).value().to_host();
 }
 
 Tensor ActivationMaps::map(i64 query, ImageSize size) const {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/device.h"
 #include "cli/model_report.h"
 #include "cli/named_config.h"
 #include "cli/output.h"
@@ -15,7 +16,7 @@ namespace tessera {
 namespace {
 
 struct BenchCommand {
-  std::string model, size, json;
+  std::string model, size, json, device = "cpu";
   double seconds = 10;
   int threads = 0;
   bool exact = false;
@@ -25,6 +26,7 @@ struct BenchCommand {
     const Config config = read_config(file);
     if (threads > 0) omp_set_num_threads(threads);
     const std::unique_ptr<Segmenter> network = make_model(config.model, config.training.seed);
+    network->to(Device::parse(device));
     nn::fuse_for_inference(*network, {.winograd = !exact});
     const Batch batch = measured_batch(config, size.empty() ? std::nullopt : std::optional(parse_size(size)));
     Progress progress("bench", 0, 100);
@@ -60,6 +62,7 @@ void add_bench(CLI::App& app) {
       ->check(CLI::Range(0, 1024));
   bench->add_flag("--exact", command->exact, kExactHelp);
   bench->add_option("--json", command->json, "file for the figures, as JSON");
+  add_device(*bench, command->device);
   add_precision(*bench);
   add_bench_sps_methods(*bench);
   bench->callback([command, bench] {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/device.h"
 #include "cli/loaded_model.h"
 #include "cli/output.h"
 #include "cli/precision.h"
@@ -15,12 +16,13 @@ namespace tessera {
 namespace {
 
 struct EvalCommand {
-  std::string checkpoint, config, annotations, images, json;
+  std::string checkpoint, config, annotations, images, json, device = "cpu";
   std::vector<std::string> overrides;
   bool exact = false;
 
   void run() const {
     const LoadedModel loaded = load_model(checkpoint, overrides, config, annotations);
+    loaded.model->to(Device::parse(device));
     nn::fuse_for_inference(*loaded.model, {.winograd = !exact});
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
@@ -69,6 +71,7 @@ void add_eval(CLI::App& app) {
   images->needs(annotations);
   eval->add_flag("--exact", command->exact, kExactHelp);
   eval->add_option("--json", command->json, "file for the figures, as JSON");
+  add_device(*eval, command->device);
   add_precision(*eval);
   eval->callback([command] { command->run(); });
 }

@@ -4,6 +4,7 @@
 
 #include "cli/activation_maps.h"
 #include "cli/commands.h"
+#include "cli/device.h"
 #include "cli/image_files.h"
 #include "cli/loaded_model.h"
 #include "cli/precision.h"
@@ -17,13 +18,14 @@ namespace tessera {
 namespace {
 
 struct MapsCommand {
-  std::string checkpoint, config, out;
+  std::string checkpoint, config, out, device = "cpu";
   std::vector<std::string> images, overrides;
   i64 limit = 0, size = 96;
 
   void run() const {
     const std::vector<std::filesystem::path> files = image_files(images, limit);
     const LoadedModel loaded = load_model(checkpoint, overrides, config);
+    loaded.model->to(Device::parse(device));
     std::vector<Tensor> sums;  // of the maps of each query, all at one size
     Progress progress("maps", 0, static_cast<i64>(files.size()));
     for (size_t i = 0; i < files.size(); ++i) {
@@ -73,6 +75,7 @@ void add_maps(CLI::App& app) {
   maps->add_option("--limit", command->limit, "stop after this many images; 0: all")->capture_default_str();
   maps->add_option("--set", command->overrides, "a.b=value: change an option of the stored configuration")
       ->allow_extra_args(false);
+  add_device(*maps, command->device);
   add_precision(*maps);
   maps->callback([command] { command->run(); });
 }

@@ -6,6 +6,7 @@
 
 #include "cli/activation_maps.h"
 #include "cli/commands.h"
+#include "cli/device.h"
 #include "cli/image_files.h"
 #include "cli/loaded_model.h"
 #include "cli/picture.h"
@@ -21,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictOptions {
-  std::string checkpoint, config, out, annotations;
+  std::string checkpoint, config, out, annotations, device = "cpu";
   std::vector<std::string> images, overrides;
   double threshold = 0.4;
   i64 limit = 0;
@@ -56,6 +57,7 @@ void save_maps(Segmenter& model, const Batch& batch, const Tensor& image, const 
 void predict(const PredictOptions& options) {
   const std::vector<fs::path> files = image_files(options.images, options.limit);
   const LoadedModel loaded = load_model(options.checkpoint, options.overrides, options.config);
+  loaded.model->to(Device::parse(options.device));
   nn::fuse_for_inference(*loaded.model, {.winograd = !options.exact});
   std::optional<Annotated> annotated;
   if (!options.annotations.empty()) annotated.emplace(options.annotations);
@@ -113,6 +115,7 @@ void add_predict(CLI::App& app) {
                       "results.json has its image ids");
   command->add_flag("--exact", options->exact, kExactHelp);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
+  add_device(*command, options->device);
   add_precision(*command);
   command->callback([options] { predict(*options); });
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/device.h"
 #include "cli/precision.h"
 #include "data/coco_source.h"
 #include "tensor/file.h"
@@ -72,7 +73,7 @@ void describe(Segmenter& model, const Job& job) {
 }
 
 struct TrainCommand {
-  std::string config_file, out;
+  std::string config_file, out, device = "cpu";
   std::vector<std::string> overrides;
   bool resume = false, overwrite = false, dry_run = false;
 
@@ -118,6 +119,7 @@ struct TrainCommand {
       const LoadedWeights weights = load_initial_weights(*model, config.training);
       fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
     }
+    model->to(Device::parse(device));
     if (dry_run) return describe(*model, job);
 
     if (overwrite && !resume) remove_run(job.folder);
@@ -149,6 +151,7 @@ void add_train(CLI::App& app) {
       "--precision",
       [command](const std::string& level) { command->overrides.push_back("training.precision=" + level); },
       "short for --set training.precision=: highest, high or medium");
+  add_device(*train, command->device);
   train->add_option("--out", command->out, "folder for log and checkpoints (default: runs/<name of the file>)");
   CLI::Option* resume =
       train->add_flag("--resume", command->resume, "continue from the latest checkpoint in the folder");

@@ -84,7 +84,7 @@ Tensor transpose_convolution(const Tensor& x, bool forth) {
   const i64 O = x.dim(0), I = forth ? x.dim(1) : x.dim(3), P = x.numel() / std::max<i64>(1, O * I);
   const Shape shape = forth ? Shape{O, x.dim(2), x.dim(3), I} : Shape{O, I, x.dim(1), x.dim(2)};
   const i64 rows = forth ? I : P, columns = forth ? P : I;  // of the matrix that is transposed, once per output channel
-  const Tensor source = x.to(Device{});
+  const Tensor source = x.to_host();
   Tensor result = Tensor::empty(shape, x.dtype());
   const size_t size = size_of(x.dtype());
   const auto* from = static_cast<const std::byte*>(source.raw());
@@ -112,6 +112,11 @@ void Module::train(bool on) {
 void Module::to(Device device) {
   DeviceVisitor visitor(device);
   visit(visitor);
+}
+
+Device Module::device() {
+  const std::vector<StateEntry> entries = state(*this);
+  return entries.empty() ? Device() : entries.front().tensor.device();
 }
 
 void Module::zero_grad() {

@@ -67,6 +67,7 @@ class Module {
   void train(bool on = true);  // this module and all below; on: also undoes fuse_for_inference
   void eval() { train(false); }
   void to(Device device);
+  Device device();  // where its parameters and buffers lie; of the first of them
   void zero_grad();
 
  private:

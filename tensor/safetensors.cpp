@@ -139,7 +139,7 @@ void save_safetensors(const std::filesystem::path& path, const std::vector<Named
   AtomicFile file(path);
   file.write(&size, 8);
   file.write(text.data(), text.size());
-  for (const NamedTensor& entry : tensors) file.write(entry.tensor.raw(), entry.tensor.bytes());
+  for (const NamedTensor& entry : tensors) file.write(entry.tensor.to_host().raw(), entry.tensor.bytes());
   file.commit();
 }
 

@@ -51,7 +51,8 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
   const auto start = std::chrono::steady_clock::now();
   const double factor = lr_factor(config.schedule, state.step, config.training.steps);
   StepRecord record{.step = state.step + 1, .losses = {}, .lr = config.optimizer.lr * factor};
-  reset_peak();
+  const Device device = model.device();
+  reset_peak(device);
 
   // Data. All batches first: losses are means over the objects of a batch, so a batch counts by its share of objects,
   // and the update is the one that a single large batch would give.
@@ -97,7 +98,7 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   record.milliseconds = seconds * 1e3;
   record.images_per_second = static_cast<double>(images) / seconds;
-  record.memory_mb = static_cast<double>(memory_report().peak) / 1e6;
+  record.memory_mb = static_cast<double>(memory_report(device).peak) / 1e6;
   return record;
 }
 

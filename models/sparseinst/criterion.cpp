@@ -49,7 +49,7 @@ Var mask_rows(const SparseInstOutput& output) {
 
 Tensor ious_of(const Tensor& logits, const Tensor& targets) {  // both [P, pixels]
   const i64 P = logits.dim(0), pixels = logits.dim(1);
-  const Tensor predicted = logits.to(Device{});
+  const Tensor predicted = logits.to_host();
   Tensor ious = Tensor::empty({P});
   for (i64 i = 0; i < P; ++i) {
     i64 both = 0, either = 0;

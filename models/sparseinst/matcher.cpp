@@ -16,7 +16,7 @@ bool all_finite(const Tensor& x) {
 
 // Row n of [N, ...] without the first dimension, on the host.
 Tensor of_picture(const Tensor& x, i64 n) {
-  return x.rows(n, n + 1).to(Device{}).reshape(Shape(std::span<const i64>(x.shape().begin() + 1, x.shape().end())));
+  return x.rows(n, n + 1).to_host().reshape(Shape(std::span<const i64>(x.shape().begin() + 1, x.shape().end())));
 }
 
 }  // namespace

@@ -18,16 +18,16 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N
 }
 
 std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
-  const SparseInstOutput output = forward(Var(batch.images));
+  const SparseInstOutput output = forward(Var(batch.images.to(device())));
   const SparseInstTargets targets = make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes);
   return sparseinst_losses(output, targets, match(output, targets, config_.matcher), config_.loss);
 }
 
 std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
   const NoGrad no_grad;
-  const SparseInstOutput output = forward(Var(batch.images));
-  const Tensor classes = output.logits.value().to(Device{}), masks = output.masks.value().to(Device{});
-  const Tensor objectness = output.objectness ? output.objectness.value().to(Device{}) : Tensor();
+  const SparseInstOutput output = forward(Var(batch.images.to(device())));
+  const Tensor classes = output.logits.value().to_host(), masks = output.masks.value().to_host();
+  const Tensor objectness = output.objectness ? output.objectness.value().to_host() : Tensor();
   const i64 Q = classes.dim(1), h = masks.dim(2), w = masks.dim(3);
   std::vector<std::vector<Instance>> found;
   for (i64 n = 0; n < batch.size(); ++n) {

@@ -88,7 +88,7 @@ Results optimise(Call& c, Step&& step) {
   for (i64 i = 0; i < c.result[0]; ++i) {
     step(parameter, fill(fmt::format("{}optim/g{}", c.prefix, i), parameter.shape()).to(parameter.device()), i);
     Tensor row = all.rows(i, i + 1).reshape(parameter.shape());
-    row.copy_from(parameter.to(Device{}));
+    row.copy_from(parameter.to_host());
   }
   return {Var(all)};
 }

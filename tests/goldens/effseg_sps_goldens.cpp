@@ -50,7 +50,7 @@ class SpsGolden {
 
   void compare(const std::string& key, const Tensor& got, double limit) {
     ++cases_;
-    report_.check(title_ + "/" + key, relative_error(got.to(Device{}), file_[key]), limit);
+    report_.check(title_ + "/" + key, relative_error(got.to_host(), file_[key]), limit);
   }
   void compare_grad(const std::string& key, const Var& x) {
     if (x.grad()) return compare(key, x.grad(), kGradient);
@@ -61,7 +61,7 @@ class SpsGolden {
   }
   void compare_ids(const std::string& key, const Tensor& got) {
     ++cases_;
-    const Tensor host = got.to(Device{}), &want = file_[key];
+    const Tensor host = got.to_host(), &want = file_[key];
     const bool same = host.shape() == want.shape() && std::ranges::equal(host.span<i64>(), want.span<i64>());
     report_.check(title_ + "/" + key, same ? 0 : 1, 0, "ids must be equal");
   }
@@ -78,7 +78,7 @@ class SpsGolden {
   Tensor mask(const std::string& name, const std::string& key, i64 rows, i64 k) {
     const Tensor mask = ops::sps_top_mask(fill(name, {rows}).to(report_.device()), k);
     ++cases_;
-    const bool same = std::ranges::equal(mask.to(Device{}).span<u8>(), file_[key].span<u8>());
+    const bool same = std::ranges::equal(mask.to_host().span<u8>(), file_[key].span<u8>());
     report_.check(title_ + "/" + key, same ? 0 : 1, 0);
     return mask;
   }

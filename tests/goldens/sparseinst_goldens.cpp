@@ -63,7 +63,7 @@ class SparseInstGolden {
     const auto stride = file_.metadata().find("stride." + key);
     const i64 step = stride == file_.metadata().end() ? 1 : std::stoll(stride->second);
     const Tensor& want = file_[key];
-    const Tensor host = got.to(Device{});
+    const Tensor host = got.to_host();
     Tensor sampled = Tensor::empty(want.shape());
     TESSERA_CHECK((want.numel() - 1) * step < host.numel(), "{}: {} holds too many values", title_, key);
     for (i64 i = 0; i < want.numel(); ++i) sampled.data<float>()[i] = host.data<float>()[i * step];
@@ -152,7 +152,7 @@ class SparseInstGolden {
     for (const auto& [name, parameter] : nn::named_parameters(*model_)) {
       double square = 0;
       if (parameter->grad()) {
-        const Tensor gradient = parameter->grad().to(Device{});
+        const Tensor gradient = parameter->grad().to_host();
         for (const float g : gradient.span<float>()) square += static_cast<double>(g) * g;
       }
       norms.push_back(static_cast<float>(std::sqrt(square)));
@@ -219,7 +219,7 @@ class SparseInstGolden {
                      const InferenceConfig& inference) {
     const std::string prefix = fmt::format("{}.{}.", tag, k);
     const auto part = [k](const Var& x) {
-      const Tensor row = x.value().rows(k, k + 1).to(Device{});
+      const Tensor row = x.value().rows(k, k + 1).to_host();
       return row.reshape(Shape(std::span<const i64>(row.shape().begin() + 1, row.shape().end())));
     };
     const PictureLogits logits{part(output.logits), part(output.objectness), part(output.masks)};

@@ -35,7 +35,7 @@ std::string position(const Shape& shape, i64 offset) {
 std::string compare(const Tensor& got, const Tensor& want, double rtol, double atol) {
   if (!got.defined()) return "is undefined";
   if (got.shape() != want.shape()) return fmt::format("has shape {}, expected {}", got.shape(), want.shape());
-  const Tensor a = got.to(Device{}).to(DType::kF64), b = want.to(DType::kF64);
+  const Tensor a = got.to_host().to(DType::kF64), b = want.to(DType::kF64);
   double worst = 0;
   i64 at = -1;
   for (i64 i = 0; i < a.numel(); ++i) {
@@ -54,7 +54,7 @@ std::string check_forward_as(const OpCase& one, const Tensors& inputs, const Ref
                              Device device) {
   const Vars vars = make_vars(one, inputs, dtype, device, true);
   Tensors before;
-  for (const Var& var : vars) before.push_back(var.defined() ? var.value().to(Device{}).clone() : Tensor());
+  for (const Var& var : vars) before.push_back(var.defined() ? var.value().to_host().clone() : Tensor());
   const Outputs got = one.run(vars);
   if (got.size() != want.size()) return fmt::format("{} outputs, the reference has {}", got.size(), want.size());
   const double scale = std::sqrt(std::max(1.0, one.reduction));
@@ -71,13 +71,13 @@ std::string check_forward_as(const OpCase& one, const Tensors& inputs, const Ref
   }
   if (!one.grad.empty() && !recorded) return "no output requires a gradient: the operator drops it";
   for (size_t i = 0; i < vars.size(); ++i)
-    if (vars[i].defined() && !same_bits(before[i], vars[i].value().to(Device{})))
+    if (vars[i].defined() && !same_bits(before[i], vars[i].value().to_host()))
       return fmt::format("input {} was changed", i);
 
   const NoGrad no_grad;
   const Outputs again = one.run(vars);
   for (size_t k = 0; k < got.size(); ++k) {
-    if (!same_bits(got[k].value().to(Device{}), again[k].value().to(Device{})))
+    if (!same_bits(got[k].value().to_host(), again[k].value().to_host()))
       return fmt::format("{} output {} has other bits when run again under NoGrad", name_of(dtype), k);
     if (again[k].requires_grad()) return fmt::format("output {} is recorded under NoGrad", k);
   }
@@ -115,7 +115,7 @@ Tensors gradients(const OpCase& one, const Tensors& inputs, const Tensors& weigh
     TESSERA_CHECK(gradient.shape() == inputs[i].shape() && gradient.dtype() == dtype,
                   "the gradient of input {} is {} {}, the input {} {}", i, name_of(gradient.dtype()), gradient.shape(),
                   name_of(dtype), inputs[i].shape());
-    result.push_back(gradient.to(Device{}));
+    result.push_back(gradient.to_host());
   }
   return result;
 }

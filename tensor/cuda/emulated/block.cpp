@@ -98,6 +98,7 @@ struct Thread {
 struct Fiber {
   context::fiber resume_point;
   const void* stack_bottom = nullptr;
+  size_t stack_size = 0;
 };
 
 // Everything about the grid that this processor thread runs.
@@ -272,7 +273,7 @@ void Grid::enter(int thread) {
 
 void Grid::switch_to(Fiber& fiber) {
   current_fiber_ = &fiber;
-  main_switch_.leave(fiber.stack_bottom, kStack);
+  main_switch_.leave(fiber.stack_bottom, fiber.stack_size);
   fiber.resume_point = std::move(fiber.resume_point).resume();
   main_switch_.arrive();
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
@@ -289,6 +290,7 @@ Fiber& Grid::idle_fiber() {
   context::protected_fixedsize_stack allocator(kStack);
   const context::stack_context stack = allocator.allocate();
   fiber.stack_bottom = static_cast<std::byte*>(stack.sp) - stack.size;
+  fiber.stack_size = stack.size;
   fiber.resume_point = context::fiber(std::allocator_arg, context::preallocated(stack.sp, stack.size, stack), allocator,
                                       [this, &fiber](context::fiber&& main) {
                                         main_point_ = std::move(main);
