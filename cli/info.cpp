@@ -45,24 +45,37 @@ std::vector<DeviceKind> device_kinds() {
   return kinds;
 }
 
-void print_machine() {
-  const MemoryReport memory = memory_report();
+// "cpu 20.1 GiB free", "cuda: no GPU found".
+std::string describe(DeviceKind kind) {
+  const DeviceCount present = device_runtime(kind).count();
+  if (present.count == 0) return fmt::format("{}: {}", name_of(kind), present.reason);
   std::vector<std::string> devices;
-  for (const DeviceKind kind : device_kinds()) devices.emplace_back(name_of(kind));
+  for (int index = 0; index < present.count; ++index) {
+    const Device device{kind, index};
+    devices.push_back(
+        fmt::format("{} {:.1f} GiB free", device, static_cast<double>(memory_report(device).free) / (1 << 30)));
+  }
+  return fmt::format("{}", fmt::join(devices, ", "));
+}
+
+void print_machine() {
   fmt::print("tessera {}, built with {}\n", TESSERA_VERSION, kCompiler);
   fmt::print("processor  {}, SIMD level {}, {} threads\n", processor(), name_of(simd_level()), omp_get_max_threads());
-  fmt::print("memory     {:.1f} GiB free\n", static_cast<double>(memory.free) / (1 << 30));
-  fmt::print("devices    {}\n", fmt::join(devices, ", "));
+  const char* heading = "devices   ";
+  for (const DeviceKind kind : device_kinds()) {
+    fmt::print("{} {}\n", heading, describe(kind));
+    heading = "          ";
+  }
   fmt::print("operators  {} (tessera info --ops)\n", KernelTableBase::all().size());
 }
 
 void print_ops() {
   const std::vector<DeviceKind> kinds = device_kinds();
   fmt::print("{:<40}", "operator");
-  for (const DeviceKind kind : kinds) fmt::print(" {:<8}", name_of(kind));
+  for (const DeviceKind kind : kinds) fmt::print(" {:<13}", name_of(kind));
   for (const KernelTableBase* table : KernelTableBase::all()) {
     fmt::print("\n{:<40}", table->name());
-    for (const DeviceKind kind : kinds) fmt::print(" {:<8}", table->supports(kind) ? "yes" : "-");
+    for (const DeviceKind kind : kinds) fmt::print(" {:<13}", table->supports(kind) ? "yes" : "-");
   }
   fmt::print("\n");
 }

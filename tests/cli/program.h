@@ -31,8 +31,9 @@ struct Outcome {
 
 class Program {
  public:
-  Program(const fs::path& folder, const Arguments& arguments) : out_(folder / "stdout"), err_(folder / "stderr") {
-    Arguments all{std::string(TESSERA_BINARY_DIR) + "/tessera"};
+  Program(const fs::path& folder, const Arguments& arguments, const std::string& name = "tessera")
+      : out_(folder / "stdout"), err_(folder / "stderr") {
+    Arguments all{std::string(TESSERA_BINARY_DIR) + "/" + name};
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : all) pointers.push_back(argument.data());
@@ -56,9 +57,9 @@ class Program {
   pid_t id_ = 0;
 };
 
-inline Outcome run(const Arguments& arguments) {
+inline Outcome run(const Arguments& arguments, const std::string& name = "tessera") {
   const TemporaryFolder folder;
-  return Program(folder.path(), arguments).wait();
+  return Program(folder.path(), arguments, name).wait();
 }
 
 // A data set of a few small shapes and a configuration that trains on it, made once.

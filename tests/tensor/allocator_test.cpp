@@ -8,18 +8,18 @@
 using namespace tessera;
 
 TEST_CASE("allocator: a freed block serves the next request of about its size") {
-  void* first = allocate(100'000);
-  deallocate(first, 100'000);
-  void* second = allocate(99'000);
+  void* first = allocate(100'000, {});
+  deallocate(first, 100'000, {});
+  void* second = allocate(99'000, {});
   CHECK(second == first);
-  deallocate(second, 99'000);
+  deallocate(second, 99'000, {});
 }
 
 TEST_CASE("allocator: blocks are aligned to a cache line") {
   for (size_t bytes : {1, 63, 300, 5000, 1'000'001}) {
-    void* block = allocate(bytes);
+    void* block = allocate(bytes, {});
     CHECK(reinterpret_cast<std::uintptr_t>(block) % kAlignment == 0);
-    deallocate(block, bytes);
+    deallocate(block, bytes, {});
   }
 }
 
