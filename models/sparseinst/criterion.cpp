@@ -8,14 +8,15 @@
 #include "autograd/losses.h"
 #include "autograd/pointwise.h"
 #include "autograd/reduce.h"
+#include "ops/matching.h"
 
 namespace tessera {
 
 namespace {
 
 constexpr double kFocalAlpha = 0.25, kFocalGamma = 2;
-constexpr double kDiceEps = 1e-4, kIouEps = 1e-6;
-constexpr float kIouPrediction = 0.4f, kIouTarget = 0.5f;
+constexpr double kDiceEps = 1e-4;
+constexpr double kIouPrediction = 0.4, kIouTarget = 0.5;
 
 // The matched pairs of all pictures as rows of [N Q, ...] and of the target maps.
 struct Pairs {
@@ -32,36 +33,14 @@ Pairs flatten(const std::vector<Matches>& matches, const SparseInstTargets& targ
   return pairs;
 }
 
-Tensor target_rows(const SparseInstTargets& targets, const std::vector<i64>& rows) {
-  Tensor result = Tensor::empty({static_cast<i64>(rows.size()), targets.maps.dim(1)});
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const i64 at = static_cast<i64>(i);
-    result.rows(at, at + 1).copy_from(targets.maps.rows(rows[i], rows[i] + 1));
-  }
-  return result;
-}
-
 // [N Q, pixels] of the mask logits
 Var mask_rows(const SparseInstOutput& output) {
   const Shape& s = output.masks.shape();
   return reshape(output.masks, {s[0] * s[1], s[2] * s[3]});
 }
 
-Tensor ious_of(const Tensor& logits, const Tensor& targets) {  // both [P, pixels]
-  const i64 P = logits.dim(0), pixels = logits.dim(1);
-  const Tensor predicted = logits.to_host();
-  Tensor ious = Tensor::empty({P});
-  for (i64 i = 0; i < P; ++i) {
-    i64 both = 0, either = 0;
-    for (i64 j = i * pixels; j < (i + 1) * pixels; ++j) {
-      const bool in_prediction = 1 / (1 + std::exp(-predicted.data<float>()[j])) >= kIouPrediction;
-      const bool in_target = targets.data<float>()[j] > kIouTarget;
-      both += in_prediction && in_target;
-      either += in_prediction || in_target;
-    }
-    ious.data<float>()[i] = static_cast<float>(static_cast<double>(both) / (static_cast<double>(either) + kIouEps));
-  }
-  return ious;
+Tensor ious_of(const Tensor& logits, const Tensor& maps) {  // both [P, pixels]
+  return ops::mask_ious(logits, maps, kIouPrediction, kIouTarget);
 }
 
 void check_finite(const std::vector<LossTerm>& terms, const SparseInstTargets& targets) {
@@ -76,7 +55,9 @@ Tensor matched_ious(const SparseInstOutput& output, const SparseInstTargets& tar
                     const std::vector<Matches>& matches) {
   const NoGrad no_grad;
   const Pairs pairs = flatten(matches, targets, output.masks.dim(1));
-  return ious_of(gather_rows(mask_rows(output), Tensor::from(pairs.rows)).value(), target_rows(targets, pairs.targets));
+  const Device device = targets.maps.device();
+  return ious_of(gather_rows(mask_rows(output), Tensor::from(pairs.rows).to(device)).value(),
+                 ops::gather_rows(targets.maps, Tensor::from(pairs.targets).to(device)));
 }
 
 std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const SparseInstTargets& targets,
@@ -97,12 +78,11 @@ std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const Sp
   // Without any pair these are means and sums over nothing: 0, with gradients of 0.
   const Tensor rows = Tensor::from(pairs.rows).to(device);
   const Var masks = gather_rows(mask_rows(output), rows);  // [P, h w]
-  const Tensor host_maps = target_rows(targets, pairs.targets);
-  const Tensor maps = host_maps.to(device);
+  const Tensor maps = ops::gather_rows(targets.maps, Tensor::from(pairs.targets).to(device));
 
   if (config.objectness != ObjectnessLoss::kNone) {
     const Var scores = gather_rows(reshape(output.objectness, {output.logits.dim(0) * Q}), rows);  // [P]
-    const Tensor ious = ious_of(masks.value(), host_maps).to(device);
+    const Tensor ious = ious_of(masks.value(), maps);
     const Var loss = config.objectness == ObjectnessLoss::kCe
                          ? binary_cross_entropy_with_logits(scores, ious, Reduction::kMean)
                          : l1_loss(sigmoid(scores), ious, Reduction::kMean);

@@ -19,7 +19,8 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N
 
 std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
   const SparseInstOutput output = forward(Var(batch.images.to(device())));
-  const SparseInstTargets targets = make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes);
+  const SparseInstTargets targets =
+      make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes, device());
   return sparseinst_losses(output, targets, match(output, targets, config_.matcher), config_.loss);
 }
 

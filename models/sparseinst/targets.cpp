@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes) {
+SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device) {
   const i64 H = batch.images.dim(1), W = batch.images.dim(2);
   SparseInstTargets targets;
   targets.first.push_back(0);
@@ -40,6 +40,7 @@ SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 nu
                          .reshape({1, height * width}));
     }
   }
+  targets.maps = targets.maps.to(device);
   return targets;
 }
 

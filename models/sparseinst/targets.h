@@ -19,7 +19,7 @@ struct SparseInstTargets {
 };
 
 // Every mask is placed at the top left of a zero map of the padded size and resized bilinearly to height x width. It is
-// not made binary again: with a factor of 4 its values are the quarters of 1.
-SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes);
+// not made binary again: with a factor of 4 its values are the quarters of 1. The maps lie on `device`.
+SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device = {});
 
 }  // namespace tessera

@@ -113,7 +113,8 @@ class SparseInstGolden {
   Evaluation evaluate(const Batch& batch, nn::Taps* taps = nullptr) {
     Evaluation e;
     e.output = model_->forward(Var(batch.images), taps);
-    e.targets = make_targets(batch, e.output.masks.dim(2), e.output.masks.dim(3), model_->config().num_classes);
+    e.targets = make_targets(batch, e.output.masks.dim(2), e.output.masks.dim(3), model_->config().num_classes,
+                             report_.device());
     e.matches = match(e.output, e.targets, model_->config().matcher);
     e.terms = sparseinst_losses(e.output, e.targets, e.matches, model_->config().loss);
     return e;
@@ -162,16 +163,15 @@ class SparseInstGolden {
 
   // A pixel within 1e-4 of the threshold may fall on either side and moves the IoU by about 1 / union.
   void check_ious(const Evaluation& e) {
-    const Tensor got = matched_ious(e.output, e.targets, e.matches);
+    const Tensor got = matched_ious(e.output, e.targets, e.matches).to_host(), maps = e.targets.maps.to_host();
     const Tensor& want = file_["batch.match.iou"];
     const i64* uncertain = file_["batch.match.iou_uncertain"].data<i64>();
     double worst = got.shape() == want.shape() ? 0 : INFINITY, allowed = 1e-5;
     size_t row = 0;
     for (size_t k = 0; k < e.matches.size() && worst == 0; ++k)
       for (const i64 target : e.matches[k].targets) {
-        const std::span<const float> map = e.targets.maps.span<float>().subspan(
-            static_cast<size_t>((e.targets.first[k] + target) * e.targets.maps.dim(1)),
-            static_cast<size_t>(e.targets.maps.dim(1)));
+        const std::span<const float> map = maps.span<float>().subspan(
+            static_cast<size_t>((e.targets.first[k] + target) * maps.dim(1)), static_cast<size_t>(maps.dim(1)));
         const double area = static_cast<double>(std::ranges::count_if(map, [](float t) { return t > 0.5f; }));
         allowed = std::max(allowed, 2 * static_cast<double>(uncertain[row]) / std::max(area, 1.0));
         ++row;
