@@ -4,6 +4,10 @@
 
 #include <cstdint>
 
+#if TESSERA_SIMD_LEVEL >= 2
+#include <immintrin.h>
+#endif
+
 namespace tessera {
 
 using i64 = std::int64_t;
@@ -33,6 +37,27 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline void store(T* to, Vector<T> value) {
   *reinterpret_cast<typename Types<T>::Unaligned*>(to) = value;
+}
+
+// The first `count` elements alone, the others 0; count >= 1. AVX-512 has masks for it.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> load_first(const T* from, i64 count) {
+#if TESSERA_SIMD_LEVEL >= 2
+  if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+  if constexpr (sizeof(T) == 8) return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), from);
+#endif
+  Vector<T> value = {};
+  for (i64 i = 0; i < count; ++i) value[i] = from[i];
+  return value;
+}
+
+template <class T>
+[[gnu::always_inline]] inline void store_first(T* to, Vector<T> value, i64 count) {
+#if TESSERA_SIMD_LEVEL >= 2
+  if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), value);
+  if constexpr (sizeof(T) == 8) return _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1), value);
+#endif
+  for (i64 i = 0; i < count; ++i) to[i] = value[i];
 }
 
 // max(0, x), where NaN stays NaN.
