@@ -73,6 +73,24 @@ template <class T>
   return positive > highest ? highest : positive;
 }
 
+// A vector of channels, or one channel where fewer than a vector are left: for code that is written once for both.
+template <class T>
+struct Wide {
+  static constexpr int kLanes = vec::kLanes<T>;
+  using Value = Vector<T>;
+  [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
+  [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
+  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return vec::clamp<T>(x, ceiling); }
+};
+template <class T>
+struct One {
+  static constexpr int kLanes = 1;
+  using Value = T;
+  [[gnu::always_inline]] static Value load(const T* from) { return *from; }
+  [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
+  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return x < 0 ? T(0) : x > ceiling ? ceiling : x; }
+};
+
 }  // namespace vec
 }  // namespace
 }  // namespace tessera
