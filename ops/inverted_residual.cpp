@@ -5,6 +5,8 @@ namespace tessera::ops {
 namespace {
 
 constexpr const char* kName = "inverted_residual_packed";
+// Lower maps fit the caches as wholes, and the rows that neighbouring threads both make would be too many of all.
+constexpr i64 kFewestRows = 16;
 
 void check_pointwise(const char* which, const PackedConv2d& packed) {
   const Shape& w = packed.weight_shape;
@@ -35,20 +37,19 @@ Tensor inverted_residual_packed(const Tensor& x, const PackedInvertedResidual& p
   dims.depthwise = conv2d_dims(kName, expand ? dims.expand.output() : x.shape(), w, depthwise.params);
   dims.project = conv2d_dims(kName, dims.depthwise.output(), project.weight_shape, project.params);
 
-  const bool kernel = inverted_residual_packed_kernels.supports(x.device().kind) && w[0] > 1 &&
-                      (!expand || has_form(*expand)) && has_form(depthwise) && has_form(project);
-  if (!kernel)
-    return conv2d_packed(conv2d_packed(expand ? conv2d_packed(x, *expand) : x, depthwise), project, residual);
-
-  const DType dtype = project.form.dtype();
-  for (const Tensor* operand : {&x, expand ? &expand->form : &x, &depthwise.form, &project.form, &residual})
-    TESSERA_CHECK(!operand->defined() || (operand->dtype() == dtype && operand->device() == x.device()),
-                  "{}: x, the residual and the packed weights must have one dtype and one device; got {} on {} and {} "
-                  "on {}",
-                  kName, name_of(operand->dtype()), operand->device(), name_of(dtype), x.device());
+  for (const Tensor* operand : {expand ? &expand->form : &x, &depthwise.form, &project.form, &residual})
+    TESSERA_CHECK(!operand->defined() || (operand->dtype() == x.dtype() && operand->device() == x.device()),
+                  "{}: x is {} on {}, the packed weights or the residual {} on {}; they must have one dtype and device",
+                  kName, name_of(x.dtype()), x.device(), name_of(operand->dtype()), operand->device());
   TESSERA_CHECK(!residual.defined() || residual.shape() == dims.project.output(), "{}: residual must be {}, got {}",
                 kName, dims.project.output(), residual.shape());
-  Tensor y = Tensor::empty(dims.project.output(), dtype, x.device());
+
+  const bool kernel = inverted_residual_packed_kernels.supports(x.device().kind) && w[0] > 1 &&
+                      dims.project.Ho >= kFewestRows && (!expand || has_form(*expand)) && has_form(depthwise) &&
+                      has_form(project);
+  if (!kernel)
+    return conv2d_packed(conv2d_packed(expand ? conv2d_packed(x, *expand) : x, depthwise), project, residual);
+  Tensor y = Tensor::empty(dims.project.output(), x.dtype(), x.device());
   inverted_residual_packed_kernels(dims, x, packed, residual, y);
   return y;
 }

@@ -4,7 +4,8 @@
 //
 // expand: 1x1, to several times the channels, or absent; depthwise: a kernel per channel; project: 1x1 to few channels.
 // Each adds its bias and takes its activation, the last one after the residual. Kernels need not make the wide maps
-// between them as wholes. The result equals that of the three conv2d_packed, one after the other, within rounding.
+// between them as wholes; for maps of a few rows the three simply run. The result equals that of the three
+// conv2d_packed, one after the other, within rounding.
 #pragma once
 
 #include "ops/conv2d.h"
