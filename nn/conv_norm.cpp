@@ -68,6 +68,12 @@ void ConvNorm::fuse(const InferenceOptions& options) {
   packed_ = ops::conv2d_pack(weight.value(), shift.value(), conv_.params(), options.winograd);
 }
 
+const ops::PackedConv2d* ConvNorm::packed(const Var& x) const {
+  if (!packed_) return nullptr;
+  check_fused(x, conv_.weight);
+  return &*packed_;
+}
+
 void ConvNorm::visit(Visitor& v, const std::string& conv_name, const std::string& norm_name) {
   v.fusible(*this, &conv_);
   v.child(conv_name + "_offset", offset_);

@@ -39,6 +39,8 @@ class ConvNorm : public Fusible {
   void freeze();  // nothing in it is trained any more
   void fuse(const InferenceOptions& options) override;
   void unfuse() override { packed_.reset(); }
+  // The fused form, for an operator that runs several convolutions on x at once; null where it is not fused.
+  const ops::PackedConv2d* packed(const Var& x) const;
 
   std::variant<FrozenBatchNorm, BatchNorm2d> norm;
 

@@ -5,6 +5,7 @@
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
 #include "nn/profile.h"
+#include "ops/inverted_residual.h"
 
 namespace tessera {
 
@@ -62,6 +63,11 @@ InvertedResidual::InvertedResidual(const Plan& p, const BackboneConfig& config, 
 
 Var InvertedResidual::operator()(const Var& x) {
   const nn::Running running(*this);
+  const ops::PackedConv2d *depthwise = depthwise_.packed(x), *project = project_.packed(x);
+  if (depthwise && project) {  // fused: the wide maps between the convolutions are not made as wholes
+    const ops::PackedInvertedResidual packed{expand_ ? expand_->packed(x) : nullptr, *depthwise, *project};
+    return Var(ops::inverted_residual_packed(x.value(), packed, residual_ ? x.value() : Tensor()));
+  }
   return project_(depthwise_(expand_ ? (*expand_)(x) : x), nullptr, residual_ ? x : Var());
 }
 

@@ -22,6 +22,8 @@ class ConvRelu6 {
   ConvRelu6(nn::ConvNormConfig config, bool same_padding, Random& random);
   Var operator()(const Var& x);
   void visit(nn::Visitor& v, const std::string& name);  // "<name>.0" and "<name>.1"
+  // As of nn::ConvNorm; null also where TensorFlow's padding is a step of its own.
+  const ops::PackedConv2d* packed(const Var& x) const { return pad_after_ ? nullptr : conv_.packed(x); }
 
  private:
   nn::ConvNorm conv_;

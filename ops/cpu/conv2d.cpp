@@ -44,6 +44,15 @@ Tensor padded_copy(const Conv2dDims& dims, const Tensor& x) {
   return copy;
 }
 
+// The table of Gemm::a_rows.
+template <class T>
+void fill_table(const cpu::Patches& patches, const T* image, const T* zeros, i64 row, i64 count, const T** table) {
+  const i64 taps = static_cast<i64>(patches.taps.size());
+  patches.each(image, zeros, row, count, 0, patches.taps.size(), [&](i64 i, size_t t, const T* at) {
+    table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
+  });
+}
+
 // What the forward and the weight gradient read: x itself tap by tap, or its padded copy kernel row by kernel row.
 template <class T>
 struct InputPatches {
@@ -70,13 +79,10 @@ struct InputPatches {
     return cpu::forward_patches(rows);
   }
 
+  // Gemm::a_rows.
   auto rows(i64 group_stride) const {
     return [this, group_stride](i64 group, i64 row, i64 count, const T** table, T*) {
-      const i64 taps = static_cast<i64>(patches.taps.size());
-      patches.each(image.data<T>() + group * group_stride, zeros.data<T>(), row, count, 0, patches.taps.size(),
-                   [&](i64 i, size_t t, const T* at) {
-                     table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
-                   });
+      fill_table(patches, image.data<T>() + group * group_stride, zeros.data<T>(), row, count, table);
     };
   }
 };
@@ -102,7 +108,11 @@ void forward(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, cons
   cpu::Gemm<T> gemm =
       product<T>(dims.groups, dims.group_out(), static_cast<i64>(input.patches.taps.size()), input.tap_depth);
   gemm.rows = input.patches.rows();
-  gemm.a_rows = input.rows(dims.group_in());
+  if (dims.Kh * dims.Kw == 1 && dims.stride == 1 && dims.padding == 0) {  // x is the matrix
+    gemm.a_rows = cpu::matrix_rows(x.data<T>(), dims.Ci, dims.group_in());
+  } else {
+    gemm.a_rows = input.rows(dims.group_in());
+  }
   if (form.defined()) {
     gemm.packed_b = form.data<T>();
   } else {
@@ -127,10 +137,7 @@ void backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weig
     const i64 taps = static_cast<i64>(patches.taps.size());
     cpu::Gemm<T> gemm{.items = dims.groups, .rows = patches.rows(), .columns = Gi, .taps = taps, .tap_depth = Go};
     gemm.a_rows = [&, from = gy.data<T>()](i64 group, i64 row, i64 count, const T** table, T*) {
-      patches.each(from + group * Go, zeros.data<T>(), row, count, 0, patches.taps.size(),
-                   [&](i64 i, size_t t, const T* at) {
-                     table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
-                   });
+      fill_table(patches, from + group * Go, zeros.data<T>(), row, count, table);
     };
     // B((t, o), i) = w[o, position of t, i]
     gemm.pack_b = [&, w = weight.data<T>()](i64 group, i64 k, i64 depth, i64 column, i64 count, T* out, i64 stride) {

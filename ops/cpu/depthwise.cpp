@@ -5,11 +5,8 @@
 #include <algorithm>
 
 #include "ops/cpu/gemm.h"
-#include "ops/cpu/patches.h"
-#include "ops/cpu/simd/depthwise.h"
 
 namespace tessera::cpu {
-namespace {
 
 template <class T>
 const DepthwiseKernels<T>& depthwise_kernels() {
@@ -21,33 +18,7 @@ const DepthwiseKernels<T>& depthwise_kernels() {
   return kernels;
 }
 
-// The taps of one grid row that lie inside the image; the others add nothing.
-template <class T>
-struct RowTaps {
-  std::vector<const T*> rows;
-  std::vector<i64> tap_w;
-  std::vector<i64> position;
-
-  DepthwiseRow<T> set(const Patches& patches, const T* image, i64 row) {
-    rows.clear(), tap_w.clear(), position.clear();
-    const i64 n = row / patches.grid_h, h0 = row % patches.grid_h * patches.step,
-              pitch = patches.image_w * patches.channels;
-    for (const Patches::Tap& tap : patches.taps) {
-      const i64 h = h0 + tap.h;
-      if (h < 0 || h >= patches.image_h) continue;
-      rows.push_back(image + (n * patches.image_h + h) * pitch);
-      tap_w.push_back(tap.w);
-      position.push_back(tap.position);
-    }
-    return {.channels = patches.channels,
-            .width = patches.image_w,
-            .outputs = patches.grid_w,
-            .step = patches.step,
-            .taps = static_cast<i64>(rows.size()),
-            .rows = rows.data(),
-            .tap_w = tap_w.data()};
-  }
-};
+namespace {
 
 // out row (n, i) = the row's taps of image, times the kernel; shared by the forward and the input gradient. `output`
 // says what else there is to do, out_row where the row lies in its out and residual.
@@ -150,6 +121,8 @@ void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, co
     }
 }
 
+template const DepthwiseKernels<float>& depthwise_kernels<float>();
+template const DepthwiseKernels<double>& depthwise_kernels<double>();
 template Tensor depthwise_pack<float>(const Tensor&);
 template Tensor depthwise_pack<double>(const Tensor&);
 template void depthwise<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,

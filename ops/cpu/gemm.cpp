@@ -24,9 +24,11 @@ const GemmKernels<T>& gemm_kernels() {
 
 namespace {
 
-// Blocks of C of kMaxRows x kMaxColumns, summed over kDepthBytes of each row of A at a time: A's and B's part and the
-// block of C stay together in the second-level cache.
-constexpr i64 kMaxRows = 144, kMaxColumns = 256, kDepthBytes = 1024;
+// Blocks of C of kMaxRows x kMaxColumns, summed over kLongest elements of each row of A at a time: A's and B's part and
+// the block of C stay together in the second-level cache.
+constexpr i64 kMaxRows = 144, kMaxColumns = 256;
+template <class T>
+constexpr i64 kLongest = 1024 / static_cast<i64>(sizeof(T));
 constexpr i64 kScratchBytes = 512 << 10;  // for rows of A that a task makes itself
 constexpr i64 kTasks = 16;                // enough for the threads of a small machine to end at about the same time
 constexpr i64 kFewTasks = 8;              // enough to keep them busy
@@ -81,15 +83,13 @@ struct Plan {
   }
 
   void cut_depth(const Gemm<T>& gemm) {
-    const i64 longest = kDepthBytes / static_cast<i64>(sizeof(T));
-    if (gemm.taps > 1 && gemm.tap_depth <= longest) {  // whole taps, several at a time
-      const i64 count = ceil_div(gemm.depth(), longest), taps = ceil_div(gemm.taps, count);
+    if (gemm.taps > 1 && gemm.tap_depth <= kLongest<T>) {  // whole taps, several at a time
+      const i64 count = ceil_div(gemm.depth(), kLongest<T>), taps = ceil_div(gemm.taps, count);
       for (i64 tap = 0; tap < gemm.taps; tap += taps)
         blocks.push_back({tap, std::min(taps, gemm.taps - tap), 0, gemm.tap_depth});
     } else {  // pieces of each tap
       // Equal splits, unless B was cut before the number of rows was known.
-      const i64 pieces = round_up(std::max<i64>(1, ceil_div(gemm.tap_depth, longest)), gemm.packed_b ? 1 : splits);
-      const i64 piece = round_up(ceil_div(gemm.tap_depth, pieces), 4);
+      const i64 piece = depth_piece<T>(gemm.tap_depth, gemm.packed_b ? 1 : splits);
       for (i64 tap = 0; tap < gemm.taps; ++tap)
         for (i64 offset = 0; offset < gemm.tap_depth; offset += piece)
           blocks.push_back({tap, 1, offset, std::min(piece, gemm.tap_depth - offset)});
@@ -279,6 +279,12 @@ void run_exactly(const Gemm<T>& gemm) {
 }
 
 template <class T>
+i64 depth_piece(i64 depth, i64 splits) {
+  const i64 pieces = round_up(std::max<i64>(1, ceil_div(depth, kLongest<T>)), splits);
+  return round_up(ceil_div(depth, pieces), 4);
+}
+
+template <class T>
 i64 packed_b_size(const Gemm<T>& gemm) {
   return gemm.items * gemm.depth() * Plan<T>(gemm).padded(gemm.columns);
 }
@@ -290,6 +296,8 @@ void pack_whole_b(const Gemm<T>& gemm, T* out) {
   pack_b(gemm, plan, out);
 }
 
+template i64 depth_piece<float>(i64, i64);
+template i64 depth_piece<double>(i64, i64);
 template const GemmKernels<float>& gemm_kernels<float>();
 template const GemmKernels<double>& gemm_kernels<double>();
 template void run<float>(const Gemm<float>&);

@@ -63,6 +63,11 @@ i64 packed_b_size(const Gemm<T>& gemm);  // elements
 template <class T>
 void pack_whole_b(const Gemm<T>& gemm, T* out);
 
+// A tap of `depth` elements, where it is the only one, is summed in pieces of this length, a multiple of `splits` of
+// them. A whole packed B lies so: [item][piece][panel][elements of the piece][columns].
+template <class T>
+i64 depth_piece(i64 depth, i64 splits = 1);
+
 template <class T>
 const GemmKernels<T>& gemm_kernels();
 

@@ -13,7 +13,7 @@ Patches forward_patches(const ops::Conv2dDims& dims) {
                   .taps = {}};
   for (i64 kh = 0; kh < dims.Kh; ++kh)
     for (i64 kw = 0; kw < dims.Kw; ++kw)
-      patches.taps.push_back({kh * dims.dilation - dims.padding, kw * dims.dilation - dims.padding, kh * dims.Kw + kw});
+      patches.add_tap(kh * dims.dilation - dims.padding, kw * dims.dilation - dims.padding, kh * dims.Kw + kw);
   return patches;
 }
 
@@ -31,7 +31,7 @@ Patches backward_patches(const ops::Conv2dDims& dims, i64 residue_h, i64 residue
   for (i64 kh = 0; kh < dims.Kh; ++kh)
     for (i64 kw = 0; kw < dims.Kw; ++kw) {
       const i64 h = residue_h + dims.padding - kh * dims.dilation, w = residue_w + dims.padding - kw * dims.dilation;
-      if (h % s == 0 && w % s == 0) patches.taps.push_back({h / s, w / s, kh * dims.Kw + kw});
+      if (h % s == 0 && w % s == 0) patches.add_tap(h / s, w / s, kh * dims.Kw + kw);
     }
   return patches;
 }

@@ -2,6 +2,7 @@
 // kernel, where in the image the tap's channels begin.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "ops/conv2d.h"
@@ -15,23 +16,32 @@ struct Patches {
   struct Tap {
     i64 h, w;      // tap's pixel = (i * step + h, j * step + w), a zero row when outside the image
     i64 position;  // kh * Kw + kw in the weight
+    i64 offset;    // elements from the pixel (i * step, j * step) to the tap's
   };
   std::vector<Tap> taps;
 
+  void add_tap(i64 h, i64 w, i64 position) { taps.push_back({h, w, position, (h * image_w + w) * channels}); }
   i64 rows() const { return images * grid_h * grid_w; }
 
   // Calls visit(i, t, pointer) for rows [row, row + count), all taps; `image` may point into a channel group.
   template <class T, class Visit>
   void each(const T* image, const T* zeros, i64 row, i64 count, size_t first_tap, size_t last_tap, Visit visit) const {
+    i64 top = 0, bottom = 0, left = 0, right = 0;  // how far the taps reach: most pixels have all of them inside
+    for (const Tap& tap : taps) {
+      top = std::min(top, tap.h), bottom = std::max(bottom, tap.h);
+      left = std::min(left, tap.w), right = std::max(right, tap.w);
+    }
     i64 j = row % grid_w, i = row / grid_w % grid_h, n = row / (grid_w * grid_h);
     for (i64 r = 0; r < count; ++r) {
       const i64 h0 = i * step, w0 = j * step;
       const T* origin = image + ((n * image_h + h0) * image_w + w0) * channels;
-      for (size_t t = first_tap; t < last_tap; ++t) {
-        const Tap tap = taps[t];
+      const bool all = h0 + top >= 0 && h0 + bottom < image_h && w0 + left >= 0 && w0 + right < image_w;
+      for (size_t t = first_tap; all && t < last_tap; ++t) visit(r, t, origin + taps[t].offset);
+      for (size_t t = first_tap; !all && t < last_tap; ++t) {
+        const Tap& tap = taps[t];
         const bool inside = static_cast<u64>(h0 + tap.h) < static_cast<u64>(image_h) &&
                             static_cast<u64>(w0 + tap.w) < static_cast<u64>(image_w);
-        visit(r, t, inside ? origin + (tap.h * image_w + tap.w) * channels : zeros);
+        visit(r, t, inside ? origin + tap.offset : zeros);
       }
       if (++j == grid_w) {
         j = 0;

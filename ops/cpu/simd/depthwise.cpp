@@ -6,25 +6,11 @@
 namespace tessera {
 namespace {
 
-constexpr int kPixels = 4;
+using vec::One;
+using vec::Wide;
 
-// A vector of channels, or one channel where fewer than a vector are left.
-template <class T>
-struct Wide {
-  static constexpr int kLanes = vec::kLanes<T>;
-  using Value = vec::Vector<T>;
-  [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
-  [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
-  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return vec::clamp<T>(x, ceiling); }
-};
-template <class T>
-struct One {
-  static constexpr int kLanes = 1;
-  using Value = T;
-  [[gnu::always_inline]] static Value load(const T* from) { return *from; }
-  [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
-  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return x < 0 ? T(0) : x > ceiling ? ceiling : x; }
-};
+constexpr int kPixels = 4;
+constexpr int kBorderVectors = 4;  // summed together at the border, where there is one output at a time
 
 struct Range {
   i64 begin, end;
@@ -39,25 +25,37 @@ struct Range {
   return {begin, end};
 }
 
-// kCount outputs from j on, for the channels at c; the border checks every tap.
-template <class T, class Lanes, int kCount, bool kBorder>
+// kCount outputs from j on, for kVectors vectors of channels from c on; the border checks every tap.
+template <class T, class Lanes, int kCount, int kVectors, bool kBorder>
 [[gnu::always_inline]] inline void outputs(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output, i64 j, i64 c) {
-  typename Lanes::Value sum[kCount];
+  using Value = typename Lanes::Value;
+  Value sum[kCount][kVectors];
 #pragma GCC unroll 8
-  for (int u = 0; u < kCount; ++u) sum[u] = output.bias ? Lanes::load(output.bias + c) : typename Lanes::Value{};
+  for (int u = 0; u < kCount; ++u) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v)
+      sum[u][v] = output.bias ? Lanes::load(output.bias + c + v * Lanes::kLanes) : Value{};
+  }
   for (i64 t = 0; t < row.taps; ++t) {
     const i64 w = j * row.step + row.tap_w[t];
     if (kBorder && (w < 0 || w >= row.width)) continue;
     const T* x = row.rows[t] + w * row.channels + c;
-    const typename Lanes::Value weight = Lanes::load(output.weights[t] + c);
 #pragma GCC unroll 8
-    for (int u = 0; u < kCount; ++u) sum[u] += Lanes::load(x + u * row.step * row.channels) * weight;
+    for (int v = 0; v < kVectors; ++v) {
+      const Value weight = Lanes::load(output.weights[t] + c + v * Lanes::kLanes);
+#pragma GCC unroll 8
+      for (int u = 0; u < kCount; ++u)
+        sum[u][v] += Lanes::load(x + u * row.step * row.channels + v * Lanes::kLanes) * weight;
+    }
   }
 #pragma GCC unroll 8
   for (int u = 0; u < kCount; ++u) {
-    const i64 at = (j + u) * output.pitch + c;
-    if (output.residual) sum[u] += Lanes::load(output.residual + at);
-    Lanes::store(output.out + at, output.relu ? Lanes::clamp(sum[u], output.ceiling) : sum[u]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const i64 at = (j + u) * output.pitch + c + v * Lanes::kLanes;
+      if (output.residual) sum[u][v] += Lanes::load(output.residual + at);
+      Lanes::store(output.out + at, output.relu ? Lanes::clamp(sum[u][v], output.ceiling) : sum[u][v]);
+    }
   }
 }
 
@@ -104,9 +102,13 @@ bool in_threes(const DepthwiseRow<T>& row) {
 template <class T, int kCount, bool kBorder>
 [[gnu::always_inline]] inline void all_channels(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output, i64 j,
                                                 i64 begin, i64 end) {
+  constexpr i64 kLanes = vec::kLanes<T>;
   i64 c = begin;
-  for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>) outputs<T, Wide<T>, kCount, kBorder>(row, output, j, c);
-  for (; c < end; ++c) outputs<T, One<T>, kCount, kBorder>(row, output, j, c);
+  if (kBorder)
+    for (; c + kBorderVectors * kLanes <= end; c += kBorderVectors * kLanes)
+      outputs<T, Wide<T>, kCount, kBorderVectors, kBorder>(row, output, j, c);
+  for (; c + kLanes <= end; c += kLanes) outputs<T, Wide<T>, kCount, 1, kBorder>(row, output, j, c);
+  for (; c < end; ++c) outputs<T, One<T>, kCount, 1, kBorder>(row, output, j, c);
 }
 
 // Pixels outside, channels inside, so that memory is read in order; in blocks of channels whose weights and pixels fit
@@ -124,9 +126,11 @@ void forward(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output) {
   const bool threes = in_threes(row);
   for (i64 begin = 0; begin < row.channels; begin += kBlock) {
     const i64 end = begin + kBlock < row.channels ? begin + kBlock : row.channels;
-    i64 j = 0;
-    for (; j < inner.begin; ++j) all_channels<T, 1, true>(row, output, j, begin, end);
-    for (; j + kPixels <= inner.end; j += kPixels) {
+    for (i64 j = 0; j < inner.begin; ++j) all_channels<T, 1, true>(row, output, j, begin, end);
+    // The last group of kPixels may overlap the one before; fewer pixels than a group are treated like the border.
+    const i64 groups = inner.end - inner.begin < kPixels ? 0 : (inner.end - inner.begin + kPixels - 1) / kPixels;
+    for (i64 group = 0; group < groups; ++group) {
+      const i64 next = inner.begin + group * kPixels, last = inner.end - kPixels, j = next < last ? next : last;
       i64 c = begin;
       if (threes && row.step == 1)
         for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>) outputs_of_threes<T, 1>(row, output, j, c);
@@ -134,7 +138,8 @@ void forward(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output) {
         for (; c + vec::kLanes<T> <= end; c += vec::kLanes<T>) outputs_of_threes<T, 2>(row, output, j, c);
       all_channels<T, kPixels, false>(row, output, j, c, end);
     }
-    for (; j < row.outputs; ++j) all_channels<T, 1, true>(row, output, j, begin, end);
+    for (i64 j = groups ? inner.end : inner.begin; j < row.outputs; ++j)
+      all_channels<T, 1, true>(row, output, j, begin, end);
   }
 }
 

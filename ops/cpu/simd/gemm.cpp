@@ -40,39 +40,43 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
     }
   }
 
-  // A partial last panel goes through a buffer of whole vectors, so that the code below exists once.
-  constexpr int kColumns = kVectors * kLanes;
-  const bool partial = width < kColumns;
-  T buffer[kRows * kColumns];
-  T* c[kRows];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) c[r] = block.c_rows[tile * kTileRows + r] + block.c_column + column;
-  if (partial && block.accumulate)
-    for (int r = 0; r < kRows; ++r)
-      for (i64 i = 0; i < width; ++i) buffer[r * kColumns + i] = c[r][i];
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-    Vector bias = {};
-    if (block.bias) bias = vec::load(block.bias + column + v * kLanes);
+  // What there is to do with the sums, one thing after the other for all of them: they stay in registers, and the
+  // questions are asked once. `last`: the valid elements of the last vector.
+  const i64 last = width - (kVectors - 1) * kLanes;
+  const auto each = [&](auto visit) __attribute__((always_inline)) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      T* to = partial ? buffer + r * kColumns + v * kLanes : c[r] + v * kLanes;
-      Vector y = sum[r][v] + bias;
-      if (block.accumulate) y += vec::load(to);
-      if (block.residual_rows && !partial)
-        y += vec::load(block.residual_rows[tile * kTileRows + r] + block.c_column + column + v * kLanes);
-      if (block.relu && !partial) y = vec::clamp<T>(y, block.ceiling);
-      vec::store(to, y);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) visit(r, v);
     }
+  };
+  const auto add = [&](const T* const* rows) __attribute__((always_inline)) {
+    const i64 first = block.c_column + column;
+    if (last == kLanes) {
+      each([&](int r, int v) __attribute__((always_inline)) { sum[r][v] += vec::load(rows[r] + first + v * kLanes); });
+    } else {
+      each([&](int r, int v) __attribute__((always_inline)) {
+        sum[r][v] += vec::load_first(rows[r] + first + v * kLanes, v == kVectors - 1 ? last : kLanes);
+      });
+    }
+  };
+  if (block.bias)
+    each([&](int r, int v)
+             __attribute__((always_inline)) { sum[r][v] += vec::load(block.bias + column + v * kLanes); });
+  T* const* c_rows = block.c_rows + tile * kTileRows;
+  if (block.accumulate) add(c_rows);
+  if (block.residual_rows) add(block.residual_rows + tile * kTileRows);
+  if (block.relu)
+    each([&](int r, int v) __attribute__((always_inline)) { sum[r][v] = vec::clamp<T>(sum[r][v], block.ceiling); });
+  if (last == kLanes) {
+    each([&](int r, int v) __attribute__((always_inline)) {
+      vec::store(c_rows[r] + block.c_column + column + v * kLanes, sum[r][v]);
+    });
+  } else {
+    each([&](int r, int v) __attribute__((always_inline)) {
+      vec::store_first(c_rows[r] + block.c_column + column + v * kLanes, sum[r][v], v == kVectors - 1 ? last : kLanes);
+    });
   }
-  if (partial)
-    for (int r = 0; r < kRows; ++r)
-      for (i64 i = 0; i < width; ++i) {
-        T y = buffer[r * kColumns + i];
-        if (block.residual_rows) y += block.residual_rows[tile * kTileRows + r][block.c_column + column + i];
-        if (block.relu) y = y < 0 ? T(0) : y > block.ceiling ? block.ceiling : y;
-        c[r][i] = y;
-      }
 }
 
 template <class T>

@@ -4,6 +4,10 @@
 
 #include <cstdint>
 
+#if TESSERA_SIMD_LEVEL >= 2
+#include <immintrin.h>
+#endif
+
 namespace tessera {
 
 using i64 = std::int64_t;
@@ -35,6 +39,27 @@ template <class T>
   *reinterpret_cast<typename Types<T>::Unaligned*>(to) = value;
 }
 
+// The first `count` elements alone, the others 0; count >= 1. AVX-512 has masks for it.
+template <class T>
+[[gnu::always_inline]] inline Vector<T> load_first(const T* from, i64 count) {
+#if TESSERA_SIMD_LEVEL >= 2
+  if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+  if constexpr (sizeof(T) == 8) return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), from);
+#endif
+  Vector<T> value = {};
+  for (i64 i = 0; i < count; ++i) value[i] = from[i];
+  return value;
+}
+
+template <class T>
+[[gnu::always_inline]] inline void store_first(T* to, Vector<T> value, i64 count) {
+#if TESSERA_SIMD_LEVEL >= 2
+  if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), value);
+  if constexpr (sizeof(T) == 8) return _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1), value);
+#endif
+  for (i64 i = 0; i < count; ++i) to[i] = value[i];
+}
+
 // max(0, x), where NaN stays NaN.
 template <class T>
 [[gnu::always_inline]] inline Vector<T> relu(Vector<T> x) {
@@ -47,6 +72,24 @@ template <class T>
   const Vector<T> positive = relu<T>(x), highest = Vector<T>{} + ceiling;
   return positive > highest ? highest : positive;
 }
+
+// A vector of channels, or one channel where fewer than a vector are left: for code that is written once for both.
+template <class T>
+struct Wide {
+  static constexpr int kLanes = vec::kLanes<T>;
+  using Value = Vector<T>;
+  [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
+  [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
+  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return vec::clamp<T>(x, ceiling); }
+};
+template <class T>
+struct One {
+  static constexpr int kLanes = 1;
+  using Value = T;
+  [[gnu::always_inline]] static Value load(const T* from) { return *from; }
+  [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
+  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return x < 0 ? T(0) : x > ceiling ? ceiling : x; }
+};
 
 }  // namespace vec
 }  // namespace

@@ -17,21 +17,8 @@ struct Coefficients {
   static constexpr T aaa = T(kA * kA * kA), bbb = T(kB * kB * kB);
 };
 
-// A vector of channels, or one channel where fewer than a vector are left.
-template <class T>
-struct Wide {
-  using Value = vec::Vector<T>;
-  [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
-  [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
-  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return vec::clamp<T>(x, ceiling); }
-};
-template <class T>
-struct One {
-  using Value = T;
-  [[gnu::always_inline]] static Value load(const T* from) { return *from; }
-  [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
-  [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return x < 0 ? T(0) : x > ceiling ? ceiling : x; }
-};
+using vec::One;
+using vec::Wide;
 
 // out = B^T d
 template <class T, class Value>
