@@ -1,4 +1,4 @@
-// Matrix products in bfloat16 parts (ops/cpu/tile_gemm.h). On a machine without a tile unit its plain twin runs.
+// Matrix products in bfloat16 parts (ops/cpu/bf16_gemm.h). On a machine without a tile unit its plain twin runs.
 #include "ops/precision.h"
 
 #include <omp.h>
@@ -7,8 +7,9 @@
 #include <cmath>
 #include <limits>
 #include <utility>
+#include <vector>
 
-#include "ops/cpu/tile_gemm.h"
+#include "ops/cpu/bf16_gemm.h"
 #include "ops/matmul.h"
 #include "tests/ops/compare.h"
 
@@ -97,7 +98,17 @@ struct Product {
 };
 
 const auto with_parts = [](int parts) {
-  return [parts](const cpu::Gemm<float>& gemm) { cpu::run_tiles(gemm, parts); };
+  return [parts](const cpu::Gemm<float>& gemm) { cpu::run_in_parts(gemm, parts); };
+};
+// The same with B split beforehand.
+const auto with_split_b = [](int parts) {
+  return [parts](const cpu::Gemm<float>& gemm) {
+    std::vector<std::uint16_t> split_b(static_cast<size_t>(cpu::split_b_size(gemm, parts)));
+    REQUIRE(cpu::split_whole_b(gemm, parts, split_b.data()));
+    cpu::Gemm<float> without_b = gemm;
+    without_b.pack_b = nullptr;
+    cpu::run_in_parts(without_b, parts, split_b.data());
+  };
 };
 const auto exactly = [](const cpu::Gemm<float>& gemm) { cpu::run_exactly(gemm); };
 
@@ -154,6 +165,38 @@ TEST_CASE("precision: infinities, NaN and numbers beyond bfloat16's largest give
         for (i64 i = 0; i < c.numel(); ++i) finite += std::isfinite(c.data<float>()[i]);
         CHECK(finite >= c.numel() - count);
       }
+}
+
+TEST_CASE("precision: a B split beforehand gives the same bits") {
+  Random random(9);
+  const auto draw = [&](i64 most) { return 1 + static_cast<i64>(random.uniform() * double(most)); };
+  for (int round = 0; round < 20; ++round) {
+    Product product{.items = draw(3), .rows = draw(300), .columns = draw(300), .taps = draw(4), .tap_depth = draw(100)};
+    product.keep_b = random.uniform() < 0.5;
+    product.fill(static_cast<u64>(round));
+    for (int parts = 1; parts <= 3; ++parts) CHECK(same_bits(product(with_parts(parts)), product(with_split_b(parts))));
+  }
+}
+
+TEST_CASE("precision: with a B split beforehand an infinity in A meets the sum of B's parts") {
+  Product product{.items = 2, .rows = 300, .columns = 70, .taps = 2, .tap_depth = 35, .bias = false};
+  product.fill(5);
+  product.a.data<float>()[product.depth() * 333 + 69] = kInfinity;  // row 33 of the second item
+  const Tensor reference = product(exactly), c = product(with_split_b(3));
+  const i64 row = 333 * product.columns;
+  for (i64 j = 0; j < product.columns; ++j) CHECK(c.data<float>()[row + j] == reference.data<float>()[row + j]);
+  CHECK(product.error(product(with_split_b(3))) > 0);
+}
+
+TEST_CASE("precision: a B with an infinity cannot be split beforehand") {
+  Product product{.items = 1, .rows = 40, .columns = 70, .taps = 1, .tap_depth = 70};
+  product.fill(5);
+  product.b.data<float>()[777] = kInfinity;
+  product([](const cpu::Gemm<float>& gemm) {
+    std::vector<std::uint16_t> split_b(static_cast<size_t>(cpu::split_b_size(gemm, 2)));
+    CHECK(!cpu::split_whole_b(gemm, 2, split_b.data()));
+    cpu::run_exactly(gemm);
+  });
 }
 
 TEST_CASE("precision: a product in parts has the same bits with every number of threads") {
