@@ -1,6 +1,7 @@
 // The benchmarks: cases that are timed beside a peer, and the pieces that time them.
 //
-// A case is a call of ours and a request to bench/peer.py, which makes the same call of PyTorch, torchvision or SciPy.
+// A case is a call of ours and a request to bench/peer.py, which makes the same call of PyTorch, torchvision, SciPy or
+// ncnn.
 // Both run in turn, several rounds, and the ratio is the median over the rounds. A family of operators adds its cases
 // in a file of its own, `void <family>_cases(Cases&)`, called in cases.cpp.
 #pragma once
@@ -24,7 +25,7 @@ struct Case {
   double operations = 0;       // of one call: a multiply-add is two
   bool counted = false;        // the operations are counted while it runs (ops/work.h)
   double bytes = 0;            // read and written by one call, for what memory limits
-  std::string sum = {};        // counts `times` into the line of this name at the end of the group
+  std::vector<std::string> sums = {};  // counts `times` into the lines of these names at the end of the group
   int times = 0;
 };
 using Cases = std::vector<Case>;

@@ -30,6 +30,10 @@ constexpr Conv kConvs[] = {{3, 64, 640, 7, 2, 1, 1},      {64, 64, 160, 1, 1, 1,
 enum class Pass { kInference, kDirect, kForward, kInputGradient, kWeightGradient };
 constexpr const char* kPassNames[] = {"inference", "direct", "forward", "input gradient", "weight gradient"};
 
+bool may_use_winograd(const Conv& c) {
+  return c.kernel == 3 && c.stride == 1 && c.groups < c.in;
+}
+
 Case convolution(const Conv& c, const std::string& group, i64 batch, i64 size, Pass pass) {
   const ops::Conv2dParams params{
       .stride = c.stride, .padding = c.kernel / 2, .groups = c.groups, .activation = ops::Activation::kRelu};
@@ -37,6 +41,11 @@ Case convolution(const Conv& c, const std::string& group, i64 batch, i64 size, P
   const ops::Conv2dDims dims = ops::conv2d_dims("bench", x_shape, w_shape, params);
   const Shape y_shape{batch, dims.Ho, dims.Wo, c.out};
   const char* pass_name = kPassNames[static_cast<int>(pass)];
+  std::vector<std::string> sums;
+  if (c.times > 0) {
+    sums.push_back(fmt::format("ResNet-50, {}", pass_name));
+    if (pass == Pass::kInference && !may_use_winograd(c)) sums.push_back("ResNet-50, direct");
+  }
   return {.group = group,
           .name = fmt::format("{}->{} {}x{} s{}{} @{}{}", c.in, c.out, c.kernel, c.kernel, c.stride,
                               c.groups > 1 ? fmt::format(" g{}", c.groups) : "", size,
@@ -62,8 +71,8 @@ Case convolution(const Conv& c, const std::string& group, i64 batch, i64 size, P
             return [=] { ops::conv2d_backward_weight(gy, x, w_shape, params); };
           },
           .operations = 2.0 * static_cast<double>(dims.multiply_adds()),
-          .sum = fmt::format("ResNet-50, {}", pass_name),
-          .times = pass == Pass::kDirect ? 0 : c.times};
+          .sums = sums,
+          .times = c.times};
 }
 
 }  // namespace
@@ -72,8 +81,7 @@ void convolution_cases(Cases& cases) {
   for (const Conv& c : kConvs) {
     const std::string group = "conv + bias + ReLU, 640, batch 1";
     cases.push_back(convolution(c, group, 1, c.size, Pass::kInference));
-    if (c.kernel == 3 && c.stride == 1 && c.groups == 1)
-      cases.push_back(convolution(c, group, 1, c.size, Pass::kDirect));
+    if (may_use_winograd(c)) cases.push_back(convolution(c, group, 1, c.size, Pass::kDirect));
   }
   for (const Pass pass : {Pass::kForward, Pass::kInputGradient, Pass::kWeightGradient})
     for (const Conv& c : kConvs) {

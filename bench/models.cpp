@@ -99,10 +99,15 @@ void forward(Cases& cases, const std::string& name, const Json& peer, const std:
 }  // namespace
 
 void model_cases(Cases& cases) {
-  forward(cases, "resnet50 640", {{"op", "resnet50"}, {"size", 640}},
-          [] { return backbone_forward(BackboneKind::kResNet50, 640); });
-  forward(cases, "mobilenet_v2 416", {{"op", "mobilenet_v2"}, {"size", 416}},
-          [] { return backbone_forward(BackboneKind::kMobileNetV2, 416); });
+  const auto beside_both = [&](const std::string& network, BackboneKind kind, i64 size) {
+    const std::string name = network + " " + std::to_string(size);
+    const auto make = [=] { return backbone_forward(kind, size); };
+    forward(cases, name, {{"op", network}, {"size", size}}, make);
+    forward(cases, name + ", beside ncnn", {{"op", network}, {"size", size}, {"library", "ncnn"}}, make);
+  };
+  beside_both("resnet50", BackboneKind::kResNet50, 640);
+  beside_both("resnet50", BackboneKind::kResNet50, 224);
+  beside_both("mobilenet_v2", BackboneKind::kMobileNetV2, 416);
   forward(cases, "sparseinst_r50_giam 640", {{"op", "sparseinst"}, {"size", 640}},
           [] { return sparseinst_forward(true); });
   forward(cases, "sparseinst_r50_giam 640, without Winograd", {{"op", "sparseinst"}, {"size", 640}},

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The peer of tessera_bench: makes and times one case at a time in PyTorch, torchvision or SciPy.
+"""The peer of tessera_bench: makes and times one case at a time in PyTorch, torchvision, SciPy or ncnn.
 
     python3 bench/peer.py [--threads N]        reads requests from standard input; bench/peer.h has the protocol
 
@@ -21,7 +21,7 @@ import peer_operators
 
 def installed():
     names = ["PyTorch " + torch.__version__]
-    for name in ("torchvision", "scipy"):
+    for name in ("torchvision", "scipy", "ncnn"):
         try:
             names.append(name + " " + __import__(name).__version__)
         except ImportError:

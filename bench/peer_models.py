@@ -1,7 +1,12 @@
-"""Whole models in plain PyTorch for bench/peer.py: forward passes in PyTorch's fastest mode, training steps run eagerly.
+"""Whole models in plain PyTorch for bench/peer.py: forward passes in PyTorch's fastest mode, training steps run eagerly. Two of them also in
+ncnn, where it is installed.
 
 Weights are random: time does not depend on them.
 """
+import os
+import subprocess
+import tempfile
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -147,17 +152,49 @@ def inference(model, x, after=lambda outputs: outputs):
             "optimised NCHW": lambda: frozen(torch.contiguous_format, True)}
 
 
+def ncnn_inference(model, x):
+    """The same in ncnn, converted by its own tool (normalisation and ReLU folded), in f32: with Winograd's algorithm, its default, or without."""
+    import ncnn
+    import pnnx
+    folder = tempfile.TemporaryDirectory()
+    path = os.path.join(folder.name, "model")
+    with torch.no_grad():
+        torch.jit.trace(model().eval(), x).save(path + ".pt")
+    shape = "inputshape=[%s]f32" % ",".join(map(str, x.shape))
+    subprocess.run([pnnx.EXEC_PATH, path + ".pt", shape, "fp16=0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ready(winograd):
+        net = ncnn.Net()
+        net.opt.num_threads, net.opt.use_winograd_convolution = torch.get_num_threads(), winograd
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+        if net.load_param(path + ".ncnn.param") != 0 or net.load_model(path + ".ncnn.bin") != 0:
+            raise RuntimeError("pnnx could not convert the model")
+        image, names = x[0].numpy(), net.output_names()
+
+        def call(_=folder):  # the files live as long as the call
+            with net.create_extractor() as extractor:
+                extractor.input("in0", ncnn.Mat(image))
+                for name in names:
+                    extractor.extract(name)
+        return call
+    return {"Winograd": lambda: ready(True), "direct": lambda: ready(False)}
+
+
+def ways_of(library):
+    return {"torch": inference, "ncnn": ncnn_inference}[library]
+
+
 def training(make_step):
     return {"channels_last": lambda: make_step(torch.channels_last), "NCHW": lambda: make_step(torch.contiguous_format)}
 
 
-def resnet50(size):
-    return inference(lambda: ResNet50(nn.BatchNorm2d), torch.randn(1, 3, size, size))
+def resnet50(size, library="torch"):
+    return ways_of(library)(lambda: ResNet50(nn.BatchNorm2d), torch.randn(1, 3, size, size))
 
 
-def mobilenet_v2(size):
+def mobilenet_v2(size, library="torch"):
     from torchvision.models import mobilenet_v2 as mobilenet
-    return inference(lambda: mobilenet().features, torch.randn(1, 3, size, size))
+    return ways_of(library)(lambda: mobilenet().features, torch.randn(1, 3, size, size))
 
 
 def sparseinst(size, masks=False):

@@ -44,7 +44,7 @@ void Results::add(Line line) {
 }
 
 void Results::note(const std::string& text) {
-  fmt::print("{}\n", text);
+  if (notes_.insert(text).second) fmt::print("{}\n", text);
 }
 
 void Results::write(const std::string& path) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,7 @@ class Results {
   // Peaks of `threads` threads, in operations and bytes per second.
   void begin(int threads, double operations, double bytes);
   void add(Line line);
-  void note(const std::string& text);  // a line of text in between
+  void note(const std::string& text);  // a line of text in between, the first time it is said
   void write(const std::string& path) const;
 
  private:
@@ -45,6 +46,7 @@ class Results {
   std::map<std::string, Json> peaks_;  // by number of threads
   std::vector<Line> lines_;
   std::string group_;  // whose head was printed last
+  std::set<std::string> notes_;
 };
 
 }  // namespace tessera::bench

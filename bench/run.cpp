@@ -149,8 +149,9 @@ struct Sum {
   }
 };
 
-void run_group(const std::vector<const Case*>& cases, const Options& options, int threads, const Peaks& peaks,
-               Results& results, const std::function<void(const std::string&)>& step,
+// whole: no case of the group was filtered out.
+void run_group(const std::vector<const Case*>& cases, bool whole, const Options& options, int threads,
+               const Peaks& peaks, Results& results, const std::function<void(const std::string&)>& step,
                const std::function<void()>& before_printing) {
   std::string why;
   std::unique_ptr<Peer> peer;
@@ -164,9 +165,9 @@ void run_group(const std::vector<const Case*>& cases, const Options& options, in
     line.group = one->group;
     line.name = one->name;
     set_speed(line, pair.operations(), one->bytes, peaks);
-    if (one->times > 0) {
-      if (!sum.contains(one->sum)) sums.push_back(one->sum);
-      sum[one->sum].add(*one, line);
+    for (const std::string& name : one->sums) {
+      if (!sum.contains(name)) sums.push_back(name);
+      sum[name].add(*one, line);
     }
     before_printing();
     if (line.ms > 0 || line.peer_ms > 0) results.add(line);
@@ -175,7 +176,7 @@ void run_group(const std::vector<const Case*>& cases, const Options& options, in
       if (pair.why_no_peer() == "it died") peer = Peer::start(options, threads, why);
     }
   }
-  if (!options.filter.empty()) return;  // a part of a sum says nothing
+  if (!whole) return;  // a part of a sum says nothing
   for (const std::string& name : sums) {
     Sum& total = sum[name];
     Line& line = total.line;
@@ -230,8 +231,8 @@ void run(const Options& options) {
     results.begin(threads, peaks.operations, peaks.bytes);
     for (const auto& group : groups)
       run_group(
-          group, usable, threads, peaks, results, [&](const std::string& name) { progress.update(done++, name); },
-          [&] { progress.clear(); });
+          group, std::ssize(group) == std::ranges::count(cases, group.front()->group, &Case::group), usable, threads,
+          peaks, results, [&](const std::string& name) { progress.update(done++, name); }, [&] { progress.clear(); });
   }
   if (!options.json.empty()) results.write(options.json);
 }

@@ -3,11 +3,12 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <new>
 #include <type_traits>
 #include <vector>
 
+#include "ops/cpu/bf16_gemm.h"
 #include "ops/cpu/round.h"
-#include "ops/cpu/tile_gemm.h"
 #include "tensor/tensor.h"
 
 namespace tessera::cpu {
@@ -133,6 +134,31 @@ void pack_b(const Gemm<T>& gemm, const Plan<T>& plan, T* out) {
   }
 }
 
+// What pack_whole_b() puts before B: in how many bfloat16 parts each number is, or 0 for panels of T.
+struct alignas(64) PackedHead {
+  int parts;
+};
+
+int packed_parts(const void* packed_b) {
+  return static_cast<const PackedHead*>(packed_b)->parts;
+}
+
+template <class Packed>  // T or const T
+Packed* after_head(Packed* packed_b) {
+  return packed_b + sizeof(PackedHead) / sizeof(Packed);
+}
+
+// Parts in which B is worth packing, whatever the rows, of which nothing is known yet.
+template <class T>
+int parts_to_pack(const Gemm<T>& gemm) {
+  if constexpr (std::is_same_v<T, float>) {
+    Gemm<float> with_rows = gemm;
+    with_rows.rows = std::numeric_limits<i64>::max();
+    return bf16_parts(with_rows);
+  }
+  return 0;
+}
+
 // c = the pairwise sum of the partial products, + bias, + residual, ReLU.
 template <class T>
 void sum_splits(const Gemm<T>& gemm, i64 splits, T* partial) {
@@ -239,8 +265,11 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
 
 template <class T>
 void run(const Gemm<T>& gemm) {
-  if constexpr (std::is_same_v<T, float>)
-    if (const int parts = tile_parts(gemm)) return run_tiles(gemm, parts);
+  if constexpr (std::is_same_v<T, float>) {
+    if (const int parts = gemm.packed_b ? packed_parts(gemm.packed_b) : bf16_parts(gemm))
+      return run_in_parts(gemm, parts,
+                          gemm.packed_b ? reinterpret_cast<const std::uint16_t*>(after_head(gemm.packed_b)) : nullptr);
+  }
   run_exactly(gemm);
 }
 
@@ -262,7 +291,7 @@ void run_exactly(const Gemm<T>& gemm) {
     for (i64 item = 0; item < gemm.items; ++item)
       std::copy_n(gemm.bias + item * gemm.columns, gemm.columns, bias.data<T>() + item * padded_columns);
   }
-  const T* packed_b_data = plan.keep_b ? packed_b.data<T>() : gemm.packed_b;
+  const T* packed_b_data = plan.keep_b ? packed_b.data<T>() : gemm.packed_b ? after_head(gemm.packed_b) : nullptr;
   const T* bias_data = gemm.bias ? bias.data<T>() : nullptr;
   T* partial_data = plan.splits > 1 ? partial.data<T>() : nullptr;
   std::byte* memory = reinterpret_cast<std::byte*>(workspace.raw());
@@ -286,11 +315,19 @@ i64 depth_piece(i64 depth, i64 splits) {
 
 template <class T>
 i64 packed_b_size(const Gemm<T>& gemm) {
-  return gemm.items * gemm.depth() * Plan<T>(gemm).padded(gemm.columns);
+  i64 size = gemm.items * gemm.depth() * Plan<T>(gemm).padded(gemm.columns);
+  if constexpr (std::is_same_v<T, float>)
+    if (const int parts = parts_to_pack(gemm)) size = std::max(size, ceil_div(split_b_size(gemm, parts), 2));
+  return size + i64{sizeof(PackedHead) / sizeof(T)};
 }
 
 template <class T>
 void pack_whole_b(const Gemm<T>& gemm, T* out) {
+  PackedHead& head = *new (out) PackedHead{parts_to_pack(gemm)};
+  out = after_head(out);
+  if constexpr (std::is_same_v<T, float>)
+    if (head.parts > 0 && split_whole_b(gemm, head.parts, reinterpret_cast<std::uint16_t*>(out))) return;
+  head.parts = 0;
   const Plan<T> plan(gemm);
 #pragma omp parallel
   pack_b(gemm, plan, out);

@@ -38,7 +38,7 @@ struct Gemm {
   // Whether the whole packed B may be kept in memory (it is then packed once). Off where B is much larger than its
   // source, as the patches of a convolution are.
   bool keep_b = true;
-  // B packed beforehand by pack_whole_b(), in place of pack_b.
+  // B packed beforehand by pack_whole_b(), in place of pack_b: at the precision that was set then.
   const T* packed_b = nullptr;
 
   std::function<void(i64 item, i64 row, i64 count, T** rows)> c_rows =
@@ -57,7 +57,8 @@ void run(const Gemm<T>& gemm);
 template <class T>
 void run_exactly(const Gemm<T>& gemm);
 
-// B for several products: packed by what `gemm` says of items, columns, taps and pack_b; rows do not matter.
+// B for several products: packed by what `gemm` says of items, columns, taps and pack_b; rows do not matter. In panels,
+// or split into bfloat16 parts where the precision that is set and the machine ask for them.
 template <class T>
 i64 packed_b_size(const Gemm<T>& gemm);  // elements
 template <class T>

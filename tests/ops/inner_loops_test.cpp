@@ -13,7 +13,7 @@ namespace tessera::test {
 namespace {
 
 // The kernels of matrix products, at every level but the baseline; the plain twin of the tile unit may use the stack.
-const std::vector<std::string> kKernels = {"gemm_", "tiles_3"};
+const std::vector<std::string> kKernels = {"gemm_", "bf16_tiles_3"};
 
 struct Instruction {
   unsigned long address;

@@ -1,4 +1,5 @@
-// Matrix products in bfloat16 parts (ops/cpu/tile_gemm.h). On a machine without a tile unit its plain twin runs.
+// Matrix products in bfloat16 parts (ops/cpu/bf16_gemm.h). On a machine without a tile unit its plain twin runs, and
+// once the unit's own code with its instructions emulated.
 #include "ops/precision.h"
 
 #include <omp.h>
@@ -7,9 +8,11 @@
 #include <cmath>
 #include <limits>
 #include <utility>
+#include <vector>
 
-#include "ops/cpu/tile_gemm.h"
+#include "ops/cpu/bf16_gemm.h"
 #include "ops/matmul.h"
+#include "tests/ops/amx_emulation.h"
 #include "tests/ops/compare.h"
 
 namespace tessera::test {
@@ -97,7 +100,17 @@ struct Product {
 };
 
 const auto with_parts = [](int parts) {
-  return [parts](const cpu::Gemm<float>& gemm) { cpu::run_tiles(gemm, parts); };
+  return [parts](const cpu::Gemm<float>& gemm) { cpu::run_in_parts(gemm, parts); };
+};
+// The same with B split beforehand.
+const auto with_split_b = [](int parts) {
+  return [parts](const cpu::Gemm<float>& gemm) {
+    std::vector<std::uint16_t> split_b(static_cast<size_t>(cpu::split_b_size(gemm, parts)));
+    REQUIRE(cpu::split_whole_b(gemm, parts, split_b.data()));
+    cpu::Gemm<float> without_b = gemm;
+    without_b.pack_b = nullptr;
+    cpu::run_in_parts(without_b, parts, split_b.data());
+  };
 };
 const auto exactly = [](const cpu::Gemm<float>& gemm) { cpu::run_exactly(gemm); };
 
@@ -156,6 +169,38 @@ TEST_CASE("precision: infinities, NaN and numbers beyond bfloat16's largest give
       }
 }
 
+TEST_CASE("precision: a B split beforehand gives the same bits") {
+  Random random(9);
+  const auto draw = [&](i64 most) { return 1 + static_cast<i64>(random.uniform() * double(most)); };
+  for (int round = 0; round < 20; ++round) {
+    Product product{.items = draw(3), .rows = draw(300), .columns = draw(300), .taps = draw(4), .tap_depth = draw(100)};
+    product.keep_b = random.uniform() < 0.5;
+    product.fill(static_cast<u64>(round));
+    for (int parts = 1; parts <= 3; ++parts) CHECK(same_bits(product(with_parts(parts)), product(with_split_b(parts))));
+  }
+}
+
+TEST_CASE("precision: with a B split beforehand an infinity in A meets the sum of B's parts") {
+  Product product{.items = 2, .rows = 300, .columns = 70, .taps = 2, .tap_depth = 35, .bias = false};
+  product.fill(5);
+  product.a.data<float>()[product.depth() * 333 + 69] = kInfinity;  // row 33 of the second item
+  const Tensor reference = product(exactly), c = product(with_split_b(3));
+  // Both rows were computed in f32.
+  for (const i64 row : {332, 333})
+    for (i64 j = row * 70; j < (row + 1) * 70; ++j) CHECK(c.data<float>()[j] == reference.data<float>()[j]);
+}
+
+TEST_CASE("precision: a B with an infinity cannot be split beforehand") {
+  Product product{.items = 1, .rows = 40, .columns = 70, .taps = 1, .tap_depth = 70};
+  product.fill(5);
+  product.b.data<float>()[777] = kInfinity;
+  product([](const cpu::Gemm<float>& gemm) {
+    std::vector<std::uint16_t> split_b(static_cast<size_t>(cpu::split_b_size(gemm, 2)));
+    CHECK(!cpu::split_whole_b(gemm, 2, split_b.data()));
+    cpu::run_exactly(gemm);
+  });
+}
+
 TEST_CASE("precision: a product in parts has the same bits with every number of threads") {
   Product product{.items = 2, .rows = 200, .columns = 300, .taps = 3, .tap_depth = 50};
   product.fill(11);
@@ -176,6 +221,75 @@ TEST_CASE("precision: products without rows, columns or depth are empty or the b
     CHECK(same_bits(product(with_parts(1)), product(exactly)));
   }
 }
+
+#if defined(__x86_64__) && defined(__linux__)
+
+// The kernels as they are compiled at one level, whatever the machine has.
+Bf16Kernels kernels_of(SimdLevel level) {
+  Bf16Kernels kernels;
+  bf16_kernels_table.at(level)(kernels);
+  return kernels;
+}
+
+const auto with_kernels = [](const Bf16Kernels& kernels, int parts) {
+  return [&kernels, parts](const cpu::Gemm<float>& gemm) { cpu::run_in_parts(gemm, parts, nullptr, kernels); };
+};
+
+// What surrounds the tile instructions is compiled for AVX-512.
+bool can_run_unit_code() {
+  const bool can = simd_level() >= SimdLevel::kAvx512;
+  if (!can) MESSAGE("skipped: the unit's code needs AVX-512");
+  return can;
+}
+
+TEST_CASE("precision: the tile instructions give the same bits as their plain twin") {
+  if (!can_run_unit_code()) return;
+  const Bf16Kernels unit = kernels_of(SimdLevel::kAmx), twin = kernels_of(SimdLevel::kBaseline);
+  const Product shapes[] = {
+      {.items = 1, .rows = 1, .columns = 1, .taps = 1, .tap_depth = 1},
+      {.items = 1, .rows = 16, .columns = 16, .taps = 1, .tap_depth = 32},
+      {.items = 2, .rows = 33, .columns = 17, .taps = 1, .tap_depth = 31},
+      {.items = 1, .rows = 37, .columns = 45, .taps = 9, .tap_depth = 5},
+      {.items = 1, .rows = 63, .columns = 65, .taps = 1, .tap_depth = 289},  // more than one piece of K
+      {.items = 1, .rows = 131, .columns = 259, .taps = 1, .tap_depth = 67, .keep_b = false},
+      {.items = 1, .rows = 131, .columns = 67, .taps = 3, .tap_depth = 33, .residual = true, .relu = true},
+      {.items = 1, .rows = 45, .columns = 33, .taps = 1, .tap_depth = 71, .a_by_columns = true},
+  };
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(3);
+  const AmxEmulation emulation;
+  u64 seed = 0;
+  for (Product product : shapes) {
+    product.fill(++seed);
+    for (int parts = 1; parts <= 3; ++parts) {
+      INFO("rows ", product.rows, ", columns ", product.columns, ", depth ", product.depth(), ", parts ", parts);
+      CHECK(same_bits(product(with_kernels(unit, parts)), product(with_kernels(twin, parts))));
+    }
+  }
+  omp_set_num_threads(before);
+  CHECK(emulation.fault() == "");
+  CHECK((emulation.instructions() > 0) == (simd_level() != SimdLevel::kAmx));
+}
+
+TEST_CASE("precision: the tile instructions take denormal numbers as zero") {
+  if (!can_run_unit_code()) return;
+  const Bf16Kernels unit = kernels_of(SimdLevel::kAmx);
+  const AmxEmulation emulation;
+  Product product{.items = 1, .rows = 3, .columns = 5, .taps = 1, .tap_depth = 7, .bias = false};
+  product.fill(1);
+  for (i64 k = 0; k < 7; ++k) {
+    product.a.data<float>()[k] = 1e-39f;      // a denormal operand
+    product.a.data<float>()[7 + k] = 1e-30f;  // its products are denormal: b is 2^-30
+    product.a.data<float>()[14 + k] = 1;
+    for (i64 j = 0; j < 5; ++j) product.b.data<float>()[j * 7 + k] = 0x1p-30f;
+  }
+  const Tensor c = product(with_kernels(unit, 1));
+  for (i64 j = 0; j < 10; ++j) CHECK(c.data<float>()[j] == 0);
+  for (i64 j = 10; j < 15; ++j) CHECK(c.data<float>()[j] == 7 * 0x1p-30f);
+  CHECK(emulation.fault() == "");
+}
+
+#endif
 
 TEST_CASE("precision: without a tile unit every level is the highest") {
   Tensor x = Tensor::empty({70, 300}), w = Tensor::empty({50, 300});

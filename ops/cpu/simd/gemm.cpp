@@ -203,16 +203,23 @@ template <class T>
   write(to + 3 * stride, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
-// kRun elements of four rows at a time: whole cache lines, because the rows of a large matrix often fall on the same
-// few sets of the cache and do not stay there. The edges go one by one.
+// kRun x kRun elements at a time: whole cache lines of x and of out, because the rows of a large matrix often fall on
+// the same few sets of the cache and do not stay there. The lines of the next kRun rows, which the processor does not
+// foresee, are asked for meanwhile. The edges go one by one.
 template <class T>
 void transpose(const T* x, i64 pitch, i64 count, i64 width, T* out, i64 stride) {
   constexpr i64 kRun = 64 / sizeof(T);
   const i64 whole_count = count & ~i64{3}, whole_width = width & ~i64{3};
-  for (i64 run = 0; run < whole_width; run += kRun) {
-    const i64 end = run + kRun < whole_width ? run + kRun : whole_width;
-    for (i64 i = 0; i < whole_count; i += 4)
-      for (i64 j = run; j < end; j += 4) transpose_block(x + i * pitch + j, pitch, out + j * stride + i, stride);
+  for (i64 first = 0; first < whole_count; first += kRun) {
+    const i64 last = first + kRun < whole_count ? first + kRun : whole_count;
+    for (i64 run = 0; run < whole_width; run += kRun) {
+      const i64 end = run + kRun < whole_width ? run + kRun : whole_width;
+      for (i64 i = first; i < last; i += 4) {
+        if (last < whole_count)
+          for (i64 r = 0; r < 4; ++r) __builtin_prefetch(x + (i + kRun + r) * pitch + run);
+        for (i64 j = run; j < end; j += 4) transpose_block(x + i * pitch + j, pitch, out + j * stride + i, stride);
+      }
+    }
   }
   for (i64 i = whole_count; i < count; ++i)
     for (i64 j = 0; j < whole_width; ++j) out[j * stride + i] = x[i * pitch + j];

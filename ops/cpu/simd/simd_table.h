@@ -1,7 +1,7 @@
 // SIMD levels of the CPU kernels, chosen once at start-up.
 //
 // A file listed with tessera_simd() in ops/CMakeLists.txt is compiled once per level, with TESSERA_SIMD_LEVEL = 0, 1, 2;
-// tiles.cpp alone also as 3, for machines with a tile unit.
+// bf16_tiles.cpp alone also as 3, for machines with a tile unit.
 // Each compilation registers its functions in SimdTables; a call takes the best level that the machine has. The
 // environment variable TESSERA_SIMD = baseline | avx2 | avx512 | amx forces the level down, for tests.
 //
@@ -41,6 +41,9 @@ class SimdTable<void(Args...)> {
     while (level > 0 && !kernels_[level]) --level;
     return kernels_[level];
   }
+
+  // The kernel of this level alone, whether or not the machine has it; null where there is none.
+  Kernel at(SimdLevel level) const { return kernels_[static_cast<int>(level)]; }
 
  private:
   Kernel kernels_[kSimdLevels] = {};

@@ -1,5 +1,5 @@
-// See tiles.h. One source for the unit and for its plain C++ twin.
-#include "ops/cpu/simd/tiles.h"
+// See bf16_tiles.h. One source for the unit and for its plain C++ twin.
+#include "ops/cpu/simd/bf16_tiles.h"
 
 #if TESSERA_SIMD_LEVEL == 3
 #include <immintrin.h>
@@ -15,16 +15,18 @@ using u32 = std::uint32_t;
 
 #if TESSERA_SIMD_LEVEL == 3
 
+// All eight tiles, of 16 rows of 64 bytes. Static: of a local variable the compiler might not write what GCC's
+// intrinsic does not say that it reads, all but the first eight bytes.
+struct alignas(64) TileShapes {
+  std::uint8_t palette = 1, start = 0, reserved[14] = {};
+  u16 bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+constexpr TileShapes kShapes;
+
 // Tiles 0 to 3 are C, row by row; 4 and 5 are A, 6 and 7 are B. The intrinsics want the numbers as literals.
 struct Unit {
-  Unit() {
-    struct alignas(64) {
-      std::uint8_t palette = 1, start = 0, reserved[14] = {};
-      u16 bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } shape;
-    _tile_loadconfig(&shape);
-  }
+  Unit() { _tile_loadconfig(&kShapes); }
   ~Unit() { _tile_release(); }
   void clear_c() {
     _tile_zero(0);
@@ -96,7 +98,7 @@ struct Unit {
 
 #endif
 
-// The products of the parts in the order of tiles.h, neighbours sharing an operand where they can.
+// The products of the parts in the order of bf16_tiles.h, neighbours sharing an operand where they can.
 struct Product {
   int a, b;
 };
@@ -117,7 +119,7 @@ template <int kParts, int kCount>
 
 // Column tiles outside: a strip of B stays in the first-level cache while the rows pass by. Each piece of K is summed
 // from zero and then added to C: a long sum in one go would round at the size of the whole at each step.
-void multiply(const TileBlock& block, int parts) {
+void multiply(const Bf16Block& block, int parts) {
   Unit unit;
   for (i64 j = 0; j < block.column_pairs; ++j)
     for (i64 i = 0; i < block.row_pairs; ++i) {
@@ -225,11 +227,11 @@ void finish_row(const float* from, const float* bias, const float* residual, boo
   }
 }
 
-void fill(TileKernels& kernels) {
+void fill(Bf16Kernels& kernels) {
   kernels = {multiply, split_rows, split_columns, finish_row};
 }
 
-const bool kAdded = tile_kernels_table.add(TESSERA_SIMD_LEVEL, fill);
+const bool kAdded = bf16_kernels_table.add(TESSERA_SIMD_LEVEL, fill);
 
 }  // namespace
 }  // namespace tessera

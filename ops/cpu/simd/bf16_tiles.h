@@ -31,7 +31,7 @@ inline constexpr i64 kTileDepth = 32;                  // k of one step
 inline constexpr i64 kTileBlock = 32;                  // rows, and columns, of two tiles side by side
 inline constexpr i64 kTilePair = 2 * 16 * kTileDepth;  // bfloat16 numbers in two tiles
 
-struct TileBlock {
+struct Bf16Block {
   i64 row_pairs, column_pairs, steps;
   const std::uint16_t* a;
   const std::uint16_t* b;
@@ -41,9 +41,9 @@ struct TileBlock {
   bool accumulate;  // add to what c holds
 };
 
-struct TileKernels {
+struct Bf16Kernels {
   // c = a b, each number in `parts` parts.
-  void (*multiply)(const TileBlock& block, int parts);
+  void (*multiply)(const Bf16Block& block, int parts);
   // Two row tiles of one step: rows[r][0 .. width) for r < kTileBlock, zeros where rows[r] is null and beyond `width`.
   // Returns whether every number is finite and its parts are.
   bool (*split_rows)(const float* const* rows, i64 width, int parts, std::uint16_t* tiles);
@@ -54,6 +54,6 @@ struct TileKernels {
                      float* to);
 };
 
-inline constinit SimdTable<void(TileKernels& kernels)> tile_kernels_table;
+inline constinit SimdTable<void(Bf16Kernels& kernels)> bf16_kernels_table;
 
 }  // namespace tessera
