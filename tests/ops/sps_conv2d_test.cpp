@@ -68,11 +68,10 @@ TEST_CASE("sps_conv2d: forward and all gradients agree with the gather formulati
     const Tensor y =
         ops::sps_conv2d(neighbours, active, passive, w, b, relu ? ops::Activation::kRelu : ops::Activation::kNone);
     CHECK(difference(y, relu ? ops::relu(expected.y) : expected.y) < tolerance(dtype));
-    const ops::SpsGradients g = ops::sps_conv2d_backward_features(neighbours, gy, w);
+    const ops::SpsGradients g = ops::sps_conv2d_backward(neighbours, gy, active, passive, w);
     CHECK(difference(g.active, expected.gactive) < tolerance(dtype));
     CHECK(difference(g.passive, expected.gpassive) < tolerance(dtype));
-    CHECK(difference(ops::sps_conv2d_backward_weight(neighbours, gy, active, passive, w.shape()), expected.gw) <
-          tolerance(dtype));
+    CHECK(difference(g.weight, expected.gw) < tolerance(dtype));
   }
 }
 
@@ -88,8 +87,10 @@ TEST_CASE("sps_conv2d: the error of tiles is a small multiple of that of plain f
   const Tensor gy = random_tensor(random, {s.active(), F}, DType::kF32);
   const Gathered expected = gather_formulation(s, 1, active, passive, w, b, gy);
   CHECK(difference(ops::sps_conv2d(neighbours, active, passive, w, b), expected.y) < 2e-6);
-  CHECK(difference(ops::sps_conv2d_backward_features(neighbours, gy, w).active, expected.gactive) < 2e-6);
-  CHECK(difference(ops::sps_conv2d_backward_weight(neighbours, gy, active, passive, w.shape()), expected.gw) < 2e-6);
+  const ops::SpsGradients g = ops::sps_conv2d_backward(neighbours, gy, active, passive, w);
+  CHECK(difference(g.active, expected.gactive) < 2e-6);
+  CHECK(difference(g.passive, expected.gpassive) < 2e-6);
+  CHECK(difference(g.weight, expected.gw) < 2e-6);
 }
 
 TEST_CASE("sps_conv2d: with all cells active it is conv2d, deformable or not") {
@@ -140,13 +141,13 @@ TEST_CASE("sps_conv2d and sps_deform_conv2d: the bits do not depend on the numbe
     Tensor offset = Tensor::empty({s.active(), 18});
     random.fill_uniform(offset, -3, 3);
     const auto all = [&] {
-      const ops::SpsGradients g = ops::sps_conv2d_backward_features(neighbours, gy, w);
+      const ops::SpsGradients g = ops::sps_conv2d_backward(neighbours, gy, active, passive, w);
       const ops::SpsDeformGradients h = ops::sps_deform_conv2d_backward_features(s, gy, active, passive, offset, w);
       return std::vector<Tensor>{ops::sps_neighbours(s, 3).ids,
                                  ops::sps_conv2d(neighbours, active, passive, w, Tensor()),
                                  g.active,
                                  g.passive,
-                                 ops::sps_conv2d_backward_weight(neighbours, gy, active, passive, w.shape()),
+                                 g.weight,
                                  ops::sps_deform_conv2d(s, active, passive, offset, w, Tensor()),
                                  h.active,
                                  h.passive,
@@ -182,7 +183,7 @@ TEST_CASE("sps_conv2d: neighbours of more rows than there are features are an er
   CHECK_ERROR(ops::sps_conv2d(neighbours, x, none, w, Tensor()),
               "sps_conv2d: the neighbours were made for more than 9 rows");
   neighbours.ids.data<i32>()[4] = -1;
-  CHECK_ERROR(ops::sps_conv2d_backward_features(neighbours, x, w), "made for more than 9 rows");
+  CHECK_ERROR(ops::sps_conv2d_backward(neighbours, x, x, none, w), "made for more than 9 rows");
   neighbours.ids = neighbours.ids.to(DType::kI64);
   CHECK_ERROR(ops::sps_conv2d(neighbours, x, none, w, Tensor()),
               "sps_conv2d: the neighbours must be i32 [N_A, 9] (sps_neighbours makes them), got i64 [9, 9]");

@@ -3,6 +3,8 @@
 
 #include <omp.h>
 
+#include <limits>
+
 #include "ops/sps_conv2d.h"
 #include "tests/ops/compare.h"
 #include "tests/ops/sps_structures.h"
@@ -114,6 +116,14 @@ TEST_CASE("sps: broken structures are errors, never accesses") {
   CHECK_ERROR(ops::sps_select(with({0, -1, 2, 3}), all), "sps_select: the index map holds -1");
   CHECK_ERROR(ops::sps_neighbours(with({0, 1, 2, 4}), 1), "sps_neighbours: the index map holds 4 at grid 0, (1, 1)");
   CHECK_ERROR(ops::sps_neighbours(with({0, 1, 3, 2}), 1), "each at its own cell");
+  const auto neighbours = [&](const std::vector<i64>& map) {  // three active rows and a passive one
+    return ops::sps_neighbours({numbers(map, {1, 2, 2}), good.cells.rows(0, 3), 1}, 1);
+  };
+  CHECK(neighbours({0, 1, 2, 3}).ids.span<i32>()[8] == 3);
+  CHECK_ERROR(neighbours({3, 1, 2, 3}), "sps_neighbours: the index map holds 3 at grid 0, (0, 0)");
+  CHECK_ERROR(neighbours({0, 1, 2, 1}), "sps_neighbours: the index map holds 1 at grid 0, (1, 1)");
+  for (const i64 id : {i64{4}, i64{-1}, std::numeric_limits<i64>::min(), std::numeric_limits<i64>::max()})
+    CHECK_ERROR(neighbours({0, 1, 2, id}), "at grid 0, (1, 1); there are 3 active rows, each at its own cell, and 1");
   SpsStructure outside = good;
   outside.cells = good.cells.clone();
   outside.cells.data<i64>()[ops::kSpsX] = 2;
