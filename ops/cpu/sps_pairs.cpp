@@ -3,7 +3,6 @@
 #include "ops/cpu/sps_pairs.h"
 
 #include <array>
-#include <utility>
 #include <vector>
 
 #include "ops/cpu/simd/sps_tiles.h"
@@ -77,19 +76,6 @@ Tensor pack_weight(const Tensor& weight, i64 Fi, i64 Fo, bool transposed) {
   return packed;
 }
 
-// Rows of a matrix, each by its beginning.
-template <class T>
-std::vector<T*> row_pointers(T* data, i64 count, i64 pitch) {
-  std::vector<T*> rows(static_cast<size_t>(count));
-  for (T*& row : rows) row = std::exchange(data, data + pitch);
-  return rows;
-}
-
-template <class T>
-void ask_for_row(const T* row, i64 begin, i64 end) {
-  for (i64 i = begin; i < end && row; i += 64 / static_cast<i64>(sizeof(T))) __builtin_prefetch(row + i, 0, 2);
-}
-
 // Where the rows of the pairs begin. They lie anywhere and are asked for early.
 template <class T>
 void point_at_features(const Pairs& pairs, const SpsFeatures<T>& features, const T** rows) {
@@ -145,13 +131,14 @@ void add_pair_gradients(std::span<const i32> cells, const Tensor& ids, const Sps
   const Blocks blocks{cells};
   if (blocks.count() == 0) return;
   const i64 Fi = features.width, Fo = gy.dim(1), places = sps_places(blocks.count());
-  const i64 parts = std::min(blocks.count(), kSpsParts);
   const Panels<T> panels(Fi);
   const Tensor packed = sums.active ? pack_weight<T>(weight, Fi, Fo, false) : Tensor();
   const T* const w = sums.active ? packed.data<T>() : nullptr;
-  const T* const from = gy.data<T>();
+  Tensor gw = sums.weight ? Tensor::empty({kTaps, Fo, Fi}, gy.dtype()) : Tensor();
+  const std::vector<T*> gw_rows = sums.weight ? row_pointers(gw.data<T>(), Fo, Fi) : std::vector<T*>();
+  const auto add = sps_tile_kernels<T>().add;
 
-  // Of each place: g, what it adds to the features' gradients, and the features of one tap as panels.
+  // Of each place: g, what it adds to the features' gradients, and of each thread the features of a tap as panels.
   struct Place {
     Pairs pairs;
     const T* features[kTaps * kBlock];
@@ -171,11 +158,8 @@ void add_pair_gradients(std::span<const i32> cells, const Tensor& ids, const Sps
     place.g_rows = row_pointers<const T>(place.g, kMost, Fo);
     place.gf_rows = row_pointers(place.gf, kMost, Fi);
   }
-  Tensor parts_of_weight = sums.weight ? Tensor::empty({parts, kTaps, Fo, Fi}, gy.dtype()) : Tensor();
-  T* const gw = sums.weight ? parts_of_weight.data<T>() : nullptr;
-  const auto add = sps_tile_kernels<T>().add;
 
-  const auto sum_readers = [&](std::span<const i32> mine, Place& place) {
+  const auto sum_readers = [&, from = gy.data<T>()](std::span<const i32> mine, Place& place) {
     for (size_t t = 0; t < kTaps; ++t) {
       i32 next = static_cast<i32>(t * kBlock);
       for (size_t i = 0; i < mine.size(); ++i) {
@@ -193,23 +177,22 @@ void add_pair_gradients(std::span<const i32> cells, const Tensor& ids, const Sps
   const auto compute = [&](i64 block, i64 index) {
     Place& place = all[static_cast<size_t>(index)];
     place.pairs.find(blocks[block], ids.data<i32>());
-    if (gw) point_at_features(place.pairs, features, place.features);
     sum_readers(blocks[block], place);
-    const std::vector<T*> gw_rows = gw ? row_pointers(gw + block % parts * kTaps * Fo * Fi, Fo, Fi) : std::vector<T*>();
-    for (i64 t = 0; t < kTaps; ++t) {
-      const i64 first = t * kBlock, count = place.pairs.counts[static_cast<size_t>(t)];
-      if (w)
-        multiply_rows(panels, count, Fo, place.g_rows.data() + first, 0, w + t * Fo * panels.padded,
-                      place.gf_rows.data() + first, 0);
-      if (!gw) continue;
-      for (i64 c = 0; c < Fi; c += panels.width)
-        gemm_kernels<T>().copy_rows(place.features + first, c, count, std::min(panels.width, Fi - c),
-                                    place.panels + c * count, panels.stride(c));
-      multiply_columns(panels, Fo, count, place.g + first * Fo, place.panels, gw_rows.data(), t * Fo * Fi,
-                       block >= parts);
-    }
+    if (sums.weight) point_at_features(place.pairs, features, place.features);
+    for (i64 t = 0; t < kTaps && w; ++t)
+      multiply_rows(panels, place.pairs.counts[static_cast<size_t>(t)], Fo, place.g_rows.data() + t * kBlock, 0,
+                    w + t * Fo * panels.padded, place.gf_rows.data() + t * kBlock, 0);
   };
-  compute_and_add(blocks.count(), w ? Fi : 0, compute, [&](i64, i64 index, i64 begin, i64 end) {
+  const auto multiply = [&](i64 t, i64 block, i64 index) {
+    const Place& place = all[static_cast<size_t>(index)];
+    const i64 count = place.pairs.counts[static_cast<size_t>(t)];
+    T* const b = all[static_cast<size_t>(omp_get_thread_num())].panels;
+    for (i64 c = 0; c < Fi; c += panels.width)
+      gemm_kernels<T>().copy_rows(place.features + t * kBlock, c, count, std::min(panels.width, Fi - c), b + c * count,
+                                  panels.stride(c));
+    multiply_columns(panels, Fo, count, place.g + t * kBlock * Fo, b, gw_rows.data(), t * Fo * Fi, block > 0);
+  };
+  const auto add_rows = [&](i64, i64 index, i64 begin, i64 end) {
     constexpr i64 kAhead = 12;  // rows that are asked for before they are added to
     const Place& place = all[static_cast<size_t>(index)];
     for (i64 t = 0; t < kTaps; ++t) {
@@ -221,14 +204,13 @@ void add_pair_gradients(std::span<const i32> cells, const Tensor& ids, const Sps
           add(place.gf + (t * kBlock + j) * Fi + begin, end - begin, row + begin);
       }
     }
-  });
+  };
+  run_sps_blocks(blocks.count(), compute, sums.weight ? kTaps : 0, multiply, w ? Fi : 0, add_rows);
 
-  if (!gw) return;
-#pragma omp parallel for schedule(static)
-  for (i64 o = 0; o < Fo; ++o)
-    for (i64 t = 0; t < kTaps; ++t)
-      for (i64 part = 0; part < parts; ++part)
-        add(gw + ((part * kTaps + t) * Fo + o) * Fi, Fi, sums.weight + (o * kTaps + t) * Fi);
+  if (!sums.weight) return;
+  for (i64 t = 0; t < kTaps; ++t)
+    for (i64 o = 0; o < Fo; ++o)
+      add(gw_rows[static_cast<size_t>(o)] + t * Fo * Fi, Fi, sums.weight + (o * kTaps + t) * Fi);
 }
 
 template void run_pairs<float>(std::span<const i32>, const Tensor&, const SpsFeatures<float>&, const Tensor&,

@@ -1,6 +1,9 @@
 // The matrix products of the index convolutions: both operands small, made by one thread.
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/round.h"
 
@@ -14,6 +17,14 @@ struct Panels {
       : columns(columns), width(gemm_kernels<T>().panel_columns), padded(round_up(columns, gemm_kernels<T>().lanes)) {}
   i64 stride(i64 column) const { return std::min(width, padded - column); }  // of the panel that begins at `column`
 };
+
+// Rows of a matrix, each by its beginning.
+template <class T>
+std::vector<T*> row_pointers(T* data, i64 count, i64 pitch) {
+  std::vector<T*> rows(static_cast<size_t>(count));
+  for (T*& row : rows) row = std::exchange(data, data + pitch);
+  return rows;
+}
 
 // c_rows[i][c_column + j] = the sum over k < depth of a_rows[i][a_offset + k] b(k, j)
 template <class T>

@@ -7,6 +7,7 @@
 #include "ops/cpu/sps_tiles.h"
 
 #include <algorithm>
+#include <span>
 
 #include "ops/cpu/sps_products.h"
 
@@ -35,6 +36,12 @@ constexpr i64 kGradientBlock = 96;  // tiles: the depth of the product that the 
 template <class T>
 constexpr i64 apart(i64 elements) {
   return round_up(elements, 64 / static_cast<i64>(sizeof(T))) + 64 / static_cast<i64>(sizeof(T));
+}
+
+// The inputs of a tile lie anywhere and are asked for early.
+template <class T>
+void ask_for_inputs(const SpsTiles::Tile& tile, const SpsFeatures<T>& features) {
+  for (const i32 id : tile.inputs) ask_for_row(features.at(id), 0, features.width);
 }
 
 // U[k] = (G g G')[k] as panels [Fi][Fo], or U[k]' as panels [Fo][Fi].
@@ -145,6 +152,7 @@ void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tens
       for (int k = 0; k < 16; ++k) rows[k] = features.at(tiles.tiles[static_cast<size_t>(first + i)].inputs[k]);
       v_rows[i] = v + i * Fi;
       m_rows[i] = m + i * Fo;
+      if (i + 1 < some) ask_for_inputs(tiles.tiles[static_cast<size_t>(first + i + 1)], features);
       sps_tile_kernels<T>().input(rows, 0, Fi, v + i * Fi, inputs);
     }
     for (int k = 0; k < 16; ++k)
@@ -162,18 +170,15 @@ void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tens
 
 namespace {
 
-// gw += G' dU G, dU being the sum of the parts [parts][16][Fo][Fi].
+// gw += G' dU G with dU [16][Fo][Fi]
 template <class T>
-void add_weight_gradient(T* parts_of_u, i64 parts, i64 Fi, i64 Fo, T* gw) {
+void add_weight_gradient(const T* gu, i64 Fi, i64 Fo, T* gw) {
 #pragma omp parallel for schedule(static)
-  for (i64 o = 0; o < Fo; ++o) {
-    for (i64 k = 0; k < 16; ++k)
-      for (i64 part = 1; part < parts; ++part)
-        sps_tile_kernels<T>().add(parts_of_u + ((part * 16 + k) * Fo + o) * Fi, Fi, parts_of_u + (k * Fo + o) * Fi);
+  for (i64 o = 0; o < Fo; ++o)
     for (i64 i = 0; i < Fi; ++i) {
       T half[3][4];  // G' dU
       for (int j = 0; j < 4; ++j) {
-        const auto u = [&](int r) { return parts_of_u[((4 * r + j) * Fo + o) * Fi + i]; };
+        const auto u = [&](int r) { return gu[((4 * r + j) * Fo + o) * Fi + i]; };
         const T both = (u(1) + u(2)) / 2;
         half[0][j] = u(0) + both;
         half[1][j] = (u(1) - u(2)) / 2;
@@ -187,7 +192,6 @@ void add_weight_gradient(T* parts_of_u, i64 parts, i64 Fi, i64 Fo, T* gw) {
         to[2 * Fi] += both + half[r][3];
       }
     }
-  }
 }
 
 }  // namespace
@@ -197,63 +201,73 @@ void add_tile_gradients(const SpsTiles& tiles, const SpsFeatures<T>& features, c
                         const SpsGradientSums<T>& sums) {
   if (tiles.tiles.empty()) return;
   const i64 Fi = features.width, Fo = gy.dim(1), count = static_cast<i64>(tiles.tiles.size());
-  const i64 blocks = ceil_div(count, kGradientBlock), parts = std::min(blocks, kSpsParts), places = sps_places(blocks);
+  const i64 blocks = ceil_div(count, kGradientBlock), places = sps_places(blocks);
   const Panels<T> panels(Fi);
   const Tensor u = sums.active ? transform_weight<T>(weight, Fi, Fo, true) : Tensor();
   const T* const u_data = sums.active ? u.data<T>() : nullptr;
-  Tensor parts_of_u = sums.weight ? Tensor::empty({parts, 16, Fo, Fi}, kDTypeOf<T>) : Tensor();
-  T* const gu = sums.weight ? parts_of_u.data<T>() : nullptr;
+  Tensor u_gradient = sums.weight ? Tensor::empty({16, Fo, Fi}, kDTypeOf<T>) : Tensor();
+  const std::vector<T*> gu_rows = sums.weight ? row_pointers(u_gradient.data<T>(), Fo, Fi) : std::vector<T*>();
   const Tensor zeros = Tensor::zeros({Fo}, kDTypeOf<T>);
   const T *const zero = zeros.data<T>(), *const from = gy.data<T>();
 
-  // Of each place V or dV, which is not needed before V has been used, and dM.
-  const i64 inputs = apart<T>(kGradientBlock * panels.padded), products = apart<T>(kGradientBlock * Fo);
-  Tensor workspace = Tensor::zeros({places, 16 * (inputs + products)}, kDTypeOf<T>);
-  T* const memory = workspace.data<T>();
+  const i64 inputs = apart<T>(kGradientBlock * panels.padded), outputs = apart<T>(kGradientBlock * Fo);
+  struct Place {
+    T *v, *gm, *gv;
+  };
+  Tensor workspace = Tensor::zeros({places, 16 * (2 * inputs + outputs)}, kDTypeOf<T>);
+  const auto at = [&, memory = workspace.data<T>()](i64 place) {
+    T* const v = memory + place * 16 * (2 * inputs + outputs);
+    return Place{v, v + 32 * inputs, v + 16 * inputs};
+  };
+  const auto tiles_of = [&](i64 block) {
+    const i64 first = block * kGradientBlock;
+    return std::span(tiles.tiles)
+        .subspan(static_cast<size_t>(first), static_cast<size_t>(std::min(kGradientBlock, count - first)));
+  };
+
   const auto compute = [&](i64 block, i64 place) {
-    T* const v = memory + place * 16 * (inputs + products);
-    T* const m = v + 16 * inputs;
-    const i64 first = block * kGradientBlock, some = std::min(kGradientBlock, count - first);
-    const T* m_rows[kGradientBlock];
-    T* v_rows[kGradientBlock];
+    const auto [v, gm, gv] = at(place);
+    const auto mine = tiles_of(block);
+    const i64 some = std::ssize(mine);
     for (i64 i = 0; i < some; ++i) {
-      const SpsTiles::Tile& tile = tiles.tiles[static_cast<size_t>(first + i)];
+      const SpsTiles::Tile& tile = mine[static_cast<size_t>(i)];
       const T* g[4];
       for (int k = 0; k < 4; ++k) g[k] = tile.outputs[k] < 0 ? zero : from + tile.outputs[k] * Fo;
-      sps_tile_kernels<T>().output_gradient(g, Fo, m + i * Fo, products);
-      m_rows[i] = m + i * Fo;
-      v_rows[i] = v + i * Fi;
-      if (!gu) continue;
+      sps_tile_kernels<T>().output_gradient(g, Fo, gm + i * Fo, outputs);
+      if (!sums.weight) continue;
+      if (i + 1 < some) ask_for_inputs(mine[static_cast<size_t>(i + 1)], features);
       const T* rows[16];
       for (int k = 0; k < 16; ++k) rows[k] = features.at(tile.inputs[k]);
       for (i64 c = 0; c < Fi; c += panels.width)
         sps_tile_kernels<T>().input(rows, c, std::min(panels.width, Fi - c), v + c * some + i * panels.stride(c),
                                     inputs);
     }
-    if (gu) {
-      std::vector<T*> gu_rows(static_cast<size_t>(Fo));
-      for (i64 o = 0; o < Fo; ++o) gu_rows[static_cast<size_t>(o)] = gu + (block % parts * 16 * Fo + o) * Fi;
-      for (int k = 0; k < 16; ++k)
-        multiply_columns(panels, Fo, some, m + k * products, v + k * inputs, gu_rows.data(), k * Fo * Fi,
-                         block >= parts);
-    }
-    if (u_data)
-      for (int k = 0; k < 16; ++k)
-        multiply_rows(panels, some, Fo, m_rows, k * products, u_data + k * Fo * panels.padded, v_rows, k * inputs);
+    if (!sums.active) return;
+    const std::vector<const T*> gm_rows = row_pointers<const T>(gm, some, Fo);
+    const std::vector<T*> gv_rows = row_pointers(gv, some, Fi);
+    for (int k = 0; k < 16; ++k)
+      multiply_rows(panels, some, Fo, gm_rows.data(), k * outputs, u_data + k * Fo * panels.padded, gv_rows.data(),
+                    k * inputs);
   };
-  compute_and_add(blocks, u_data ? Fi : 0, compute, [&](i64 block, i64 place, i64 begin, i64 end) {
-    const T* const v = memory + place * 16 * (inputs + products);
-    const i64 first = block * kGradientBlock, some = std::min(kGradientBlock, count - first);
-    for (i64 i = 0; i < some; ++i) {
+  const auto multiply = [&](i64 k, i64 block, i64 place) {
+    const auto [v, gm, gv] = at(place);
+    multiply_columns(panels, Fo, std::ssize(tiles_of(block)), gm + k * outputs, v + k * inputs, gu_rows.data(),
+                     k * Fo * Fi, block > 0);
+  };
+  const auto add = [&](i64 block, i64 place, i64 begin, i64 end) {
+    const T* gv = at(place).gv + begin;
+    for (const SpsTiles::Tile& tile : tiles_of(block)) {
       T* rows[16];
       for (int k = 0; k < 16; ++k) {
-        T* row = sums.at(features, tiles.tiles[static_cast<size_t>(first + i)].inputs[k]);
+        T* row = sums.at(features, tile.inputs[k]);
         rows[k] = row ? row + begin : nullptr;
       }
-      sps_tile_kernels<T>().add_input_gradient(v + i * Fi + begin, inputs, end - begin, rows);
+      sps_tile_kernels<T>().add_input_gradient(gv, inputs, end - begin, rows);
+      gv += Fi;
     }
-  });
-  if (gu) add_weight_gradient(gu, parts, Fi, Fo, sums.weight);
+  };
+  run_sps_blocks(blocks, compute, sums.weight ? 16 : 0, multiply, sums.active ? Fi : 0, add);
+  if (sums.weight) add_weight_gradient(u_gradient.data<T>(), Fi, Fo, sums.weight);
 }
 
 template const SpsTileKernels<float>& sps_tile_kernels<float>();
