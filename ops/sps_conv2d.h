@@ -14,15 +14,16 @@ namespace tessera::ops {
 
 inline constexpr i64 kSpsTaps = 9;
 
-// The ids of the taps; they depend on the structure and the dilation alone. Of two active rows each sees the other:
-// ids[a, t] = b means ids[b, 8 - t] = a. The gradients rely on it, so these tensors come from sps_neighbours only.
+// The ids of the taps; they depend on the structure and the dilation alone. Where the windows of two cells overlap they
+// hold the same ids. The kernels rely on it, so these tensors come from sps_neighbours only.
 struct SpsNeighbours {
   Tensor ids;       // i32 [N_A, 9]
   i64 passive = 0;  // N_P
   i64 active() const { return ids.dim(0); }
 };
 
-// Throws when the map holds an id that is no row, or an active id at another cell than its own. N_A + N_P < 2^31.
+// Throws when the map holds an id that is no row, or when the cell of an active row, and no other, does not hold its id.
+// N_A + N_P < 2^31.
 SpsNeighbours sps_neighbours(const SpsStructure& structure, i64 dilation);
 
 // active [N_A, Fi], passive [N_P, Fi], weight [Fo, 3, 3, Fi] or [Fo, 9 Fi] (the same memory), bias [Fo] or undefined

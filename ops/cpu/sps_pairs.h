@@ -5,8 +5,8 @@
 //   gradients  g[r, t] = the sum of gy[a] over the cells a that read r at t
 //              gf[r] += g[r, t] w[t]                   gw[t] += g[r, t]' f[r]
 //
-// and a tap outside the grid costs nothing. Refined cells come as children of one parent, four by four: blocks of two
-// hundred cells find nearly all pairs that a search over all cells would find.
+// and so is that of the zero row. Refined cells come as children of one parent, four by four, and share with few others:
+// blocks of two hundred cells share nearly all that could be shared.
 #pragma once
 
 #include <span>
