@@ -43,21 +43,21 @@ Var sps_conv2d(const ops::SpsNeighbours& neighbours, const Var& active, const Va
   const Tensor y =
       ops::sps_conv2d(neighbours, active.value(), passive.value(), weight.value(), bias.value(), activation);
   const Tensor kept_y = activation == ops::Activation::kRelu ? y : Tensor();
-  const Tensor kept_a = weight.requires_grad() ? active.value() : Tensor();
-  const Tensor kept_p = weight.requires_grad() ? passive.value() : Tensor();
-  const Tensor kept_w = active.requires_grad() || passive.requires_grad() ? weight.value() : Tensor();
-  return record("sps_conv2d", y, {active, passive, weight, bias},
-                [=, w_shape = weight.shape()](const Tensor& gradient, Gradients& gradients) {
-                  const Tensor gy = kept_y ? ops::relu_backward(gradient, kept_y) : gradient;
-                  if (gradients.needs(0) || gradients.needs(1)) {
-                    const ops::SpsGradients g = ops::sps_conv2d_backward_features(neighbours, gy, kept_w);
-                    gradients.add(0, g.active);
-                    gradients.add(1, g.passive);
-                  }
-                  if (gradients.needs(2))
-                    gradients.add(2, ops::sps_conv2d_backward_weight(neighbours, gy, kept_a, kept_p, w_shape));
-                  if (gradients.needs(3)) gradients.add(3, ops::column_sum(gy));
-                });
+  return record(
+      "sps_conv2d", y, {active, passive, weight, bias},
+      [=, a = active.value(), p = passive.value(), w = weight.value()](const Tensor& gradient, Gradients& gradients) {
+        const Tensor gy = kept_y ? ops::relu_backward(gradient, kept_y) : gradient;
+        const ops::SpsGradientsWanted wanted{gradients.needs(0) || gradients.needs(1), gradients.needs(2)};
+        if (wanted.features || wanted.weight) {
+          const ops::SpsGradients g = ops::sps_conv2d_backward(neighbours, gy, a, p, w, wanted);
+          if (wanted.features) {
+            gradients.add(0, g.active);
+            gradients.add(1, g.passive);
+          }
+          if (wanted.weight) gradients.add(2, g.weight);
+        }
+        if (gradients.needs(3)) gradients.add(3, ops::column_sum(gy));
+      });
 }
 
 // The sampled places depend on the features and the offsets alike: their gradients come from one pass.

@@ -26,8 +26,7 @@ Call convolution(i64 features, i64 dilation, bool backward) {
   const Tensor weight = random_tensor({features, 3, 3, features}), bias = random_tensor({features});
   if (!backward) return [=] { ops::sps_conv2d(ops::sps_neighbours(grids, dilation), active, passive, weight, bias); };
   return [=, neighbours = ops::sps_neighbours(grids, dilation), gy = random_tensor({grids.active(), features})] {
-    ops::sps_conv2d_backward_features(neighbours, gy, weight);
-    ops::sps_conv2d_backward_weight(neighbours, gy, active, passive, weight.shape());
+    ops::sps_conv2d_backward(neighbours, gy, active, passive, weight);
     ops::column_sum(gy);
   };
 }

@@ -41,30 +41,19 @@ Tensor sps_conv2d(const SpsNeighbours& neighbours, const Tensor& active, const T
   return y;
 }
 
-SpsGradients sps_conv2d_backward_features(const SpsNeighbours& neighbours, const Tensor& gy, const Tensor& weight) {
-  const char* const op = "sps_conv2d_backward_features";
-  check_neighbours(op, neighbours);
-  TESSERA_CHECK(weight.defined() && weight.rank() >= 2, "{}: weight must be [Fo, 3, 3, Fi], got {}", op,
-                weight.shape());
-  const i64 Fo = weight.dim(0), Fi = Fo == 0 ? weight.dim(-1) : weight.numel() / Fo / kSpsTaps;
-  check_sps_weight(op, weight, weight.dtype(), Fi);
-  check_sps_tensor(op, "gy", gy, weight.dtype(), {neighbours.active(), Fo});
-  SpsGradients g{Tensor::empty({neighbours.active(), Fi}, gy.dtype(), gy.device()),
-                 Tensor::zeros({neighbours.passive, Fi}, gy.dtype(), gy.device())};
-  sps_conv2d_backward_features_kernels(neighbours.ids, gy, weight, g.passive, g.active);
-  return g;
-}
-
-Tensor sps_conv2d_backward_weight(const SpsNeighbours& neighbours, const Tensor& gy, const Tensor& active,
-                                  const Tensor& passive, const Shape& weight_shape) {
-  const char* const op = "sps_conv2d_backward_weight";
+SpsGradients sps_conv2d_backward(const SpsNeighbours& neighbours, const Tensor& gy, const Tensor& active,
+                                 const Tensor& passive, const Tensor& weight, SpsGradientsWanted wanted) {
+  const char* const op = "sps_conv2d_backward";
   check_neighbours(op, neighbours);
   const i64 Fi = check_sps_features(op, neighbours.active(), neighbours.passive, active, passive);
-  Tensor gw = Tensor::empty(weight_shape, active.dtype(), active.device());
-  const i64 Fo = check_sps_weight(op, gw, active.dtype(), Fi);
+  const i64 Fo = check_sps_weight(op, weight, active.dtype(), Fi);
   check_sps_tensor(op, "gy", gy, active.dtype(), {neighbours.active(), Fo});
-  sps_conv2d_backward_weight_kernels(neighbours.ids, gy, active, passive, gw);
-  return gw;
+  const auto zeros = [&](bool want, const Tensor& like) {
+    return want ? Tensor::zeros(like.shape(), like.dtype(), like.device()) : Tensor();
+  };
+  SpsGradients g{zeros(wanted.features, active), zeros(wanted.features, passive), zeros(wanted.weight, weight)};
+  sps_conv2d_backward_kernels(neighbours.ids, gy, active, passive, weight, g);
+  return g;
 }
 
 }  // namespace tessera::ops

@@ -14,15 +14,16 @@ namespace tessera::ops {
 
 inline constexpr i64 kSpsTaps = 9;
 
-// The ids of the taps; they depend on the structure and the dilation alone. Of two active rows each sees the other:
-// ids[a, t] = b means ids[b, 8 - t] = a. The gradients rely on it, so these tensors come from sps_neighbours only.
+// The ids of the taps; they depend on the structure and the dilation alone. Where the windows of two cells overlap they
+// hold the same ids. The kernels rely on it, so these tensors come from sps_neighbours only.
 struct SpsNeighbours {
   Tensor ids;       // i32 [N_A, 9]
   i64 passive = 0;  // N_P
   i64 active() const { return ids.dim(0); }
 };
 
-// Throws when the map holds an id that is no row, or an active id at another cell than its own. N_A + N_P < 2^31.
+// Throws when the map holds an id that is no row, or when the cell of an active row, and no other, does not hold its id.
+// N_A + N_P < 2^31.
 SpsNeighbours sps_neighbours(const SpsStructure& structure, i64 dilation);
 
 // active [N_A, Fi], passive [N_P, Fi], weight [Fo, 3, 3, Fi] or [Fo, 9 Fi] (the same memory), bias [Fo] or undefined
@@ -31,20 +32,22 @@ Tensor sps_conv2d(const SpsNeighbours& neighbours, const Tensor& active, const T
                   const Tensor& bias, Activation activation = Activation::kNone);
 
 // The gradients, from gy [N_A, Fo]; with a fused activation gy is the gradient before it. A passive row gathers from
-// all cells that it covers. That of the bias is column_sum.
+// all cells that it covers. They share their work; those that are not wanted stay undefined. That of the bias is
+// column_sum.
 struct SpsGradients {
-  Tensor active, passive;
+  Tensor active, passive, weight;
 };
-SpsGradients sps_conv2d_backward_features(const SpsNeighbours& neighbours, const Tensor& gy, const Tensor& weight);
-Tensor sps_conv2d_backward_weight(const SpsNeighbours& neighbours, const Tensor& gy, const Tensor& active,
-                                  const Tensor& passive, const Shape& weight_shape);
+struct SpsGradientsWanted {
+  bool features = true, weight = true;
+};
+SpsGradients sps_conv2d_backward(const SpsNeighbours& neighbours, const Tensor& gy, const Tensor& active,
+                                 const Tensor& passive, const Tensor& weight, SpsGradientsWanted wanted = {});
 
 using SpsConv2dKernel = void(const Tensor& ids, const Tensor& active, const Tensor& passive, const Tensor& weight,
                              const Tensor& bias, Activation activation, Tensor& y);
-using SpsConv2dBackwardFeaturesKernel = void(const Tensor& ids, const Tensor& gy, const Tensor& weight,
-                                             Tensor& gpassive, Tensor& gactive);
-using SpsConv2dBackwardWeightKernel = void(const Tensor& ids, const Tensor& gy, const Tensor& active,
-                                           const Tensor& passive, Tensor& gw);
+// The gradients are added to what the tensors hold.
+using SpsConv2dBackwardKernel = void(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive,
+                                     const Tensor& weight, SpsGradients& gradients);
 inline constinit KernelTable<void(const Tensor& index_map, const Tensor& rows, i64 passive, i64 dilation, Tensor& ids)>
     sps_neighbours_kernels{"sps_neighbours"};
 // As the papers count it: 9 Fi Fo for every active cell, padding included.
@@ -52,9 +55,6 @@ inline constinit KernelTable<SpsConv2dKernel> sps_conv2d_kernels{
     "sps_conv2d", [](const Tensor& ids, const Tensor&, const Tensor&, const Tensor& weight, auto&&...) {
       return multiply_adds(ids.dim(0) * weight.numel());
     }};
-inline constinit KernelTable<SpsConv2dBackwardFeaturesKernel> sps_conv2d_backward_features_kernels{
-    "sps_conv2d_backward_features"};
-inline constinit KernelTable<SpsConv2dBackwardWeightKernel> sps_conv2d_backward_weight_kernels{
-    "sps_conv2d_backward_weight"};
+inline constinit KernelTable<SpsConv2dBackwardKernel> sps_conv2d_backward_kernels{"sps_conv2d_backward"};
 
 }  // namespace tessera::ops

@@ -22,28 +22,22 @@ struct SpsTiles {
   std::vector<Tile> tiles;
   std::vector<i32> rest;  // active rows in no tile, ascending
 
-  // ids i32 [N_A, 9]; zero_id is the zero row. Whether tiles pay depends on the widths of the features, and on how many
-  // products the plain way needs: one for each tap whose id is below `counted`.
-  SpsTiles(const Tensor& ids, i64 zero_id, i64 counted, i64 Fi, i64 Fo);
+  // ids i32 [N_A, 9]; zero_id is the zero row. Whether a tile pays depends on the widths of the features, and on how
+  // many products its cells need without it (ops/cpu/sps_pairs.h).
+  SpsTiles(const Tensor& ids, i64 zero_id, i64 Fi, i64 Fo);
 };
 
 template <class T>
 const SpsTileKernels<T>& sps_tile_kernels();
 
-// The weight of tap t from input channel k to output channel n is data[n * output + t * tap + k * input].
+// y [N_A, Fo], the rows of all tiles: their convolution, + bias, ReLU. weight [Fo, 9 Fi], bias may be null.
 template <class T>
-struct SpsTileWeight {
-  const T* data;
-  i64 output, tap, input;
-};
+void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tensor& weight, const T* bias, bool relu,
+               Tensor& y);
 
-// y [N_A, Fo], the rows of all tiles: their convolution, + bias, ReLU.
+// The part of the gradients that comes from the rows of all tiles of gy [N_A, Fo].
 template <class T>
-void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const SpsTileWeight<T>& weight, const T* bias,
-               bool relu, Tensor& y);
-
-// gw [Fo, 9 Fi] += the part of the weight's gradient that comes from the rows of all tiles.
-template <class T>
-void add_tile_weight_gradient(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tensor& gy, Tensor& gw);
+void add_tile_gradients(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tensor& gy, const Tensor& weight,
+                        const SpsGradientSums<T>& sums);
 
 }  // namespace tessera::cpu

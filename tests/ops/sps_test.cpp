@@ -3,6 +3,8 @@
 
 #include <omp.h>
 
+#include <limits>
+
 #include "ops/sps_conv2d.h"
 #include "tests/ops/compare.h"
 #include "tests/ops/sps_structures.h"
@@ -93,6 +95,54 @@ TEST_CASE("sps: structures stay whole over random rounds, whatever the number of
   omp_set_num_threads(threads);
 }
 
+TEST_CASE("sps: selecting, upsampling and neighbours agree with the definition, cell by cell") {
+  for (u64 seed = 0; seed < 1500; ++seed) {
+    Random random(seed);
+    std::vector<double> shares(static_cast<size_t>(random.integer(0, 2)));
+    for (double& share : shares) share = random.uniform();
+    const SpsStructure s = random_structure(random, random.integer(0, 3), random.integer(1, 5), shares);
+    Tensor mask = Tensor::empty({s.active()}, DType::kU8);
+    std::vector<i64> kept, dropped;
+    for (i64 a = 0; a < s.active(); ++a) {
+      const i64 keep = random.integer(0, 2);
+      mask.data<u8>()[a] = static_cast<u8>(keep);
+      (keep ? kept : dropped).push_back(a);
+    }
+    INFO("seed ", seed, ", R ", s.rois(), ", S ", s.size(), ", N_A ", s.active(), ", N_P ", s.passive);
+
+    const ops::SpsSelection selection = ops::sps_select(s, mask);
+    const i64 n = std::ssize(kept);
+    REQUIRE(equal(selection.kept, kept));
+    REQUIRE(equal(selection.dropped, dropped));
+    REQUIRE(selection.structure.passive == s.passive + std::ssize(dropped));
+    for (i64 cell = 0; cell < s.index_map.numel(); ++cell) {
+      const i64 old = s.index_map.data<i64>()[cell], id = selection.structure.index_map.data<i64>()[cell];
+      if (old >= s.active())
+        REQUIRE(id == n + old - s.active());
+      else if (mask.data<u8>()[old])
+        REQUIRE(kept[static_cast<size_t>(id)] == old);
+      else
+        REQUIRE(dropped[static_cast<size_t>(id - n - s.passive)] == old);
+    }
+
+    const SpsStructure& parent = selection.structure;
+    const SpsStructure up = ops::sps_upsample(parent);
+    REQUIRE(up.active() == 4 * n);
+    REQUIRE(up.passive == parent.passive);
+    for (i64 r = 0; r < up.rois(); ++r)
+      for (i64 y = 0; y < up.size(); ++y)
+        for (i64 x = 0; x < up.size(); ++x) {
+          const i64 old = id_at(parent, r, x / 2, y / 2);
+          REQUIRE(id_at(up, r, x, y) == (old < n ? 4 * old + y % 2 * 2 + x % 2 : old + 3 * n));
+        }
+    check_whole(up);
+
+    const i64 dilation = random.integer(1, 6);
+    const Tensor ids = ops::sps_neighbours(up, dilation).ids, expected = tap_ids(up, dilation);
+    for (i64 i = 0; i < ids.numel(); ++i) REQUIRE(ids.data<i32>()[i] == expected.data<i64>()[i]);
+  }
+}
+
 TEST_CASE("sps_top_mask: the largest scores, all when there are few, the first among equal ones") {
   const auto mask = [](const std::vector<float>& scores, i64 k) {
     const Tensor m = ops::sps_top_mask(Tensor::from(scores), k);
@@ -114,6 +164,14 @@ TEST_CASE("sps: broken structures are errors, never accesses") {
   CHECK_ERROR(ops::sps_select(with({0, -1, 2, 3}), all), "sps_select: the index map holds -1");
   CHECK_ERROR(ops::sps_neighbours(with({0, 1, 2, 4}), 1), "sps_neighbours: the index map holds 4 at grid 0, (1, 1)");
   CHECK_ERROR(ops::sps_neighbours(with({0, 1, 3, 2}), 1), "each at its own cell");
+  const auto neighbours = [&](const std::vector<i64>& map) {  // three active rows and a passive one
+    return ops::sps_neighbours({numbers(map, {1, 2, 2}), good.cells.rows(0, 3), 1}, 1);
+  };
+  CHECK(neighbours({0, 1, 2, 3}).ids.span<i32>()[8] == 3);
+  CHECK_ERROR(neighbours({3, 1, 2, 3}), "sps_neighbours: the index map holds 3 at grid 0, (0, 0)");
+  CHECK_ERROR(neighbours({0, 1, 2, 1}), "sps_neighbours: the index map holds 1 at grid 0, (1, 1)");
+  for (const i64 id : {i64{4}, i64{-1}, std::numeric_limits<i64>::min(), std::numeric_limits<i64>::max()})
+    CHECK_ERROR(neighbours({0, 1, 2, id}), "at grid 0, (1, 1); there are 3 active rows, each at its own cell, and 1");
   SpsStructure outside = good;
   outside.cells = good.cells.clone();
   outside.cells.data<i64>()[ops::kSpsX] = 2;

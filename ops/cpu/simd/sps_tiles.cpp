@@ -70,7 +70,7 @@ template <class T, class W>
 }
 
 template <class T, class W>
-[[gnu::always_inline]] inline void gradient_step(const T* const rows[4], i64 c, T* out, i64 stride) {
+[[gnu::always_inline]] inline void output_gradient_step(const T* const rows[4], i64 c, T* out, i64 stride) {
   const auto a = W::load(rows[0] + c), b = W::load(rows[1] + c), d = W::load(rows[2] + c), e = W::load(rows[3] + c);
   const typename W::Value left[4] = {a, a + d, a - d, -d}, right[4] = {b, b + e, b - e, -e};  // A g
 #pragma GCC unroll 4
@@ -81,6 +81,41 @@ template <class T, class W>
     W::store(to + 2 * stride, left[i] - right[i]);
     W::store(to + 3 * stride, -right[i]);
   }
+}
+
+template <class T, class W>
+[[gnu::always_inline]] inline void add_input_gradient_step(const T* v, i64 stride, i64 c, T* const rows[16]) {
+  typename W::Value d[16];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {  // columns: B g
+    const auto v0 = W::load(v + j * stride), v1 = W::load(v + (4 + j) * stride), v2 = W::load(v + (8 + j) * stride),
+               v3 = W::load(v + (12 + j) * stride);
+    d[j] = v0;
+    d[4 + j] = v1 - v2 + v3;
+    d[8 + j] = v1 + v2 - v0;
+    d[12 + j] = -v3;
+  }
+  const auto add = [&](int k, typename W::Value value) {
+    if (rows[k]) W::store(rows[k] + c, W::load(rows[k] + c) + value);
+  };
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // rows: (B g) B'
+    const auto d0 = d[4 * i], d1 = d[4 * i + 1], d2 = d[4 * i + 2], d3 = d[4 * i + 3];
+    add(4 * i, d0);
+    add(4 * i + 1, d1 - d2 + d3);
+    add(4 * i + 2, d1 + d2 - d0);
+    add(4 * i + 3, -d3);
+  }
+}
+
+template <class T, class W>
+[[gnu::always_inline]] inline void sum_taps_step(const T* const rows[9], const T* bias, bool relu, i64 c, T* out) {
+  auto y = W::load(rows[0] + c);
+#pragma GCC unroll 8
+  for (int k = 1; k < 9; ++k) y += W::load(rows[k] + c);
+  if (bias) y += W::load(bias + c);
+  if (relu) y = W::relu(y);
+  W::store(out + c, y);
 }
 
 template <class T>
@@ -99,22 +134,38 @@ void output(const T* m, i64 stride, const T* bias, bool relu, i64 channels, T* c
 }
 
 template <class T>
-void gradient(const T* const rows[4], i64 channels, T* out, i64 stride) {
+void output_gradient(const T* const rows[4], i64 channels, T* out, i64 stride) {
   i64 c = 0;
-  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>) gradient_step<T, Wide<T>>(rows, c, out + c, stride);
-  for (; c < channels; ++c) gradient_step<T, Single<T>>(rows, c, out + c, stride);
+  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>)
+    output_gradient_step<T, Wide<T>>(rows, c, out + c, stride);
+  for (; c < channels; ++c) output_gradient_step<T, Single<T>>(rows, c, out + c, stride);
 }
 
 template <class T>
-void sum(const T* a, const T* b, i64 count, T* out) {
+void add_input_gradient(const T* v, i64 stride, i64 channels, T* const rows[16]) {
+  i64 c = 0;
+  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>)
+    add_input_gradient_step<T, Wide<T>>(v + c, stride, c, rows);
+  for (; c < channels; ++c) add_input_gradient_step<T, Single<T>>(v + c, stride, c, rows);
+}
+
+template <class T>
+void add(const T* x, i64 count, T* out) {
   i64 i = 0;
-  for (; i + vec::kLanes<T> <= count; i += vec::kLanes<T>) vec::store(out + i, vec::load(a + i) + vec::load(b + i));
-  for (; i < count; ++i) out[i] = a[i] + b[i];
+  for (; i + vec::kLanes<T> <= count; i += vec::kLanes<T>) vec::store(out + i, vec::load(out + i) + vec::load(x + i));
+  for (; i < count; ++i) out[i] += x[i];
+}
+
+template <class T>
+void sum_taps(const T* const rows[9], const T* bias, bool relu, i64 channels, T* out) {
+  i64 c = 0;
+  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>) sum_taps_step<T, Wide<T>>(rows, bias, relu, c, out);
+  for (; c < channels; ++c) sum_taps_step<T, Single<T>>(rows, bias, relu, c, out);
 }
 
 template <class T>
 void fill(SpsTileKernels<T>& kernels) {
-  kernels = {input<T>, output<T>, gradient<T>, sum<T>};
+  kernels = {input<T>, output<T>, output_gradient<T>, add_input_gradient<T>, add<T>, sum_taps<T>};
 }
 
 const bool kAdded = sps_tile_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);

@@ -24,9 +24,14 @@ struct SpsTileKernels {
   // rows[k][c] = act((A' m A)[k][c] + bias[c]) with m[k][c] = m[k * stride + c]; rows and bias may be null.
   void (*output)(const T* m, i64 stride, const T* bias, bool relu, i64 channels, T* const rows[4]);
   // out[k * stride + c] = (A g A')[k][c] with g[k][c] = rows[k][c]: the gradient of m.
-  void (*gradient)(const T* const rows[4], i64 channels, T* out, i64 stride);
-  // out[c] = a[c] + b[c] for c < count; out may be one of them.
-  void (*sum)(const T* a, const T* b, i64 count, T* out);
+  void (*output_gradient)(const T* const rows[4], i64 channels, T* out, i64 stride);
+  // rows[k][c] += (B g B')[k][c] with g[k][c] = v[k * stride + c], the gradient of B' d B; rows may be null, or the
+  // same.
+  void (*add_input_gradient)(const T* v, i64 stride, i64 channels, T* const rows[16]);
+  // out[c] += x[c] for c < count.
+  void (*add)(const T* x, i64 count, T* out);
+  // out[c] = act(bias[c] + the sum of the nine rows[k][c]); bias may be null.
+  void (*sum_taps)(const T* const rows[9], const T* bias, bool relu, i64 channels, T* out);
 };
 
 template <class T>
