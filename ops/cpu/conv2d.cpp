@@ -219,8 +219,8 @@ void conv2d_cpu(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, c
 
 // One of three forms: [Kh Kw, C] of a depthwise convolution, Winograd's, or the panels of the matrix product.
 void conv2d_pack_cpu(const Conv2dDims& dims, const Tensor& weight, bool winograd, PackedConv2d& packed) {
-  // Products in bfloat16 parts have no packed form: they split the weight on the way.
-  if (has_tiles() && precision() != Precision::kHighest && weight.dtype() == DType::kF32 && !is_depthwise(dims)) return;
+  // Winograd's algorithm is worth its transforms where products are f32.
+  if (has_tiles() && precision() != Precision::kHighest && weight.dtype() == DType::kF32) winograd = false;
   dispatch_float(weight.dtype(), "conv2d_pack", [&]<class T>() {
     packed.winograd = winograd && cpu::winograd_suits_weight(dims);
     if (is_depthwise(dims)) {
