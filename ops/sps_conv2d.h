@@ -22,7 +22,7 @@ struct SpsNeighbours {
   i64 active() const { return ids.dim(0); }
 };
 
-// Throws when the map holds an id that is no row, or when the cell of an active row, and no other, does not hold its id.
+// Throws when the map holds an id that is no row, or an active id elsewhere than at its own cell, or there another id.
 // N_A + N_P < 2^31.
 SpsNeighbours sps_neighbours(const SpsStructure& structure, i64 dilation);
 
