@@ -1,6 +1,6 @@
 // Operators that move elements without computing: concat, slice, permute, gather, scatter-add; and top-k, which picks
-// them. Those that only copy take any dtype, the others f32 and f64. Row indices are i64 and checked: one outside the
-// tensor is an error.
+// them. Those that only copy take any dtype, the others f32 and f64. Row indices are i64. One outside the tensor is an
+// error on the CPU; on other devices, where the host does not see it, zeros are read and nothing is written there.
 #pragma once
 
 #include <vector>
@@ -50,7 +50,7 @@ inline constinit KernelTable<void(const Tensor& x, const Tensor& rows, Tensor& y
 Tensor scatter_add_rows(const Tensor& x, const Tensor& rows, i64 count);
 
 // The k largest values along the last dimension, descending, and their positions (i64); among equal values the lowest
-// position first. NaN is an error: it has no place in an order.
+// position first. NaN is an error on the CPU: it has no place in an order; on other devices it stands first.
 struct TopKResult {
   Tensor values, indices;  // [..., k]
 };

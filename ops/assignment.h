@@ -20,7 +20,14 @@ struct Assignment {
 // Source: D. F. Crouse, "On implementing 2D rectangular assignment algorithms", IEEE TAES 52(4), 2016.
 Assignment linear_sum_assignment(const Tensor& cost, bool maximize = false);
 
-using LinearSumAssignmentKernel = void(const Tensor& cost, bool maximize, Assignment& assignment);
+// What a kernel finds. The shorter side is matched: partner[k] is the column of row k, or the row of column k when
+// there are more rows than columns. Otherwise the position of the first value that is no cost, or the row or column for
+// which no partner is left.
+struct Matching {
+  std::vector<i64> partner;
+  i64 no_cost = -1, stuck = -1;
+};
+using LinearSumAssignmentKernel = void(const Tensor& cost, bool maximize, Matching& matching);
 inline constinit KernelTable<LinearSumAssignmentKernel> linear_sum_assignment_kernels{"linear_sum_assignment"};
 
 }  // namespace tessera::ops

@@ -12,8 +12,8 @@
 //
 // Reduction: kNone gives the values above, kSum and kMean one number of shape []. Sums are accumulated in double in an
 // order that does not depend on the threads. The mean of nothing is 0, and its gradient is empty.
-// gy has the shape of the result. Errors: shapes and dtypes that differ; a class outside [0, K), naming the row;
-// negative gamma, beta or eps. NaN in x gives NaN. Source: PyTorch and torchvision.
+// gy has the shape of the result. NaN in x gives NaN. Errors: shapes and dtypes that differ; negative gamma, beta, eps;
+// a class outside [0, K), naming the row (on devices beside the CPU its loss is NaN). Source: PyTorch and torchvision.
 #pragma once
 
 #include "ops/kernel_table.h"

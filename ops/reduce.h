@@ -41,7 +41,7 @@ inline constinit KernelTable<void(const ReduceDims& dims, const Tensor& x, Tenso
 MaxResult max(const Tensor& x, int dim, bool keepdim = false);
 
 // gx of shape x_shape: zero but for gy at the positions of the maxima; gy and indices with or without the kept
-// dimension
+// dimension. An index outside the dimension is an error on the CPU and passed by on other devices.
 inline constinit KernelTable<void(const ReduceDims& dims, const Tensor& gy, const Tensor& indices, Tensor& gx)>
     max_backward_kernels{"max_backward"};
 Tensor max_backward(const Tensor& gy, const Tensor& indices, const Shape& x_shape, int dim);

@@ -8,6 +8,7 @@
 #include "autograd/losses.h"
 #include "autograd/pointwise.h"
 #include "autograd/reduce.h"
+#include "ops/arrange.h"
 #include "ops/matching.h"
 
 namespace tessera {

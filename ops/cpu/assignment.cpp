@@ -143,18 +143,16 @@ class Solver {
   i64 stuck_ = 0;
 };
 
-// Throws when a value is no cost: NaN, or an infinity that would always be taken.
+// The position of the first value that is no cost, NaN or an infinity that would always be taken, or -1.
 template <class T>
-void check_costs(const Tensor& cost, bool maximize) {
+i64 find_no_cost(const Tensor& cost, bool maximize) {
   const T* values = cost.data<T>();
   const T worst = maximize ? -static_cast<T>(kInfinity) : static_cast<T>(kInfinity);
   const auto good = [=](T value) { return std::abs(value) < static_cast<T>(kInfinity) || value == worst; };
   const i64 count = cost.numel();
   i64 bad = 0;
   for (i64 i = 0; i < count; ++i) bad += !good(values[i]);
-  for (i64 i = 0; bad > 0 && i < count; ++i)
-    TESSERA_CHECK(good(values[i]), "linear_sum_assignment: cost[{}, {}] is {} in {} ({}); every value must be a number",
-                  i / cost.dim(1), i % cost.dim(1), values[i], cost.shape(), maximize ? "maximising" : "minimising");
+  return bad == 0 ? -1 : std::find_if_not(values, values + count, good) - values;
 }
 
 // The matrix to be minimised, with at most as many rows as columns: R <= C or, transposed, C < R. In blocks, so that
@@ -177,26 +175,17 @@ std::vector<T> wide_costs(const Tensor& cost, bool maximize) {
 }
 
 template <class T>
-void solve(const Tensor& cost, bool maximize, Assignment& assignment) {
+void solve(const Tensor& cost, bool maximize, Matching& matching) {
+  matching.no_cost = find_no_cost<T>(cost, maximize);
+  if (matching.no_cost >= 0) return;
   const i64 R = cost.dim(0), C = cost.dim(1);
-  if (R == 0 || C == 0) return;
-  check_costs<T>(cost, maximize);
-  const bool transposed = C < R;
   Solver<T> solver(wide_costs<T>(cost, maximize), std::min(R, C), std::max(R, C));
-  const std::vector<i64> matched = solver.solve();
-  TESSERA_CHECK(!matched.empty(), "linear_sum_assignment: infeasible, {} {} of {} has no partner left at finite cost",
-                transposed ? "column" : "row", solver.stuck(), cost.shape());
-  std::vector<i64> order(matched.size());
-  std::iota(order.begin(), order.end(), 0);
-  if (transposed) std::sort(order.begin(), order.end(), [&](i64 a, i64 b) { return matched[a] < matched[b]; });
-  for (i64 k : order) {
-    assignment.rows.push_back(transposed ? matched[k] : k);
-    assignment.columns.push_back(transposed ? k : matched[k]);
-  }
+  matching.partner = solver.solve();
+  if (matching.partner.empty()) matching.stuck = solver.stuck();
 }
 
-void linear_sum_assignment_cpu(const Tensor& cost, bool maximize, Assignment& assignment) {
-  dispatch_float(cost.dtype(), "linear_sum_assignment", [&]<class T>() { solve<T>(cost, maximize, assignment); });
+void linear_sum_assignment_cpu(const Tensor& cost, bool maximize, Matching& matching) {
+  dispatch_float(cost.dtype(), "linear_sum_assignment", [&]<class T>() { solve<T>(cost, maximize, matching); });
 }
 
 const bool kAdded = linear_sum_assignment_kernels.add(DeviceKind::kCpu, linear_sum_assignment_cpu);

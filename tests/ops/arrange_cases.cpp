@@ -240,25 +240,36 @@ OP_CASES(arrange) {
        .run = [](const Vars& v) { return gather_rows(v[0], v[1].value()); },
        .reference = naive_gather,
        .grad = {0}});
+  const auto naive_scatter = [](const Tensors& t, i64 count) {
+    Shape shape = t[0].shape();
+    shape[0] = count;
+    Tensor y = Tensor::zeros(shape, DType::kF64);
+    for (i64 i = 0; i < t[0].numel(); ++i) {
+      Index index = unravel(t[0].shape(), i);
+      index[0] = t[1].data<i64>()[index[0]];
+      y.data<double>()[ravel(shape, index)] += t[0].data<double>()[i];
+    }
+    return y;
+  };
   for (const Shape& shape : {Shape{7, 3, 2}, Shape{7}, Shape{7, 50}})
     add({.op = "scatter_add_rows",
          .name = fmt::format("{}, rows repeat", shape),
          .in = {uniform(shape), indices({7}, {4, 0, 0, 2, 4, 4, 1})},
          .run = [](const Vars& v) { return scatter_add_rows(v[0], v[1].value(), 6); },
-         .reference =
-             [](const Tensors& t) {
-               Shape shape = t[0].shape();
-               shape[0] = 6;
-               Tensor y = Tensor::zeros(shape, DType::kF64);
-               for (i64 i = 0; i < t[0].numel(); ++i) {
-                 Index index = unravel(t[0].shape(), i);
-                 index[0] = t[1].data<i64>()[index[0]];
-                 y.data<double>()[ravel(shape, index)] += t[0].data<double>()[i];
-               }
-               return y;
-             },
+         .reference = [=](const Tensors& t) { return naive_scatter(t, 6); },
          .grad = {0},
          .reduction = 3});
+  add({.op = "scatter_add_rows",
+       .name = "more rows than a tile of the sort",
+       .in = {uniform({5000, 3}), integers({5000}, 0, 40)},
+       .run = [](const Vars& v) { return scatter_add_rows(v[0], v[1].value(), 50); },
+       .reference = [=](const Tensors& t) { return naive_scatter(t, 50); },
+       .reduction = 5000 / 40});
+  add({.op = "slice",
+       .name = "long runs",
+       .in = {uniform({2, 3, 5003})},
+       .run = [](const Vars& v) { return slice(v[0], 1, 1, 3); },
+       .reference = [](const Tensors& t) { return naive_slice(t[0], 1, 1, 3); }});
   const Tensor outside = Tensor::from(std::vector<i64>{0, 5}), negative = Tensor::from(std::vector<i64>{-1, 0});
   error({.op = "gather_rows",
          .name = "row 5 of 5",
@@ -310,6 +321,16 @@ OP_CASES(arrange) {
              },
          .reference = [=](const Tensors& t) { return naive_top_k(t[0], k); }});
   }
+  for (const i64 k : {3, 1024, 1025, 5000})  // of rows of several tiles: their best only, or a whole sort
+    add({.op = "top_k",
+         .name = fmt::format("{} of 5000", k),
+         .in = {spread({2, 5000})},
+         .run =
+             [=](const Vars& v) {
+               const TopK top = top_k(v[0], k);
+               return Outputs{top.values, Var(top.indices)};
+             },
+         .reference = [=](const Tensors& t) { return naive_top_k(t[0], k); }});
   error({.op = "top_k",
          .name = "more than there are",
          .run =

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "tensor/random.h"
+#include "tests/ops/naive_assignment.h"
 #include "tests/support/check_error.h"
 
 namespace tessera::test {
@@ -40,50 +41,6 @@ double least_sum(const Tensor& cost) {
   return least;
 }
 
-// The columns of rows 0, 1, ... by Crouse's algorithm as published, one number after the other; R <= C.
-std::vector<i64> plain_columns(const Tensor& cost) {
-  const i64 R = cost.dim(0), C = cost.dim(1);
-  std::vector<double> row_price(R), column_price(C);
-  std::vector<i64> row_of(C, -1), column_of(R, -1), previous(C);
-  for (i64 root = 0; root < R; ++root) {
-    std::vector<double> distance(C, kInfinity);
-    std::vector<bool> row_seen(R), column_seen(C);
-    std::vector<i64> unseen(C);
-    std::iota(unseen.rbegin(), unseen.rend(), 0);
-    double reached = 0;
-    i64 sink = -1;
-    for (i64 row = root; sink < 0;) {
-      row_seen[row] = true;
-      double nearest = kInfinity;
-      size_t position = 0;
-      for (size_t k = 0; k < unseen.size(); ++k) {
-        const i64 c = unseen[k];
-        const double length = reached + cost.data<double>()[row * C + c] - row_price[row] - column_price[c];
-        if (length < distance[c]) distance[c] = length, previous[c] = row;
-        if (distance[c] < nearest || (distance[c] == nearest && row_of[c] < 0)) nearest = distance[c], position = k;
-      }
-      reached = nearest;
-      const i64 column = unseen[position];
-      column_seen[column] = true;
-      if (row_of[column] < 0) sink = column;
-      row = row_of[column];
-      unseen[position] = unseen.back();
-      unseen.pop_back();
-    }
-    row_price[root] += reached;
-    for (i64 r = 0; r < R; ++r)
-      if (row_seen[r] && r != root) row_price[r] += reached - distance[column_of[r]];
-    for (i64 c = 0; c < C; ++c)
-      if (column_seen[c]) column_price[c] -= reached - distance[c];
-    for (i64 column = sink, row = -1; row != root;) {
-      row = previous[column];
-      row_of[column] = row;
-      std::swap(column_of[row], column);
-    }
-  }
-  return column_of;
-}
-
 }  // namespace
 
 TEST_CASE("linear_sum_assignment: thousands of matrices, most of them with ties, as by the algorithm as published") {
@@ -98,7 +55,7 @@ TEST_CASE("linear_sum_assignment: thousands of matrices, most of them with ties,
         cost.data<double>()[r * C + c] = value;
         turned.data<double>()[c * R + r] = -value;
       }
-    const std::vector<i64> expected = plain_columns(cost);
+    const std::vector<i64> expected = naive_assignment(cost);
     REQUIRE(ops::linear_sum_assignment(cost).columns == expected);
     if (k % 7 != 0)  // whole numbers are the same in f32
       REQUIRE(ops::linear_sum_assignment(cost.to(DType::kF32)).columns == expected);

@@ -49,6 +49,8 @@ OP_CASES(sort) {
     one("beyond the short rows [2, 300]", spread({2, 300}), true);
     one("[3, 256]", uniform({3, 256}), false);
     one("[3, 257]", uniform({3, 257}), false);
+    one("longer than a tile [2, 2049]", spread({2, 2049}), true);
+    one("five tiles [10000]", spread({10000}), false);
     one("one number", spread({1}), true);
     one("rows of one", spread({5, 1}), true);
     one("nothing", uniform({0}), false);
@@ -56,6 +58,7 @@ OP_CASES(sort) {
     one("no rows", uniform({0, 3}), false);
     one("equal numbers keep their order", values({8}, {1, 0, 1, -0.0, 2, 0.0, 1, -0.0}), false);
     one("all equal, long", constant({2, 1000}, 3), false);
+    one("all equal, longer than a tile", constant({5000}, 3), false);
     one("NaN and infinities", values({9}, {1, NAN, -INFINITY, 2, INFINITY, NAN, -3, -NAN, INFINITY}), false);
     one("large and small", values({9}, {1e30, -1e30, 1e-30, -1e-30, 1e-42, -1e-42, 0, 3e38, -3e38}), false);
   }

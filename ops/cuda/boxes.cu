@@ -1,0 +1,234 @@
+// Boxes in CUDA; formulas in ops/boxes.h. Compiled without contraction of products and sums, so that an iou has the
+// bits that it has on the CPU and passes a threshold, or does not, as there.
+//
+// The overlaps have one thread per pair, the loss one per row.
+//
+// nms: the boxes are brought into the order of their scores. For each one, a row of bits says which later boxes it
+// would suppress: a block of 64 threads computes 64 x 64 of them, a thread one word. Then one block walks the words
+// from the best box on: one thread decides which of 64 boxes stay, knowing what all before have removed, and all
+// threads together remove what those suppress among the rest. The bits take N^2 / 8 bytes, half of them are computed;
+// the walk reads the rows of the boxes that stay.
+#include "ops/boxes.h"
+#include "ops/cuda/sort_keys.h"
+
+namespace tessera {
+
+namespace {
+
+using namespace cuda;
+
+__device__ float larger(float a, float b) {
+  return a < b ? b : a;
+}
+__device__ float smaller(float a, float b) {
+  return b < a ? b : a;
+}
+
+struct Box {
+  float x1, y1, x2, y2;
+  __device__ static Box at(const float* boxes, i64 i) {
+    return {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]};
+  }
+  __device__ float area() const { return (x2 - x1) * (y2 - y1); }
+};
+
+__device__ float intersection(const Box& a, const Box& b) {
+  return larger(0, smaller(a.x2, b.x2) - larger(a.x1, b.x1)) * larger(0, smaller(a.y2, b.y2) - larger(a.y1, b.y1));
+}
+__device__ float iou_of(const Box& a, const Box& b) {
+  const float inside = intersection(a, b);
+  return inside / (a.area() + b.area() - inside);
+}
+__device__ float giou_of(const Box& a, const Box& b) {
+  const float inside = intersection(a, b), both = a.area() + b.area() - inside;
+  const float around =
+      larger(0, larger(a.x2, b.x2) - smaller(a.x1, b.x1)) * larger(0, larger(a.y2, b.y2) - smaller(a.y1, b.y1));
+  return inside / both - (around - both) / around;
+}
+
+// --- Overlaps
+template <bool kGeneralised>
+__global__ void pairwise_kernel(i64 n, i64 M, const float* a, const float* b, float* y) {
+  for (const i64 at : indices(n)) {
+    const Box u = Box::at(a, at / M), v = Box::at(b, at % M);
+    y[at] = kGeneralised ? giou_of(u, v) : iou_of(u, v);
+  }
+}
+
+template <bool kGeneralised>
+void pairwise_cuda(const Tensor& a, const Tensor& b, Tensor& y) {
+  launch<pairwise_kernel<kGeneralised>>(over(y.numel()), y.numel(), b.dim(0), a.device_data<float>(),
+                                        b.device_data<float>(), y.device_data<float>());
+}
+
+// --- The generalised IoU loss. What it is made of, for one pair:
+struct Pair {
+  __device__ Pair(const Box& a, const Box& b)
+      : width(smaller(a.x2, b.x2) - larger(a.x1, b.x1)),
+        height(smaller(a.y2, b.y2) - larger(a.y1, b.y1)),
+        overlap(width > 0 && height > 0),
+        inside(overlap ? width * height : 0.0f),
+        both(a.area() + b.area() - inside),
+        around_width(larger(a.x2, b.x2) - smaller(a.x1, b.x1)),
+        around_height(larger(a.y2, b.y2) - smaller(a.y1, b.y1)),
+        around(around_width * around_height) {}
+  float width, height;
+  bool overlap;
+  float inside, both, around_width, around_height, around;
+};
+
+__global__ void giou_loss_kernel(i64 N, const float* a, const float* b, float eps, float* loss) {
+  for (const i64 i : indices(N)) {
+    const Pair p(Box::at(a, i), Box::at(b, i));
+    loss[i] = 1 - (p.inside / (p.both + eps) - (p.around - p.both) / (p.around + eps));
+  }
+}
+
+void giou_loss_cuda(const Tensor& a, const Tensor& b, double eps, Tensor& y) {
+  launch<giou_loss_kernel>(over(a.dim(0)), a.dim(0), a.device_data<float>(), b.device_data<float>(),
+                           static_cast<float>(eps), y.device_data<float>());
+}
+
+// How much of max(a, b) is a.
+__device__ float share(float a, float b) {
+  return a > b ? 1.0f : a == b ? 0.5f : 0.0f;
+}
+
+// gy: one gradient for each row, or (gy_step 0) one for all.
+__global__ void giou_loss_backward_kernel(i64 N, const float* gy, i64 gy_step, const float* a, const float* b,
+                                          float eps, float scale, float* ga) {
+  for (const i64 i : indices(N)) {
+    const float *u = a + 4 * i, *v = b + 4 * i;
+    const Pair p(Box::at(a, i), Box::at(b, i));
+    const float iou_base = p.both + eps, around_base = p.around + eps, outside = p.around - p.both;
+    for (int k = 0; k < 4; ++k) {
+      const bool far = k >= 2, vertical = k % 2 == 1;  // x1 y1 x2 y2
+      const float sign = far ? 1.0f : -1.0f;
+      const float area = sign * (vertical ? u[2] - u[0] : u[3] - u[1]);
+      const float inner = far ? share(v[k], u[k]) : share(u[k], v[k]);  // does this edge bound the overlap?
+      const float outer = far ? share(u[k], v[k]) : share(v[k], u[k]);  // does it bound the box around both?
+      const float inside = p.overlap ? sign * inner * (vertical ? p.width : p.height) : 0.0f;
+      const float around = sign * outer * (vertical ? p.around_width : p.around_height);
+      const float both = area - inside;
+      const float iou = inside / iou_base - p.inside / iou_base * (both / iou_base);
+      const float gap = (around - both) / around_base - outside / around_base * (around / around_base);
+      ga[4 * i + k] = gy[i * gy_step] * scale * (gap - iou);
+    }
+  }
+}
+
+void giou_loss_backward_cuda(const Tensor& gy, const Tensor& a, const Tensor& b, double eps, double scale, Tensor& ga) {
+  launch<giou_loss_backward_kernel>(over(a.dim(0)), a.dim(0), gy.device_data<float>(), i64{gy.rank() > 0},
+                                    a.device_data<float>(), b.device_data<float>(), static_cast<float>(eps),
+                                    static_cast<float>(scale), ga.device_data<float>());
+}
+
+// --- nms
+constexpr int kWord = 64;  // bits
+
+__global__ void score_keys_kernel(i64 N, const float* scores, u64* keys) {
+  for (const i64 i : indices(N)) keys[i] = make_key(ordered_bits(scores[i], true), i);
+}
+
+// A box, by rank: its position is that in the order of scores.
+struct Candidate {
+  Box box;
+  i64 label;
+};
+
+__global__ void order_kernel(i64 N, const u64* keys, const float* boxes, const i64* labels, Candidate* by_rank) {
+  for (const i64 rank : indices(N)) {
+    const i64 i = position_of(keys[rank]);
+    by_rank[rank] = {Box::at(boxes, i), labels ? labels[i] : 0};
+  }
+}
+
+// bits [N, words]; those of earlier boxes are not written.
+__global__ void suppression_kernel(i64 N, i64 words, double threshold, const Candidate* by_rank, u64* bits) {
+  struct Others {
+    Candidate candidates[kWord];
+  };
+  Others& others = shared_memory<Others>();
+  const i64 tile = blockIdx.x / words, word = blockIdx.x % words;
+  if (word < tile) return;
+  const int t = static_cast<int>(threadIdx.x), count = static_cast<int>(std::min<i64>(kWord, N - word * kWord));
+  if (t < count) others.candidates[t] = by_rank[word * kWord + t];
+  __syncthreads();
+  const i64 rank = tile * kWord + t;
+  if (rank >= N) return;
+  const Candidate own = by_rank[rank];
+  u64 suppressed = 0;
+  for (int k = word == tile ? t + 1 : 0; k < count; ++k) {
+    const Candidate& other = others.candidates[k];
+    if (other.label == own.label && static_cast<double>(iou_of(own.box, other.box)) > threshold)
+      suppressed |= u64{1} << k;
+  }
+  bits[rank * words + word] = suppressed;
+}
+
+// One block. removed: a bit for each box, in shared memory.
+__global__ void select_kernel(i64 N, i64 words, const u64* keys, const u64* bits, i64* keep, i64* count) {
+  struct Shared {
+    u64 rows[kWord], kept;
+  };
+  Shared& shared = shared_memory<Shared>();
+  u64* const removed = dynamic_shared<u64>();
+  const int t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  for (i64 word = t; word < words; word += threads) removed[word] = 0;
+  i64 found = 0;
+  for (i64 word = 0; word < words; ++word) {
+    const i64 first = word * kWord;
+    const int boxes = static_cast<int>(std::min<i64>(kWord, N - first));
+    if (t < boxes) shared.rows[t] = bits[(first + t) * words + word];
+    __syncthreads();
+    if (t == 0) {
+      u64 gone = removed[word];
+      shared.kept = 0;
+      for (int k = 0; k < boxes; ++k) {
+        if (gone >> k & 1) continue;
+        shared.kept |= u64{1} << k;
+        gone |= shared.rows[k];
+      }
+    }
+    __syncthreads();
+    const u64 kept = shared.kept;
+    for (i64 later = word + 1 + t; later < words; later += threads)
+      for (u64 rest = kept; rest != 0; rest &= rest - 1)
+        removed[later] |= bits[(first + __ffsll(static_cast<long long>(rest)) - 1) * words + later];
+    if (t < boxes && (kept >> t & 1)) keep[found + __popcll(kept & ((u64{1} << t) - 1))] = position_of(keys[first + t]);
+    found += __popcll(kept);
+  }
+  if (t == 0) *count = found;
+}
+
+void nms_cuda(const Tensor& boxes, const Tensor& scores, const Tensor& labels, double threshold, Tensor& keep,
+              i64& count) {
+  const i64 N = boxes.dim(0), words = ceil_div(N, kWord);
+  if (N == 0) return;
+  const Device device = boxes.device();
+  Tensor keys = Tensor::empty({1, N}, DType::kI64, device);
+  launch<score_keys_kernel>(over(N), N, scores.device_data<float>(), keys_of(keys));
+  keys = sort_keys(std::move(keys));
+  Tensor memory = Tensor::empty({N * static_cast<i64>(sizeof(Candidate))}, DType::kU8, device);
+  Candidate* by_rank = static_cast<Candidate*>(memory.raw());
+  launch<order_kernel>(over(N), N, keys_of(keys), boxes.device_data<float>(),
+                       labels.defined() ? labels.device_data<i64>() : nullptr, by_rank);
+  Tensor bits = Tensor::empty({N, words}, DType::kI64, device), found = Tensor::empty({}, DType::kI64, device);
+  launch<suppression_kernel>(Launch{.grid = static_cast<unsigned>(words * words), .block = kWord}, N, words, threshold,
+                             by_rank, keys_of(bits));
+  launch<select_kernel>(Launch{.grid = 1, .block = 256, .shared = static_cast<size_t>(words) * sizeof(u64)}, N, words,
+                        keys_of(keys), keys_of(bits), keep.device_data<i64>(), found.device_data<i64>());
+  count = *found.to_host().data<i64>();
+}
+
+[[maybe_unused]] const bool kAdded[] = {
+    ops::box_iou_kernels.add(kDevice, pairwise_cuda<false>),
+    ops::generalized_box_iou_kernels.add(kDevice, pairwise_cuda<true>),
+    ops::generalized_box_iou_loss_kernels.add(kDevice, giou_loss_cuda),
+    ops::generalized_box_iou_loss_backward_kernels.add(kDevice, giou_loss_backward_cuda),
+    ops::nms_kernels.add(kDevice, nms_cuda),
+};
+
+}  // namespace
+
+}  // namespace tessera
