@@ -1,12 +1,14 @@
 // gemm() by cuBLASLt. Its matrices are column-major: a row-major [M, N] with pitch p is its [N, M] with leading
-// dimension p, so C^T = B^T A^T is asked for, and no matrix is moved. Heuristics are asked once per shape and kept.
+// dimension p, so C^T = B^T A^T is asked for, and no matrix is moved. The algorithm is asked for once per shape,
+// alignment and GPU and kept; the descriptions are small structs on the stack.
 #include "ops/cuda/gemm.h"
 
 #include <cublasLt.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <mutex>
-#include <tuple>
 
 #include "ops/precision.h"
 #include "tensor/allocator.h"
@@ -20,51 +22,41 @@ namespace {
 
 constexpr size_t kWorkspace = size_t{32} << 20;  // bytes that an algorithm may use, as NVIDIA recommends for Hopper
 
+const char* op_name() {
+  return OpScope::current() ? OpScope::current() : "gemm";
+}
+
 void check_blas(cublasStatus_t status, const char* call) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail("cuda: {}: {} failed: {}", OpScope::current() ? OpScope::current() : "gemm", call,
-       cublasLtGetStatusString(status));
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail("cuda: {}: {} failed: {}", op_name(), call, cublasLtGetStatusString(status));
 }
 
-cublasLtHandle_t handle() {
-  static const cublasLtHandle_t instance = [] {
-    cublasLtHandle_t created = nullptr;
-    check_blas(cublasLtCreate(&created), "cublasLtCreate");
-    return created;
-  }();
-  return instance;
-}
-
-// Descriptions that cuBLASLt wants on the heap, freed with the object.
+// [rows, columns] column-major, `pitch` elements from column to column.
 struct Layout {
-  cublasLtMatrixLayout_t handle = nullptr;
+  cublasLtMatrixLayoutOpaque_t memory;
   Layout(i64 rows, i64 columns, i64 pitch, i64 batch, i64 stride) {
-    check_blas(cublasLtMatrixLayoutCreate(&handle, CUDA_R_32F, static_cast<uint64_t>(rows),
-                                          static_cast<uint64_t>(columns), pitch),
-               "cublasLtMatrixLayoutCreate");
-    const auto count = static_cast<int32_t>(batch);
-    check_blas(cublasLtMatrixLayoutSetAttribute(handle, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
-               "batch");
-    check_blas(
-        cublasLtMatrixLayoutSetAttribute(handle, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
-        "batch");
+    check_blas(cublasLtMatrixLayoutInit(&memory, CUDA_R_32F, static_cast<uint64_t>(rows),
+                                        static_cast<uint64_t>(columns), pitch),
+               "cublasLtMatrixLayoutInit");
+    if (batch == 1) return;
+    set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
+    set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, static_cast<int64_t>(stride));
   }
-  ~Layout() { cublasLtMatrixLayoutDestroy(handle); }
-  Layout(const Layout&) = delete;
-  Layout& operator=(const Layout&) = delete;
+  template <class T>
+  void set(cublasLtMatrixLayoutAttribute_t attribute, const T& value) {
+    check_blas(cublasLtMatrixLayoutSetAttribute(&memory, attribute, &value, sizeof value),
+               "cublasLtMatrixLayoutSetAttribute");
+  }
 };
 
 struct Description {
-  cublasLtMatmulDesc_t handle = nullptr;
+  cublasLtMatmulDescOpaque_t memory;
   explicit Description(cublasComputeType_t compute) {
-    check_blas(cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
+    check_blas(cublasLtMatmulDescInit(&memory, compute, CUDA_R_32F), "cublasLtMatmulDescInit");
   }
-  ~Description() { cublasLtMatmulDescDestroy(handle); }
-  Description(const Description&) = delete;
-  Description& operator=(const Description&) = delete;
   template <class T>
   void set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
-    check_blas(cublasLtMatmulDescSetAttribute(handle, attribute, &value, sizeof value),
+    check_blas(cublasLtMatmulDescSetAttribute(&memory, attribute, &value, sizeof value),
                "cublasLtMatmulDescSetAttribute");
   }
 };
@@ -80,60 +72,127 @@ cublasComputeType_t compute_type() {
   }
 }
 
-// What the best algorithm depends on.
-using Key = std::tuple<i64, i64, i64, i64, i64, i64, i64, bool, bool, bool, bool, bool, Precision>;
-
-std::mutex& algorithms_mutex() {
-  static std::mutex* instance = new std::mutex;
-  return *instance;
+// The largest power of two, at most 256, that divides the address: what cuBLASLt may rely on.
+uint32_t alignment(const void* address) {
+  const auto bits = reinterpret_cast<std::uintptr_t>(address) | 256;
+  return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
-cublasLtMatmulAlgo_t find_algorithm(const Key& key, const Description& description, const Layout& a, const Layout& b,
-                                    const Layout& c) {
-  static auto* known = new std::map<Key, cublasLtMatmulAlgo_t>;
-  const std::lock_guard lock(algorithms_mutex());
-  if (const auto found = known->find(key); found != known->end()) return found->second;
-  cublasLtMatmulPreference_t preference = nullptr;
-  check_blas(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
-  check_blas(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace,
-                                                  sizeof kWorkspace),
-             "workspace");
+// What the best algorithm depends on.
+using Key = std::array<i64, 19>;
+
+Key key_of(const Gemm& g) {
+  return {g.batch,
+          g.M,
+          g.N,
+          g.K,
+          g.a_pitch,
+          g.a_stride,
+          g.transpose_a,
+          g.b_pitch,
+          g.b_stride,
+          g.transpose_b,
+          g.c_pitch,
+          g.c_stride,
+          g.accumulate,
+          g.relu,
+          g.bias ? alignment(g.bias) : 0,
+          alignment(g.a),
+          alignment(g.b),
+          alignment(g.c),
+          static_cast<i64>(precision())};
+}
+
+// What the process holds of cuBLASLt on one GPU.
+struct Blas {
+  cublasLtHandle_t handle = nullptr;
+  std::map<Key, cublasLtMatmulAlgo_t> algorithms;
+  Blas() { check_blas(cublasLtCreate(&handle), "cublasLtCreate"); }
+};
+
+// The workspace's size and the alignments bound the choice. Sums over parts of K that are added into C as they come are
+// left out: their order is not fixed.
+cublasLtMatmulAlgo_t find_algorithm(const Gemm& g, cublasLtHandle_t handle, Description& description, Layout& first,
+                                    Layout& second, Layout& out) {
+  cublasLtMatmulPreferenceOpaque_t preference;
+  check_blas(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    check_blas(cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof value),
+               "cublasLtMatmulPreferenceSetAttribute");
+  };
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(kWorkspace));
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(g.b));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(g.a));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(g.c));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(g.c));
   cublasLtMatmulHeuristicResult_t best{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle(), description.handle, a.handle, b.handle,
-                                                               c.handle, c.handle, preference, 1, &best, &count);
-  cublasLtMatmulPreferenceDestroy(preference);
-  check_blas(status, "cublasLtMatmulAlgoGetHeuristic");
-  TESSERA_CHECK(count > 0, "cuda: {}: cuBLASLt knows no algorithm for this product",
-                OpScope::current() ? OpScope::current() : "gemm");
-  return (*known)[key] = best.algo;
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle, &description.memory, &first.memory, &second.memory, &out.memory,
+                                     &out.memory, &preference, 1, &best, &count);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED) check_blas(status, "cublasLtMatmulAlgoGetHeuristic");
+  TESSERA_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0,
+                "cuda: {}: cuBLASLt has no algorithm for {} products of [{}, {}] and [{}, {}]", op_name(), g.batch, g.M,
+                g.K, g.K, g.N);
+  return best.algo;
+}
+
+int current_gpu() {
+  int index = 0;
+  check(cudaGetDevice(&index), "cudaGetDevice");
+  return index;
+}
+
+// cuBLASLt takes no empty sum: a column of zeros times a row of zeros stands for it.
+void gemm_of_nothing(Gemm g) {
+  const Tensor zeros = Tensor::zeros({std::max(g.M, g.N)}, DType::kF32, {kDevice, current_gpu()});
+  g.K = 1;
+  g.a = g.b = zeros.device_data<float>();
+  g.transpose_a = g.transpose_b = false;
+  g.a_pitch = 1;
+  g.b_pitch = g.N;
+  g.a_stride = g.b_stride = 0;
+  gemm(g);
 }
 
 }  // namespace
 
 void gemm(const Gemm& g) {
   if (g.batch * g.M * g.N == 0) return;
+  if (g.K == 0) return gemm_of_nothing(g);
   Description description(compute_type());
-  description.set(CUBLASLT_MATMUL_DESC_TRANSA, g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
-  description.set(CUBLASLT_MATMUL_DESC_TRANSB, g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (g.bias) {
+  if (g.transpose_b) description.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+  if (g.transpose_a) description.set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_T);
+  if (g.bias) {  // one per column of C, which are the rows of what cuBLASLt calls D
     description.set(CUBLASLT_MATMUL_DESC_EPILOGUE, g.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
     description.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
   }
-  // As cuBLAS sees it: the first factor is B, [N, K] column-major, the second A, [K, M].
-  const Layout first(g.transpose_b ? g.K : g.N, g.transpose_b ? g.N : g.K, g.b_pitch, g.batch, g.b_stride);
-  const Layout second(g.transpose_a ? g.M : g.K, g.transpose_a ? g.K : g.M, g.a_pitch, g.batch, g.a_stride);
-  const Layout out(g.N, g.M, g.c_pitch, g.batch, g.c_stride);
-  const Key key{g.batch,           g.M,       g.N,           g.K,           g.a_pitch,
-                g.b_pitch,         g.c_pitch, g.transpose_a, g.transpose_b, g.accumulate,
-                g.bias != nullptr, g.relu,    precision()};
-  const cublasLtMatmulAlgo_t algorithm = find_algorithm(key, description, first, second, out);
-  int index = 0;
-  check(cudaGetDevice(&index), "cudaGetDevice");
+  // As cuBLASLt sees it: the first factor is B, [N, K] column-major, the second A, [K, M].
+  Layout first(g.transpose_b ? g.K : g.N, g.transpose_b ? g.N : g.K, g.b_pitch, g.batch, g.b_stride),
+      second(g.transpose_a ? g.M : g.K, g.transpose_a ? g.K : g.M, g.a_pitch, g.batch, g.a_stride),
+      out(g.N, g.M, g.c_pitch, g.batch, g.c_stride);
+
+  static auto* mutex = new std::mutex;
+  static auto* gpus = new std::map<int, Blas>;
+  const int index = current_gpu();
+  cublasLtHandle_t handle = nullptr;
+  cublasLtMatmulAlgo_t algorithm;
+  {
+    const std::lock_guard lock(*mutex);
+    Blas& blas = (*gpus)[index];
+    handle = blas.handle;
+    const Key key = key_of(g);
+    auto found = blas.algorithms.find(key);
+    if (found == blas.algorithms.end())
+      found = blas.algorithms.emplace(key, find_algorithm(g, handle, description, first, second, out)).first;
+    algorithm = found->second;
+  }
   Tensor workspace = Tensor::empty({static_cast<i64>(kWorkspace)}, DType::kU8, {kDevice, index});
   const float alpha = 1, beta = g.accumulate ? 1.0f : 0.0f;
-  check_blas(cublasLtMatmul(handle(), description.handle, &alpha, g.b, first.handle, g.a, second.handle, &beta, g.c,
-                            out.handle, g.c, out.handle, &algorithm, workspace.raw(), kWorkspace, stream()),
+  check_blas(cublasLtMatmul(handle, &description.memory, &alpha, g.b, &first.memory, g.a, &second.memory, &beta, g.c,
+                            &out.memory, g.c, &out.memory, &algorithm, workspace.raw(), kWorkspace, stream()),
              "cublasLtMatmul");
 }
 

@@ -1,0 +1,137 @@
+// Depthwise convolution in CUDA. There is no sum over channels, so there is no matrix product to make of it, and memory
+// limits it: one thread per result pixel and 1 or 4 channels adds up its taps, neighbouring threads have neighbouring
+// channels, and the pixels that windows share come from the cache. The weight is turned to [taps, C] first, so that it
+// is read like a pixel.
+//
+//   forward          y [n, oh, ow, c] = act(sum over taps of x[n, oh s - p + kh d, ow s - p + kw d, c] w[tap, c] + ...)
+//   input gradient   gx[n, h, w, c]   = sum over taps of gy[n, (h + p - kh d) / s, (w + p - kw d) / s, c] w[tap, c]
+//                    where the quotients are whole and inside
+//   weight gradient  gw[c, tap]       = sum over pixels of gy of gy x: sums down the columns (ops/cuda/columns.h), a
+//                    "sample" per tap, whose chunks one warp per weight adds up
+#include "ops/cuda/columns.h"
+#include "ops/cuda/conv_epilogue.h"
+#include "ops/cuda/depthwise.h"
+#include "ops/cuda/map.h"
+
+namespace tessera::cuda {
+
+namespace {
+
+using ops::Conv2dDims;
+
+__global__ void pack_kernel(i64 C, i64 taps, const float* weight, float* packed) {
+  for (const i64 i : indices(C * taps)) packed[i] = weight[i % C * taps + i / C];
+}
+
+template <int kWidth>
+__global__ void depthwise_kernel(Conv2dDims d, MapDims in, MapDims out, const float* x, const float* packed,
+                                 ConvEpilogue epilogue, float* y) {
+  for (const MapPosition at : positions<kWidth>(out)) {
+    auto sum = Channels<kWidth>::zero();
+    for (i64 kh = 0; kh < d.Kh; ++kh)
+      for (i64 kw = 0; kw < d.Kw; ++kw) {
+        const i64 h = at.h * d.stride - d.padding + kh * d.dilation, w = at.w * d.stride - d.padding + kw * d.dilation;
+        if (h < 0 || h >= in.H || w < 0 || w >= in.W) continue;
+        const auto pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c)),
+                   weight = Channels<kWidth>::load(packed + (kh * d.Kw + kw) * in.C + at.c);
+        for (int j = 0; j < kWidth; ++j) sum.value[j] += pixel.value[j] * weight.value[j];
+      }
+    const i64 to = out.at(at.n, at.h, at.w, at.c);
+    for (int j = 0; j < kWidth; ++j) sum.value[j] = epilogue(sum.value[j], to + j, at.c + j);
+    sum.store(y + to);
+  }
+}
+
+template <int kWidth>
+__global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out, const float* gy, const float* packed,
+                                          float* gx) {
+  for (const MapPosition at : positions<kWidth>(in)) {
+    auto sum = Channels<kWidth>::zero();
+    for (i64 kh = 0; kh < d.Kh; ++kh)
+      for (i64 kw = 0; kw < d.Kw; ++kw) {
+        const i64 h = at.h + d.padding - kh * d.dilation, w = at.w + d.padding - kw * d.dilation;
+        if (h < 0 || w < 0 || h % d.stride != 0 || w % d.stride != 0) continue;
+        if (h / d.stride >= out.H || w / d.stride >= out.W) continue;
+        const auto gradient = Channels<kWidth>::load(gy + out.at(at.n, h / d.stride, w / d.stride, at.c)),
+                   weight = Channels<kWidth>::load(packed + (kh * d.Kw + kw) * in.C + at.c);
+        for (int j = 0; j < kWidth; ++j) sum.value[j] += gradient.value[j] * weight.value[j];
+      }
+    sum.store(gx + in.at(at.n, at.h, at.w, at.c));
+  }
+}
+
+// sum gy x for one tap, over the pixels of gy.
+template <int kWidth>
+struct TapSums {
+  static constexpr int kSums = 1;
+  Conv2dDims d;
+  MapDims in;
+  const float *gy, *x;
+  i64 h0 = 0, w0 = 0;  // where the tap looks from output pixel (0, 0)
+
+  __device__ void begin(i64 tap, i64) {
+    h0 = tap / d.Kw * d.dilation - d.padding;
+    w0 = tap % d.Kw * d.dilation - d.padding;
+  }
+  __device__ void add(i64, i64 row, i64 c, Channels<kWidth> (&sums)[kSums]) const {
+    const i64 n = row / d.Wo / d.Ho, h = row / d.Wo % d.Ho * d.stride + h0, w = row % d.Wo * d.stride + w0;
+    if (h < 0 || h >= in.H || w < 0 || w >= in.W) return;
+    const auto gradient = Channels<kWidth>::load(gy + row * in.C + c),
+               pixel = Channels<kWidth>::load(x + in.at(n, h, w, c));
+    for (int j = 0; j < kWidth; ++j) sums[0].value[j] += gradient.value[j] * pixel.value[j];
+  }
+};
+
+// One warp per weight: parts [taps, C, chunks] to gw [C, taps].
+__global__ void join_chunks_kernel(i64 C, i64 taps, i64 chunks, const float* parts, float* gw) {
+  const i64 tap = blockIdx.x / C, c = blockIdx.x % C;
+  double sum = 0;
+  for (i64 k = lane(); k < chunks; k += kWarp) sum += parts[(tap * C + c) * chunks + k];
+  sum = warp_sum(sum);
+  if (lane() == 0) gw[c * taps + tap] = static_cast<float>(sum);
+}
+
+}  // namespace
+
+Tensor depthwise_pack(const Tensor& weight) {
+  const i64 C = weight.dim(0), taps = weight.dim(1) * weight.dim(2);
+  Tensor packed = Tensor::empty({taps, C}, DType::kF32, weight.device());
+  launch<pack_kernel>(over(C * taps), C, taps, weight.device_data<float>(), packed.device_data<float>());
+  return packed;
+}
+
+void depthwise(const Conv2dDims& d, const Tensor& x, const Tensor& packed, const Tensor& bias, const Tensor& residual,
+               ops::Activation activation, Tensor& y) {
+  const MapDims in = map_of(x), out = map_of(y);
+  const float *from = x.device_data<float>(), *weight = packed.device_data<float>();
+  float* to = y.device_data<float>();
+  const ConvEpilogue epilogue(bias, residual, activation);
+  dispatch_width(by_four(d.Ci, from, weight, to), [&]<int kWidth>() {
+    launch<depthwise_kernel<kWidth>>(over_map<kWidth>(out), d, in, out, from, weight, epilogue, to);
+  });
+}
+
+void depthwise_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  const MapDims in = map_of(gx), out = map_of(gy);
+  const Tensor packed = depthwise_pack(weight);
+  const float *from = gy.device_data<float>(), *w = packed.device_data<float>();
+  float* to = gx.device_data<float>();
+  dispatch_width(by_four(d.Ci, from, w, to), [&]<int kWidth>() {
+    launch<depthwise_backward_kernel<kWidth>>(over_map<kWidth>(in), d, in, out, from, w, to);
+  });
+}
+
+void depthwise_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
+  const float *gradient = gy.device_data<float>(), *values = x.device_data<float>();
+  const i64 taps = d.Kh * d.Kw;
+  dispatch_width(by_four(d.Ci, gradient, values), [&]<int kWidth>() {
+    const Columns columns(taps, d.N * d.Ho * d.Wo, d.Ci, kWidth);
+    Tensor parts = columns.parts(1, x.device());
+    launch<column_sums_kernel<kWidth, TapSums<kWidth>>>(
+        columns.launch(), columns, TapSums<kWidth>{d, map_of(x), gradient, values}, parts.device_data<float>());
+    launch<join_chunks_kernel>(Launch{.grid = static_cast<unsigned>(taps * d.Ci), .block = kWarp}, d.Ci, taps,
+                               columns.chunks, parts.device_data<float>(), gw.device_data<float>());
+  });
+}
+
+}  // namespace tessera::cuda

@@ -1,0 +1,215 @@
+// Dense convolutions by cuDNN. What it wants described (shapes, the algorithm, its workspace) is kept per shape and GPU
+// for the life of the process, so that a call costs a look-up.
+//
+// The forward takes the one algorithm that every epilogue can follow, an implicit matrix product; it is deterministic.
+// The gradients take the first of those that cuDNN recommends that is deterministic.
+#include "ops/cuda/dnn.h"
+
+#include <cudnn.h>
+
+#include <limits>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "ops/precision.h"
+#include "tensor/allocator.h"
+#include "tensor/cuda/runtime.h"
+#include "tensor/error.h"
+
+namespace tessera::cuda {
+
+namespace {
+
+using ops::Conv2dDims;
+
+constexpr size_t kWorkspace = size_t{512} << 20;  // bytes that an algorithm may use
+constexpr cudnnConvolutionFwdAlgo_t kForwardAlgorithm = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
+
+void check_dnn(cudnnStatus_t status, const char* call) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  char detail[512] = "";
+  cudnnGetLastErrorString(detail, sizeof detail);
+  fail("cuda: {}: {} failed: {} {}", OpScope::current() ? OpScope::current() : "convolution", call,
+       cudnnGetErrorString(status), detail);
+}
+
+// For calls that may find that cuDNN does not take these sizes: whether it does.
+bool supported(cudnnStatus_t status, const char* call) {
+  if (status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_NOT_SUPPORTED + 1000) return false;
+  check_dnn(status, call);
+  return true;
+}
+
+enum class Direction { kForward, kBackwardInput, kBackwardWeight };
+
+// Not freed: it lives as long as the process.
+struct Plan {
+  cudnnTensorDescriptor_t x = nullptr, y = nullptr, bias = nullptr;
+  cudnnFilterDescriptor_t weight = nullptr;
+  cudnnConvolutionDescriptor_t convolution = nullptr;
+  bool supported = false;
+  int algorithm = 0;  // of the direction's enumeration
+  size_t workspace = 0;
+};
+
+using Key =
+    std::tuple<Direction, Precision, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64>;  // all but what follows
+
+// What the process holds of cuDNN on one GPU. One thread at a time uses it.
+struct Dnn {
+  std::mutex mutex;
+  cudnnHandle_t handle = nullptr;
+  cudnnActivationDescriptor_t identity = nullptr, relu = nullptr;
+  std::map<Key, Plan> plans;
+
+  Dnn() {
+    check_dnn(cudnnCreate(&handle), "cudnnCreate");
+    check_dnn(cudnnSetStream(handle, stream()), "cudnnSetStream");
+    const auto activation = [](cudnnActivationDescriptor_t& descriptor, cudnnActivationMode_t mode) {
+      check_dnn(cudnnCreateActivationDescriptor(&descriptor), "cudnnCreateActivationDescriptor");
+      check_dnn(cudnnSetActivationDescriptor(descriptor, mode, CUDNN_PROPAGATE_NAN, 0), "cudnnSetActivationDescriptor");
+    };
+    activation(identity, CUDNN_ACTIVATION_IDENTITY);
+    activation(relu, CUDNN_ACTIVATION_RELU);
+  }
+};
+
+// Of the current GPU.
+Dnn& dnn() {
+  static auto* mutex = new std::mutex;
+  static auto* instances = new std::map<int, Dnn>;
+  int index = 0;
+  check(cudaGetDevice(&index), "cudaGetDevice");
+  const std::lock_guard lock(*mutex);
+  return (*instances)[index];
+}
+
+cudnnTensorDescriptor_t describe(i64 N, i64 H, i64 W, i64 C) {
+  cudnnTensorDescriptor_t descriptor = nullptr;
+  check_dnn(cudnnCreateTensorDescriptor(&descriptor), "cudnnCreateTensorDescriptor");
+  check_dnn(cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, static_cast<int>(N),
+                                       static_cast<int>(C), static_cast<int>(H), static_cast<int>(W)),
+            "cudnnSetTensor4dDescriptor");
+  return descriptor;
+}
+
+// The first recommended algorithm that is deterministic; perf: cuDNN's struct for the direction.
+template <class Perf, class Query>
+void choose_algorithm(Plan& plan, const Query& query) {
+  constexpr int kMost = 16;
+  Perf found[kMost];
+  int count = 0;
+  if (!supported(query(kMost, &count, found), "cudnnGetConvolutionAlgorithm")) return;
+  for (int i = 0; i < count && !plan.supported; ++i)
+    if (found[i].status == CUDNN_STATUS_SUCCESS && found[i].determinism == CUDNN_DETERMINISTIC &&
+        found[i].memory <= kWorkspace) {
+      plan.supported = true;
+      plan.algorithm = found[i].algo;
+      plan.workspace = found[i].memory;
+    }
+}
+
+Plan make_plan(const Dnn& d, Direction direction, const Conv2dDims& dims) {
+  Plan plan;
+  constexpr i64 kMost = std::numeric_limits<int>::max();
+  if (dims.N * dims.H * dims.W * dims.Ci > kMost || dims.N * dims.Ho * dims.Wo * dims.Co > kMost) return plan;
+  plan.x = describe(dims.N, dims.H, dims.W, dims.Ci);
+  plan.y = describe(dims.N, dims.Ho, dims.Wo, dims.Co);
+  plan.bias = describe(1, 1, 1, dims.Co);
+  check_dnn(cudnnCreateFilterDescriptor(&plan.weight), "cudnnCreateFilterDescriptor");
+  check_dnn(cudnnSetFilter4dDescriptor(plan.weight, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, static_cast<int>(dims.Co),
+                                       static_cast<int>(dims.group_in()), static_cast<int>(dims.Kh),
+                                       static_cast<int>(dims.Kw)),
+            "cudnnSetFilter4dDescriptor");
+  const int padding = static_cast<int>(dims.padding), stride = static_cast<int>(dims.stride),
+            dilation = static_cast<int>(dims.dilation);
+  check_dnn(cudnnCreateConvolutionDescriptor(&plan.convolution), "cudnnCreateConvolutionDescriptor");
+  check_dnn(cudnnSetConvolution2dDescriptor(plan.convolution, padding, padding, stride, stride, dilation, dilation,
+                                            CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+            "cudnnSetConvolution2dDescriptor");
+  check_dnn(cudnnSetConvolutionGroupCount(plan.convolution, static_cast<int>(dims.groups)),
+            "cudnnSetConvolutionGroupCount");
+  // The default allows TF32.
+  const cudnnMathType_t math = precision() == Precision::kHighest ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH;
+  check_dnn(cudnnSetConvolutionMathType(plan.convolution, math), "cudnnSetConvolutionMathType");
+  switch (direction) {
+    case Direction::kForward:
+      plan.algorithm = kForwardAlgorithm;
+      plan.supported =
+          supported(cudnnGetConvolutionForwardWorkspaceSize(d.handle, plan.x, plan.weight, plan.convolution, plan.y,
+                                                            kForwardAlgorithm, &plan.workspace),
+                    "cudnnGetConvolutionForwardWorkspaceSize");
+      break;
+    case Direction::kBackwardInput:
+      choose_algorithm<cudnnConvolutionBwdDataAlgoPerf_t>(plan, [&](int most, int* count, auto* found) {
+        return cudnnGetConvolutionBackwardDataAlgorithm_v7(d.handle, plan.weight, plan.y, plan.convolution, plan.x,
+                                                           most, count, found);
+      });
+      break;
+    case Direction::kBackwardWeight:
+      choose_algorithm<cudnnConvolutionBwdFilterAlgoPerf_t>(plan, [&](int most, int* count, auto* found) {
+        return cudnnGetConvolutionBackwardFilterAlgorithm_v7(d.handle, plan.x, plan.y, plan.convolution, plan.weight,
+                                                             most, count, found);
+      });
+      break;
+  }
+  return plan;
+}
+
+// run(d, plan, workspace) enqueues the convolution. Whether cuDNN did it.
+template <class Run>
+bool convolve(Direction direction, const Conv2dDims& dims, Device device, const char* call, const Run& run) {
+  Dnn& d = dnn();
+  const std::lock_guard lock(d.mutex);
+  const Key key{direction, precision(), dims.N,      dims.H,       dims.W,        dims.Ci,    dims.Co,
+                dims.Kh,   dims.Kw,     dims.stride, dims.padding, dims.dilation, dims.groups};
+  auto found = d.plans.find(key);
+  if (found == d.plans.end()) found = d.plans.emplace(key, make_plan(d, direction, dims)).first;
+  Plan& plan = found->second;
+  if (!plan.supported) return false;
+  Tensor workspace = Tensor::empty({static_cast<i64>(plan.workspace)}, DType::kU8, device);
+  plan.supported = supported(run(d, plan, workspace.raw()), call);
+  return plan.supported;
+}
+
+constexpr float kOne = 1, kZero = 0;
+
+}  // namespace
+
+bool dense_conv2d(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  const Tensor& residual, bool relu, Tensor& y) {
+  const auto run = [&](const Dnn& d, const Plan& plan, void* workspace) {
+    if (!bias.defined() && !residual.defined() && !relu)
+      return cudnnConvolutionForward(d.handle, &kOne, plan.x, x.raw(), plan.weight, weight.raw(), plan.convolution,
+                                     kForwardAlgorithm, workspace, plan.workspace, &kZero, plan.y, y.raw());
+    // Here cuDNN wants a bias in any case.
+    const Tensor shift = bias.defined() ? bias : Tensor::zeros({dims.Co}, DType::kF32, x.device());
+    const Tensor& term = residual.defined() ? residual : y;
+    return cudnnConvolutionBiasActivationForward(d.handle, &kOne, plan.x, x.raw(), plan.weight, weight.raw(),
+                                                 plan.convolution, kForwardAlgorithm, workspace, plan.workspace,
+                                                 residual.defined() ? &kOne : &kZero, plan.y, term.raw(), plan.bias,
+                                                 shift.raw(), relu ? d.relu : d.identity, plan.y, y.raw());
+  };
+  return convolve(Direction::kForward, dims, x.device(), "cudnnConvolutionForward", run);
+}
+
+bool dense_conv2d_backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  const auto run = [&](const Dnn& d, const Plan& plan, void* workspace) {
+    return cudnnConvolutionBackwardData(d.handle, &kOne, plan.weight, weight.raw(), plan.y, gy.raw(), plan.convolution,
+                                        static_cast<cudnnConvolutionBwdDataAlgo_t>(plan.algorithm), workspace,
+                                        plan.workspace, &kZero, plan.x, gx.raw());
+  };
+  return convolve(Direction::kBackwardInput, dims, gy.device(), "cudnnConvolutionBackwardData", run);
+}
+
+bool dense_conv2d_backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
+  const auto run = [&](const Dnn& d, const Plan& plan, void* workspace) {
+    return cudnnConvolutionBackwardFilter(d.handle, &kOne, plan.x, x.raw(), plan.y, gy.raw(), plan.convolution,
+                                          static_cast<cudnnConvolutionBwdFilterAlgo_t>(plan.algorithm), workspace,
+                                          plan.workspace, &kZero, plan.weight, gw.raw());
+  };
+  return convolve(Direction::kBackwardWeight, dims, gy.device(), "cudnnConvolutionBackwardFilter", run);
+}
+
+}  // namespace tessera::cuda

@@ -1,0 +1,184 @@
+// Resizing in CUDA, formulas in ops/interpolate.h: one thread per result pixel and 1 or 4 channels.
+//
+// Rows and columns separate, and an axis is small: a first kernel computes for both axes which inputs each output
+// position reads, with what weights (in f64, as on the CPU), and which outputs read each input position. The sources
+// ascend with the position, so the readers of an input are neighbours and are found by bisection. The main kernels only
+// look these tables up. Backward gathers, in ascending order. Memory bounds both: each map is read or written once, and
+// read again from the cache where pixels are shared.
+#include "ops/cuda/map.h"
+#include "ops/interpolate.h"
+
+namespace tessera {
+
+namespace {
+
+using namespace cuda;
+
+// Output position o reads first_weight * input[first] + second_weight * input[second].
+struct Tap {
+  int first, second;
+  float first_weight, second_weight;
+};
+
+struct Axis {
+  i64 in, out;
+  ops::Interpolation mode;
+  bool align_corners;
+
+  __device__ Tap tap(i64 o) const {
+    if (mode == ops::Interpolation::kNearest) {
+      const float scale = static_cast<float>(in) / static_cast<float>(out);
+      const i64 i = static_cast<i64>(std::floor(static_cast<float>(o) * scale)), last = in - 1;
+      return {static_cast<int>(i < last ? i : last), static_cast<int>(i < last ? i : last), 1, 0};
+    }
+    const double position = static_cast<double>(o), ratio = static_cast<double>(in) / static_cast<double>(out);
+    double source = (position + 0.5) * ratio - 0.5;
+    if (source < 0) source = 0;
+    if (align_corners) source = out > 1 ? position * static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0.0;
+    const int last = static_cast<int>(in - 1), floored = static_cast<int>(source);
+    const int i = floored < last ? floored : last;
+    const double fraction = source - i;
+    return {i, i < last ? i + 1 : last, static_cast<float>(1 - fraction), static_cast<float>(fraction)};
+  }
+
+  // The first output position that reads an input at or after i, or (past) one after i only.
+  __device__ int first_reader(i64 i, bool past) const {
+    i64 low = 0, high = out;
+    while (low < high) {
+      const i64 middle = (low + high) / 2;
+      const Tap t = tap(middle);
+      const bool reached = past ? t.first > i : (t.second_weight > 0 ? t.second : t.first) >= i;
+      if (reached) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return static_cast<int>(low);
+  }
+};
+
+// Outputs begin ... end - 1 read the input position.
+struct Readers {
+  int begin, end;
+};
+
+// Tables in device memory: taps of `out` positions, readers of `in`.
+struct AxisTables {
+  Tap* taps;
+  Readers* readers;
+};
+
+__device__ void fill_axis(const Axis& axis, const AxisTables& tables, i64 i) {
+  if (i < axis.out) tables.taps[i] = axis.tap(i);
+  if (i < axis.in) tables.readers[i] = {axis.first_reader(i, false), axis.first_reader(i, true)};
+}
+
+// One thread per position of both axes.
+__global__ void axes_kernel(Axis rows, Axis columns, i64 n, AxisTables row_tables, AxisTables column_tables) {
+  for (const i64 i : indices(n)) {
+    fill_axis(rows, row_tables, i);
+    fill_axis(columns, column_tables, i);
+  }
+}
+
+template <int kWidth>
+__global__ void nearest_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const float* x, float* y) {
+  for (const MapPosition at : positions<kWidth>(out)) {
+    const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, rows[at.h].first, columns[at.w].first, at.c));
+    pixel.store(y + out.at(at.n, at.h, at.w, at.c));
+  }
+}
+
+template <int kWidth>
+__global__ void bilinear_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const float* x,
+                                float* y) {
+  for (const MapPosition at : positions<kWidth>(out)) {
+    const Tap row = rows[at.h], column = columns[at.w];
+    const Channels<kWidth> top_left = Channels<kWidth>::load(x + in.at(at.n, row.first, column.first, at.c)),
+                           top_right = Channels<kWidth>::load(x + in.at(at.n, row.first, column.second, at.c)),
+                           bottom_left = Channels<kWidth>::load(x + in.at(at.n, row.second, column.first, at.c)),
+                           bottom_right = Channels<kWidth>::load(x + in.at(at.n, row.second, column.second, at.c));
+    Channels<kWidth> blend;
+    for (int j = 0; j < kWidth; ++j) {
+      const float left = row.first_weight * top_left.value[j] + row.second_weight * bottom_left.value[j],
+                  right = row.first_weight * top_right.value[j] + row.second_weight * bottom_right.value[j];
+      blend.value[j] = column.first_weight * left + column.second_weight * right;
+    }
+    blend.store(y + out.at(at.n, at.h, at.w, at.c));
+  }
+}
+
+// How much an output with this tap takes of input i; at the edge both taps may be i.
+__device__ float weight_of(const Tap& tap, i64 i) {
+  return (tap.first == i ? tap.first_weight : 0.0f) + (tap.second == i ? tap.second_weight : 0.0f);
+}
+
+template <int kWidth>
+__global__ void backward_kernel(MapDims in, MapDims out, AxisTables rows, AxisTables columns, const float* gy,
+                                float* gx) {
+  for (const MapPosition at : positions<kWidth>(in)) {
+    const Readers vertical = rows.readers[at.h], horizontal = columns.readers[at.w];
+    Channels<kWidth> sum = Channels<kWidth>::zero();
+    for (i64 i = vertical.begin; i < vertical.end; ++i) {
+      const float row_weight = weight_of(rows.taps[i], at.h);
+      for (i64 j = horizontal.begin; j < horizontal.end; ++j) {
+        const float weight = row_weight * weight_of(columns.taps[j], at.w);
+        const Channels<kWidth> gradient = Channels<kWidth>::load(gy + out.at(at.n, i, j, at.c));
+        sum.add(weight, gradient);
+      }
+    }
+    sum.store(gx + in.at(at.n, at.h, at.w, at.c));
+  }
+}
+
+// The tables of both axes between maps of sizes `in` and `out`, being computed on their device.
+struct Tables {
+  Tensor memory;
+  AxisTables rows, columns;
+
+  Tables(const MapDims& in, const MapDims& out, ops::Interpolation mode, bool align_corners, Device device) {
+    const Axis vertical{in.H, out.H, mode, align_corners}, horizontal{in.W, out.W, mode, align_corners};
+    const i64 taps = out.H + out.W, readers = in.H + in.W;
+    memory = Tensor::empty({taps * i64{sizeof(Tap)} + readers * i64{sizeof(Readers)}}, DType::kU8, device);
+    auto* first_tap = reinterpret_cast<Tap*>(memory.raw());
+    auto* first_readers = reinterpret_cast<Readers*>(first_tap + taps);
+    rows = {first_tap, first_readers};
+    columns = {first_tap + out.H, first_readers + in.H};
+    const i64 n = std::max({in.H, in.W, out.H, out.W});
+    launch<axes_kernel>(over(n, 64), vertical, horizontal, n, rows, columns);
+  }
+};
+
+void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corners, Tensor& y) {
+  const MapDims in = map_of(x), out = map_of(y);
+  const Tables tables(in, out, mode, align_corners, x.device());
+  const float* from = x.device_data<float>();
+  float* to = y.device_data<float>();
+  dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
+    if (mode == ops::Interpolation::kNearest) {
+      launch<nearest_kernel<kWidth>>(over_map<kWidth>(out), in, out, tables.rows.taps, tables.columns.taps, from, to);
+    } else {
+      launch<bilinear_kernel<kWidth>>(over_map<kWidth>(out), in, out, tables.rows.taps, tables.columns.taps, from, to);
+    }
+  });
+}
+
+void interpolate_backward_cuda(const Tensor& gy, ops::Interpolation mode, bool align_corners, Tensor& gx) {
+  const MapDims in = map_of(gx), out = map_of(gy);
+  const Tables tables(in, out, mode, align_corners, gy.device());
+  const float* from = gy.device_data<float>();
+  float* to = gx.device_data<float>();
+  dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
+    launch<backward_kernel<kWidth>>(over_map<kWidth>(in), in, out, tables.rows, tables.columns, from, to);
+  });
+}
+
+[[maybe_unused]] const bool kAdded[] = {
+    ops::interpolate_kernels.add(kDevice, interpolate_cuda),
+    ops::interpolate_backward_kernels.add(kDevice, interpolate_backward_cuda),
+};
+
+}  // namespace
+
+}  // namespace tessera

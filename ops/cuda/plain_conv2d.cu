@@ -1,0 +1,181 @@
+// Convolution as an implicit matrix product C = A B, one product per group. A and B are never made: a block that needs
+// a tile of them looks up, element by element, which pixel and which weight stands there.
+//
+//                    rows of C              columns of C     depth              A                  B
+//   forward          pixels of y            Co / groups      kh, kw, i          patches of x       w
+//   input gradient   pixels of x            Ci / groups      kh, kw, o          patches of gy      w
+//   weight gradient  Co / groups            kh, kw, i        pixels of y        gy                 patches of x
+//
+// A block of 256 threads has a tile of 64 x 64 of C, a thread 4 x 4 elements of it, 16 apart. Over the depth, 16 at a
+// time, the block copies a tile of A and one of B to shared memory, from where each value is used 64 times. What bounds
+// it is the arithmetic and the looking up, not memory. A sum is taken by one thread in ascending order of the depth:
+// the result does not depend on the order of threads or blocks.
+#include "ops/cuda/conv_epilogue.h"
+#include "ops/cuda/plain_conv2d.h"
+
+namespace tessera::cuda {
+
+namespace {
+
+using ops::Conv2dDims;
+
+constexpr int kTile = 64, kDepth = 16, kThreads = 256, kApart = 16, kPerThread = kTile / kApart;
+
+// A position in the depth (or the columns) of a product: kernel tap and channel, the channel innermost.
+struct Tap {
+  i64 kh, kw, c;
+  __device__ Tap(const Conv2dDims& d, i64 k, i64 channels)
+      : kh(k / channels / d.Kw), kw(k / channels % d.Kw), c(k % channels) {}
+};
+struct Pixel {
+  i64 n, h, w;
+  __device__ Pixel(i64 row, i64 H, i64 W) : n(row / W / H), h(row / W % H), w(row % W) {}
+};
+
+// x at the pixel that output pixel `at` sees through a tap; 0 outside.
+__device__ float patch_of_x(const Conv2dDims& d, const float* x, const Pixel& at, const Tap& tap, i64 channel) {
+  const i64 h = at.h * d.stride - d.padding + tap.kh * d.dilation,
+            w = at.w * d.stride - d.padding + tap.kw * d.dilation;
+  if (h < 0 || h >= d.H || w < 0 || w >= d.W) return 0;
+  return x[((at.n * d.H + h) * d.W + w) * d.Ci + channel];
+}
+
+// gy at the output pixel that sees input pixel `at` through a tap; 0 where there is none.
+__device__ float patch_of_gy(const Conv2dDims& d, const float* gy, const Pixel& at, const Tap& tap, i64 channel) {
+  const i64 h = at.h + d.padding - tap.kh * d.dilation, w = at.w + d.padding - tap.kw * d.dilation;
+  if (h < 0 || w < 0 || h % d.stride != 0 || w % d.stride != 0) return 0;
+  if (h / d.stride >= d.Ho || w / d.stride >= d.Wo) return 0;
+  return gy[((at.n * d.Ho + h / d.stride) * d.Wo + w / d.stride) * d.Co + channel];
+}
+
+__device__ i64 at_weight(const Conv2dDims& d, i64 o, const Tap& tap, i64 i) {
+  return ((o * d.Kh + tap.kh) * d.Kw + tap.kw) * (d.Ci / d.groups) + i;
+}
+
+// The three products. kDeepA: A is contiguous along the depth (else along its rows); kDeepB likewise (else along its
+// columns). Neighbouring threads copy neighbouring elements.
+struct Forward {
+  static constexpr bool kDeepA = true, kDeepB = true;
+  Conv2dDims d;
+  const float *x, *weight;
+  ConvEpilogue epilogue;
+  float* y;
+
+  __device__ i64 rows() const { return d.N * d.Ho * d.Wo; }
+  __device__ i64 columns() const { return d.Co / d.groups; }
+  __device__ i64 depth() const { return d.Kh * d.Kw * (d.Ci / d.groups); }
+  __device__ float a(i64 g, i64 row, i64 k) const {
+    const Tap tap(d, k, d.Ci / d.groups);
+    return patch_of_x(d, x, Pixel(row, d.Ho, d.Wo), tap, g * (d.Ci / d.groups) + tap.c);
+  }
+  __device__ float b(i64 g, i64 k, i64 column) const { return weight[(g * columns() + column) * depth() + k]; }
+  __device__ void store(i64 g, i64 row, i64 column, float sum) const {
+    const i64 o = g * columns() + column, at = row * d.Co + o;
+    y[at] = epilogue(sum, at, o);
+  }
+};
+
+struct BackwardInput {
+  static constexpr bool kDeepA = true, kDeepB = false;
+  Conv2dDims d;
+  const float *gy, *weight;
+  float* gx;
+
+  __device__ i64 rows() const { return d.N * d.H * d.W; }
+  __device__ i64 columns() const { return d.Ci / d.groups; }
+  __device__ i64 depth() const { return d.Kh * d.Kw * (d.Co / d.groups); }
+  __device__ float a(i64 g, i64 row, i64 k) const {
+    const Tap tap(d, k, d.Co / d.groups);
+    return patch_of_gy(d, gy, Pixel(row, d.H, d.W), tap, g * (d.Co / d.groups) + tap.c);
+  }
+  __device__ float b(i64 g, i64 k, i64 column) const {
+    const Tap tap(d, k, d.Co / d.groups);
+    return weight[at_weight(d, g * (d.Co / d.groups) + tap.c, tap, column)];
+  }
+  __device__ void store(i64 g, i64 row, i64 column, float sum) const { gx[row * d.Ci + g * columns() + column] = sum; }
+};
+
+struct BackwardWeight {
+  static constexpr bool kDeepA = false, kDeepB = false;
+  Conv2dDims d;
+  const float *gy, *x;
+  float* gw;
+
+  __device__ i64 rows() const { return d.Co / d.groups; }
+  __device__ i64 columns() const { return d.Kh * d.Kw * (d.Ci / d.groups); }
+  __device__ i64 depth() const { return d.N * d.Ho * d.Wo; }
+  __device__ float a(i64 g, i64 row, i64 k) const { return gy[k * d.Co + g * rows() + row]; }
+  __device__ float b(i64 g, i64 k, i64 column) const {
+    const Tap tap(d, column, d.Ci / d.groups);
+    return patch_of_x(d, x, Pixel(k, d.Ho, d.Wo), tap, g * (d.Ci / d.groups) + tap.c);
+  }
+  __device__ void store(i64 g, i64 row, i64 column, float sum) const {
+    gw[(g * rows() + row) * columns() + column] = sum;
+  }
+};
+
+struct Tiles {
+  float a[kDepth][kTile + 1], b[kDepth][kTile + 1];  // one more: a column's elements lie in different banks
+};
+
+template <class Product>
+__global__ void implicit_product_kernel(Product p) {
+  auto& tiles = shared_memory<Tiles>();
+  const int t = static_cast<int>(threadIdx.x), first_row = t / kApart, first_column = t % kApart;
+  const i64 row0 = static_cast<i64>(blockIdx.x) * kTile, column0 = static_cast<i64>(blockIdx.y) * kTile, g = blockIdx.z,
+            rows = p.rows(), columns = p.columns(), depth = p.depth();
+  float sums[kPerThread][kPerThread] = {};
+  for (i64 k0 = 0; k0 < depth; k0 += kDepth) {
+    for (int i = t; i < kTile * kDepth; i += kThreads) {
+      const int k = Product::kDeepA ? i % kDepth : i / kTile, row = Product::kDeepA ? i / kDepth : i % kTile;
+      tiles.a[k][row] = k0 + k < depth && row0 + row < rows ? p.a(g, row0 + row, k0 + k) : 0.0f;
+    }
+    for (int i = t; i < kTile * kDepth; i += kThreads) {
+      const int k = Product::kDeepB ? i % kDepth : i / kTile, column = Product::kDeepB ? i / kDepth : i % kTile;
+      tiles.b[k][column] = k0 + k < depth && column0 + column < columns ? p.b(g, k0 + k, column0 + column) : 0.0f;
+    }
+    __syncthreads();
+    for (int k = 0; k < kDepth; ++k)
+      for (int i = 0; i < kPerThread; ++i)
+        for (int j = 0; j < kPerThread; ++j)
+          sums[i][j] += tiles.a[k][first_row + i * kApart] * tiles.b[k][first_column + j * kApart];
+    __syncthreads();
+  }
+#pragma unroll  // sums stays in registers
+  for (int i = 0; i < kPerThread; ++i)
+#pragma unroll
+    for (int j = 0; j < kPerThread; ++j) {
+      const i64 row = row0 + first_row + i * kApart, column = column0 + first_column + j * kApart;
+      if (row < rows && column < columns) p.store(g, row, column, sums[i][j]);
+    }
+}
+
+template <class Product>
+void run(const Product& p, i64 rows, i64 columns) {
+  launch<implicit_product_kernel<Product>>(
+      Launch{.grid = {static_cast<unsigned>(ceil_div(rows, kTile)), static_cast<unsigned>(ceil_div(columns, kTile)),
+                      static_cast<unsigned>(p.d.groups)},
+             .block = kThreads},
+      p);
+}
+
+}  // namespace
+
+void plain_conv2d(const Conv2dDims& d, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  const Tensor& residual, ops::Activation activation, Tensor& y) {
+  run(Forward{d, x.device_data<float>(), weight.device_data<float>(), ConvEpilogue(bias, residual, activation),
+              y.device_data<float>()},
+      d.N * d.Ho * d.Wo, d.group_out());
+}
+
+void plain_conv2d_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  run(BackwardInput{d, gy.device_data<float>(), weight.device_data<float>(), gx.device_data<float>()}, d.N * d.H * d.W,
+      d.group_in());
+}
+
+void plain_conv2d_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
+  run(BackwardWeight{d, gy.device_data<float>(), x.device_data<float>(), gw.device_data<float>()}, d.group_out(),
+      d.Kh * d.Kw * d.group_in());
+}
+
+}  // namespace tessera::cuda

@@ -1,0 +1,112 @@
+// The handwritten convolution of ops/cuda and the packed convolution of a CUDA device against the CPU's. Without a GPU
+// a build for one has nothing to run here.
+#include "ops/cuda/plain_conv2d.h"
+
+#include "tensor/device_runtime.h"
+#include "tests/ops/compare.h"
+
+namespace tessera::test {
+namespace {
+
+using ops::Activation;
+using ops::Conv2dParams;
+
+struct Sizes {
+  i64 N, H, W, I, O, Kh, Kw;  // I and O per group
+  Conv2dParams params;
+};
+
+const Sizes kSizes[] = {
+    {1, 1, 1, 1, 1, 1, 1, {}},
+    {2, 5, 4, 3, 6, 1, 1, {}},
+    {1, 9, 8, 7, 5, 3, 3, {.padding = 1}},
+    {2, 9, 8, 4, 70, 3, 3, {.stride = 2, .padding = 1}},  // two tiles of columns, three of rows
+    {1, 10, 9, 3, 5, 3, 3, {.stride = 2, .padding = 3, .dilation = 3}},
+    {1, 6, 7, 2, 3, 2, 4, {.padding = 1}},  // an even kernel that is not square
+    {1, 2, 3, 2, 3, 3, 3, {.padding = 4}},  // windows that see padding alone
+    {1, 9, 9, 2, 3, 2, 2, {.stride = 5}},   // pixels that no window sees
+    {1, 5, 6, 8, 3, 3, 3, {.padding = 1, .groups = 4}},
+    {1, 7, 6, 1, 1, 3, 3, {.stride = 2, .padding = 1, .groups = 5}},
+};
+
+// What a shape's checks share: operands on the CPU, and the CUDA device.
+struct Operands {
+  ops::Conv2dDims dims;
+  Tensor x, weight, bias, gy;
+  Operands(Random& random, const Sizes& s) {
+    const i64 groups = s.params.groups;
+    x = random_tensor(random, {s.N, s.H, s.W, s.I * groups}, DType::kF32);
+    weight = random_tensor(random, {s.O * groups, s.Kh, s.Kw, s.I}, DType::kF32);
+    bias = random_tensor(random, {s.O * groups}, DType::kF32);
+    dims = ops::conv2d_dims("conv2d", x.shape(), weight.shape(), s.params);
+    gy = random_tensor(random, dims.output(), DType::kF32);
+  }
+};
+
+// body(device) for this machine's CUDA device, real or emulated.
+template <class Body>
+void on_cuda(const Body& body) {
+  for (const Device device : present_devices()) {
+    if (device.index != 0 || (device.kind != DeviceKind::kCuda && device.kind != DeviceKind::kCudaEmulated)) continue;
+    const DeviceScope scope("plain_conv2d", device);
+    body(device);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("plain_conv2d: forward and both gradients equal conv2d on the CPU") {
+  on_cuda([](Device device) {
+    Random random(21);
+    for (const Sizes& s : kSizes) {
+      const Operands o(random, s);
+      CAPTURE(o.x.shape().str());
+      CAPTURE(o.weight.shape().str());
+      Tensor y = Tensor::empty(o.gy.shape(), DType::kF32, device), gx = Tensor::empty(o.x.shape(), DType::kF32, device),
+             gw = Tensor::empty(o.weight.shape(), DType::kF32, device);
+      const Tensor x = o.x.to(device), weight = o.weight.to(device), gy = o.gy.to(device);
+      cuda::plain_conv2d(o.dims, x, weight, Tensor(), Tensor(), Activation::kNone, y);
+      CHECK(difference(y.to_host(), ops::conv2d(o.x, o.weight, Tensor(), s.params)) < 2e-6);
+      cuda::plain_conv2d_backward_input(o.dims, gy, weight, gx);
+      CHECK(difference(gx.to_host(), ops::conv2d_backward_input(o.gy, o.weight, o.x.shape(), s.params)) < 2e-6);
+      cuda::plain_conv2d_backward_weight(o.dims, gy, x, gw);
+      CHECK(difference(gw.to_host(), ops::conv2d_backward_weight(o.gy, o.x, o.weight.shape(), s.params)) < 2e-6);
+    }
+  });
+}
+
+TEST_CASE("plain_conv2d: bias, residual and activation follow the sum") {
+  on_cuda([](Device device) {
+    Random random(22);
+    for (const Activation activation : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
+      Sizes s{1, 6, 5, 20, 7, 3, 3, {.padding = 1, .activation = activation}};
+      const Operands o(random, s);
+      const Tensor packed = ops::conv2d_packed(o.x, ops::conv2d_pack(o.weight, o.bias, s.params, false), o.gy);
+      Tensor y = Tensor::empty(o.gy.shape(), DType::kF32, device);
+      cuda::plain_conv2d(o.dims, o.x.to(device), o.weight.to(device), o.bias.to(device), o.gy.to(device), activation,
+                         y);
+      CHECK(difference(y.to_host(), packed) < 2e-6);
+    }
+  });
+}
+
+TEST_CASE("conv2d_packed: a CUDA device gives what the CPU gives, with bias, residual and every activation") {
+  on_cuda([](Device device) {
+    Random random(23);
+    for (const Sizes& size : kSizes)
+      for (const Activation activation : {Activation::kNone, Activation::kRelu, Activation::kRelu6}) {
+        Sizes s = size;
+        s.params.activation = activation;
+        const Operands o(random, s);
+        CAPTURE(o.x.shape().str());
+        CAPTURE(o.weight.shape().str());
+        const ops::PackedConv2d here = ops::conv2d_pack(o.weight, o.bias, s.params, false),
+                                there = ops::conv2d_pack(o.weight.to(device), o.bias.to(device), s.params, false);
+        CHECK(difference(ops::conv2d_packed(o.x.to(device), there).to_host(), ops::conv2d_packed(o.x, here)) < 2e-6);
+        CHECK(difference(ops::conv2d_packed(o.x.to(device), there, o.gy.to(device)).to_host(),
+                         ops::conv2d_packed(o.x, here, o.gy)) < 2e-6);
+      }
+  });
+}
+
+}  // namespace tessera::test
