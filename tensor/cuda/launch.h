@@ -64,7 +64,9 @@ void launch(const Launch& shape, Args... args) {
   if (shape.shared > kWithoutAsking)
     check(cudaFuncSetAttribute(Kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared)),
           name.c_str());
-  Kernel<<<shape.grid, shape.block, shape.shared, stream()> > >(args...);
+  // clang-format off
+  Kernel<<<shape.grid, shape.block, shape.shared, stream()>>>(args...);
+  // clang-format on
   check(cudaGetLastError(), name.c_str());
   if (synchronous()) check(cudaStreamSynchronize(stream()), name.c_str());
 #endif
