@@ -39,7 +39,7 @@ SpsStructure sps_dense(i64 size, const Tensor& image, const Tensor& level) {
   Tensor map = Tensor::empty({R, size, size}, DType::kI64),
          cells = Tensor::empty({map.numel(), kSpsColumns}, DType::kI64);
   std::iota(map.data<i64>(), map.data<i64>() + map.numel(), i64{0});
-  const Tensor images = image.to(Device{}), levels = level.to(Device{});
+  const Tensor images = image.to_host(), levels = level.to_host();
   i64* cell = cells.data<i64>();
   for (i64 r = 0; r < R; ++r)
     for (i64 y = 0; y < size; ++y)
