@@ -22,7 +22,8 @@ struct SpsNeighbours {
   i64 active() const { return ids.dim(0); }
 };
 
-// Throws when the map holds an id that is no row, or an active id at another cell than its own. N_A + N_P < 2^31.
+// Throws when the map holds an id that is no row, or an active id at another cell than its own (on other devices than
+// the CPU such an id becomes that of the zero row). N_A + N_P < 2^31.
 SpsNeighbours sps_neighbours(const SpsStructure& structure, i64 dilation);
 
 // active [N_A, Fi], passive [N_P, Fi], weight [Fo, 3, 3, Fi] or [Fo, 9 Fi] (the same memory), bias [Fo] or undefined
