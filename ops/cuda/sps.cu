@@ -5,7 +5,6 @@
 //
 // Bounded by memory: the index map is read once and written once. select waits for the device once, for the number of
 // kept rows.
-#include "ops/cuda/channels.h"
 #include "ops/cuda/scan.h"
 #include "ops/sps.h"
 
@@ -91,35 +90,10 @@ void sps_rows_cuda(const Tensor& cells, i64 rois, i64 size, Tensor& rows) {
   launch<rows_kernel>(over(rows.numel()), rows.numel(), rois, size, cells.device_data<i64>(), rows.device_data<i64>());
 }
 
-// Rows of `width` words.
-template <class Word>
-__global__ void overwrite_rows_kernel(RowLanes lanes, i64 width, i64 map_rows, const Word* values, const i64* rows,
-                                      Word* map) {
-  const u32 row = lanes.row();
-  if (row >= lanes.rows) return;
-  const i64 to = rows[row];
-  if (to < 0 || to >= map_rows) return;
-  for (i64 c = lanes.lane(); c < width; c += lanes.count) map[to * width + c] = values[row * width + c];
-}
-
-void overwrite_rows_cuda(const Tensor& values, const Tensor& rows, Tensor& map) {
-  if (values.numel() == 0) return;
-  const i64 bytes = static_cast<i64>(values.bytes()) / values.dim(0), map_rows = static_cast<i64>(map.bytes()) / bytes;
-  const auto overwrite = [&]<class Word>(Word* to) {
-    const i64 width = bytes / static_cast<i64>(sizeof(Word));
-    const RowLanes lanes(values.dim(0), width);
-    launch<overwrite_rows_kernel<Word>>(lanes.launch(), lanes, width, map_rows, static_cast<const Word*>(values.raw()),
-                                        rows.device_data<i64>(), to);
-  };
-  if (bytes % 4 == 0) return overwrite(static_cast<u32*>(map.raw()));
-  overwrite(static_cast<u8*>(map.raw()));
-}
-
 [[maybe_unused]] const bool kAdded[] = {
     ops::sps_select_kernels.add(kDevice, sps_select_cuda),
     ops::sps_upsample_kernels.add(kDevice, sps_upsample_cuda),
     ops::sps_rows_kernels.add(kDevice, sps_rows_cuda),
-    ops::overwrite_rows_kernels.add(kDevice, overwrite_rows_cuda),
 };
 
 }  // namespace
