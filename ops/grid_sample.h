@@ -10,8 +10,8 @@
 //
 // A point outside [-1, H) x [-1, W) in pixels, or at NaN or infinity, is 0 and has no gradient (as in PyTorch on CUDA;
 // its CPU kernel gives NaN for NaN and infinity). The derivative by a coordinate is that of the bilinear surface
-// towards larger coordinates where it has a kink, as in PyTorch. All gradients are summed in the order of the points:
-// the bits do not depend on the number of threads.
+// towards larger coordinates where it has a kink, as in PyTorch. All gradients are summed in a fixed order: the bits do
+// not depend on the number of threads.
 #pragma once
 
 #include "ops/kernel_table.h"
@@ -23,7 +23,8 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, bool align_corners = fal
 Tensor grid_sample_backward_input(const Tensor& gy, const Tensor& grid, const Shape& x_shape, bool align_corners);
 Tensor grid_sample_backward_grid(const Tensor& gy, const Tensor& x, const Tensor& grid, bool align_corners);
 
-// x [N, H, W, C], image [P] i64 in [0, N), points [P, 2] -> [P, C].
+// x [N, H, W, C], image [P] i64 in [0, N), points [P, 2] -> [P, C]. Another image is an error; on other devices than
+// the CPU its point is 0 and has no gradient.
 Tensor sample_points(const Tensor& x, const Tensor& image, const Tensor& points);
 Tensor sample_points_backward_input(const Tensor& gy, const Tensor& image, const Tensor& points, const Shape& x_shape);
 Tensor sample_points_backward_points(const Tensor& gy, const Tensor& x, const Tensor& image, const Tensor& points);

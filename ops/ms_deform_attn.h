@@ -9,8 +9,7 @@
 // infinity, is 0 and has no gradient. The derivative by a location is that of the bilinear surface towards larger
 // coordinates where it has a kink. The weights are used as they are: their softmax is the caller's.
 //
-// The gradient of value is summed in the order of the queries, and of the samples within one: the bits do not depend on
-// the number of threads.
+// The gradient of value is summed in a fixed order: the bits do not depend on the number of threads.
 #pragma once
 
 #include <vector>

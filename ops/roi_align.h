@@ -14,7 +14,8 @@
 // Odd rois. Not aligned, a scaled roi is made at least 1 wide and 1 high, keeping its first corner. Aligned, an empty
 // or inverted roi is left as it is: with sampling_ratio 0 it has no points and gives 0; otherwise its points lie where
 // the formula puts them (mirrored when inverted). A huge roi costs no more than the pixels of the map: points outside
-// are counted, not visited. A coordinate that is NaN or infinite, or an image that is no index of x, is an error.
+// are counted, not visited. A coordinate that is NaN or infinite, or an image that is no index of x, is an error; on
+// other devices than the CPU such a roi gives 0 and adds nothing to the gradient.
 //
 // The gradient goes to x alone, as in torchvision: rois have none, and autograd throws when it is asked for. Each
 // pixel's gradient is summed in the order of the rois: the bits do not depend on the number of threads.

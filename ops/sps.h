@@ -56,7 +56,9 @@ Tensor sps_overwrite(const Tensor& map, const Tensor& values, const SpsStructure
 void check_sps_structure(const char* op, const SpsStructure& structure);
 
 // order [N_A]: the kept rows, then the dropped ones. Kernels check what they read: an id outside 0 .. N_A + N_P - 1 or
-// a cell outside the grids is an error, never an access.
+// a cell outside the grids is an error, never an access. On other devices than the CPU nobody waits for the answer:
+// there such an id becomes that of the zero row, and a row at such a cell lies at -1, where it has no neighbours and
+// is not written.
 inline constinit KernelTable<void(const Tensor& index_map, const Tensor& mask, i64 passive, i64& kept, Tensor& order,
                                   Tensor& new_map)>
     sps_select_kernels{"sps_select"};

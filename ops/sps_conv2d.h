@@ -22,8 +22,8 @@ struct SpsNeighbours {
   i64 active() const { return ids.dim(0); }
 };
 
-// Throws when the map holds an id that is no row, or an active id elsewhere than at its own cell, or there another id.
-// N_A + N_P < 2^31.
+// Throws when the map holds an id that is no row, or an active id elsewhere than at its own cell, or there another id
+// (on other devices than the CPU such an id becomes that of the zero row). N_A + N_P < 2^31.
 SpsNeighbours sps_neighbours(const SpsStructure& structure, i64 dilation);
 
 // active [N_A, Fi], passive [N_P, Fi], weight [Fo, 3, 3, Fi] or [Fo, 9 Fi] (the same memory), bias [Fo] or undefined
@@ -45,7 +45,7 @@ SpsGradients sps_conv2d_backward(const SpsNeighbours& neighbours, const Tensor& 
 
 using SpsConv2dKernel = void(const Tensor& ids, const Tensor& active, const Tensor& passive, const Tensor& weight,
                              const Tensor& bias, Activation activation, Tensor& y);
-// The gradients are added to what the tensors hold.
+// Gradients that are not wanted are undefined, the others hold zeros.
 using SpsConv2dBackwardKernel = void(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive,
                                      const Tensor& weight, SpsGradients& gradients);
 inline constinit KernelTable<void(const Tensor& index_map, const Tensor& rows, i64 passive, i64 dilation, Tensor& ids)>

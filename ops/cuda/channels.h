@@ -3,7 +3,7 @@
 //
 //   template <int kWidth>
 //   __global__ void copy_rows_kernel(RowLanes lanes, i64 C, const float* x, float* y) {
-//     const i64 row = lanes.row();
+//     const u32 row = lanes.row();
 //     if (row >= lanes.rows) return;
 //     for (i64 c = lanes.lane() * kWidth; c < C; c += lanes.count * kWidth)
 //       Channels<kWidth>::load(x + row * C + c).store(y + row * C + c);
@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 #include "tensor/cuda/launch.h"
 
@@ -58,16 +59,23 @@ void dispatch_width(bool four, F&& f) {
 // `count` lanes, a power of two, have one row; what is computed once per row is computed by each of its warps alone.
 struct RowLanes {
   static constexpr int kThreads = 256;
-  i64 rows;
-  int count;
+  u32 rows;  // below 2^31: dividing 64-bit numbers would take longer than what the lanes do
+  int count, shift;
 
   // pieces: what a row's lanes share, Channels each.
   RowLanes(i64 rows_, i64 pieces, int most = kThreads)
-      : rows(rows_), count(static_cast<int>(std::bit_ceil(static_cast<u64>(std::clamp<i64>(pieces, 1, most))))) {}
-  Launch launch() const { return {.grid = static_cast<unsigned>(ceil_div(rows * count, kThreads)), .block = kThreads}; }
+      : rows(static_cast<u32>(rows_)),
+        count(static_cast<int>(std::bit_ceil(static_cast<u64>(std::clamp<i64>(pieces, 1, most))))),
+        shift(std::countr_zero(static_cast<u32>(count))) {
+    TESSERA_CHECK(rows_ <= std::numeric_limits<i32>::max(),
+                  "cuda: {} rows of channels are too many for one kernel; use a smaller batch", rows_);
+  }
+  Launch launch() const {
+    return {.grid = static_cast<unsigned>(ceil_div(i64{rows} * count, kThreads)), .block = kThreads};
+  }
 
-  __device__ i64 row() const { return (static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x) / count; }
-  __device__ int lane() const { return static_cast<int>(threadIdx.x) % count; }
+  __device__ u32 row() const { return static_cast<u32>((i64{blockIdx.x} * kThreads + threadIdx.x) >> shift); }
+  __device__ int lane() const { return static_cast<int>(threadIdx.x) & (count - 1); }
   // The sum over the lanes of a row, in all of them; at most a warp has a row, and all lanes of the warp take part.
   __device__ float sum(float value) const {
     for (int offset = count / 2; offset > 0; offset /= 2) value += warp_shuffle_xor(value, offset);

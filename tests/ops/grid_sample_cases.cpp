@@ -64,6 +64,7 @@ OP_CASES(grid_sample) {
     add(grid_case("one channel", {1, 9, 8, 1}, uniform({1, 5, 7, 2}, -1.1, 1.1), corners));
     add(grid_case("one pixel", {1, 1, 1, 2}, uniform({1, 3, 3, 2}, -1.4, 1.4), corners));
     add(grid_case("67 channels", {2, 6, 6, 67}, uniform({2, 3, 5, 2}, -1.2, 1.2), corners));
+    add(grid_case("8 channels, many cells", {2, 17, 19, 8}, uniform({2, 6, 9, 2}, -1.2, 1.2), corners));
     add(grid_case("no points", {2, 6, 6, 3}, uniform({2, 0, 5, 2}), corners));
     add(grid_case("no images", {0, 6, 6, 3}, uniform({0, 2, 5, 2}), corners));
     OpCase edges =

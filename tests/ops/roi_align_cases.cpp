@@ -104,6 +104,7 @@ OP_CASES(roi_align) {
   add(roi_case("no images and no rois", {0, 4, 4, 3}, constant({0, 5}, 0), square));
   add(roi_case("no channels", {1, 4, 4, 0}, boxes({1, 4, 4, 0}, 2, 1), square));
   add(roi_case("129 channels, more rows than a strip", {2, 37, 9, 129}, boxes({2, 37, 9, 129}, 12, 1), square));
+  add(roi_case("132 channels", {1, 9, 10, 132}, boxes({1, 9, 10, 132}, 3, 1), square));
   add(roi_case("one bin", {1, 20, 20, 6}, boxes({1, 20, 20, 6}, 4, 1), {.height = 1, .width = 1}));
 
   const auto run = [](const Shape& x, const std::vector<float>& rois, const RoiAlignParams& p) {

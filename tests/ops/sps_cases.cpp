@@ -17,6 +17,11 @@ SpsStructure structure_of(i64 R, i64 size, const std::vector<double>& shares, u6
   return random_structure(random, R, size, shares);
 }
 
+// The structure where the case's inputs are.
+SpsStructure beside(const Var& x, const SpsStructure& s) {
+  return structure_on(s, x.value().device());
+}
+
 double feature(const SpsStructure& s, const Tensor& active, const Tensor& passive, i64 id, i64 i) {
   if (id < s.active()) return at(active, id, i);
   return id < s.active() + s.passive ? at(passive, id - s.active(), i) : 0;
@@ -46,7 +51,7 @@ OpCase convolution(const std::string& what, const SpsStructure& s, i64 Fi, i64 F
                     bias ? uniform({Fo}) : absent()},
              .run =
                  [=](const Vars& v) {
-                   return sps_conv2d(ops::sps_neighbours(s, dilation), v[0], v[1], v[2], v[3],
+                   return sps_conv2d(ops::sps_neighbours(beside(v[0], s), dilation), v[0], v[1], v[2], v[3],
                                      relu ? ops::Activation::kRelu : ops::Activation::kNone);
                  },
              .reference = [=](const Tensors& t) { return naive_conv(s, t, dilation, relu); },
@@ -89,7 +94,7 @@ OpCase deformable(const std::string& what, const SpsStructure& s, i64 Fi, i64 Fo
                                  s.passive, w, reach, bias ? "" : " no bias"),
              .in = {uniform({s.active(), Fi}), uniform({s.passive, Fi}), uniform({s.active(), 18}, -reach, reach),
                     uniform(w, -0.5, 0.5), bias ? uniform({Fo}) : absent()},
-             .run = [=](const Vars& v) { return sps_deform_conv2d(s, v[0], v[1], v[2], v[3], v[4]); },
+             .run = [=](const Vars& v) { return sps_deform_conv2d(beside(v[0], s), v[0], v[1], v[2], v[3], v[4]); },
              .reference = [=](const Tensors& t) { return naive_deform(s, t); },
              .grad = {0, 1, 2, 3},
              .reduction = static_cast<double>(9 * Fi)};
@@ -107,7 +112,7 @@ OpCase refine(const SpsStructure& s, const std::vector<u8>& keep, i64 F) {
       .in = {uniform({s.active(), F}), uniform({s.passive, F})},
       .run =
           [=](const Vars& v) {
-            const Sps kept = sps_select({s, v[0], v[1]}, mask);
+            const Sps kept = sps_select({beside(v[0], s), v[0], v[1]}, mask.to(v[0].value().device()));
             const Sps up = sps_upsample(kept, sps_repeat(kept.active));
             return Outputs{up.active, up.passive};
           },
@@ -137,6 +142,7 @@ OP_CASES(sps) {
   add(convolution("one round", once, 3, 2, 1, true));
   add(convolution("one round, weight as in checkpoints", once, 3, 2, 3, false, true));
   add(convolution("one round", once, 7, 4, 1, false, false, false));
+  add(convolution("several tiles", structure_of(6, 4, {0.6}), 20, 68, 1));
   add(convolution("one cell", one_cell, 2, 2, 1));
   add(convolution("no grids", none, 2, 2, 1));
   add(convolution("none active", nothing, 2, 2, 1));
@@ -155,7 +161,7 @@ OP_CASES(sps) {
        .name = "NaN, infinite and huge offsets give zeros",
        .in = {constant({1, 2}, 1), uniform({0, 2}), values({1, 18}, far), constant({1, 3, 3, 2}, 1),
               constant({1}, 0.5)},
-       .run = [=](const Vars& v) { return sps_deform_conv2d(one_cell, v[0], v[1], v[2], v[3], v[4]); },
+       .run = [=](const Vars& v) { return sps_deform_conv2d(beside(v[0], one_cell), v[0], v[1], v[2], v[3], v[4]); },
        .reference =
            [](const Tensors&) {
              return Tensor::full({1, 1}, 0.5 + 5 * 2, DType::kF64);
@@ -172,7 +178,7 @@ OP_CASES(sps) {
     add({.op = "sps_overwrite",
          .name = fmt::format("map={} N_A={}", s.index_map.shape(), s.active()),
          .in = {uniform({s.rois(), s.size(), s.size(), 2}), uniform({s.active(), 2})},
-         .run = [=](const Vars& v) { return sps_overwrite(v[0], v[1], s); },
+         .run = [=](const Vars& v) { return sps_overwrite(v[0], v[1], beside(v[0], s)); },
          .reference =
              [=](const Tensors& t) {
                Tensor y = t[0].clone();

@@ -27,6 +27,11 @@ inline ops::SpsStructure random_structure(Random& random, i64 R, i64 size, const
   return structure;
 }
 
+// The same structure on another device.
+inline ops::SpsStructure structure_on(const ops::SpsStructure& s, Device device) {
+  return {s.index_map.to(device), s.cells.to(device), s.passive};
+}
+
 // The id that the map holds at (x, y) of a grid; outside the zero row.
 inline i64 id_at(const ops::SpsStructure& s, i64 roi, i64 x, i64 y) {
   const i64 S = s.size();

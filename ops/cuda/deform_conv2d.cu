@@ -1,0 +1,289 @@
+// Deformable convolution in CUDA: matrix products (ops/cuda/gemm.h) of sampled columns, a chunk of output pixels at a
+// time, so that the columns never take more than kColumnBytes.
+//
+//   forward   y = columns w^T            columns [pixels, groups, T, I]
+//   weight    gw += gy^T columns
+//   the rest  gcolumns = gy w, then
+//             offset, mask   per sample four dot products of corners and gcolumns, summed over the lanes
+//             x              the chunk's samples grouped by the cell that they lie in (ops/cuda/group_by_key.h): each
+//                            pixel of the images that the chunk lies in sums the samples of its four cells, in order,
+//                            and adds the sum to gx: chunk by chunk, a fixed order
+//
+// Lanes share the channels of a sample or of a pixel. Per tap and channel sampling reads 4 values, mostly from the
+// cache, and writes 1; the product does 2 O flops with it and is what bounds all three.
+#include <limits>
+
+#include "ops/cuda/bilinear_sample.h"
+#include "ops/cuda/channels.h"
+#include "ops/cuda/gemm.h"
+#include "ops/deform_conv2d.h"
+
+namespace tessera {
+
+namespace {
+
+using namespace cuda;
+
+// A chunk: the output pixels first, first + 1, ..., and what decides where they sample. Samples are counted from
+// the chunk's first, [pixels, offset groups, taps].
+struct Chunk {
+  u32 first, pixels;
+  int H, W;
+  u32 C, Ho, Wo, Kw, taps, I, offset_groups;  // I: channels of a group
+  int stride, padding, dilation;
+  const float *offset, *mask;  // mask: null for v1
+
+  __host__ __device__ i64 samples() const { return i64{pixels} * offset_groups * taps; }
+  __host__ __device__ u32 offset_channels() const { return C / offset_groups; }
+  __device__ u32 offset_group(u32 sample) const { return sample / taps % offset_groups; }
+  __device__ u32 pixel(u32 sample) const { return sample / taps / offset_groups; }
+  __device__ u32 image(u32 sample) const { return (first + pixel(sample)) / Wo / Ho; }
+  // Among all samples of the call.
+  __device__ i64 entry(u32 sample) const { return i64{first} * offset_groups * taps + sample; }
+  __device__ float mask_of(u32 sample) const { return mask ? mask[entry(sample)] : 1.0f; }
+  __device__ BilinearSample sample(u32 sample) const {
+    const u32 out = first + pixel(sample), tap = sample % taps;
+    const auto place = [&](u32 at, u32 step, float moved) {
+      return static_cast<float>(static_cast<int>(at) * stride - padding + static_cast<int>(step) * dilation) + moved;
+    };
+    const float* const moved = offset + 2 * entry(sample);
+    return bilinear_sample(place(out / Wo % Ho, tap / Kw, moved[0]), place(out % Wo, tap % Kw, moved[1]), H, W);
+  }
+  // Where channel c of a sample lies in the columns.
+  __device__ i64 column(u32 sample, u32 c) const {
+    return ((i64{pixel(sample)} * (C / I) + c / I) * taps + sample % taps) * I + c % I;
+  }
+};
+
+// Calls visit(chunk) for one chunk after the other.
+template <class Visit>
+void each_chunk(const ops::DeformConv2dDims& dims, const Tensor& offset, const Tensor& mask, const Visit& visit) {
+  const ops::Conv2dDims& conv = dims.conv;
+  const i64 all = conv.N * conv.Ho * conv.Wo;
+  TESSERA_CHECK(all <= std::numeric_limits<i32>::max(), "deform_conv2d: {} output pixels are too many for {}", all,
+                offset.device());
+  const auto narrow = [](i64 size) { return static_cast<int>(size); };
+  const auto count = [](i64 size) { return static_cast<u32>(size); };
+  Chunk chunk{.first = 0,
+              .pixels = 0,
+              .H = narrow(conv.H),
+              .W = narrow(conv.W),
+              .C = count(conv.Ci),
+              .Ho = count(conv.Ho),
+              .Wo = count(conv.Wo),
+              .Kw = count(conv.Kw),
+              .taps = count(dims.taps()),
+              .I = count(conv.group_in()),
+              .offset_groups = count(dims.offset_groups),
+              .stride = narrow(conv.stride),
+              .padding = narrow(conv.padding),
+              .dilation = narrow(conv.dilation),
+              .offset = offset.device_data<float>(),
+              .mask = mask.defined() ? mask.device_data<float>() : nullptr};
+  const i64 most = std::max<i64>(1, kColumnBytes / (4 * std::max<i64>(1, dims.taps() * conv.Ci)));
+  for (; chunk.first < all; chunk.first += chunk.pixels) {
+    chunk.pixels = count(std::min(most, all - chunk.first));
+    visit(chunk);
+  }
+}
+
+Tensor columns_of(const ops::DeformConv2dDims& dims, i64 pixels, Device device) {
+  return Tensor::empty({pixels, dims.taps() * dims.conv.Ci}, DType::kF32, device);
+}
+
+// Whether four channels always lie in one sample and one group, side by side.
+bool samples_by_four(const ops::DeformConv2dDims& dims, const Tensor& x) {
+  return dims.offset_channels() % 4 == 0 && by_four(dims.conv.group_in(), x.device_data<float>());
+}
+
+template <int kWidth>
+__global__ void columns_kernel(Chunk chunk, RowLanes lanes, const float* x, float* columns) {
+  const u32 i = lanes.row();
+  if (i >= lanes.rows) return;
+  const BilinearSample sample = chunk.sample(i);
+  const float mask = chunk.mask_of(i);
+  const float* const map = x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C;
+  const u32 begin = chunk.offset_group(i) * chunk.offset_channels(), end = begin + chunk.offset_channels();
+  for (u32 c = begin + lanes.lane() * kWidth; c < end; c += lanes.count * kWidth) {
+    auto sum = Channels<kWidth>::zero();
+    for (int k = 0; k < 4; ++k)
+      if (sample.inside(k, chunk.H, chunk.W))
+        sum.add(mask * sample.weight(k), Channels<kWidth>::load(map + sample.pixel(k, chunk.W) * chunk.C + c));
+    sum.store(columns + chunk.column(i, c));
+  }
+}
+
+void sample_columns(const ops::DeformConv2dDims& dims, const Chunk& chunk, const Tensor& x, Tensor& columns) {
+  dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
+    const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth));
+    launch<columns_kernel<kWidth>>(lanes.launch(), chunk, lanes, x.device_data<float>(), columns.device_data<float>());
+  });
+}
+
+template <int kWidth>
+__global__ void backward_samples_kernel(Chunk chunk, RowLanes lanes, const float* gcolumns, const float* x,
+                                        float* goffset, float* gmask) {
+  const u32 i = lanes.row();
+  const bool mine = i < lanes.rows;  // all lanes stay for the sums
+  const BilinearSample sample = mine ? chunk.sample(i) : BilinearSample{};
+  const float* const map = mine ? x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C : x;
+  const u32 begin = chunk.offset_group(i) * chunk.offset_channels(), end = begin + chunk.offset_channels();
+  float dots[4] = {};  // of each corner's channels with the gradient
+  for (u32 c = begin + lanes.lane() * kWidth; c < end && sample.any; c += lanes.count * kWidth) {
+    const auto g = Channels<kWidth>::load(gcolumns + chunk.column(i, c));
+    for (int k = 0; k < 4; ++k)
+      if (sample.inside(k, chunk.H, chunk.W))
+        dots[k] += g.dot(Channels<kWidth>::load(map + sample.pixel(k, chunk.W) * chunk.C + c));
+  }
+  for (float& dot : dots) dot = lanes.sum(dot);
+  if (!mine || lanes.lane() != 0) return;
+  const i64 entry = chunk.entry(i);
+  const float mask = chunk.mask_of(i);
+  goffset[2 * entry] = mask * sample.slope_down(dots);
+  goffset[2 * entry + 1] = mask * sample.slope_right(dots);
+  if (gmask)
+    gmask[entry] = sample.weight(0) * dots[0] + sample.weight(1) * dots[1] + sample.weight(2) * dots[2] +
+                   sample.weight(3) * dots[3];
+}
+
+// The images that the chunk's pixels are of: first, first + 1, ...
+struct Images {
+  u32 first, count;
+  i64 cells;  // of one image
+};
+
+// Cells are numbered image by image, offset group by offset group. weights: what the corners add of gcolumns.
+__global__ void cells_kernel(Chunk chunk, Images images, i32* keys, float* weights) {
+  for (const i64 index : indices(chunk.samples())) {
+    const u32 i = static_cast<u32>(index);
+    const BilinearSample sample = chunk.sample(i);
+    const u32 map = (chunk.image(i) - images.first) * chunk.offset_groups + chunk.offset_group(i);
+    keys[i] = static_cast<i32>(sample.any ? map * images.cells + sample.cell(chunk.W)
+                                          : images.count * chunk.offset_groups * images.cells);
+    for (int k = 0; k < 4; ++k) weights[4 * index + k] = chunk.mask_of(i) * sample.weight(k);
+  }
+}
+
+// A row of lanes is a pixel of one of the images. gx +=
+template <int kWidth>
+__global__ void backward_input_kernel(Chunk chunk, Images images, RowLanes lanes, GroupsView by_cell,
+                                      const float* weights, const float* gcolumns, float* gx) {
+  const u32 pixel = lanes.row(), W = static_cast<u32>(chunk.W), H = static_cast<u32>(chunk.H);
+  if (pixel >= lanes.rows) return;
+  const int u = static_cast<int>(pixel % W), v = static_cast<int>(pixel / W % H);
+  float* const out = gx + (i64{images.first} * H * W + pixel) * chunk.C;
+  for (u32 c = lanes.lane() * kWidth; c < chunk.C; c += lanes.count * kWidth) {
+    const i64 base = (pixel / W / H * chunk.offset_groups + c / chunk.offset_channels()) * images.cells;
+    auto sum = Channels<kWidth>::load(out + c);
+    each_reader(by_cell, base, chunk.W, v, u, [&](u32 i, int k) {
+      sum.add(weights[i64{i} * 4 + k], Channels<kWidth>::load(gcolumns + chunk.column(i, c)));
+    });
+    sum.store(out + c);
+  }
+}
+
+void add_input_gradient(const ops::DeformConv2dDims& dims, const Chunk& chunk, const Tensor& gcolumns, Tensor& gx) {
+  const i64 of_image = dims.conv.Ho * dims.conv.Wo, first = chunk.first / of_image;
+  const i64 last = (i64{chunk.first} + chunk.pixels - 1) / of_image;
+  const Images images{static_cast<u32>(first), static_cast<u32>(last - first + 1), cells_of(chunk.H, chunk.W)};
+  const i64 cells = images.count * chunk.offset_groups * images.cells;
+  check_keys("deform_conv2d_backward_input", chunk.samples(), cells);
+  Tensor keys = Tensor::empty({chunk.samples()}, DType::kI32, gx.device());
+  Tensor weights = Tensor::empty({chunk.samples(), 4}, DType::kF32, gx.device());
+  launch<cells_kernel>(over(chunk.samples()), chunk, images, keys.device_data<i32>(), weights.device_data<float>());
+  const Groups by_cell = group_by_key(std::move(keys), cells);
+  dispatch_width(samples_by_four(dims, gx), [&]<int kWidth>() {
+    const RowLanes lanes(i64{images.count} * chunk.H * chunk.W, ceil_div(chunk.C, kWidth));
+    launch<backward_input_kernel<kWidth>>(lanes.launch(), chunk, images, lanes, GroupsView(by_cell),
+                                          weights.device_data<float>(), gcolumns.device_data<float>(),
+                                          gx.device_data<float>());
+  });
+}
+
+void deform_conv2d_cuda(const ops::DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask,
+                        const Tensor& weight, const Tensor& bias, Tensor& y) {
+  const ops::Conv2dDims& conv = dims.conv;
+  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
+    Tensor columns = columns_of(dims, chunk.pixels, x.device());
+    sample_columns(dims, chunk, x, columns);
+    for (i64 group = 0; group < conv.groups; ++group)
+      gemm({.M = chunk.pixels,
+            .N = O,
+            .K = depth,
+            .a = columns.device_data<float>() + group * depth,
+            .a_pitch = conv.groups * depth,
+            .b = weight.device_data<float>() + group * O * depth,
+            .b_pitch = depth,
+            .transpose_b = true,
+            .c = y.device_data<float>() + chunk.first * conv.Co + group * O,
+            .c_pitch = conv.Co,
+            .bias = bias.defined() ? bias.device_data<float>() + group * O : nullptr});
+  });
+}
+
+void deform_conv2d_backward_input_cuda(const ops::DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
+                                       const Tensor& offset, const Tensor& mask, const Tensor& weight, Tensor& gx,
+                                       Tensor& goffset, Tensor& gmask) {
+  const ops::Conv2dDims& conv = dims.conv;
+  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
+    Tensor gcolumns = columns_of(dims, chunk.pixels, x.device());
+    gemm({.batch = conv.groups,
+          .M = chunk.pixels,
+          .N = depth,
+          .K = O,
+          .a = gy.device_data<float>() + chunk.first * conv.Co,
+          .a_pitch = conv.Co,
+          .a_stride = O,
+          .b = weight.device_data<float>(),
+          .b_pitch = depth,
+          .b_stride = O * depth,
+          .c = gcolumns.device_data<float>(),
+          .c_pitch = conv.groups * depth,
+          .c_stride = depth});
+    dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
+      const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth), kWarp);
+      launch<backward_samples_kernel<kWidth>>(lanes.launch(), chunk, lanes, gcolumns.device_data<float>(),
+                                              x.device_data<float>(), goffset.device_data<float>(),
+                                              mask.defined() ? gmask.device_data<float>() : nullptr);
+    });
+    add_input_gradient(dims, chunk, gcolumns, gx);
+  });
+}
+
+void deform_conv2d_backward_weight_cuda(const ops::DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
+                                        const Tensor& offset, const Tensor& mask, Tensor& gw) {
+  const ops::Conv2dDims& conv = dims.conv;
+  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  if (conv.N * conv.Ho * conv.Wo == 0) return gw.fill(0);
+  each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
+    Tensor columns = columns_of(dims, chunk.pixels, x.device());
+    sample_columns(dims, chunk, x, columns);
+    gemm({.batch = conv.groups,
+          .M = O,
+          .N = depth,
+          .K = chunk.pixels,
+          .a = gy.device_data<float>() + chunk.first * conv.Co,
+          .a_pitch = conv.Co,
+          .a_stride = O,
+          .transpose_a = true,
+          .b = columns.device_data<float>(),
+          .b_pitch = conv.groups * depth,
+          .b_stride = depth,
+          .c = gw.device_data<float>(),
+          .c_pitch = depth,
+          .c_stride = O * depth,
+          .accumulate = chunk.first > 0});
+  });
+}
+
+[[maybe_unused]] const bool kAdded[] = {
+    ops::deform_conv2d_kernels.add(kDevice, deform_conv2d_cuda),
+    ops::deform_conv2d_backward_input_kernels.add(kDevice, deform_conv2d_backward_input_cuda),
+    ops::deform_conv2d_backward_weight_kernels.add(kDevice, deform_conv2d_backward_weight_cuda),
+};
+
+}  // namespace
+
+}  // namespace tessera

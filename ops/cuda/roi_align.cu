@@ -1,0 +1,274 @@
+// RoIAlign in CUDA; ops/roi_align.h states the formula. A point's place on the map is f64, as on the CPU: f32 would
+// lose its fraction in a large map.
+//
+//   forward    lanes share the channels of a bin. A warp finds the bin's points, four corners each, and reads them from
+//              the cache: with sampling_ratio 2 that is 16 reads per value, which bounds it
+//   backward   gx is cut into tiles of 8 x 8 pixels and 32 lanes of channels, one block each; a warp has a row of the
+//              tile in registers. The block looks for the rois that touch the tile, 256 at a time, and goes through
+//              them in order, kRois at a time: first the weights of their bins on the tile's rows and columns (shared
+//              memory), then gx += row weight * column weight * gy. Each gy is read once per row of pixels that it
+//              reaches, and a pixel's sum runs in the order of the rois: no atomics, no memory beside the result
+//
+// A roi whose image x does not have, or with a coordinate that is not finite, gives 0 and adds nothing.
+#include "ops/cuda/channels.h"
+#include "ops/cuda/scan.h"
+#include "ops/roi_align.h"
+
+namespace tessera {
+
+namespace {
+
+using namespace cuda;
+
+struct Dims {
+  i64 images, rois;
+  int H, W;
+  i64 C;
+  int height, width;  // bins
+  double scale, shift, ratio;
+  bool aligned;
+};
+
+Dims dims_of(const Tensor& rois, const ops::RoiAlignParams& p, const Shape& x) {
+  return {.images = x[0],
+          .rois = rois.dim(0),
+          .H = static_cast<int>(x[1]),
+          .W = static_cast<int>(x[2]),
+          .C = x[3],
+          .height = static_cast<int>(p.height),
+          .width = static_cast<int>(p.width),
+          .scale = p.spatial_scale,
+          .shift = p.aligned ? 0.5 : 0.0,
+          .ratio = static_cast<double>(p.sampling_ratio),
+          .aligned = p.aligned};
+}
+
+// The points of one bin in an interval: first, first + 1, ...
+struct Points {
+  double first;
+  i64 count;
+};
+
+// One axis of one roi on a map of `size` pixels; without points where the roi cannot be used.
+struct Axis {
+  double begin, bin, points, step;
+  int bins, size;
+
+  __device__ double start(int i) const { return begin + i * bin; }
+  __device__ double place(int i, double point) const { return start(i) + (point + 0.5) * step; }
+
+  // The points of bin i that lie in [low, high], and perhaps one more on either side.
+  __device__ Points between(int i, double low, double high) const {
+    if (step == 0) return {0, static_cast<i64>(points)};
+    double from = (low - start(i)) / step - 0.5, to = (high - start(i)) / step - 0.5;
+    if (from > to) {
+      const double swapped = from;
+      from = to, to = swapped;
+    }
+    from = std::fmax(std::floor(from), 0.0), to = std::fmin(std::ceil(to), points - 1);
+    const double most = (high - low) / std::fabs(step) + 4;  // however far off and inexact start is
+    return {from, to >= from ? static_cast<i64>(std::fmin(to - from, most)) + 1 : 0};
+  }
+
+  // What pixel v weighs in the mean of bin i.
+  __device__ float weight(int i, int v) const {
+    const Points near = between(i, v - 1, v + 1);
+    double sum = 0;
+    for (i64 k = 0; k < near.count; ++k) {
+      const double at = place(i, near.first + static_cast<double>(k));
+      if (!(at >= -1 && at <= size)) continue;
+      const double distance = std::fabs(std::fmin(std::fmax(at, 0.0), size - 1.0) - v);
+      if (distance < 1) sum += 1 - distance;
+    }
+    return static_cast<float>(sum / points);
+  }
+
+  // The bins that may have points in [low, high]: [*first, *end).
+  __device__ void bins_between(double low, double high, int* first, int* end) const {
+    *first = 0, *end = points > 0 ? bins : 0;
+    if (bin == 0) return;
+    const double a = (low - begin) / bin, b = (high - begin) / bin;
+    *first = static_cast<int>(std::fmin(std::fmax(std::floor(std::fmin(a, b)), 0.0), bins));
+    *end = static_cast<int>(std::fmin(std::fmax(std::floor(std::fmax(a, b)) + 1, 0.0), *end));
+  }
+};
+
+// axis 0: rows, 1: columns.
+__device__ Axis axis_of(const Dims& d, const float* roi, int axis) {
+  const bool usable = roi[0] >= 0 && roi[0] < static_cast<float>(d.images) && roi[0] == std::floor(roi[0]) &&
+                      std::isfinite(roi[1]) && std::isfinite(roi[2]) && std::isfinite(roi[3]) && std::isfinite(roi[4]);
+  const int bins = axis ? d.width : d.height, size = axis ? d.W : d.H;
+  if (!usable) return {0, 0, 0, 0, bins, size};
+  const double begin = roi[2 - axis] * d.scale - d.shift, end = roi[4 - axis] * d.scale - d.shift;
+  const double length = d.aligned ? end - begin : std::fmax(end - begin, 1.0), bin = length / bins;
+  const double points = d.ratio > 0 ? d.ratio : std::fmax(std::ceil(bin), 0.0);
+  return {begin, bin, points, points > 0 ? bin / points : 0, bins, size};
+}
+
+// A point's two pixels on one axis, the second with weight 0 where the first is the point.
+struct Taps {
+  int low;
+  float fraction;
+  bool inside;
+};
+__device__ Taps taps_at(double at, int size) {
+  const double v = std::fmin(std::fmax(at, 0.0), size - 1.0), low = std::floor(v);
+  return {static_cast<int>(low), static_cast<float>(v - low), at >= -1 && at <= size};
+}
+
+template <int kWidth>
+__global__ void roi_align_kernel(Dims d, RowLanes lanes, const float* x, const float* rois, float* y) {
+  const u32 bin = lanes.row(), width = static_cast<u32>(d.width), height = static_cast<u32>(d.height);
+  if (bin >= lanes.rows) return;
+  const int j = static_cast<int>(bin % width), i = static_cast<int>(bin / width % height);
+  const float* const roi = rois + i64{bin / width / height} * 5;
+  const Axis rows = axis_of(d, roi, 0), columns = axis_of(d, roi, 1);
+  const Points down = rows.points > 0 ? rows.between(i, -1, d.H) : Points{0, 0};
+  const Points right = columns.points > 0 ? columns.between(j, -1, d.W) : Points{0, 0};
+  const float share = static_cast<float>(1 / (rows.points * columns.points));  // unused without points
+  const float* const map = x + (rows.points > 0 ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * d.C;
+  for (i64 c = lanes.lane() * kWidth; c < d.C; c += lanes.count * kWidth) {
+    auto sum = Channels<kWidth>::zero();
+    for (i64 a = 0; a < down.count; ++a) {
+      const Taps v = taps_at(rows.place(i, down.first + static_cast<double>(a)), d.H);
+      for (i64 b = 0; v.inside && b < right.count; ++b) {
+        const Taps u = taps_at(columns.place(j, right.first + static_cast<double>(b)), d.W);
+        if (!u.inside) continue;
+        for (int k = 0; k < 4; ++k) {
+          const float weight = (k / 2 ? v.fraction : 1 - v.fraction) * (k % 2 ? u.fraction : 1 - u.fraction);
+          if (weight == 0) continue;  // perhaps beyond the map
+          const i64 pixel = static_cast<i64>(v.low + k / 2) * d.W + u.low + k % 2;
+          sum.add(weight * share, Channels<kWidth>::load(map + pixel * d.C + c));
+        }
+      }
+    }
+    sum.store(y + bin * d.C + c);
+  }
+}
+
+constexpr int kSide = 8;                            // pixels of a tile's side
+constexpr int kThreads = kSide * kWarp, kRois = 8;  // rois whose weights are in shared memory together, at most
+constexpr i64 kWeightBytes = 96 * 1024;             // of them
+
+// Of one roi on one tile: its axes, and the bins that reach the tile.
+struct RoiOnTile {
+  Axis axis[2];
+  int first[2], end[2];
+};
+
+// Dynamic shared memory: for each of `batch` rois [kSide, height + width], the bins' weights on the tile's rows and
+// columns.
+template <int kWidth>
+__global__ void roi_align_backward_kernel(Dims d, int batch, const float* gy, const float* rois, float* gx) {
+  struct Shared {
+    i32 list[kThreads];  // rois that touch the tile
+    RoiOnTile roi[kRois];
+  };
+  Shared& shared = shared_memory<Shared>();
+  float* const weights = dynamic_shared<float>();
+  const int tiles_x = (d.W + kSide - 1) / kSide, tiles_y = (d.H + kSide - 1) / kSide, thread = threadIdx.x;
+  const int left = static_cast<int>(blockIdx.x) % tiles_x * kSide;
+  const int top = static_cast<int>(blockIdx.x) / tiles_x % tiles_y * kSide;
+  const i64 image = blockIdx.x / (tiles_x * tiles_y), c = (blockIdx.y * kWarp + lane()) * i64{kWidth};
+  const int v = top + warp(), bins = d.height + d.width;
+  const auto reach = [&](const Axis& axis, int which, int* first, int* end) {
+    const int low = which ? left : top;
+    axis.bins_between(low - 1, low + kSide, first, end);
+  };
+
+  Channels<kWidth> sum[kSide];
+  for (auto& pixel : sum) pixel = Channels<kWidth>::zero();
+  for (i64 base = 0; base < d.rois; base += kThreads) {
+    bool touches = base + thread < d.rois;
+    const float* const mine = rois + (base + thread) * 5;
+    for (int axis = 0; axis < 2 && touches; ++axis) {
+      int first = 0, end = 0;
+      reach(axis_of(d, mine, axis), axis, &first, &end);
+      touches = first < end && static_cast<i64>(mine[0]) == image;
+    }
+    int count = 0;
+    const int place = block_exclusive_scan(touches, count);
+    if (touches) shared.list[place] = static_cast<i32>(base + thread);
+    __syncthreads();
+
+    for (int some = 0; some < count; some += batch) {
+      const int now = count - some < batch ? count - some : batch;
+      if (thread < 2 * now) {
+        RoiOnTile& roi = shared.roi[thread / 2];
+        const int which = thread % 2;
+        roi.axis[which] = axis_of(d, rois + i64{5} * shared.list[some + thread / 2], which);
+        reach(roi.axis[which], which, &roi.first[which], &roi.end[which]);
+      }
+      __syncthreads();
+      // The weights of a roi: [height, kSide] of its bins on the rows, then [width, kSide] on the columns.
+      for (int k = thread; k < now * bins * kSide; k += kThreads) {
+        const int pixel = k % kSide, bin = k / kSide % bins;
+        const bool column = bin >= d.height;
+        const Axis& axis = shared.roi[k / kSide / bins].axis[column];
+        const int at = (column ? left : top) + pixel;
+        weights[k] = at < axis.size ? axis.weight(column ? bin - d.height : bin, at) : 0.0f;
+      }
+      __syncthreads();
+      for (int r = 0; r < now && c < d.C; ++r) {
+        const RoiOnTile& roi = shared.roi[r];
+        const float* const rows = weights + r * bins * kSide;
+        const float* const columns = rows + d.height * kSide;
+        for (int i = roi.first[0]; i < roi.end[0]; ++i) {
+          const float row = rows[i * kSide + warp()];
+          if (row == 0) continue;
+          const i64 line = (shared.list[some + r] * i64{d.height} + i) * d.width;
+          for (int j = roi.first[1]; j < roi.end[1]; ++j) {
+            const auto g = Channels<kWidth>::load(gy + (line + j) * d.C + c);
+#pragma unroll
+            for (int pixel = 0; pixel < kSide; ++pixel) {
+              const float weight = row * columns[j * kSide + pixel];
+              if (weight != 0) sum[pixel].add(weight, g);  // a NaN stays with the pixels that see it
+            }
+          }
+        }
+      }
+      __syncthreads();
+    }
+  }
+  if (v >= d.H || c >= d.C) return;
+#pragma unroll
+  for (int pixel = 0; pixel < kSide; ++pixel)
+    if (left + pixel < d.W) sum[pixel].store(gx + ((image * d.H + v) * d.W + left + pixel) * d.C + c);
+}
+
+void roi_align_cuda(const Tensor& x, const Tensor& rois, const ops::RoiAlignParams& params, Tensor& y) {
+  const Dims d = dims_of(rois, params, x.shape());
+  const float* in = x.device_data<float>();
+  float* out = y.device_data<float>();
+  dispatch_width(by_four(d.C, in, out), [&]<int kWidth>() {
+    const RowLanes lanes(d.rois * d.height * d.width, ceil_div(d.C, kWidth));
+    launch<roi_align_kernel<kWidth>>(lanes.launch(), d, lanes, in, rois.device_data<float>(), out);
+  });
+}
+
+void roi_align_backward_cuda(const Tensor& gy, const Tensor& rois, const ops::RoiAlignParams& params, Tensor& gx) {
+  const Dims d = dims_of(rois, params, gx.shape());
+  const i64 roi_bytes = i64{4} * kSide * (d.height + d.width);
+  TESSERA_CHECK(roi_bytes <= kWeightBytes,
+                "roi_align_backward: {} x {} bins are too many for {}: their sum may be at most {}", d.height, d.width,
+                gx.device(), kWeightBytes / 4 / kSide);
+  const int batch = static_cast<int>(std::min<i64>(kRois, kWeightBytes / roi_bytes));
+  const i64 tiles = ceil_div(d.H, kSide) * ceil_div(d.W, kSide) * d.images;
+  const float* g = gy.device_data<float>();
+  float* out = gx.device_data<float>();
+  dispatch_width(by_four(d.C, g, out), [&]<int kWidth>() {
+    const Launch shape{.grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(d.C, kWarp * kWidth))},
+                       .block = kThreads,
+                       .shared = static_cast<size_t>(batch * roi_bytes)};
+    launch<roi_align_backward_kernel<kWidth>>(shape, d, batch, g, rois.device_data<float>(), out);
+  });
+}
+
+[[maybe_unused]] const bool kAdded[] = {
+    ops::roi_align_kernels.add(kDevice, roi_align_cuda),
+    ops::roi_align_backward_kernels.add(kDevice, roi_align_backward_cuda),
+};
+
+}  // namespace
+
+}  // namespace tessera

@@ -1,0 +1,196 @@
+// The gradients of an index convolution in CUDA, implicit matrix products (ops/cuda/tile_product.h). Of the features:
+// each row gathers from its readers, tap by tap, K = 9 x Fo. Of the weight: a block has one tap, K = N_A cut into parts
+// so that there are blocks enough, which are summed in order.
+//
+//   gA[a] = sum over t of gy[reader of a at tap t] w[t]         the reader at tap t is a's neighbour at tap 8 - t
+//   gP[p] = sum over t of (sum over the readers of p at tap t of gy[reader]) w[t]
+//   gw [Fo, 9 x Fi] = gy^T patches(A, P)
+//
+// Who reads a passive row at a tap is found by grouping the ids (ops/cuda/group_by_key.h); a tile sums those rows of gy
+// while it reads them, in ascending order. Only the passive rows that are read at all are computed: they are numbered
+// by a scan, and blocks beyond the last return at once. Bounded by the multiply-adds.
+#include "ops/cuda/group_by_key.h"
+#include "ops/cuda/scan.h"
+#include "ops/cuda/sps_features.h"
+#include "ops/cuda/tile_product.h"
+#include "ops/sps_conv2d.h"
+
+namespace tessera {
+
+namespace {
+
+using namespace cuda;
+
+constexpr int kTaps = ops::kSpsTaps;
+
+// g [rows, Fi] = sum over taps and o of gradient(row, tap)[o] w[o, tap, i]. Sources: sources(row, tap, begin, values)
+// reads values begin, begin + 1, ... of what the row gets at the tap; target(row): where the row's sum goes.
+template <int kWidth, class Sources, class Target>
+__device__ void gradient_tile(i64 rows, i64 Fi, i64 Fo, const float* weight, const Sources& sources,
+                              const Target& target) {
+  const i64 per_tap = (Fo + TileProduct::kDepth - 1) / TileProduct::kDepth;
+  const i64 first_row = i64{blockIdx.x} * TileProduct::kRows, first_column = i64{blockIdx.y} * TileProduct::kColumns;
+  const auto gradients = [&](i64 step, int index, int k, auto& values) {
+    const i64 row = first_row + index;
+    if (row < rows) return sources(row, step / per_tap, step % per_tap * TileProduct::kDepth + k, values);
+    TileProduct::read<1>(nullptr, 0, 0, values);
+  };
+  const auto weights = [&](i64 step, int k, int index, auto& values) {
+    const i64 o = step % per_tap * TileProduct::kDepth + k, tap = step / per_tap;
+    const float* const from = o < Fo ? weight + (o * kTaps + tap) * Fi : nullptr;
+    TileProduct::read<kWidth>(from, first_column + index, Fi, values);
+  };
+  TileProduct product;
+  product.run(kTaps * per_tap, rows_along_depth(gradients), columns_along_span(weights));
+  for (int r = 0; r < TileProduct::kThreadRows; ++r)
+    for (int j = 0; j < TileProduct::kThreadColumns; ++j) {
+      const i64 row = first_row + product.first_row() + r, i = first_column + product.first_column() + j;
+      if (row < rows && i < Fi) target(row)[i] = product.sum[r][j];
+    }
+}
+
+template <int kWidth>
+__global__ void active_gradient_kernel(i64 active, i64 Fi, i64 Fo, const i32* ids, const float* gy, const float* weight,
+                                       float* gactive) {
+  const auto neighbour = [&](i64 row, i64 tap, i64 begin, auto& values) {
+    const i64 reader = ids[row * kTaps + kTaps - 1 - tap];
+    TileProduct::read<kWidth>(reader >= 0 && reader < active ? gy + reader * Fo : nullptr, begin, Fo, values);
+  };
+  gradient_tile<kWidth>(active, Fi, Fo, weight, neighbour, [&](i64 row) { return gactive + row * Fi; });
+}
+
+// read: the passive rows that are read, *count of them.
+template <int kWidth>
+__global__ void passive_gradient_kernel(i64 Fi, i64 Fo, GroupsView readers, const i32* read, const i32* count,
+                                        const float* gy, const float* weight, float* gpassive) {
+  if (i64{blockIdx.x} * TileProduct::kRows >= *count) return;
+  const auto sum_of_readers = [&](i64 row, i64 tap, i64 begin, auto& values) {
+    TileProduct::read<1>(nullptr, 0, 0, values);
+    const i64 group = i64{read[row]} * kTaps + tap;
+    for (i32 i = readers.first[group]; i < readers.first[group + 1]; ++i) {
+      std::remove_reference_t<decltype(values)> more;
+      TileProduct::read<kWidth>(gy + readers.items[i] / kTaps * Fo, begin, Fo, more);
+      for (int v = 0; v < static_cast<int>(std::size(more)); ++v) values[v] += more[v];
+    }
+  };
+  gradient_tile<kWidth>(*count, Fi, Fo, weight, sum_of_readers, [&](i64 row) { return gpassive + read[row] * Fi; });
+}
+
+// Item 9 a + t is of passive row p where a sees p at tap t: group 9 p + t.
+__global__ void readers_kernel(i64 active, i64 passive, const i32* ids, i32* keys) {
+  for (const i64 i : indices(active * kTaps)) {
+    const i64 p = ids[i] - active;
+    keys[i] = static_cast<i32>((p >= 0 && p < passive ? p * kTaps + i % kTaps : passive * kTaps));
+  }
+}
+
+__global__ void is_read_kernel(i64 passive, const i32* first, i32* is_read) {
+  for (const i64 p : indices(passive + 1)) is_read[p] = p < passive && first[p * kTaps] < first[(p + 1) * kTaps];
+}
+
+// place: the scan of is_read.
+__global__ void read_rows_kernel(i64 passive, const i32* place, i32* read) {
+  for (const i64 p : indices(passive))
+    if (place[p] < place[p + 1]) read[place[p]] = static_cast<i32>(p);
+}
+
+Launch tiles_of(i64 rows, i64 columns) {
+  return {.grid = {static_cast<unsigned>(ceil_div(rows, TileProduct::kRows)),
+                   static_cast<unsigned>(ceil_div(columns, TileProduct::kColumns))},
+          .block = TileProduct::kThreads};
+}
+
+void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& weight, Tensor& gpassive,
+                          Tensor& gactive) {
+  const i64 active = gactive.dim(0), passive = gpassive.dim(0), Fo = gy.dim(1), Fi = gactive.dim(1);
+  const float *g = gy.device_data<float>(), *w = weight.device_data<float>();
+  const i32* id = ids.device_data<i32>();
+  const bool four = by_four(Fi, w) && by_four(Fo, g);
+  dispatch_width(four, [&]<int kWidth>() {
+    launch<active_gradient_kernel<kWidth>>(tiles_of(active, Fi), active, Fi, Fo, id, g, w,
+                                           gactive.device_data<float>());
+  });
+
+  if (passive == 0) return;
+  check_keys("sps_conv2d_backward", ids.numel(), passive * kTaps);
+  const auto numbers = [&](i64 n) { return Tensor::empty({n}, DType::kI32, gy.device()); };
+  Tensor keys = numbers(ids.numel()), place = numbers(passive + 1), read = numbers(passive);
+  launch<readers_kernel>(over(ids.numel()), active, passive, id, keys.device_data<i32>());
+  const Groups readers = group_by_key(std::move(keys), passive * kTaps);
+  launch<is_read_kernel>(over(passive + 1), passive, readers.first.device_data<i32>(), place.device_data<i32>());
+  exclusive_scan(place);
+  launch<read_rows_kernel>(over(passive), passive, place.device_data<i32>(), read.device_data<i32>());
+  dispatch_width(four, [&]<int kWidth>() {
+    launch<passive_gradient_kernel<kWidth>>(tiles_of(passive, Fi), Fi, Fo, GroupsView(readers), read.device_data<i32>(),
+                                            place.device_data<i32>() + passive, g, w, gpassive.device_data<float>());
+  });
+}
+
+// gw: [parts, Fo, 9, Fi], each part of so many active rows. blockIdx: tile of Fo, tap and tile of Fi, part.
+template <int kWidth>
+__global__ void weight_gradient_kernel(SpsFeatures features, i64 Fo, i64 part_rows, const i32* ids, const float* gy,
+                                       float* gw) {
+  const i64 Fi = features.width, tap = blockIdx.y % kTaps;
+  const i64 first_o = i64{blockIdx.x} * TileProduct::kRows, first_i = i64{blockIdx.y / kTaps} * TileProduct::kColumns;
+  const i64 begin = blockIdx.z * part_rows;
+  const i64 end = begin + part_rows < features.active_rows ? begin + part_rows : features.active_rows;
+  const auto gradients = [&](i64 step, int k, int index, auto& values) {
+    const i64 row = begin + step * TileProduct::kDepth + k;
+    TileProduct::read<kWidth>(row < end ? gy + row * Fo : nullptr, first_o + index, Fo, values);
+  };
+  const auto gathered = [&](i64 step, int k, int index, auto& values) {
+    const i64 row = begin + step * TileProduct::kDepth + k;
+    const float* const from = row < end ? features.at(ids[row * kTaps + tap]) : nullptr;
+    TileProduct::read<kWidth>(from, first_i + index, Fi, values);
+  };
+  TileProduct product;
+  product.run((end - begin + TileProduct::kDepth - 1) / TileProduct::kDepth, rows_along_span(gradients),
+              columns_along_span(gathered));
+  for (int r = 0; r < TileProduct::kThreadRows; ++r)
+    for (int j = 0; j < TileProduct::kThreadColumns; ++j) {
+      const i64 o = first_o + product.first_row() + r, i = first_i + product.first_column() + j;
+      if (o < Fo && i < Fi) gw[((blockIdx.z * Fo + o) * kTaps + tap) * Fi + i] = product.sum[r][j];
+    }
+}
+
+__global__ void add_parts_kernel(i64 n, i64 parts, const float* sums, float* gw) {
+  for (const i64 i : indices(n)) {
+    float sum = 0;
+    for (i64 part = 0; part < parts; ++part) sum += sums[part * n + i];
+    gw[i] = sum;
+  }
+}
+
+void gradient_of_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive, Tensor& gw) {
+  constexpr i64 kBlocks = 512, kFewestRows = 128;  // worth having; worth a part
+  const SpsFeatures features(active, passive);
+  const i64 N = active.dim(0), Fo = gy.dim(1), Fi = features.width;
+  const i64 tiles_o = ceil_div(Fo, TileProduct::kRows), tiles_i = kTaps * ceil_div(Fi, TileProduct::kColumns);
+  if (gw.numel() == 0) return;
+  const i64 most = std::max<i64>(1, std::min(ceil_div(kBlocks, tiles_o * tiles_i), ceil_div(N, kFewestRows)));
+  const i64 part_rows = std::max<i64>(1, ceil_div(N, most)), parts = std::max<i64>(1, ceil_div(N, part_rows));
+  Tensor sums = parts == 1 ? gw : Tensor::empty({parts, gw.numel()}, DType::kF32, gw.device());
+  const float* g = gy.device_data<float>();
+  const Launch shape{
+      .grid = {static_cast<unsigned>(tiles_o), static_cast<unsigned>(tiles_i), static_cast<unsigned>(parts)},
+      .block = TileProduct::kThreads};
+  const bool four = by_four(Fi, features.active, features.passive) && by_four(Fo, g);
+  dispatch_width(four, [&]<int kWidth>() {
+    launch<weight_gradient_kernel<kWidth>>(shape, features, Fo, part_rows, ids.device_data<i32>(), g,
+                                           sums.device_data<float>());
+  });
+  if (parts == 1) return;
+  launch<add_parts_kernel>(over(gw.numel()), gw.numel(), parts, sums.device_data<float>(), gw.device_data<float>());
+}
+
+void sps_conv2d_backward_cuda(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive,
+                              const Tensor& weight, ops::SpsGradients& gradients) {
+  if (gradients.active.defined()) gradient_of_features(ids, gy, weight, gradients.passive, gradients.active);
+  if (gradients.weight.defined()) gradient_of_weight(ids, gy, active, passive, gradients.weight);
+}
+
+[[maybe_unused]] const bool kAdded = ops::sps_conv2d_backward_kernels.add(kDevice, sps_conv2d_backward_cuda);
+
+}  // namespace
+
+}  // namespace tessera
