@@ -5,8 +5,6 @@ namespace tessera::ops {
 namespace {
 
 constexpr const char* kName = "inverted_residual_packed";
-// Lower maps fit the caches as wholes, and the rows that neighbouring threads both make would be too many of all.
-constexpr i64 kFewestRows = 16;
 
 void check_pointwise(const char* which, const PackedConv2d& packed) {
   const Shape& w = packed.weight_shape;
@@ -14,11 +12,6 @@ void check_pointwise(const char* which, const PackedConv2d& packed) {
                     packed.params.groups == 1,
                 "{}: {} must be a 1x1 convolution with stride 1, padding 0 and one group; its weight is {}", kName,
                 which, w);
-}
-
-// Whether the convolution has a form for the device, and not Winograd's, which is for 3x3 convolutions.
-bool has_form(const PackedConv2d& packed) {
-  return packed.form.defined() && !packed.winograd;
 }
 
 }  // namespace
@@ -44,14 +37,22 @@ Tensor inverted_residual_packed(const Tensor& x, const PackedInvertedResidual& p
   TESSERA_CHECK(!residual.defined() || residual.shape() == dims.project.output(), "{}: residual must be {}, got {}",
                 kName, dims.project.output(), residual.shape());
 
-  const bool kernel = inverted_residual_packed_kernels.supports(x.device().kind) && w[0] > 1 &&
-                      dims.project.Ho >= kFewestRows && (!expand || has_form(*expand)) && has_form(depthwise) &&
-                      has_form(project);
-  if (!kernel)
-    return conv2d_packed(conv2d_packed(expand ? conv2d_packed(x, *expand) : x, depthwise), project, residual);
   Tensor y = Tensor::empty(dims.project.output(), x.dtype(), x.device());
   inverted_residual_packed_kernels(dims, x, packed, residual, y);
   return y;
+}
+
+void inverted_residual_in_turn(const InvertedResidualDims& dims, const Tensor& x, const PackedInvertedResidual& packed,
+                               const Tensor& residual, Tensor& y) {
+  const auto map = [&](const Conv2dDims& d) { return Tensor::empty(d.output(), x.dtype(), x.device()); };
+  Tensor expanded = x;
+  if (packed.expand) {
+    expanded = map(dims.expand);
+    conv2d_packed_kernels(dims.expand, x, *packed.expand, Tensor(), expanded);
+  }
+  Tensor filtered = map(dims.depthwise);
+  conv2d_packed_kernels(dims.depthwise, expanded, packed.depthwise, Tensor(), filtered);
+  conv2d_packed_kernels(dims.project, filtered, packed.project, residual, y);
 }
 
 }  // namespace tessera::ops

@@ -32,6 +32,11 @@ inline constinit KernelTable<InvertedResidualPackedKernel> inverted_residual_pac
                            dims.project.multiply_adds());
     }};
 
+// A kernel that runs the three convolutions, whatever the device: for devices without another one, and for the shapes
+// that another one is not made for.
+void inverted_residual_in_turn(const InvertedResidualDims& dims, const Tensor& x, const PackedInvertedResidual& packed,
+                               const Tensor& residual, Tensor& y);
+
 // x [N, H, W, Cin] -> [N, Ho, Wo, Cout]; residual has y's shape, or is undefined.
 Tensor inverted_residual_packed(const Tensor& x, const PackedInvertedResidual& packed, const Tensor& residual = {});
 

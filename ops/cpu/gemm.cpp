@@ -333,6 +333,11 @@ void pack_whole_b(const Gemm<T>& gemm, T* out) {
   pack_b(gemm, plan, out);
 }
 
+template <class T>
+const T* packed_panels(const T* packed_b) {
+  return packed_parts(packed_b) == 0 ? after_head(packed_b) : nullptr;
+}
+
 template i64 depth_piece<float>(i64, i64);
 template i64 depth_piece<double>(i64, i64);
 template const GemmKernels<float>& gemm_kernels<float>();
@@ -341,6 +346,8 @@ template void run<float>(const Gemm<float>&);
 template void run<double>(const Gemm<double>&);
 template void run_exactly<float>(const Gemm<float>&);
 template void run_exactly<double>(const Gemm<double>&);
+template const float* packed_panels<float>(const float*);
+template const double* packed_panels<double>(const double*);
 template i64 packed_b_size<float>(const Gemm<float>&);
 template i64 packed_b_size<double>(const Gemm<double>&);
 template void pack_whole_b<float>(const Gemm<float>&, float* out);

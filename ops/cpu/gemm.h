@@ -63,6 +63,8 @@ template <class T>
 i64 packed_b_size(const Gemm<T>& gemm);  // elements
 template <class T>
 void pack_whole_b(const Gemm<T>& gemm, T* out);
+template <class T>
+const T* packed_panels(const T* packed_b);  // where its panels begin; null where it is in bfloat16 parts
 
 // A tap of `depth` elements, where it is the only one, is summed in pieces of this length, a multiple of `splits` of
 // them. A whole packed B lies so: [item][piece][panel][elements of the piece][columns].

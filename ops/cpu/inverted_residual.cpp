@@ -35,7 +35,10 @@ struct Product {
   Activation activation;
 
   Product(const Conv2dDims& dims, const PackedConv2d& packed)
-      : depth(dims.Ci), columns(dims.Co), b(packed.form.data<T>()), activation(packed.params.activation) {
+      : depth(dims.Ci),
+        columns(dims.Co),
+        b(cpu::packed_panels(packed.form.data<T>())),
+        activation(packed.params.activation) {
     bias.resize(static_cast<size_t>(padded()));
     if (packed.bias.defined()) std::copy_n(packed.bias.data<T>(), columns, bias.data());
   }
@@ -169,8 +172,21 @@ struct Block {
   }
 };
 
+// Lower maps fit the caches as wholes, and the rows that neighbouring threads both make would be too many of all.
+constexpr i64 kFewestRows = 16;
+
+// Whether the weight lies in the panels that Product reads.
+bool in_panels(const PackedConv2d& packed) {
+  return packed.form.defined() && !packed.winograd &&
+         dispatch_float(packed.form.dtype(), "inverted_residual_packed",
+                        [&]<class T>() { return cpu::packed_panels(packed.form.data<T>()) != nullptr; });
+}
+
 void inverted_residual_packed_cpu(const InvertedResidualDims& dims, const Tensor& x,
                                   const PackedInvertedResidual& packed, const Tensor& residual, Tensor& y) {
+  const bool strips = dims.depthwise.Ci > 1 && dims.project.Ho >= kFewestRows &&
+                      (!packed.expand || in_panels(*packed.expand)) && in_panels(packed.project);
+  if (!strips) return inverted_residual_in_turn(dims, x, packed, residual, y);
   dispatch_float(x.dtype(), "inverted_residual_packed",
                  [&]<class T>() { Block<T>(dims, x, packed, residual, y).run(); });
 }
