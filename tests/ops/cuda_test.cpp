@@ -101,7 +101,7 @@ TEST_CASE("sps on a CUDA device: the same structures as on the CPU") {
     }
 }
 
-TEST_CASE("sps on a CUDA device: what is no row reads as the zero row, what is no cell has no neighbours") {
+TEST_CASE("sps on a CUDA device: what is no row reads as the zero row, what is no cell is not written") {
   const Tensor one = Tensor::from(std::vector<i64>{0});
   for (const Device device : cuda_devices()) {
     ops::SpsStructure s = ops::sps_dense(2, one, one);
@@ -114,6 +114,9 @@ TEST_CASE("sps on a CUDA device: what is no row reads as the zero row, what is n
                                                 4, 4, 4, 0, 4, 4, 4, 4, 4,  //
                                                 4, 4, 4, 4, 4, 4, 4, 4, 4,  //
                                                 0, 4, 4, 4, 4, 4, 4, 4, 4});
+    const Tensor map = Tensor::zeros({1, 2, 2, 1}, DType::kU8, device);
+    const Tensor values = Tensor::from(std::vector<u8>{1, 2, 3, 4}, {4, 1}).to(device);
+    CHECK(list_of<u8>(ops::sps_overwrite(map, values, s)) == std::vector<u8>{1, 2, 0, 4});
   }
 }
 
