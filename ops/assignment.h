@@ -20,14 +20,22 @@ struct Assignment {
 // Source: D. F. Crouse, "On implementing 2D rectangular assignment algorithms", IEEE TAES 52(4), 2016.
 Assignment linear_sum_assignment(const Tensor& cost, bool maximize = false);
 
-// What a kernel finds. The shorter side is matched: partner[k] is the column of row k, or the row of column k when
+// Several problems of one device and dtype, together: on a GPU all at the same time, and the host waits once.
+std::vector<Assignment> linear_sum_assignments(const std::vector<Tensor>& costs, bool maximize = false);
+
+// A problem as a kernel gets it: [R, C], neither of them 0, from the element `begin` of all costs one after the other.
+struct AssignmentProblem {
+  i64 begin, R, C;
+};
+// What it finds. The shorter side is matched: partner[k] is the column of row k, or the row of column k when
 // there are more rows than columns. Otherwise the position of the first value that is no cost, or the row or column for
 // which no partner is left.
 struct Matching {
   std::vector<i64> partner;
   i64 no_cost = -1, stuck = -1;
 };
-using LinearSumAssignmentKernel = void(const Tensor& cost, bool maximize, Matching& matching);
+using LinearSumAssignmentKernel = void(const Tensor& costs, const std::vector<AssignmentProblem>& problems,
+                                       bool maximize, std::vector<Matching>& matchings);
 inline constinit KernelTable<LinearSumAssignmentKernel> linear_sum_assignment_kernels{"linear_sum_assignment"};
 
 }  // namespace tessera::ops

@@ -1,5 +1,7 @@
 #include "ops/reduce.h"
 
+#include <numeric>
+
 #include "ops/pointwise.h"
 
 namespace tessera::ops {
@@ -121,11 +123,19 @@ Tensor argmax(const Tensor& x) {
   return max(x, -1).indices;
 }
 
+double sum_of_squares(std::span<const Tensor> xs) {
+  if (xs.empty()) return 0;
+  for (const Tensor& x : xs) check_float(x, "sum_of_squares");
+  const Tensor sums = Tensor::empty({static_cast<i64>(xs.size())}, DType::kF64, xs[0].device());
+  for (size_t i = 0; i < xs.size(); ++i) {
+    Tensor sum = sums.rows(static_cast<i64>(i), static_cast<i64>(i) + 1);
+    sum_of_squares_kernels(xs[i], sum);
+  }
+  const Tensor host = sums.to_host();
+  return std::accumulate(host.span<double>().begin(), host.span<double>().end(), 0.0);
+}
 double sum_of_squares(const Tensor& x) {
-  check_float(x, "sum_of_squares");
-  double sum = 0;
-  sum_of_squares_kernels(x, sum);
-  return sum;
+  return sum_of_squares(std::span(&x, 1));
 }
 
 bool all_finite(const Tensor& x) {

@@ -7,6 +7,7 @@
 // depends on the shape alone, not on the number of threads.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ops/kernel_table.h"
@@ -49,8 +50,10 @@ Tensor max_backward(const Tensor& gy, const Tensor& indices, const Shape& x_shap
 // Position (i64) of the largest value along the last dimension, the lowest among equals; [..., C] -> [...]
 Tensor argmax(const Tensor& x);
 
-// sum of x_i^2 in double, as gradient norms need it
-inline constinit KernelTable<void(const Tensor& x, double& sum)> sum_of_squares_kernels{"sum_of_squares"};
+// sum of x_i^2 in double, as gradient norms need it. Of several tensors of one device: the sums are added in order, and
+// the host waits for the device once.
+inline constinit KernelTable<void(const Tensor& x, Tensor& sum)> sum_of_squares_kernels{"sum_of_squares"};  // f64, one
+double sum_of_squares(std::span<const Tensor> xs);
 double sum_of_squares(const Tensor& x);
 
 // neither NaN nor infinity anywhere

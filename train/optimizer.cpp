@@ -24,10 +24,7 @@ Optimizer::Optimizer(const OptimizerConfig& config, nn::Module& module) : config
 }
 
 double Optimizer::clip() {
-  double squares = 0;
-  for (const Slot& slot : slots_)
-    if (slot.parameter->grad()) squares += ops::sum_of_squares(slot.parameter->grad());
-  const double norm = std::sqrt(squares);
+  const double norm = std::sqrt(ops::sum_of_squares(gradients()));
   TESSERA_CHECK(std::isfinite(norm), "the gradient of {} is not finite", first_non_finite());
   if (config_.clip_norm > 0 && norm > config_.clip_norm) {
     const double factor = config_.clip_norm / (norm + 1e-6);
@@ -39,6 +36,13 @@ double Optimizer::clip() {
     }
   }
   return norm;
+}
+
+std::vector<Tensor> Optimizer::gradients() const {
+  std::vector<Tensor> all;
+  for (const Slot& slot : slots_)
+    if (slot.parameter->grad()) all.push_back(slot.parameter->grad());
+  return all;
 }
 
 std::string Optimizer::first_non_finite() const {

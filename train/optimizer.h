@@ -69,6 +69,7 @@ class Optimizer {
     double lr, weight_decay;
     Tensor m, v;  // first and second moment; sgd has no v
   };
+  std::vector<Tensor> gradients() const;  // of all parameters that have one
   std::string first_non_finite() const;
 
   OptimizerConfig config_;

@@ -39,13 +39,17 @@ std::vector<Matches> match(const SparseInstOutput& output, const SparseInstTarge
                            const MatcherConfig& config) {
   check_finite("pred_logits", output.logits.value(), targets);
   check_finite("pred_masks", output.masks.value(), targets);
-  std::vector<Matches> matches(targets.names.size());
-  for (size_t n = 0; n < matches.size(); ++n) {
+  std::vector<size_t> pictures;
+  std::vector<Tensor> scores;
+  for (size_t n = 0; n < targets.names.size(); ++n) {
     const i64 picture = static_cast<i64>(n);
     if (targets.count(picture) == 0) continue;
-    const auto [rows, columns] = ops::linear_sum_assignment(matching_scores(output, targets, picture, config), true);
-    matches[n] = {rows, columns};
+    pictures.push_back(n);
+    scores.push_back(matching_scores(output, targets, picture, config));
   }
+  const std::vector<ops::Assignment> assignments = ops::linear_sum_assignments(scores, true);
+  std::vector<Matches> matches(targets.names.size());
+  for (size_t k = 0; k < pictures.size(); ++k) matches[pictures[k]] = {assignments[k].rows, assignments[k].columns};
   return matches;
 }
 

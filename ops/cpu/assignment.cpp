@@ -145,11 +145,9 @@ class Solver {
 
 // The position of the first value that is no cost, NaN or an infinity that would always be taken, or -1.
 template <class T>
-i64 find_no_cost(const Tensor& cost, bool maximize) {
-  const T* values = cost.data<T>();
+i64 find_no_cost(const T* values, i64 count, bool maximize) {
   const T worst = maximize ? -static_cast<T>(kInfinity) : static_cast<T>(kInfinity);
   const auto good = [=](T value) { return std::abs(value) < static_cast<T>(kInfinity) || value == worst; };
-  const i64 count = cost.numel();
   i64 bad = 0;
   for (i64 i = 0; i < count; ++i) bad += !good(values[i]);
   return bad == 0 ? -1 : std::find_if_not(values, values + count, good) - values;
@@ -158,10 +156,9 @@ i64 find_no_cost(const Tensor& cost, bool maximize) {
 // The matrix to be minimised, with at most as many rows as columns: R <= C or, transposed, C < R. In blocks, so that
 // neither side of the transposition leaves the cache.
 template <class T>
-std::vector<T> wide_costs(const Tensor& cost, bool maximize) {
+std::vector<T> wide_costs(const T* from, i64 R, i64 C, bool maximize) {
   constexpr i64 kBlock = 16;
-  const i64 R = cost.dim(0), C = cost.dim(1);
-  const T *from = cost.data<T>(), sign = maximize ? T(-1) : T(1);
+  const T sign = maximize ? T(-1) : T(1);
   std::vector<T> values(R * C);
   if (R <= C) {
     for (i64 i = 0; i < R * C; ++i) values[i] = sign * from[i];
@@ -175,17 +172,21 @@ std::vector<T> wide_costs(const Tensor& cost, bool maximize) {
 }
 
 template <class T>
-void solve(const Tensor& cost, bool maximize, Matching& matching) {
-  matching.no_cost = find_no_cost<T>(cost, maximize);
-  if (matching.no_cost >= 0) return;
-  const i64 R = cost.dim(0), C = cost.dim(1);
-  Solver<T> solver(wide_costs<T>(cost, maximize), std::min(R, C), std::max(R, C));
+Matching solve(const T* cost, i64 R, i64 C, bool maximize) {
+  Matching matching;
+  matching.no_cost = find_no_cost(cost, R * C, maximize);
+  if (matching.no_cost >= 0) return matching;
+  Solver<T> solver(wide_costs(cost, R, C, maximize), std::min(R, C), std::max(R, C));
   matching.partner = solver.solve();
   if (matching.partner.empty()) matching.stuck = solver.stuck();
+  return matching;
 }
 
-void linear_sum_assignment_cpu(const Tensor& cost, bool maximize, Matching& matching) {
-  dispatch_float(cost.dtype(), "linear_sum_assignment", [&]<class T>() { solve<T>(cost, maximize, matching); });
+void linear_sum_assignment_cpu(const Tensor& costs, const std::vector<AssignmentProblem>& problems, bool maximize,
+                               std::vector<Matching>& matchings) {
+  dispatch_float(costs.dtype(), "linear_sum_assignment", [&]<class T>() {
+    for (const auto& [begin, R, C] : problems) matchings.push_back(solve(costs.data<T>() + begin, R, C, maximize));
+  });
 }
 
 const bool kAdded = linear_sum_assignment_kernels.add(DeviceKind::kCpu, linear_sum_assignment_cpu);

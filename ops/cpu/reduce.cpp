@@ -104,12 +104,13 @@ void for_each_chunk(const Tensor& x, Loop loop, std::vector<Result>& partial) {
   });
 }
 
-void sum_of_squares_cpu(const Tensor& x, double& sum) {
+void sum_of_squares_cpu(const Tensor& x, Tensor& sum) {
   std::vector<double> partial;
   dispatch_float(x.dtype(), "sum_of_squares",
                  [&]<class T>() { for_each_chunk<T>(x, simd::sum_of_squares.get<T>(), partial); });
-  sum = 0;
-  for (double part : partial) sum += part;
+  double& total = *sum.data<double>();
+  total = 0;
+  for (double part : partial) total += part;
 }
 
 void all_finite_cpu(const Tensor& x, bool& finite) {

@@ -1,14 +1,10 @@
 // The assignment solver in CUDA, the algorithm of ops/cpu/assignment.cpp: the same arithmetic in double and the same
 // choice among equals, so the same pairs.
 //
-// One block solves a problem; a thread has every T-th column. In each step of a search the threads relax their columns
-// and find the nearest of all, whose ties one number per column decides; one thread then takes it into the tree.
-// Latency limits it: a step waits for one row of costs and three barriers. What the search knows of the columns lies in
-// global memory, where it stays in the first-level cache.
-#include <algorithm>
-#include <limits>
-#include <utility>
-
+// A block solves a problem, and all problems of a batch are one launch; a thread has every T-th column. In each step of
+// a search the threads relax their columns and find the nearest of all, whose ties one number per column decides; one
+// thread then takes it into the tree. Latency limits it: a step waits for one row of costs and three barriers. What a
+// search knows lies in global memory, where it stays in the first-level cache.
 #include "ops/assignment.h"
 #include "tensor/cuda/launch.h"
 
@@ -20,46 +16,75 @@ using namespace cuda;
 
 constexpr int kNone = -1;
 
-// The matrix to be minimised, with at most as many rows as columns; no_cost: the first position that holds no cost.
-__global__ void wide_costs_kernel(i64 R, i64 C, bool maximize, const float* cost, float* wide,
-                                  unsigned long long* no_cost) {
-  for (const i64 i : indices(R * C)) {
-    const i64 from = R <= C ? i : i % R * C + i / R;
-    const float value = maximize ? -cost[from] : cost[from];
-    if (!(value > -INFINITY)) atomicMin(no_cost, static_cast<unsigned long long>(from));
-    wide[i] = value;
-  }
-}
+// Where the problem lies, in elements of each.
+struct Problem {
+  i64 R, C, costs, doubles, integers, outcome;
+};
+constexpr i64 kProblemFields = sizeof(Problem) / sizeof(i64);
 
-// Named as in ops/cpu/assignment.cpp.
+// Named as in ops/cpu/assignment.cpp. The matrix has at most as many rows as columns.
 struct Search {
+  static constexpr i64 kDoublesPerColumn = 4, kIntegersPerColumn = 6;
+  __device__ Search(i64 rows_, i64 columns_, float* cost_, double* doubles, int* integers)
+      : rows(static_cast<int>(rows_)),
+        columns(static_cast<int>(columns_)),
+        cost(cost_),
+        column_price(doubles),
+        open_price(doubles + columns_),
+        distance(doubles + 2 * columns_),
+        seen_distance(doubles + 3 * columns_),
+        row_price(doubles + 4 * columns_),
+        previous_row(integers),
+        row_of(integers + columns_),
+        unseen(integers + 2 * columns_),
+        place(integers + 3 * columns_),
+        seen_column(integers + 4 * columns_),
+        seen_replacement(integers + 5 * columns_) {}
   int rows, columns;
-  const float* cost;                 // [rows, columns]
-  double *row_price, *column_price;  // [rows], [columns]
-  double* open_price;                // [columns]: the column's price; minus infinity while it is in the tree
-  double *distance, *seen_distance;  // [columns] each, as all below
+  float* cost;                        // [rows, columns], to be minimised
+  double *column_price, *open_price;  // the second: minus infinity while the column is in the tree
+  double *distance, *seen_distance, *row_price;
   int *previous_row, *row_of, *unseen, *place;
   int *seen_column, *seen_replacement;  // the tree's columns and those that took their places in the list
 };
 
+// Among equal distances the lowest rank wins: free columns, the last in the list first, then the others in its order.
 struct Nearest {
   double distance;
-  int rank;  // among equal distances the lowest wins: free columns, the last in the list first, then the others in
-             // order
+  int rank;
   __device__ static Nearest of(const Nearest& a, const Nearest& b) {
     return a.distance < b.distance || (a.distance == b.distance && a.rank < b.rank) ? a : b;
   }
 };
 
-// outcome: no_cost, stuck, then the column of each row; all -1 before.
-__global__ void assignment_kernel(Search s, i64* outcome) {
+// Of each problem: no_cost, stuck, then the column of each row; all -1 before.
+__global__ void assignment_kernel(const Problem* problems, bool maximize, const float* costs, float* wide_costs,
+                                  double* doubles, int* integers, i64* outcomes) {
   struct Shared {
     Nearest of_warp[kWarp];
+    unsigned long long no_cost;
   };
   Shared& shared = shared_memory<Shared>();
-  if (outcome[0] != kNone) return;
-  i64* const column_of = outcome + 2;
+  const Problem p = problems[blockIdx.x];
+  const Search s(std::min(p.R, p.C), std::max(p.R, p.C), wide_costs + p.costs, doubles + p.doubles,
+                 integers + p.integers);
+  i64 *const outcome = outcomes + p.outcome, *const column_of = outcome + 2;
   const int t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), C = s.columns;
+
+  constexpr unsigned long long kAllGood = ~0ull;
+  if (t == 0) shared.no_cost = kAllGood;
+  __syncthreads();
+  for (i64 i = t; i < p.R * p.C; i += threads) {
+    const i64 from = p.R <= p.C ? i : i % p.R * p.C + i / p.R;
+    const float value = costs[p.costs + from];
+    s.cost[i] = maximize ? -value : value;
+    if (!(s.cost[i] > -INFINITY)) atomicMin(&shared.no_cost, static_cast<unsigned long long>(from));
+  }
+  __syncthreads();
+  if (shared.no_cost != kAllGood) {
+    if (t == 0) outcome[0] = static_cast<i64>(shared.no_cost);
+    return;
+  }
   for (int row = t; row < s.rows; row += threads) s.row_price[row] = 0;
   for (int c = t; c < C; c += threads) {
     s.column_price[c] = s.open_price[c] = 0;
@@ -139,44 +164,44 @@ __global__ void assignment_kernel(Search s, i64* outcome) {
   }
 }
 
-void linear_sum_assignment_cuda(const Tensor& cost, bool maximize, ops::Matching& matching) {
-  const i64 R = cost.dim(0), C = cost.dim(1), rows = std::min(R, C), columns = std::max(R, C);
-  TESSERA_CHECK(columns < std::numeric_limits<int>::max() / 2, "linear_sum_assignment: {} is too large", cost.shape());
-  const Device device = cost.device();
-  Tensor wide = Tensor::empty({rows, columns}, DType::kF32, device);
-  Tensor outcome = Tensor::full({2 + rows}, kNone, DType::kI64, device);
-  launch<wide_costs_kernel>(over(R * C), R, C, maximize, cost.device_data<float>(), wide.device_data<float>(),
-                            reinterpret_cast<unsigned long long*>(outcome.device_data<i64>()));
-
-  Tensor doubles = Tensor::empty({rows + 4 * columns}, DType::kF64, device);
-  Tensor integers = Tensor::empty({6 * columns}, DType::kI32, device);
-  double* d = doubles.device_data<double>();
-  int* n = integers.device_data<std::int32_t>();
-  const auto next = [=](auto*& memory, i64 count) { return std::exchange(memory, memory + count); };
-  const Search search{.rows = static_cast<int>(rows),
-                      .columns = static_cast<int>(columns),
-                      .cost = wide.device_data<float>(),
-                      .row_price = next(d, rows),
-                      .column_price = next(d, columns),
-                      .open_price = next(d, columns),
-                      .distance = next(d, columns),
-                      .seen_distance = next(d, columns),
-                      .previous_row = next(n, columns),
-                      .row_of = next(n, columns),
-                      .unseen = next(n, columns),
-                      .place = next(n, columns),
-                      .seen_column = next(n, columns),
-                      .seen_replacement = next(n, columns)};
+void linear_sum_assignment_cuda(const Tensor& costs, const std::vector<ops::AssignmentProblem>& problems, bool maximize,
+                                std::vector<ops::Matching>& matchings) {
+  std::vector<Problem> list;
+  i64 doubles = 0, integers = 0, outcomes = 0, most = 0;
+  for (const auto& [begin, R, C] : problems) {
+    const i64 rows = std::min(R, C), columns = std::max(R, C);
+    list.push_back({R, C, begin, doubles, integers, outcomes});
+    doubles += rows + Search::kDoublesPerColumn * columns;
+    integers += Search::kIntegersPerColumn * columns;
+    outcomes += 2 + rows;
+    most = std::max(most, columns);
+  }
+  TESSERA_CHECK(most < std::numeric_limits<int>::max() / 2, "linear_sum_assignment: {} rows or columns are too many",
+                most);
+  const Device device = costs.device();
+  const i64 count = static_cast<i64>(list.size());
+  const Tensor table = Tensor::from(std::span(reinterpret_cast<const i64*>(list.data()), list.size() * kProblemFields),
+                                    {count, kProblemFields})
+                           .to(device);
+  Tensor wide = Tensor::empty(costs.shape(), DType::kF32, device);
+  Tensor double_memory = Tensor::empty({doubles}, DType::kF64, device);
+  Tensor integer_memory = Tensor::empty({integers}, DType::kI32, device);
+  Tensor outcome = Tensor::full({outcomes}, kNone, DType::kI64, device);
   constexpr i64 kMostThreads = 1024;
-  const i64 threads = std::min(ceil_div(columns, kWarp) * kWarp, kMostThreads);
-  launch<assignment_kernel>(Launch{.grid = 1, .block = static_cast<unsigned>(threads)}, search,
-                            outcome.device_data<i64>());
+  const i64 threads = std::min(ceil_div(most, kWarp) * kWarp, kMostThreads);
+  launch<assignment_kernel>(Launch{.grid = static_cast<unsigned>(count), .block = static_cast<unsigned>(threads)},
+                            reinterpret_cast<const Problem*>(table.device_data<i64>()), maximize,
+                            costs.device_data<float>(), wide.device_data<float>(), double_memory.device_data<double>(),
+                            integer_memory.device_data<i32>(), outcome.device_data<i64>());
 
   const Tensor found = outcome.to_host();
-  const std::span<const i64> values = found.span<i64>();
-  matching.no_cost = values[0];
-  matching.stuck = values[1];
-  if (matching.no_cost < 0 && matching.stuck < 0) matching.partner.assign(values.begin() + 2, values.end());
+  for (const Problem& p : list) {
+    const i64 *of = found.data<i64>() + p.outcome, rows = std::min(p.R, p.C);
+    ops::Matching& matching = matchings.emplace_back();
+    matching.no_cost = of[0];
+    matching.stuck = of[1];
+    if (matching.no_cost < 0 && matching.stuck < 0) matching.partner.assign(of + 2, of + 2 + rows);
+  }
 }
 
 [[maybe_unused]] const bool kAdded = ops::linear_sum_assignment_kernels.add(kDevice, linear_sum_assignment_cuda);

@@ -20,11 +20,9 @@ void sum_cuda(const ops::ReduceDims& dims, double scale, const Tensor& x, Tensor
   reduce<DoubleSum>(dims, x.device(), LoadFloat{x.device_data<float>()}, StoreScaled{scale, y.device_data<float>()});
 }
 
-void sum_of_squares_cuda(const Tensor& x, double& sum) {
-  Tensor result = Tensor::empty({}, DType::kF64, x.device());
+void sum_of_squares_cuda(const Tensor& x, Tensor& sum) {
   reduce<DoubleSum>({1, x.numel(), 1}, x.device(), LoadSquare{x.device_data<float>()},
-                    StorePart<double>{result.device_data<double>()});
-  sum = result.item();
+                    StorePart<double>{sum.device_data<double>()});
 }
 
 // The largest value, NaN above all, and the first position of it.

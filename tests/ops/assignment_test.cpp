@@ -110,6 +110,24 @@ TEST_CASE("linear_sum_assignment: no rows or no columns give no pairs") {
     CHECK(ops::linear_sum_assignment(Tensor::zeros(shape)).rows.empty());
 }
 
+TEST_CASE("linear_sum_assignments: several problems at once are those one by one, empty ones among them") {
+  Random random(5);
+  std::vector<Tensor> costs;
+  for (const Shape& shape : {Shape{3, 7}, Shape{0, 4}, Shape{9, 2}, Shape{1, 1}, Shape{5, 0}, Shape{20, 20}}) {
+    costs.push_back(Tensor::empty(shape));
+    random.fill_uniform(costs.back(), 0, 1);
+  }
+  const auto together = ops::linear_sum_assignments(costs, true);
+  REQUIRE(together.size() == costs.size());
+  for (size_t i = 0; i < costs.size(); ++i) {
+    const ops::Assignment alone = ops::linear_sum_assignment(costs[i], true);
+    CHECK(together[i].rows == alone.rows);
+    CHECK(together[i].columns == alone.columns);
+  }
+  CHECK(ops::linear_sum_assignments({}).empty());
+  CHECK_ERROR(ops::linear_sum_assignments({matrix({{1, 2}}), matrix({{1}, {NAN}})}), "cost[1, 0] is nan in [2, 1]");
+}
+
 TEST_CASE("linear_sum_assignment: infinite costs forbid pairs") {
   check_pairs(matrix({{kInfinity, 1, kInfinity}, {1, kInfinity, 2}, {3, 2, kInfinity}}), false, {0, 1, 2}, {1, 2, 0});
   CHECK_ERROR(ops::linear_sum_assignment(matrix({{1, kInfinity}, {2, kInfinity}})),

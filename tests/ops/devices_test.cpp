@@ -97,6 +97,8 @@ TEST_CASE("devices: the first of equal maxima, the first NaN, and a place far be
     CHECK(list<i64>(indices) == std::vector<i64>{17001, 17001});
     CHECK(values.rows(0, 1).item() == 1);
     CHECK(ops::sum_of_squares(x.rows(0, 1).to(device)) == 3);
+    const Tensor twos = Tensor::full({70000}, 2, DType::kF32, device);
+    CHECK(ops::sum_of_squares(std::vector<Tensor>{twos, twos.rows(0, 1)}) == 280004);
     CHECK(ops::all_finite(x.rows(0, 1).to(device)));
     CHECK_FALSE(ops::all_finite(x.to(device)));
   });
@@ -139,6 +141,17 @@ TEST_CASE("devices: linear_sum_assignment chooses as the CPU does, and refuses w
         CHECK(here.rows == there.rows);
         CHECK(here.columns == there.columns);
       }
+    }
+    std::vector<Tensor> costs, moved;
+    for (const Shape& shape : {Shape{3, 7}, Shape{0, 4}, Shape{90, 2}, Shape{1, 1}, Shape{20, 20}}) {
+      costs.push_back(Tensor::empty(shape));
+      random.fill_uniform(costs.back(), 0, 1);
+      moved.push_back(costs.back().to(device));
+    }
+    const auto here = ops::linear_sum_assignments(costs), there = ops::linear_sum_assignments(moved);
+    for (size_t i = 0; i < costs.size(); ++i) {
+      CHECK(here[i].rows == there[i].rows);
+      CHECK(here[i].columns == there[i].columns);
     }
     const auto matrix = [&](const std::vector<float>& values, const Shape& shape) {
       return Tensor::from(values, shape).to(device);

@@ -69,6 +69,8 @@ TEST_CASE("sum_of_squares: in double, beyond the range of f32") {
   CHECK(sum_of_squares(Tensor::full({100000}, 2)) == 400000);
   CHECK(sum_of_squares(Tensor::full({2}, 1e30)) == doctest::Approx(2e60));
   CHECK(sum_of_squares(Tensor::zeros({0})) == 0);
+  CHECK(sum_of_squares(std::vector<Tensor>{Tensor::full({3}, 2), Tensor::zeros({0}), Tensor::full({2}, 1)}) == 14);
+  CHECK(sum_of_squares(std::vector<Tensor>{}) == 0);
   CHECK(std::isnan(sum_of_squares(Tensor::full({3}, NAN, DType::kF64))));
   CHECK_ERROR(sum_of_squares(Tensor::zeros({3}, DType::kI64)), "sum_of_squares: dtype i64");
 }
