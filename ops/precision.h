@@ -7,7 +7,8 @@
 //             of a product at most about 2^-16
 //   kMedium   operands are rounded to bfloat16: relative error of a product at most about 2^-7
 //
-// A device without units for bfloat16 products computes every level as kHighest. docs/precision.md has the measured
+// A GPU computes kHigh with TF32 products (2^-10) and kMedium with bfloat16 ones, convolutions with TF32. A processor
+// without units for bfloat16 products computes every level as kHighest. docs/precision.md has the measured
 // errors and says what becomes of infinities, NaN and very small numbers.
 #pragma once
 

@@ -45,17 +45,21 @@ __global__ void depthwise_kernel(Conv2dDims d, MapDims in, MapDims out, const fl
 template <int kWidth>
 __global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out, const float* gy, const float* packed,
                                           float* gx) {
+  const int stride = static_cast<int>(std::min<i64>(d.stride, std::numeric_limits<int>::max())),
+            padding = static_cast<int>(d.padding), dilation = static_cast<int>(d.dilation);
   for (const MapPosition at : positions<kWidth>(in)) {
     auto sum = Channels<kWidth>::zero();
-    for (i64 kh = 0; kh < d.Kh; ++kh)
-      for (i64 kw = 0; kw < d.Kw; ++kw) {
-        const i64 h = at.h + d.padding - kh * d.dilation, w = at.w + d.padding - kw * d.dilation;
-        if (h < 0 || w < 0 || h % d.stride != 0 || w % d.stride != 0) continue;
-        if (h / d.stride >= out.H || w / d.stride >= out.W) continue;
-        const auto gradient = Channels<kWidth>::load(gy + out.at(at.n, h / d.stride, w / d.stride, at.c)),
+    for (int kh = 0; kh < d.Kh; ++kh) {
+      const int h = at.h + padding - kh * dilation;
+      if (h < 0 || h % stride != 0 || h / stride >= out.H) continue;
+      for (int kw = 0; kw < d.Kw; ++kw) {
+        const int w = at.w + padding - kw * dilation;
+        if (w < 0 || w % stride != 0 || w / stride >= out.W) continue;
+        const auto gradient = Channels<kWidth>::load(gy + out.at(at.n, h / stride, w / stride, at.c)),
                    weight = Channels<kWidth>::load(packed + (kh * d.Kw + kw) * in.C + at.c);
         for (int j = 0; j < kWidth; ++j) sum.value[j] += gradient.value[j] * weight.value[j];
       }
+    }
     sum.store(gx + in.at(at.n, at.h, at.w, at.c));
   }
 }
@@ -74,7 +78,8 @@ struct TapSums {
     w0 = tap % d.Kw * d.dilation - d.padding;
   }
   __device__ void add(i64, i64 row, i64 c, Channels<kWidth> (&sums)[kSums]) const {
-    const i64 n = row / d.Wo / d.Ho, h = row / d.Wo % d.Ho * d.stride + h0, w = row % d.Wo * d.stride + w0;
+    const u32 pixel_row = static_cast<u32>(row) / static_cast<u32>(d.Wo), Ho = static_cast<u32>(d.Ho);
+    const i64 n = pixel_row / Ho, h = pixel_row % Ho * d.stride + h0, w = (row - pixel_row * d.Wo) * d.stride + w0;
     if (h < 0 || h >= in.H || w < 0 || w >= in.W) return;
     const auto gradient = Channels<kWidth>::load(gy + row * in.C + c),
                pixel = Channels<kWidth>::load(x + in.at(n, h, w, c));
@@ -123,9 +128,11 @@ void depthwise_backward_input(const Conv2dDims& d, const Tensor& gy, const Tenso
 
 void depthwise_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
   const float *gradient = gy.device_data<float>(), *values = x.device_data<float>();
-  const i64 taps = d.Kh * d.Kw;
+  const i64 taps = d.Kh * d.Kw, pixels = d.N * d.Ho * d.Wo;
+  TESSERA_CHECK(pixels <= std::numeric_limits<u32>::max(),
+                "conv2d_backward_weight: gy {} has too many pixels for one kernel; use a smaller batch", gy.shape());
   dispatch_width(by_four(d.Ci, gradient, values), [&]<int kWidth>() {
-    const Columns columns(taps, d.N * d.Ho * d.Wo, d.Ci, kWidth);
+    const Columns columns(taps, pixels, d.Ci, kWidth);
     Tensor parts = columns.parts(1, x.device());
     launch<column_sums_kernel<kWidth, TapSums<kWidth>>>(
         columns.launch(), columns, TapSums<kWidth>{d, map_of(x), gradient, values}, parts.device_data<float>());

@@ -7,6 +7,7 @@
 
 #include <cudnn.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -113,7 +114,9 @@ void choose_algorithm(Plan& plan, const Query& query) {
 Plan make_plan(const Dnn& d, Direction direction, const Conv2dDims& dims) {
   Plan plan;
   constexpr i64 kMost = std::numeric_limits<int>::max();
-  if (dims.N * dims.H * dims.W * dims.Ci > kMost || dims.N * dims.Ho * dims.Wo * dims.Co > kMost) return plan;
+  if (std::max({dims.N * dims.H * dims.W * dims.Ci, dims.N * dims.Ho * dims.Wo * dims.Co, dims.padding, dims.stride,
+                dims.dilation}) > kMost)
+    return plan;
   plan.x = describe(dims.N, dims.H, dims.W, dims.Ci);
   plan.y = describe(dims.N, dims.Ho, dims.Wo, dims.Co);
   plan.bias = describe(1, 1, 1, dims.Co);

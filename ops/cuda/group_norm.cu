@@ -89,7 +89,8 @@ __global__ void group_moments_kernel(GroupNormDims dims, Columns d, const float*
 template <int kWidth>
 __device__ Channels<kWidth> of_groups(const GroupNormDims& dims, const float* values, i64 n, i64 c) {
   Channels<kWidth> result;
-  for (int j = 0; j < kWidth; ++j) result.value[j] = values[n * dims.G + (c + j) / (dims.C / dims.G)];
+  const u32 first = static_cast<u32>(c), group = static_cast<u32>(dims.C / dims.G);
+  for (u32 j = 0; j < kWidth; ++j) result.value[j] = values[n * dims.G + (first + j) / group];
   return result;
 }
 

@@ -38,7 +38,8 @@ Launch over_map(const MapDims& map) {
 
 // c: the first of the thread's channels.
 struct MapPosition {
-  i64 n, h, w, c;
+  i64 n;
+  int h, w, c;
 };
 
 template <int kWidth>
@@ -47,8 +48,8 @@ class Positions {
   struct Iterator {
     unsigned item, step, per_pixel, row, H;
     __device__ MapPosition operator*() const {
-      return {static_cast<i64>(row / H), static_cast<i64>(row % H), static_cast<i64>(item / per_pixel),
-              static_cast<i64>(item % per_pixel * kWidth)};
+      return {static_cast<i64>(row / H), static_cast<int>(row % H), static_cast<int>(item / per_pixel),
+              static_cast<int>(item % per_pixel) * kWidth};
     }
     __device__ void operator++() { item += step; }
     __device__ bool operator!=(unsigned end) const { return item < end; }

@@ -2,8 +2,11 @@
 // two ranges, found from the position alone, forward (the input range of an output position) and backward (the output
 // positions whose windows contain an input position). Backward gathers, in ascending order. Memory bounds all of them:
 // a map is read once from memory, where windows overlap again from the cache, and the other is written once.
-#include "ops/cuda/map.h"
 #include "ops/pool.h"
+
+#include <limits>
+
+#include "ops/cuda/map.h"
 
 namespace tessera {
 
@@ -12,29 +15,38 @@ namespace {
 using namespace cuda;
 
 struct Range {
-  i64 begin, end;
+  int begin, end;
 };
 
-__device__ i64 clamp(i64 value, i64 lowest, i64 highest) {
+__device__ int clamp(int value, int lowest, int highest) {
   return value < lowest ? lowest : value > highest ? highest : value;
 }
 
-// One axis of windows of one size.
+// One axis of windows of one size. Positions are 32-bit numbers, as argmax is: divisions of larger ones would cost more
+// than the reading.
 struct PoolAxis {
-  i64 in, out, kernel, stride, padding;
+  int in, out, kernel, stride, padding;
   bool count_include_pad;
 
-  __device__ i64 padded_begin(i64 o) const { return o * stride - padding; }
-  __device__ i64 padded_end(i64 o) const { return clamp(padded_begin(o) + kernel, 0, in + padding); }
-  __device__ Range window(i64 o) const { return {clamp(padded_begin(o), 0, in), clamp(padded_end(o), 0, in)}; }
+  PoolAxis(i64 in_, i64 out_, const ops::Pool2dParams& p)
+      : in(static_cast<int>(in_)),
+        out(static_cast<int>(out_)),
+        kernel(static_cast<int>(p.kernel)),
+        stride(static_cast<int>(std::min<i64>(p.stride, std::numeric_limits<int>::max()))),
+        padding(static_cast<int>(p.padding)),
+        count_include_pad(p.count_include_pad) {}
+
+  __device__ int padded_begin(int o) const { return o * stride - padding; }
+  __device__ int padded_end(int o) const { return clamp(padded_begin(o) + kernel, 0, in + padding); }
+  __device__ Range window(int o) const { return {clamp(padded_begin(o), 0, in), clamp(padded_end(o), 0, in)}; }
   // This axis' factor of an average's divisor.
-  __device__ i64 extent(i64 o) const {
+  __device__ int extent(int o) const {
     const Range inside = window(o);
     return count_include_pad ? padded_end(o) - padded_begin(o) : inside.end - inside.begin;
   }
   // The windows that contain i: o stride - padding <= i < o stride - padding + kernel.
-  __device__ Range touching(i64 i) const {
-    const i64 first = i + padding - kernel;  // the last position whose window would end before i
+  __device__ Range touching(int i) const {
+    const int first = i + padding - kernel;  // the last position whose window would end before i
     return {clamp(first < 0 ? 0 : first / stride + 1, 0, out), clamp((i + padding) / stride + 1, 0, out)};
   }
 };
@@ -43,9 +55,12 @@ struct PoolAxis {
 struct AdaptiveAxis {
   i64 in, out;
 
-  __device__ Range window(i64 o) const { return {o * in / out, ceil_div((o + 1) * in, out)}; }
-  __device__ i64 extent(i64 o) const { return window(o).end - window(o).begin; }
-  __device__ Range touching(i64 i) const { return {i * out / in, ceil_div((i + 1) * out, in)}; }
+  __device__ static Range between(i64 i, i64 from, i64 to) {
+    return {static_cast<int>(i * from / to), static_cast<int>(ceil_div((i + 1) * from, to))};
+  }
+  __device__ Range window(int o) const { return between(o, in, out); }
+  __device__ int extent(int o) const { return window(o).end - window(o).begin; }
+  __device__ Range touching(int i) const { return between(i, out, in); }
 };
 
 template <int kWidth>
@@ -59,8 +74,8 @@ __global__ void max_pool2d_kernel(PoolAxis rows, PoolAxis columns, MapDims in, M
       best.value[j] = -INFINITY;
       where[j] = static_cast<i32>(vertical.begin * in.W + horizontal.begin);
     }
-    for (i64 h = vertical.begin; h < vertical.end; ++h)
-      for (i64 w = horizontal.begin; w < horizontal.end; ++w) {
+    for (int h = vertical.begin; h < vertical.end; ++h)
+      for (int w = horizontal.begin; w < horizontal.end; ++w) {
         const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c));
         for (int j = 0; j < kWidth; ++j) {
           const float value = pixel.value[j];
@@ -82,8 +97,8 @@ __global__ void max_pool2d_backward_kernel(PoolAxis rows, PoolAxis columns, MapD
     const Range vertical = rows.touching(at.h), horizontal = columns.touching(at.w);
     const i32 offset = static_cast<i32>(at.h * in.W + at.w);
     Channels<kWidth> sum = Channels<kWidth>::zero();
-    for (i64 i = vertical.begin; i < vertical.end; ++i)
-      for (i64 j = horizontal.begin; j < horizontal.end; ++j) {
+    for (int i = vertical.begin; i < vertical.end; ++i)
+      for (int j = horizontal.begin; j < horizontal.end; ++j) {
         const i64 from = out.at(at.n, i, j, at.c);
         const Channels<kWidth> gradient = Channels<kWidth>::load(gy + from);
         for (int k = 0; k < kWidth; ++k) sum.value[k] += argmax[from + k] == offset ? gradient.value[k] : 0.0f;
@@ -98,8 +113,8 @@ __global__ void average_kernel(Axis rows, Axis columns, MapDims in, MapDims out,
     const Range vertical = rows.window(at.h), horizontal = columns.window(at.w);
     const float divisor = static_cast<float>(rows.extent(at.h) * columns.extent(at.w));
     Channels<kWidth> mean = Channels<kWidth>::zero();
-    for (i64 h = vertical.begin; h < vertical.end; ++h)
-      for (i64 w = horizontal.begin; w < horizontal.end; ++w) {
+    for (int h = vertical.begin; h < vertical.end; ++h)
+      for (int w = horizontal.begin; w < horizontal.end; ++w) {
         const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c));
         mean.add(1, pixel);
       }
@@ -113,8 +128,8 @@ __global__ void average_backward_kernel(Axis rows, Axis columns, MapDims in, Map
   for (const MapPosition at : positions<kWidth>(in)) {
     const Range vertical = rows.touching(at.h), horizontal = columns.touching(at.w);
     Channels<kWidth> sum = Channels<kWidth>::zero();
-    for (i64 i = vertical.begin; i < vertical.end; ++i)
-      for (i64 j = horizontal.begin; j < horizontal.end; ++j) {
+    for (int i = vertical.begin; i < vertical.end; ++i)
+      for (int j = horizontal.begin; j < horizontal.end; ++j) {
         const Channels<kWidth> gradient = Channels<kWidth>::load(gy + out.at(at.n, i, j, at.c));
         const float share = 1.0f / static_cast<float>(rows.extent(i) * columns.extent(j));
         sum.add(share, gradient);
@@ -123,14 +138,10 @@ __global__ void average_backward_kernel(Axis rows, Axis columns, MapDims in, Map
   }
 }
 
-PoolAxis pool_axis(i64 in, i64 out, const ops::Pool2dParams& p) {
-  return {in, out, p.kernel, p.stride, p.padding, p.count_include_pad};
-}
-
 void max_pool2d_cuda(const Tensor& x, const ops::Pool2dParams& p, Tensor& y, Tensor& argmax) {
   const MapDims in = map_of(x), out = map_of(y);
   dispatch_width(by_four(in.C, x.raw(), y.raw()), [&]<int kWidth>() {
-    launch<max_pool2d_kernel<kWidth>>(over_map<kWidth>(out), pool_axis(in.H, out.H, p), pool_axis(in.W, out.W, p), in,
+    launch<max_pool2d_kernel<kWidth>>(over_map<kWidth>(out), PoolAxis(in.H, out.H, p), PoolAxis(in.W, out.W, p), in,
                                       out, x.device_data<float>(), y.device_data<float>(), argmax.device_data<i32>());
   });
 }
@@ -138,9 +149,9 @@ void max_pool2d_cuda(const Tensor& x, const ops::Pool2dParams& p, Tensor& y, Ten
 void max_pool2d_backward_cuda(const Tensor& gy, const Tensor& argmax, const ops::Pool2dParams& p, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
   dispatch_width(by_four(in.C, gx.raw(), gy.raw()), [&]<int kWidth>() {
-    launch<max_pool2d_backward_kernel<kWidth>>(over_map<kWidth>(in), pool_axis(in.H, out.H, p),
-                                               pool_axis(in.W, out.W, p), in, out, gy.device_data<float>(),
-                                               argmax.device_data<i32>(), gx.device_data<float>());
+    launch<max_pool2d_backward_kernel<kWidth>>(over_map<kWidth>(in), PoolAxis(in.H, out.H, p), PoolAxis(in.W, out.W, p),
+                                               in, out, gy.device_data<float>(), argmax.device_data<i32>(),
+                                               gx.device_data<float>());
   });
 }
 
@@ -163,11 +174,11 @@ void average_backward(const Axis& rows, const Axis& columns, const Tensor& gy, T
 }
 
 void avg_pool2d_cuda(const Tensor& x, const ops::Pool2dParams& p, Tensor& y) {
-  average(pool_axis(x.dim(1), y.dim(1), p), pool_axis(x.dim(2), y.dim(2), p), x, y);
+  average(PoolAxis(x.dim(1), y.dim(1), p), PoolAxis(x.dim(2), y.dim(2), p), x, y);
 }
 
 void avg_pool2d_backward_cuda(const Tensor& gy, const ops::Pool2dParams& p, Tensor& gx) {
-  average_backward(pool_axis(gx.dim(1), gy.dim(1), p), pool_axis(gx.dim(2), gy.dim(2), p), gy, gx);
+  average_backward(PoolAxis(gx.dim(1), gy.dim(1), p), PoolAxis(gx.dim(2), gy.dim(2), p), gy, gx);
 }
 
 void adaptive_avg_pool2d_cuda(const Tensor& x, Tensor& y) {
