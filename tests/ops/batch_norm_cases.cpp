@@ -66,6 +66,7 @@ OP_CASES(batch_norm) {
       one("no channels", {2, 3, 0}, training, -2, 2, grad);
       one("many channels", {7, 2050}, training, -2, 2, grad);
     }
+  one("so many rows that chunks grow", {1, 370, 360, 1}, true, -2, 2, {0, 1, 2});
   one("two values", {2, 3}, true, -2, 2, {});  // the gradient of x is all rounding: two values are always +-1
   one("frozen", {2, 5, 3, 7}, false, -2, 2, {0});
   one("one value", {1, 4}, false, -2, 2, {0, 1, 2});

@@ -58,6 +58,7 @@ OP_CASES(group_norm) {
   one("more rows than a chunk ", {2, 20, 33, 3}, 1, true, true, -1, 3);
   one("more channels than a block ", {2, 7, 150}, 5, true, true, -2, 2);
   one("many channels ", {1, 9, 4200}, 30, true, true, -2, 2, false);
+  one("many sums to join ", {1, 260, 704}, 1, true, true, -2, 2);
   one("no samples ", {0, 4, 4, 4}, 2, true, true, -2, 2);
   one("no pixels ", {2, 0, 4, 4}, 2, true, true, -2, 2);
   one("no channels ", {2, 3, 0}, 1, true, true, -2, 2);
