@@ -32,7 +32,12 @@ using Cases = std::vector<Case>;
 
 Cases all_cases();
 
-Tensor random_tensor(const Shape& shape, double low = -1, double high = 1);  // f32, the same values each time
+// Where the cases compute: the CPU unless use_device() said otherwise, before they are made.
+Device device();
+void use_device(Device device);
+
+Tensor random_tensor(const Shape& shape, double low = -1, double high = 1);       // f32, the same values each time
+Tensor random_host_tensor(const Shape& shape, double low = -1, double high = 1);  // the same on the CPU
 
 struct Options {
   std::vector<int> threads;  // each count is a table of its own

@@ -4,6 +4,18 @@
 
 namespace tessera::bench {
 
+namespace {
+constinit Device chosen_device;
+}
+
+Device device() {
+  return chosen_device;
+}
+
+void use_device(Device device) {
+  chosen_device = device;
+}
+
 void product_cases(Cases& cases);
 void convolution_cases(Cases& cases);
 void sampling_cases(Cases& cases);
@@ -23,6 +35,10 @@ Cases all_cases() {
 }
 
 Tensor random_tensor(const Shape& shape, double low, double high) {
+  return random_host_tensor(shape, low, high).to(device());
+}
+
+Tensor random_host_tensor(const Shape& shape, double low, double high) {
   Tensor tensor = Tensor::empty(shape);
   Random(1).fill_uniform(tensor, low, high);
   return tensor;

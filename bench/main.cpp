@@ -25,6 +25,9 @@ int main(int argc, char** argv) {
   app.add_option("-r,--rounds", options.rounds, "Rounds of ours and the peer's, of which the medians count")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  std::string device = "cpu";
+  app.add_option("--device", device, "Where to compute: cpu or cuda; on another device than the CPU by wall time")
+      ->capture_default_str();
   app.add_option("--python", options.python, "The Python that has the peers, PyTorch and SciPy; none: ours alone");
   app.add_option_function<std::string>(
          "--precision",
@@ -58,6 +61,8 @@ int main(int argc, char** argv) {
       omp_set_num_threads(options.threads.front());
       evaluators(folder, options.filter);
     } else {
+      use_device(tessera::Device::parse(device));
+      if (tessera::bench::device() != tessera::Device{}) options.threads = {cores};
       run(options);
     }
   } catch (const tessera::Error& error) {

@@ -11,7 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "bench/bench.h"
+#include "ops/matmul.h"
 #include "tensor/allocator.h"
+#include "tensor/device_runtime.h"
 #include "tensor/tensor.h"
 
 namespace tessera::bench {
@@ -32,6 +35,10 @@ double status_mb(const std::string& name) {
   return 0;
 }
 
+bool on_cpu() {
+  return device() == Device{};
+}
+
 }  // namespace
 
 Sample take_sample(const std::function<void()>& work, double seconds) {
@@ -39,11 +46,16 @@ Sample take_sample(const std::function<void()>& work, double seconds) {
   const double wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
   do {
     work();
+    synchronize(device());
     ++sample.calls;
     sample.cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     sample.wall = now(CLOCK_MONOTONIC) - wall;
-  } while (std::min(sample.wall, sample.cpu) < seconds);
+  } while ((on_cpu() ? std::min(sample.wall, sample.cpu) : sample.wall) < seconds);
   return sample;
+}
+
+double Sample::seconds(int threads) const {
+  return (threads == 1 && on_cpu() ? cpu : wall) / static_cast<double>(calls);
 }
 
 double machine_busy_seconds() {
@@ -68,6 +80,7 @@ void reset_peak_resident() {
 
 void give_memory_back() {
   trim_cache();
+  if (!on_cpu()) trim_cache(device());
   malloc_trim(0);
 }
 
@@ -97,6 +110,25 @@ double copy_peak(int threads) {
     best = std::max(best, 2 * static_cast<double>(kBytes) / (now(CLOCK_MONOTONIC) - start));
   }
   return best;
+}
+
+double device_product_peak() {
+  constexpr i64 kSize = 4096;
+  const Tensor a = random_tensor({kSize, kSize}), b = random_tensor({kSize, kSize});
+  const auto multiply = [&] { ops::matmul(a, b); };
+  take_sample(multiply, 0);
+  const Sample sample = take_sample(multiply, 0.2);
+  return 2.0 * kSize * kSize * kSize * static_cast<double>(sample.calls) / sample.wall;
+}
+
+double device_copy_peak() {
+  constexpr i64 kBytes = i64{256} << 20;
+  const Tensor from = Tensor::zeros({kBytes}, DType::kU8, device());
+  Tensor to = Tensor::zeros({kBytes}, DType::kU8, device());
+  const auto copy = [&] { to.copy_from(from); };
+  take_sample(copy, 0);
+  const Sample sample = take_sample(copy, 0.2);
+  return 2 * static_cast<double>(kBytes) * static_cast<double>(sample.calls) / sample.wall;
 }
 
 }  // namespace tessera::bench

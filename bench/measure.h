@@ -12,11 +12,13 @@ struct Sample {
   long calls = 0;
   double wall = 0, cpu = 0;  // seconds of all calls; cpu: of all threads of the process
 
-  // One thread is judged by the CPU time, which other programs hardly change, more threads by the wall time.
-  double seconds(int threads) const { return (threads == 1 ? cpu : wall) / static_cast<double>(calls); }
+  // One thread is judged by the CPU time, which other programs hardly change; more threads, and other devices, by the
+  // wall time.
+  double seconds(int threads) const;
 };
 
-Sample take_sample(const std::function<void()>& work, double seconds);  // calls for at least so long, at least one
+// Calls for at least so long, at least one; each is waited for where it runs on another device.
+Sample take_sample(const std::function<void()>& work, double seconds);
 
 // Seconds for which the processors of this machine were busy, since it started.
 double machine_busy_seconds();
@@ -32,6 +34,11 @@ double fma_peak();
 
 // Bytes per second that `threads` threads read and write when they copy arrays far larger than the caches.
 double copy_peak(int threads);
+
+// The same of another device: the operations of a large f32 matrix product at the precision that is set, and the bytes
+// of copying within its memory.
+double device_product_peak();
+double device_copy_peak();
 
 // `rounds` rounds of multiply-adds on vectors; returns the operations done.
 inline constinit SimdTable<void(long rounds, double* operations)> fma_rounds;

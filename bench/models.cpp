@@ -14,7 +14,9 @@ namespace {
 
 std::shared_ptr<Backbone> backbone(const BackboneConfig& config) {
   Random random(1);
-  return make_backbone(config, random);
+  std::shared_ptr<Backbone> network = make_backbone(config, random);
+  network->to(device());
+  return network;
 }
 
 Call backbone_forward(BackboneKind kind, i64 size) {
@@ -31,7 +33,9 @@ std::shared_ptr<SparseInst> sparseinst() {
   config.inference.score_threshold = 0;  // every mask is enlarged
   config.inference.maskness = false;
   Random random(1);
-  return std::make_shared<SparseInst>(config, random);
+  const auto model = std::make_shared<SparseInst>(config, random);
+  model->to(device());
+  return model;
 }
 
 std::shared_ptr<SparseInst> fused_sparseinst(bool winograd = true) {
@@ -81,9 +85,11 @@ Call resnet_step() {
   Random random(1);
   model->body = backbone({.norm = nn::Norm::kBatch});
   model->head = nn::Linear(2048, 1000, random);
+  model->to(device());
   model->train();
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{.kind = OptimizerKind::kSgd}, *model);
-  return [=, images = Var(random_tensor({4, 224, 224, 3})), classes = Tensor::from(std::vector<i64>{1, 2, 3, 4})] {
+  const Tensor classes = Tensor::from(std::vector<i64>{1, 2, 3, 4}).to(device());
+  return [=, images = Var(random_tensor({4, 224, 224, 3}))] {
     const TrainingWinograd winograd;
     optimizer->zero_grad();
     const Var pooled = reshape(adaptive_avg_pool2d((*model->body)(images).back(), 1, 1), {4, 2048});

@@ -35,7 +35,7 @@ std::unique_ptr<Peer> Peer::start(const Options& options, int threads, std::stri
     dup2(there[0], STDIN_FILENO);
     dup2(back[1], STDOUT_FILENO);
     execlp(options.python.c_str(), options.python.c_str(), options.peer_script.c_str(), "--threads", count.c_str(),
-           nullptr);
+           "--device", device().kind == DeviceKind::kCpu ? "cpu" : "cuda", nullptr);
     _exit(127);
   }
   close(there[0]);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The peer of tessera_bench: makes and times one case at a time in PyTorch, torchvision, SciPy or ncnn.
 
-    python3 bench/peer.py [--threads N]        reads requests from standard input; bench/peer.h has the protocol
+    python3 bench/peer.py [--threads N] [--device cpu|cuda]        reads requests from standard input; bench/peer.h has the protocol
 
 A case may be done in several ways (memory formats, eager or frozen): each is tried and the fastest stays.
 """
@@ -52,14 +52,18 @@ class Case:
         operation = request.pop("op")
         function = getattr(peer_operators, operation, None) or getattr(peer_models, operation)
         variants = function(**request)
-        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        on_cpu = torch.get_default_device().type == "cpu"
+        wait = (lambda: None) if on_cpu else torch.cuda.synchronize
+        clock = time.process_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
         best, reason = None, None
         for name, make in variants.items():
             try:
                 call = make()
                 call(), call()
+                wait()
                 start = clock()
                 call()
+                wait()
                 seconds = clock() - start
             except RuntimeError as error:  # this way is not open to this case
                 reason = error
@@ -69,7 +73,8 @@ class Case:
             del call
         if best is None:
             raise RuntimeError(f"{operation}: {reason}")
-        _, self.name, self.call = best
+        _, self.name, run = best
+        self.call = run if on_cpu else lambda: (run(), wait())
 
     def sample(self, least):
         calls, wall, cpu = 0, time.perf_counter(), time.process_time()
@@ -77,7 +82,7 @@ class Case:
             self.call()
             calls += 1
             walls, cpus = time.perf_counter() - wall, time.process_time() - cpu
-            if min(walls, cpus) >= least:
+            if (min(walls, cpus) if torch.get_default_device().type == "cpu" else walls) >= least:
                 return calls, walls, cpus
 
     def peak(self):
@@ -91,7 +96,10 @@ class Case:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    torch.set_num_threads(parser.parse_args().threads)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.set_default_device(arguments.device)
     warnings.simplefilter("ignore")  # that the ways of old are the fastest here is measured, not assumed
     case = None
     for line in sys.stdin:
@@ -104,7 +112,7 @@ def main():
                 torch.manual_seed(0)
                 case = Case(json.loads(rest))
                 answer = "ok " + case.name
-            except (ImportError, RuntimeError) as error:
+            except (ImportError, RuntimeError, TypeError) as error:
                 answer = "none " + str(error).splitlines()[0]
         elif command == "sample":
             answer = "%d %.9f %.9f" % case.sample(float(rest))

@@ -20,9 +20,12 @@ std::string milliseconds(double ms) {
 
 void Results::begin(int threads, double operations, double bytes) {
   peaks_[std::to_string(threads)] = {{"fma_gflops", operations * 1e-9}, {"copy_gbs", bytes * 1e-9}};
-  fmt::print("\n{} thread{} of {}, SIMD level {}, precision {}: FMA peak {:.0f} GFLOP/s, copy {:.1f} GB/s; beside {}\n",
-             threads, threads == 1 ? "" : "s", machine_.cpu, machine_.simd, machine_.precision, operations * 1e-9,
-             bytes * 1e-9, machine_.peer.empty() ? "nothing" : machine_.peer);
+  const std::string where = machine_.device == "cpu" ? fmt::format("{} thread{} of {}, SIMD level {}", threads,
+                                                                   threads == 1 ? "" : "s", machine_.cpu, machine_.simd)
+                                                     : machine_.device;
+  fmt::print("\n{}, precision {}: {} {:.0f} GFLOP/s, copy {:.1f} GB/s; beside {}\n", where, machine_.precision,
+             machine_.device == "cpu" ? "FMA peak" : "a large product reaches", operations * 1e-9, bytes * 1e-9,
+             machine_.peer.empty() ? "nothing" : machine_.peer);
   group_.clear();
 }
 
@@ -68,8 +71,8 @@ void Results::write(const std::string& path) const {
     lines.push_back(std::move(entry));
   }
   const Json all = {
-      {"cpu", machine_.cpu},   {"cores", machine_.cores}, {"simd", machine_.simd}, {"precision", machine_.precision},
-      {"peer", machine_.peer}, {"peaks", peaks_},         {"lines", lines}};
+      {"cpu", machine_.cpu},   {"cores", machine_.cores},   {"simd", machine_.simd}, {"precision", machine_.precision},
+      {"peer", machine_.peer}, {"device", machine_.device}, {"peaks", peaks_},       {"lines", lines}};
   write_file(path, all.dump(1) + "\n");
 }
 

@@ -27,6 +27,7 @@ struct Line {
 struct Machine {
   std::string cpu, simd, precision, peer;  // peer: what is installed, empty without one
   int cores = 0;
+  std::string device = "cpu";
 };
 
 class Results {

@@ -12,6 +12,7 @@
 #include "ops/cpu/simd/simd_table.h"
 #include "ops/precision.h"
 #include "ops/work.h"
+#include "tensor/allocator.h"
 #include "train/progress.h"
 
 namespace tessera::bench {
@@ -53,16 +54,19 @@ class Pair {
   Pair(const Case& one, int threads, Peer* peer) : threads_(threads) {
     if (one.make) {
       give_memory_back();
-      const double before = resident_mb();
+      const bool on_cpu = device() == Device{};
+      const double before = on_cpu ? resident_mb() : static_cast<double>(memory_report(device()).allocated) * 1e-6;
       ours_ = one.make();
       reset_peak_resident();
+      reset_peak(device());
       {
         const Counter counter;
         ours_();
         operations_ = one.counted ? counter.operations() : one.operations;
       }
       ours_();
-      mb_ = std::max(0.1, peak_resident_mb() - before);
+      const double peak = on_cpu ? peak_resident_mb() : static_cast<double>(memory_report(device()).peak) * 1e-6;
+      mb_ = std::max(0.1, peak - before);
     }
     if (peer && !one.peer.empty() && peer->make(one.peer, why_)) {
       peer_ = peer;
@@ -210,8 +214,9 @@ void run(const Options& options) {
 
   const auto levels = names_of(Precision());
   const auto level = std::ranges::find(levels, precision(), &std::pair<const char*, Precision>::second);
-  Machine machine{cpu_name(), name_of(simd_level()), level->first, "",
-                  static_cast<int>(std::thread::hardware_concurrency())};
+  Machine machine{
+      cpu_name(),    name_of(simd_level()), level->first, "", static_cast<int>(std::thread::hardware_concurrency()),
+      device().str()};
   if (!options.python.empty()) {
     std::string why;
     if (const std::unique_ptr<Peer> peer = Peer::start(options, 1, why)) machine.peer = peer->description();
@@ -223,10 +228,11 @@ void run(const Options& options) {
   i64 total = 0, done = 0;
   for (const auto& group : groups) total += static_cast<i64>(group.size());
   Progress progress("bench", 0, total * static_cast<i64>(options.threads.size()));
-  const double peak = fma_peak();
+  const bool on_cpu = device() == Device{};
+  const double peak = on_cpu ? fma_peak() : device_product_peak();
   for (const int threads : options.threads) {
     omp_set_num_threads(threads);
-    const Peaks peaks{peak * threads, copy_peak(threads)};
+    const Peaks peaks = on_cpu ? Peaks{peak * threads, copy_peak(threads)} : Peaks{peak, device_copy_peak()};
     progress.clear();
     results.begin(threads, peaks.operations, peaks.bytes);
     for (const auto& group : groups)

@@ -11,7 +11,8 @@ namespace tessera::bench {
 namespace {
 
 ops::SpsStructure structure() {
-  ops::SpsStructure grids = ops::sps_dense(14, Tensor::zeros({60}, DType::kI64), Tensor::zeros({60}, DType::kI64));
+  const Tensor zeros = Tensor::zeros({60}, DType::kI64, device());
+  ops::SpsStructure grids = ops::sps_dense(14, zeros, zeros);
   while (grids.size() < 112) {
     const Tensor mask = ops::sps_top_mask(random_tensor({grids.active()}), 10000);
     grids = ops::sps_upsample(ops::sps_select(grids, mask).structure);

@@ -50,7 +50,7 @@ fi
     "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -1)" "$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
   printf 'Checks: %s.\n\n' "$(for file in "$log"/*cases.log "$log"/*gradients.log "$log"/goldens*.log; do
     [[ -f $file ]] && printf '%s %s; ' "$(basename "$file" .log)" "$(tail -1 "$file")"; done)"
-  [[ -f $log/bench.log ]] && grep '^|' "$log/bench.log"
+  [[ -f $log/bench.log ]] && printf '```\n%s\n```\n' "$(cat "$log/bench.log")"
 } >>docs/gpu.md
 echo "on_gpu: $failed steps failed; docs/gpu.md has the table"
 [[ $failed -eq 0 ]]
