@@ -121,7 +121,7 @@ __device__ T* dynamic_shared() {
 #ifdef TESSERA_CUDA_EMULATED
   return static_cast<T*>(emulated::dynamic_shared_memory());
 #else
-  extern __shared__ alignas(16) std::byte dynamic_shared_bytes[];
+  extern __shared__ __align__(16) std::byte dynamic_shared_bytes[];
   return reinterpret_cast<T*>(dynamic_shared_bytes);
 #endif
 }

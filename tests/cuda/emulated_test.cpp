@@ -16,8 +16,11 @@ constexpr int kThreads = 128;
 // The order for the time of a test.
 class Order {
  public:
-  explicit Order(const std::string& order) { emulated::set_order(order); }
-  ~Order() { emulated::set_order("forward"); }
+  explicit Order(const std::string& order) : before_(emulated::set_order(order)) {}
+  ~Order() { emulated::set_order(before_); }
+
+ private:
+  std::string before_;
 };
 const char* const kOrders[] = {"forward", "reverse", "shuffled:1", "shuffled:2"};
 

@@ -50,15 +50,16 @@ struct StackSwitch {
 enum class Order { kForward, kReverse, kShuffled };
 
 struct OrderSetting {
+  std::string name = "forward";
   Order order = Order::kForward;
   unsigned seed = 0;
 };
 
 OrderSetting parse_order(const std::string& text) {
-  if (text == "forward") return {Order::kForward};
-  if (text == "reverse") return {Order::kReverse};
+  if (text == "forward") return {text, Order::kForward};
+  if (text == "reverse") return {text, Order::kReverse};
   if (text.starts_with("shuffled:"))
-    return {Order::kShuffled,
+    return {text, Order::kShuffled,
             static_cast<unsigned>(std::strtoul(text.c_str() + std::strlen("shuffled:"), nullptr, 10))};
   fail("cuda-emulated: order '{}' is none of forward, reverse, shuffled:SEED", text);
 }
@@ -74,7 +75,7 @@ OrderSetting& order_setting() {
 std::vector<int> ordered(int count, unsigned salt) {
   std::vector<int> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), 0);
-  const OrderSetting setting = order_setting();
+  const OrderSetting& setting = order_setting();
   if (setting.order == Order::kReverse) std::reverse(order.begin(), order.end());
   if (setting.order == Order::kShuffled) std::shuffle(order.begin(), order.end(), std::mt19937(setting.seed + salt));
   return order;
@@ -398,8 +399,8 @@ void run_grid(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, co
   give_back(std::exchange(running_grid, nullptr));
 }
 
-void set_order(const std::string& order) {
-  order_setting() = parse_order(order);
+std::string set_order(const std::string& order) {
+  return std::exchange(order_setting(), parse_order(order)).name;
 }
 
 void wait_for_block(std::source_location where) {

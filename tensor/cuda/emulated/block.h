@@ -28,8 +28,8 @@ inline constexpr int kWarp = 32;
 void run_grid(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
 
 // The order of a block's threads and of a grid's blocks: "forward", "reverse" or "shuffled:SEED"; the environment's
-// TESSERA_EMULATED_ORDER at first, else forward.
-void set_order(const std::string& order);
+// TESSERA_EMULATED_ORDER at first, else forward. Returns the order before.
+std::string set_order(const std::string& order);
 
 // --- Called by a kernel's thread.
 void wait_for_block(std::source_location where);
