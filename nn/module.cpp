@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <optional>
 #include <set>
 
 namespace tessera::nn {
@@ -60,6 +61,20 @@ class DeviceVisitor : public Visitor {
   Device device_;
 };
 
+// The device of the first tensor.
+struct DeviceOf : Visitor {
+  std::optional<Device> found;
+  void parameter(const std::string&, Var& var, Layout) override {
+    if (!found && var) found = var.value().device();
+  }
+  void buffer(const std::string&, Tensor& tensor) override {
+    if (!found && tensor) found = tensor.device();
+  }
+  void child(const std::string&, Module& module) override {
+    if (!found) module.visit(*this);
+  }
+};
+
 // Fuses all that can be fused, or undoes it.
 class FuseVisitor : public Visitor {
  public:
@@ -115,8 +130,9 @@ void Module::to(Device device) {
 }
 
 Device Module::device() {
-  const std::vector<StateEntry> entries = state(*this);
-  return entries.empty() ? Device() : entries.front().tensor.device();
+  DeviceOf visitor;
+  visit(visitor);
+  return visitor.found.value_or(Device());
 }
 
 void Module::zero_grad() {

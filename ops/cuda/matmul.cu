@@ -1,7 +1,8 @@
-// Matrix products in CUDA: each is one call of gemm() (ops/cuda/gemm.h) that says how its operands lie.
+// Matrix products in CUDA: each is one call of gemm() (ops/cuda/gemm.h) that says how its operands lie; the column sum
+// is a reduction.
 #include "ops/cuda/gemm.h"
+#include "ops/cuda/reduce.h"
 #include "ops/matmul.h"
-#include "tensor/cuda/launch.h"
 
 namespace tessera {
 
@@ -42,33 +43,15 @@ void linear_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, Tens
         .bias = bias.defined() ? bias.device_data<float>() : nullptr});
 }
 
-// One thread per column and chunk of rows: neighbouring threads read neighbouring columns. The sums of the chunks are
-// added in order by a second kernel.
-constexpr i64 kRows = 128;
-
-__global__ void sum_rows_kernel(i64 rows, i64 columns, i64 chunk, const float* x, float* sums) {
-  const i64 c = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x, part = blockIdx.y;
-  if (c >= columns) return;
-  const i64 begin = part * chunk, end = begin + chunk < rows ? begin + chunk : rows;
-  float sum = 0;
-  for (i64 row = begin; row < end; ++row) sum += x[row * columns + c];
-  sums[part * columns + c] = sum;
-}
+struct StoreFloat {
+  float* y;
+  __device__ void operator()(i64 slice, double sum) const { y[slice] = static_cast<float>(sum); }
+};
 
 void column_sum_cuda(const Tensor& x, Tensor& y) {
   const i64 columns = x.dim(-1), rows = x.shape().numel(0, x.rank() - 1);
-  const auto sum_rows = [&](i64 count, i64 chunk, const float* from, float* to) {
-    const Launch shape{
-        .grid = {static_cast<unsigned>(ceil_div(columns, 128)), static_cast<unsigned>(ceil_div(count, chunk))},
-        .block = 128};
-    launch<sum_rows_kernel>(shape, count, columns, chunk, from, to);
-  };
-  if (rows == 0) return y.fill(0);
-  const i64 chunk = std::max(kRows, ceil_div(rows, 4096)), parts = ceil_div(rows, chunk);
-  if (parts == 1) return sum_rows(rows, rows, x.device_data<float>(), y.device_data<float>());
-  Tensor partial = Tensor::empty({parts, columns}, DType::kF32, x.device());
-  sum_rows(rows, chunk, x.device_data<float>(), partial.device_data<float>());
-  sum_rows(parts, parts, partial.device_data<float>(), y.device_data<float>());
+  reduce<DoubleSum>({1, rows, columns}, x.device(), LoadFloat{x.device_data<float>()},
+                    StoreFloat{y.device_data<float>()});
 }
 
 [[maybe_unused]] const bool kAdded[] = {

@@ -1,5 +1,5 @@
 // Pointwise operators in CUDA: one thread per element, for very large tensors several, one grid apart. Memory limits
-// all of them, so four neighbours are read and written at once (16 bytes) where nothing is broadcast.
+// all of them; neighbouring threads have neighbouring elements, so that a warp reads and writes whole lines.
 #include "ops/pointwise.h"
 #include "tensor/cuda/launch.h"
 

@@ -10,7 +10,7 @@
 
 #include "tensor/cuda/runtime.h"
 
-#ifdef TESSERA_NVTX
+#ifndef TESSERA_CUDA_EMULATED
 #include <nvtx3/nvToolsExt.h>
 #endif
 
@@ -37,24 +37,23 @@ struct Gpu {
   std::mutex mutex;
 };
 
-Gpu& gpu(int index) {
-  static std::mutex* mutex = new std::mutex;
-  static auto* gpus = new std::map<int, Gpu>;
-  const std::lock_guard lock(*mutex);
-  Gpu& g = (*gpus)[index];
-  if (!g.stream) {
-    check(cudaSetDevice(index), "cudaSetDevice");
-    check(cudaStreamCreateWithFlags(&g.stream, cudaStreamNonBlocking), "cudaStreamCreate");
-  }
-  return g;
-}
-
 constinit thread_local int current_index = -1;
 
 void make_current(int index) {
   if (current_index == index) return;
   check(cudaSetDevice(index), "cudaSetDevice");
   current_index = index;
+}
+
+// The GPU, which becomes the current one of this thread.
+Gpu& gpu(int index) {
+  make_current(index);
+  static std::mutex* mutex = new std::mutex;
+  static auto* gpus = new std::map<int, Gpu>;
+  const std::lock_guard lock(*mutex);
+  Gpu& g = (*gpus)[index];
+  if (!g.stream) check(cudaStreamCreateWithFlags(&g.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  return g;
 }
 
 DeviceCount count_gpus() {
@@ -72,7 +71,6 @@ DeviceCount count_gpus() {
 
 void* allocate_memory(size_t bytes, int index) {
   Gpu& g = gpu(index);
-  make_current(index);
   void* data = nullptr;
   const cudaError_t status = cudaMallocAsync(&data, bytes, g.stream);
   if (status == cudaSuccess) return data;
@@ -82,8 +80,7 @@ void* allocate_memory(size_t bytes, int index) {
 }
 
 void deallocate_memory(void* block, int index) {
-  make_current(index);
-  cudaFreeAsync(block, gpu(index).stream);
+  cudaFreeAsync(block, gpu(index).stream);  // unchecked: when the process ends CUDA may have gone before the tensors
 }
 
 size_t free_bytes(int index) {
@@ -94,7 +91,6 @@ size_t free_bytes(int index) {
 }
 
 void synchronize_stream(int index) {
-  make_current(index);
   check(cudaStreamSynchronize(gpu(index).stream), "cudaStreamSynchronize");
 }
 
@@ -112,7 +108,6 @@ Staging& next_staging(Gpu& g) {
 }
 
 void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int index) {
-  make_current(index);
   Gpu& g = gpu(index);
   if (bytes == 0) return;
   if (direction == CopyDirection::kWithin)
@@ -172,7 +167,7 @@ void convert_values(void* to, DType to_dtype, const void* from, DType from_dtype
 
 void begin(const char* op, int index) {
   make_current(index);
-#ifdef TESSERA_NVTX
+#ifndef TESSERA_CUDA_EMULATED
   nvtxRangePushA(op);
 #else
   static_cast<void>(op);
@@ -180,7 +175,7 @@ void begin(const char* op, int index) {
 }
 
 void end() {
-#ifdef TESSERA_NVTX
+#ifndef TESSERA_CUDA_EMULATED
   nvtxRangePop();
 #endif
 }

@@ -33,7 +33,6 @@ Blocks& blocks() {
 }
 
 constinit thread_local cudaError_t last_error = cudaSuccess;
-constinit thread_local int current_device = 0;
 
 cudaError_t result(cudaError_t status) {
   if (status != cudaSuccess) last_error = status;
@@ -50,16 +49,12 @@ const char* cudaGetErrorString(cudaError_t status) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
-    case cudaErrorInvalidConfiguration:
-      return "invalid configuration argument";
     case cudaErrorInsufficientDriver:
       return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice:
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
-    case cudaErrorLaunchFailure:
-      return "unspecified launch failure";
   }
   return "unknown error";
 }
@@ -75,14 +70,8 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return result(machine().count_status);
 }
 
-cudaError_t cudaGetDevice(int* device) {
-  *device = current_device;
-  return cudaSuccess;
-}
-
 cudaError_t cudaSetDevice(int device) {
   if (device < 0 || device >= machine().devices) return result(cudaErrorInvalidDevice);
-  current_device = device;
   return cudaSuccess;
 }
 
@@ -93,10 +82,6 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return cudaSuccess;
-}
-
-cudaError_t cudaDeviceSynchronize() {
   return cudaSuccess;
 }
 
@@ -111,14 +96,6 @@ cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t) {
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t) {
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t) {
   return cudaSuccess;
 }
 
@@ -151,11 +128,6 @@ cudaError_t cudaMallocHost(void** data, size_t bytes) {
   return *data ? cudaSuccess : result(cudaErrorMemoryAllocation);
 }
 
-cudaError_t cudaFreeHost(void* data) {
-  std::free(data);
-  return cudaSuccess;
-}
-
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   Blocks& b = blocks();
   const std::lock_guard lock(b.mutex);
@@ -166,10 +138,5 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
   std::memmove(to, from, bytes);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t) {
-  std::memset(data, value, bytes);
   return cudaSuccess;
 }

@@ -18,7 +18,6 @@
 #define __host__
 #define __forceinline__ inline
 #define __restrict__
-#define __launch_bounds__(...)
 
 struct uint3 {
   unsigned x, y, z;
@@ -33,12 +32,6 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
   float x, y, z, w;
 };
-inline float2 make_float2(float x, float y) {
-  return {x, y};
-}
-inline float4 make_float4(float x, float y, float z, float w) {
-  return {x, y, z, w};
-}
 
 // Of the thread that runs now.
 extern thread_local constinit uint3 threadIdx, blockIdx;
@@ -47,7 +40,6 @@ extern thread_local constinit dim3 blockDim, gridDim;
 inline void __syncthreads(std::source_location where = std::source_location::current()) {
   tessera::emulated::wait_for_block(where);
 }
-inline void __threadfence() {}
 
 // Atomics return the value before.
 template <class T>
@@ -55,46 +47,17 @@ T atomicAdd(T* target, T term) {
   return std::atomic_ref<T>(*target).fetch_add(term);
 }
 template <class T>
-T atomicMax(T* target, T value) {
-  const T before = *target;
-  *target = std::max(before, value);
-  return before;
-}
-template <class T>
 T atomicMin(T* target, T value) {
   const T before = *target;
   *target = std::min(before, value);
   return before;
 }
-template <class T>
-T atomicOr(T* target, T value) {
-  return std::atomic_ref<T>(*target).fetch_or(value);
-}
-template <class T>
-T atomicExch(T* target, T value) {
-  return std::atomic_ref<T>(*target).exchange(value);
-}
-template <class T>
-T atomicCAS(T* target, T expected, T value) {
-  std::atomic_ref<T>(*target).compare_exchange_strong(expected, value);
-  return expected;
-}
 
-template <class T>
-T __ldg(const T* address) {
-  return *address;
-}
-inline float rsqrtf(float x) {
-  return 1.0f / std::sqrt(x);
-}
 inline int __popc(unsigned x) {
   return std::popcount(x);
 }
 inline int __popcll(unsigned long long x) {
   return std::popcount(x);
-}
-inline int __ffs(int x) {
-  return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1;
 }
 inline int __ffsll(long long x) {
   return x == 0 ? 0 : std::countr_zero(static_cast<unsigned long long>(x)) + 1;
@@ -105,11 +68,9 @@ enum cudaError_t : int {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
-  cudaErrorInvalidConfiguration = 9,
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
-  cudaErrorLaunchFailure = 719,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 struct EmulatedStream;
@@ -121,20 +82,14 @@ inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 const char* cudaGetErrorString(cudaError_t status);
 cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int* count);
-cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
-cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
-cudaError_t cudaEventQuery(cudaEvent_t event);
-cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t stream);
 cudaError_t cudaFreeAsync(void* data, cudaStream_t stream);
 cudaError_t cudaMallocHost(void** data, size_t bytes);
-cudaError_t cudaFreeHost(void* data);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
-cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream);
