@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "ops/dtypes.h"
 #include "ops/pointwise.h"
 
 namespace tessera::ops {
@@ -10,7 +11,7 @@ namespace {
 
 void check_float(const Tensor& x, const char* op) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-  TESSERA_CHECK(is_compute_float(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
 }
 
 struct Reduced {

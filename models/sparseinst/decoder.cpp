@@ -5,6 +5,7 @@
 #include "autograd/matmul.h"
 #include "nn/init.h"
 #include "nn/profile.h"
+#include "ops/dtypes.h"
 
 namespace tessera {
 
@@ -13,8 +14,8 @@ namespace {
 // x and y of each pixel, -1 at the first and 1 at the last column and row: [N, H, W, 2]. A single one lies at -1.
 Tensor coordinates(const Tensor& like) {
   const i64 N = like.dim(0), H = like.dim(1), W = like.dim(2);
-  Tensor grid = Tensor::empty({N, H, W, 2}, like.dtype());
-  dispatch_float(like.dtype(), "sparseinst", [&]<class T>() {
+  Tensor grid = Tensor::empty({N, H, W, 2}, ops::parameter_dtype(like.dtype()));
+  dispatch_float(grid.dtype(), "sparseinst", [&]<class T>() {
     T* p = grid.data<T>();
     for (i64 n = 0; n < N; ++n)
       for (i64 i = 0; i < H; ++i)
@@ -23,7 +24,7 @@ Tensor coordinates(const Tensor& like) {
           *p++ = static_cast<T>(H > 1 ? -1 + 2.0 * static_cast<double>(i) / static_cast<double>(H - 1) : -1);
         }
   });
-  return grid.to(like.device());
+  return grid.to(like.dtype()).to(like.device());
 }
 
 i64 input_channels(const SparseInstConfig& config) {

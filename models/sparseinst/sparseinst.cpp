@@ -1,5 +1,6 @@
 #include "models/sparseinst/sparseinst.h"
 
+#include "autograd/pointwise.h"
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
 
@@ -18,7 +19,9 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N
 }
 
 std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
-  const SparseInstOutput output = forward(Var(batch.images.to(device())));
+  SparseInstOutput output = forward(Var(batch.images.to(device()).to(training_dtype)));
+  for (Var* result : {&output.logits, &output.masks, &output.objectness})
+    if (*result) *result = cast(*result, DType::kF32);  // matching and losses are f32
   const SparseInstTargets targets =
       make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes, device());
   return sparseinst_losses(output, targets, match(output, targets, config_.matcher), config_.loss);
