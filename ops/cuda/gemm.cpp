@@ -85,10 +85,10 @@ uint32_t alignment(const void* address) {
 }
 
 // What the best algorithm depends on.
-using Key = std::array<i64, 20>;
+using Key = std::array<i64, 21>;
 
-template <class T>
-Key key_of(const Gemm<T>& g) {
+template <class T, class Sum>
+Key key_of(const Gemm<T, Sum>& g) {
   return {g.batch,
           g.M,
           g.N,
@@ -108,7 +108,8 @@ Key key_of(const Gemm<T>& g) {
           alignment(g.b),
           alignment(g.c),
           static_cast<i64>(precision()),
-          kDataType<T>};
+          kDataType<T>,
+          kDataType<Sum>};
 }
 
 // What the process holds of cuBLASLt on one GPU.
@@ -120,9 +121,9 @@ struct Blas {
 
 // The workspace's size and the alignments bound the choice. Sums over parts of K that are added into C as they come are
 // left out: their order is not fixed.
-template <class T>
-cublasLtMatmulAlgo_t find_algorithm(const Gemm<T>& g, cublasLtHandle_t handle, Description& description, Layout& first,
-                                    Layout& second, Layout& out) {
+template <class T, class Sum>
+cublasLtMatmulAlgo_t find_algorithm(const Gemm<T, Sum>& g, cublasLtHandle_t handle, Description& description,
+                                    Layout& first, Layout& second, Layout& out) {
   cublasLtMatmulPreferenceOpaque_t preference;
   check_blas(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
@@ -155,8 +156,8 @@ int current_gpu() {
 }
 
 // cuBLASLt takes no empty sum: a column of zeros times a row of zeros stands for it.
-template <class T>
-void gemm_of_nothing(Gemm<T> g) {
+template <class T, class Sum>
+void gemm_of_nothing(Gemm<T, Sum> g) {
   const Tensor zeros = Tensor::zeros({std::max(g.M, g.N)}, kDTypeOf<T>, {kDevice, current_gpu()});
   g.K = 1;
   g.a = g.b = zeros.device_data<T>();
@@ -167,8 +168,8 @@ void gemm_of_nothing(Gemm<T> g) {
   gemm(g);
 }
 
-template <class T>
-void run(const Gemm<T>& g) {
+template <class T, class Sum>
+void run(const Gemm<T, Sum>& g) {
   if (g.batch * g.M * g.N == 0) return;
   if (g.K == 0) return gemm_of_nothing(g);
   Description description(compute_type<T>());
@@ -182,7 +183,7 @@ void run(const Gemm<T>& g) {
   constexpr cudaDataType_t kType = kDataType<T>;
   Layout first(kType, g.transpose_b ? g.K : g.N, g.transpose_b ? g.N : g.K, g.b_pitch, g.batch, g.b_stride),
       second(kType, g.transpose_a ? g.M : g.K, g.transpose_a ? g.K : g.M, g.a_pitch, g.batch, g.a_stride),
-      out(kType, g.N, g.M, g.c_pitch, g.batch, g.c_stride);
+      out(kDataType<Sum>, g.N, g.M, g.c_pitch, g.batch, g.c_stride);
 
   static auto* mutex = new std::mutex;
   static auto* gpus = new std::map<int, Blas>;
@@ -212,6 +213,9 @@ void gemm(const Gemm<float>& g) {
   run(g);
 }
 void gemm(const Gemm<BFloat16>& g) {
+  run(g);
+}
+void gemm(const Gemm<BFloat16, float>& g) {
   run(g);
 }
 

@@ -11,7 +11,7 @@ namespace tessera::cuda {
 // batch products; [M, K] x [K, N] -> [M, N]. A row of A begins a_pitch elements after the one before (of op(A)'s
 // transposed form as it lies in memory: [K, M] where transpose_a), a matrix a_stride after the one before; likewise B
 // and C.
-template <class T>
+template <class T, class Sum = T>
 struct Gemm {
   i64 batch = 1, M = 0, N = 0, K = 0;
   const T* a = nullptr;
@@ -20,15 +20,16 @@ struct Gemm {
   const T* b = nullptr;
   i64 b_pitch = 0, b_stride = 0;
   bool transpose_b = false;
-  T* c = nullptr;
+  Sum* c = nullptr;
   i64 c_pitch = 0, c_stride = 0;
-  bool accumulate = false;  // C += in place of C =
-  const T* bias = nullptr;  // [N], added to every row of C; only with batch = 1
-  bool relu = false;        // last of all; only with bias
+  bool accumulate = false;    // C += in place of C =
+  const Sum* bias = nullptr;  // [N], added to every row of C; only with batch = 1
+  bool relu = false;          // last of all; only with bias
 };
 
 // Enqueues it on stream(). K = 0 gives zeros (and the bias).
 void gemm(const Gemm<float>& product);
 void gemm(const Gemm<BFloat16>& product);
+void gemm(const Gemm<BFloat16, float>& product);
 
 }  // namespace tessera::cuda

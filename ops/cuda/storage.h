@@ -38,6 +38,14 @@ void dispatch_storage(const Tensor& x, const F& f) {
   }
 }
 
+// Where a gradient that several launches add up is summed: in f32, which is the gradient itself or lies beside it.
+inline Tensor f32_sums(const Tensor& gradient) {
+  return gradient.dtype() == DType::kF32 ? gradient : Tensor::zeros(gradient.shape(), DType::kF32, gradient.device());
+}
+inline void store_sums(const Tensor& sums, Tensor& gradient) {
+  if (!sums.same_memory(gradient)) gradient.copy_from(sums.to(gradient.dtype()));
+}
+
 // The vector's data on the device, null where it is absent.
 template <class T = float>
 const T* data_or_null(const Tensor& vector) {

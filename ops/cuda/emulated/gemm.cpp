@@ -47,14 +47,11 @@ std::vector<float> widened(const BFloat16* from, i64 batch, i64 stride, i64 rows
 
 }  // namespace
 
-void gemm(const Gemm<BFloat16>& g) {
-  if (g.batch * g.M * g.N == 0) return;
+void gemm(const Gemm<BFloat16, float>& g) {
   const std::vector<float> a = widened(g.a, g.batch, g.a_stride, g.transpose_a ? g.K : g.M, g.a_pitch,
                                        g.transpose_a ? g.M : g.K),
                            b = widened(g.b, g.batch, g.b_stride, g.transpose_b ? g.N : g.K, g.b_pitch,
-                                       g.transpose_b ? g.K : g.N),
-                           bias = widened(g.bias, g.bias ? 1 : 0, 0, 1, 0, g.N);
-  std::vector<float> c = widened(g.c, g.batch, g.c_stride, g.M, g.c_pitch, g.N);
+                                       g.transpose_b ? g.K : g.N);
   gemm(Gemm<float>{.batch = g.batch,
                    .M = g.M,
                    .N = g.N,
@@ -67,12 +64,36 @@ void gemm(const Gemm<BFloat16>& g) {
                    .b_pitch = g.b_pitch,
                    .b_stride = g.b_stride,
                    .transpose_b = g.transpose_b,
-                   .c = c.data(),
+                   .c = g.c,
                    .c_pitch = g.c_pitch,
                    .c_stride = g.c_stride,
                    .accumulate = g.accumulate,
-                   .bias = g.bias ? bias.data() : nullptr,
+                   .bias = g.bias,
                    .relu = g.relu});
+}
+
+void gemm(const Gemm<BFloat16>& g) {
+  if (g.batch * g.M * g.N == 0) return;
+  std::vector<float> c = widened(g.c, g.batch, g.c_stride, g.M, g.c_pitch, g.N);
+  const std::vector<float> bias = widened(g.bias, g.bias ? 1 : 0, 0, 1, 0, g.N);
+  gemm(Gemm<BFloat16, float>{.batch = g.batch,
+                             .M = g.M,
+                             .N = g.N,
+                             .K = g.K,
+                             .a = g.a,
+                             .a_pitch = g.a_pitch,
+                             .a_stride = g.a_stride,
+                             .transpose_a = g.transpose_a,
+                             .b = g.b,
+                             .b_pitch = g.b_pitch,
+                             .b_stride = g.b_stride,
+                             .transpose_b = g.transpose_b,
+                             .c = c.data(),
+                             .c_pitch = g.c_pitch,
+                             .c_stride = g.c_stride,
+                             .accumulate = g.accumulate,
+                             .bias = g.bias ? bias.data() : nullptr,
+                             .relu = g.relu});
   for (i64 item = 0; item < g.batch; ++item)
     for (i64 m = 0; m < g.M; ++m)
       for (i64 n = 0; n < g.N; ++n) {
