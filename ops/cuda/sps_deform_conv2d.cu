@@ -79,7 +79,8 @@ void each_chunk(const Tensor& index_map, const Tensor& rows, const Tensor& activ
 
 template <class T>
 Tensor columns_of(const Chunk<T>& chunk, Device device) {
-  return Tensor::empty({chunk.count, kTaps * chunk.features.width}, kDTypeOf<T>, device);
+  const Shape shape{chunk.count, kTaps * chunk.features.width};  // nvcc loses the braces of a dependent argument
+  return Tensor::empty(shape, kDTypeOf<T>, device);
 }
 
 template <class T>
@@ -203,8 +204,9 @@ void sps_deform_conv2d_backward_features_cuda(const Tensor& index_map, const Ten
                  .c = gcolumns.device_data<T>(),
                  .c_pitch = depth});
     check_keys("sps_deform_conv2d_backward_features", 4 * chunk.samples(), chunk.features.rows);
-    Tensor keys = Tensor::empty({4 * chunk.samples()}, DType::kI32, gy.device());
-    Tensor weights = Tensor::empty(keys.shape(), DType::kF32, gy.device());
+    const Shape corners{4 * chunk.samples()};
+    Tensor keys = Tensor::empty(corners, DType::kI32, gy.device());
+    Tensor weights = Tensor::empty(corners, DType::kF32, gy.device());
     launch<ids_kernel<T>>(over(chunk.samples()), chunk, keys.device_data<i32>(), weights.device_data<float>());
     const Groups by_id = group_by_key(std::move(keys), chunk.features.rows);
     dispatch_width(features_by_four(chunk.features), [&]<int kWidth>() {
