@@ -65,7 +65,8 @@ Call sparseinst_step() {
     const TrainingWinograd winograd;
     optimizer->zero_grad();
     Var total;
-    for (const LossTerm& term : model->losses(batch)) total = total.defined() ? total + term.value : term.value;
+    const Losses losses = model->losses(batch);
+    for (const LossTerm& term : losses.terms) total = total.defined() ? total + term.value : term.value;
     total.backward();
     optimizer->step(1);
   };

@@ -17,11 +17,12 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N
   return decoder_(features, taps);                                         // [N, Q, ...]
 }
 
-std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
+Losses SparseInst::losses(const Batch& batch) {
   const SparseInstOutput output = forward(Var(batch.images.to(device())));
   const SparseInstTargets targets =
       make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes, device());
-  return sparseinst_losses(output, targets, match(output, targets, config_.matcher), config_.loss);
+  const Matches matches = match(output, targets, config_.matcher);
+  return {sparseinst_losses(output, targets, matches, config_.loss), finite_marks(output, targets)};
 }
 
 std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {

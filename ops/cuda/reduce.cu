@@ -1,8 +1,11 @@
 // Reductions in CUDA on top of ops/cuda/reduce.h, which has the mapping of threads to work. Sums are taken in double
 // from the first addition on: memory, not arithmetic, is what they wait for.
 #include <limits>
+#include <vector>
 
+#include "ops/cuda/block_reduce.h"
 #include "ops/cuda/reduce.h"
+#include "ops/cuda/tensor_table.h"
 
 namespace tessera {
 
@@ -20,8 +23,34 @@ void sum_cuda(const ops::ReduceDims& dims, double scale, const Tensor& x, Tensor
   reduce<DoubleSum>(dims, x.device(), LoadFloat{x.device_data<float>()}, StoreScaled{scale, y.device_data<float>()});
 }
 
-void sum_of_squares_cuda(const Tensor& x, Tensor& sum) {
-  reduce<DoubleSum>({1, x.numel(), 1}, x.device(), LoadSquare{x.device_data<float>()},
+struct Squared {
+  i64 count;
+  const float* x;
+};
+
+// parts: one sum per block
+__global__ void sum_of_squares_kernel(TensorTable<Squared> table, double* parts) {
+  const auto [tensor, begin, end] = table.share();
+  double sum = 0;
+  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(tensor.x[i]) * tensor.x[i];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+void sum_of_squares_cuda(std::span<const Tensor> xs, Tensor& sum) {
+  std::vector<Squared> list;
+  i64 blocks = 0;
+  for (const Tensor& x : xs) {
+    list.push_back({x.numel(), x.device_data<float>()});
+    blocks += blocks_of(x.numel());
+  }
+  Tensor memory = Tensor::empty({blocks}, DType::kF64, sum.device());
+  double* parts = memory.device_data<double>();
+  for_each_table(std::span<const Squared>(list), [&](const TensorTable<Squared>& table, const Launch& shape) {
+    launch<sum_of_squares_kernel>(shape, table, parts);
+    parts += shape.grid.x;
+  });
+  reduce<DoubleSum>({1, blocks, 1}, sum.device(), LoadPart<double>{memory.device_data<double>()},
                     StorePart<double>{sum.device_data<double>()});
 }
 
@@ -68,16 +97,15 @@ void max_backward_cuda(const ops::ReduceDims& dims, const Tensor& gy, const Tens
                               gx.device_data<float>());
 }
 
-// All that write, write the same.
-__global__ void all_finite_kernel(i64 n, const float* x, u8* finite) {
+// marks are zero before; all that write to one, write the same.
+__global__ void mark_non_finite_kernel(i64 n, i64 count, const float* x, float* marks) {
   for (const i64 i : indices(n))
-    if (!std::isfinite(x[i])) *finite = 0;
+    if (!std::isfinite(x[i])) marks[i / count] = NAN;
 }
 
-void all_finite_cuda(const Tensor& x, bool& finite) {
-  Tensor result = Tensor::full({}, 1, DType::kU8, x.device());
-  launch<all_finite_kernel>(over(x.numel()), x.numel(), x.device_data<float>(), result.device_data<u8>());
-  finite = result.item() != 0;
+void mark_non_finite_cuda(const Tensor& x, Tensor& marks) {
+  launch<mark_non_finite_kernel>(over(x.numel()), x.numel(), x.shape().numel(1, x.rank()), x.device_data<float>(),
+                                 marks.device_data<float>());
 }
 
 [[maybe_unused]] const bool kAdded[] = {
@@ -85,7 +113,7 @@ void all_finite_cuda(const Tensor& x, bool& finite) {
     ops::max_kernels.add(kDevice, max_cuda),
     ops::max_backward_kernels.add(kDevice, max_backward_cuda),
     ops::sum_of_squares_kernels.add(kDevice, sum_of_squares_cuda),
-    ops::all_finite_kernels.add(kDevice, all_finite_cuda),
+    ops::mark_non_finite_kernels.add(kDevice, mark_non_finite_cuda),
 };
 
 }  // namespace
