@@ -1,6 +1,9 @@
 #include "tensor/device_runtime.h"
 
 #include <array>
+#include <atomic>
+
+#include "tensor/device_waits.h"
 
 namespace tessera {
 
@@ -49,7 +52,18 @@ std::vector<Device> present_devices() {
   return devices;
 }
 
+namespace {
+std::atomic<i64> waits = 0;
+}
+i64 device_waits() {
+  return waits;
+}
+void count_device_wait() {
+  ++waits;
+}
+
 void synchronize(Device device) {
+  count_device_wait();
   device_runtime(device.kind).synchronize(device.index);
 }
 

@@ -18,13 +18,14 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N
   return decoder_(features, taps);                                         // [N, Q, ...]
 }
 
-std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
+Losses SparseInst::losses(const Batch& batch) {
   SparseInstOutput output = forward(Var(batch.images.to(device()).to(training_dtype)));
   for (Var* result : {&output.logits, &output.masks, &output.objectness})
     if (*result) *result = cast(*result, DType::kF32);  // matching and losses are f32
   const SparseInstTargets targets =
       make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes, device());
-  return sparseinst_losses(output, targets, match(output, targets, config_.matcher), config_.loss);
+  const Matches matches = match(output, targets, config_.matcher);
+  return {sparseinst_losses(output, targets, matches, config_.loss), finite_marks(output, targets)};
 }
 
 std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {

@@ -18,7 +18,7 @@ class SparseInst : public Segmenter {
   // images [N, H, W, 3], normalised, H and W multiples of 32. Taps: those of the parts.
   SparseInstOutput forward(const Var& images, nn::Taps* taps = nullptr);
 
-  std::vector<LossTerm> losses(const Batch& batch) override;
+  Losses losses(const Batch& batch) override;
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
 
   void visit(nn::Visitor& v) override;

@@ -1,8 +1,11 @@
 // Reductions in CUDA on top of ops/cuda/reduce.h, which has the mapping of threads to work. Sums are taken in double
 // from the first addition on: memory, not arithmetic, is what they wait for.
 #include <limits>
+#include <vector>
 
+#include "ops/cuda/block_reduce.h"
 #include "ops/cuda/reduce.h"
+#include "ops/cuda/tensor_table.h"
 
 namespace tessera {
 
@@ -23,11 +26,35 @@ void sum_cuda(const ops::ReduceDims& dims, double scale, const Tensor& x, Tensor
   });
 }
 
-void sum_of_squares_cuda(const Tensor& x, Tensor& sum) {
-  dispatch_storage(x, [&]<class T>() {
-    reduce<DoubleSum>({1, x.numel(), 1}, x.device(), LoadSquare<T>{x.device_data<T>()},
-                      StorePart<double>{sum.device_data<double>()});
+struct Squared {
+  i64 count;
+  const float* x;
+};
+
+// parts: one sum per block
+__global__ void sum_of_squares_kernel(TensorTable<Squared> table, double* parts) {
+  const auto [tensor, begin, end] = table.share();
+  double sum = 0;
+  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(tensor.x[i]) * tensor.x[i];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+void sum_of_squares_cuda(std::span<const Tensor> xs, Tensor& sum) {
+  std::vector<Squared> list;
+  i64 blocks = 0;
+  for (const Tensor& x : xs) {
+    list.push_back({x.numel(), x.device_data<float>()});
+    blocks += blocks_of(x.numel());
+  }
+  Tensor memory = Tensor::empty({blocks}, DType::kF64, sum.device());
+  double* parts = memory.device_data<double>();
+  for_each_table(std::span<const Squared>(list), [&](const TensorTable<Squared>& table, const Launch& shape) {
+    launch<sum_of_squares_kernel>(shape, table, parts);
+    parts += shape.grid.x;
   });
+  reduce<DoubleSum>({1, blocks, 1}, sum.device(), LoadPart<double>{memory.device_data<double>()},
+                    StorePart<double>{sum.device_data<double>()});
 }
 
 // The largest value, NaN above all, and the first position of it.
@@ -80,19 +107,15 @@ void max_backward_cuda(const ops::ReduceDims& dims, const Tensor& gy, const Tens
   });
 }
 
-// All that write, write the same.
-template <class T>
-__global__ void all_finite_kernel(i64 n, const T* x, u8* finite) {
+// marks are zero before; all that write to one, write the same.
+__global__ void mark_non_finite_kernel(i64 n, i64 count, const float* x, float* marks) {
   for (const i64 i : indices(n))
-    if (!std::isfinite(load(x + i))) *finite = 0;
+    if (!std::isfinite(x[i])) marks[i / count] = NAN;
 }
 
-void all_finite_cuda(const Tensor& x, bool& finite) {
-  Tensor result = Tensor::full({}, 1, DType::kU8, x.device());
-  dispatch_storage(x, [&]<class T>() {
-    launch<all_finite_kernel<T>>(over(x.numel()), x.numel(), x.device_data<T>(), result.device_data<u8>());
-  });
-  finite = result.item() != 0;
+void mark_non_finite_cuda(const Tensor& x, Tensor& marks) {
+  launch<mark_non_finite_kernel>(over(x.numel()), x.numel(), x.shape().numel(1, x.rank()), x.device_data<float>(),
+                                 marks.device_data<float>());
 }
 
 [[maybe_unused]] const bool kAdded[] = {
@@ -100,7 +123,7 @@ void all_finite_cuda(const Tensor& x, bool& finite) {
     ops::max_kernels.add(kDevice, max_cuda),
     ops::max_backward_kernels.add(kDevice, max_backward_cuda),
     ops::sum_of_squares_kernels.add(kDevice, sum_of_squares_cuda),
-    ops::all_finite_kernels.add(kDevice, all_finite_cuda),
+    ops::mark_non_finite_kernels.add(kDevice, mark_non_finite_cuda),
 };
 
 }  // namespace

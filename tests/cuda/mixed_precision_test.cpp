@@ -26,7 +26,7 @@ Step first_step(Device device, DType dtype) {
   model->training_dtype = dtype;
   Step step;
   Var total;
-  for (const LossTerm& term : model->losses(test::rectangles({2, 0, 3}))) {
+  for (const LossTerm& term : model->losses(test::rectangles({2, 0, 3})).terms) {
     CHECK(term.value.value().dtype() == DType::kF32);
     total = total ? total + term.value : term.value;
   }

@@ -2,10 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "autograd/pointwise.h"
+#include "tensor/device_waits.h"
 #include "tensor/file.h"
 #include "tests/cuda/other_device.h"
+#include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera {
@@ -21,12 +24,11 @@ std::vector<std::vector<double>> train_steps(Device device, int steps) {
   const Batch batch = test::rectangles({2, 0, 3});
   std::vector<std::vector<double>> losses;
   for (int step = 0; step < steps; ++step) {
-    const std::vector<LossTerm> terms = model->losses(batch);
+    const std::vector<LossTerm> terms = model->losses(batch).terms;
     Var total = terms[0].value;
     for (size_t i = 1; i < terms.size(); ++i) total = total + terms[i].value;
     total.backward();
-    optimizer.clip();
-    optimizer.step(1);
+    optimizer.step(1, optimizer.clip().scale);
     optimizer.zero_grad();
     losses.emplace_back();
     for (const LossTerm& term : terms) losses.back().push_back(term.value.value().item());
@@ -63,6 +65,60 @@ TEST_CASE("device: a SparseInst trains on another device with the losses that it
       CAPTURE(step);
       CAPTURE(term);
       CHECK(std::abs(here[step][term] - there[step][term]) <= 1e-4 * std::max(1.0, std::abs(here[step][term])));
+    }
+}
+
+TEST_CASE("device: a training step waits for the device once") {
+  const std::optional<Device> other = other_device();
+  if (!other) return;
+  struct Watching : Rectangles {  // a step begins by loading its pictures
+    Sample load(i64 epoch, i64 index) const override {
+      waits.push_back(device_waits());
+      return Rectangles::load(epoch, index);
+    }
+    mutable std::vector<i64> waits;
+  };
+  for (const i64 accumulate : {1, 2}) {
+    const test::TemporaryFolder folder;
+    Job job = make_job(folder.path(), 6);
+    job.config.training.checkpoint_every = 100;
+    job.config.training.accumulate = accumulate;
+    const auto watching = std::make_shared<Watching>();
+    job.data = watching;
+    CHECK(train(*model_on(*other), job) == 0);
+    const size_t each = static_cast<size_t>(2 * accumulate);  // pictures of a step
+    REQUIRE(watching->waits.size() == 6 * each);
+    for (size_t k = 0; k < watching->waits.size(); ++k)
+      CHECK(watching->waits[k] - watching->waits[0] == static_cast<i64>(k / each));
+  }
+}
+
+TEST_CASE("device: what is not finite stops a run before the weights change, on every device alike") {
+  std::vector<Device> devices{{}};
+  if (const std::optional<Device> other = other_device()) devices.push_back(*other);
+  struct Fault {
+    const char *parameter, *message;
+  };
+  for (const Device device : devices)
+    for (const Fault& fault :
+         {Fault{"decoder.mask_branch.projection.bias", "pred_masks of rectangles"},
+          Fault{"decoder.inst_branch.cls_score.bias", "pred_logits of rectangles"},
+          Fault{"decoder.inst_branch.objectness.bias", "loss_objectness is not finite (loss_ce "}}) {
+      CAPTURE(device.str());
+      CAPTURE(fault.parameter);
+      const test::TemporaryFolder folder;
+      const std::unique_ptr<SparseInst> model = model_on(device);
+      std::vector<std::pair<Tensor, Tensor>> before;  // and after
+      bool found = false;
+      for (auto& [name, parameter] : nn::named_parameters(*model)) {
+        if (name == fault.parameter) parameter->value().fill(NAN), found = true;
+        before.emplace_back(parameter->value().to_host().clone(), parameter->value());
+      }
+      REQUIRE(found);
+      CHECK_ERROR(train(*model, make_job(folder.path())), fault.message);
+      CHECK_ERROR(train(*model, make_job(folder.path())), "step 1, images rectangles");
+      CHECK_ERROR(train(*model, make_job(folder.path())), "; the weights were not updated");
+      for (const auto& [was, is] : before) CHECK(std::memcmp(was.raw(), is.to_host().raw(), was.bytes()) == 0);
     }
 }
 

@@ -104,11 +104,27 @@ class SparseInstGolden {
     if (taps.contains("offset")) compare("single.c5_last_offset", to_nchw(taps.at("offset")), kForward);
   }
 
+  // Of one picture: its queries, and its targets counted from its first.
+  struct Pairs {
+    std::vector<i64> queries, targets;
+  };
   struct Evaluation {
     SparseInstOutput output;
     SparseInstTargets targets;
-    std::vector<Matches> matches;
+    Matches matches;
     std::vector<LossTerm> terms;
+
+    std::vector<Pairs> pairs() const {
+      const Tensor queries = matches.queries.to_host(), rows = matches.targets.to_host();
+      const i64 Q = output.masks.dim(1);
+      std::vector<Pairs> pictures(targets.names.size());
+      for (i64 p = 0; p < queries.numel(); ++p) {
+        const i64 query = queries.data<i64>()[p], n = query / Q;
+        pictures[static_cast<size_t>(n)].queries.push_back(query % Q);
+        pictures[static_cast<size_t>(n)].targets.push_back(rows.data<i64>()[p] - targets.first[static_cast<size_t>(n)]);
+      }
+      return pictures;
+    }
   };
   Evaluation evaluate(const Batch& batch, nn::Taps* taps = nullptr) {
     Evaluation e;
@@ -133,12 +149,13 @@ class SparseInstGolden {
     compare_stages("batch.", taps);
     const i64 T = e.targets.count(), h = e.output.masks.dim(2), w = e.output.masks.dim(3);
     compare("batch.target.maps", e.targets.maps.reshape({T, h, w}), 1e-6);
-    for (size_t k = 0; k < e.matches.size(); ++k) {
+    const std::vector<Pairs> matches = e.pairs();
+    for (size_t k = 0; k < matches.size(); ++k) {
       const std::string key = fmt::format("batch.match.{}.", k);
       compare(key + "score", matching_scores(e.output, e.targets, static_cast<i64>(k), model_->config().matcher),
               kForward);
-      compare_integers(key + "pred", e.matches[k].queries);
-      compare_integers(key + "target", e.matches[k].targets);
+      compare_integers(key + "pred", matches[k].queries);
+      compare_integers(key + "target", matches[k].targets);
     }
     check_ious(e);
     for (const LossTerm& term : e.terms) compare("batch." + term.name, term.value.value().reshape({1}), kForward);
@@ -167,15 +184,13 @@ class SparseInstGolden {
     const Tensor& want = file_["batch.match.iou"];
     const i64* uncertain = file_["batch.match.iou_uncertain"].data<i64>();
     double worst = got.shape() == want.shape() ? 0 : INFINITY, allowed = 1e-5;
-    size_t row = 0;
-    for (size_t k = 0; k < e.matches.size() && worst == 0; ++k)
-      for (const i64 target : e.matches[k].targets) {
-        const std::span<const float> map = maps.span<float>().subspan(
-            static_cast<size_t>((e.targets.first[k] + target) * maps.dim(1)), static_cast<size_t>(maps.dim(1)));
-        const double area = static_cast<double>(std::ranges::count_if(map, [](float t) { return t > 0.5f; }));
-        allowed = std::max(allowed, 2 * static_cast<double>(uncertain[row]) / std::max(area, 1.0));
-        ++row;
-      }
+    const Tensor targets = e.matches.targets.to_host();
+    for (i64 p = 0; p < targets.numel() && worst == 0; ++p) {
+      const std::span<const float> map = maps.span<float>().subspan(
+          static_cast<size_t>(targets.data<i64>()[p] * maps.dim(1)), static_cast<size_t>(maps.dim(1)));
+      const double area = static_cast<double>(std::ranges::count_if(map, [](float t) { return t > 0.5f; }));
+      allowed = std::max(allowed, 2 * static_cast<double>(uncertain[p]) / std::max(area, 1.0));
+    }
     for (i64 i = 0; i < got.numel() && worst < INFINITY; ++i)
       worst = std::max(worst, std::abs(static_cast<double>(got.data<float>()[i]) - want.data<float>()[i]));
     ++cases_;
@@ -283,7 +298,7 @@ class SparseInstGolden {
     for (i64 step = 0; step <= steps; ++step) {
       const Evaluation e = evaluate(batch);
       for (const LossTerm& term : e.terms) losses.push_back(static_cast<float>(term.value.value().item()));
-      for (const Matches& pairs : e.matches) {
+      for (const Pairs& pairs : e.pairs()) {
         assignments.insert(assignments.end(), pairs.queries.begin(), pairs.queries.end());
         assignments.insert(assignments.end(), pairs.targets.begin(), pairs.targets.end());
       }
@@ -291,14 +306,16 @@ class SparseInstGolden {
       model_->zero_grad();
       total(e.terms).backward();
       adamw.step = step + 1;
+      std::vector<ops::AdamWUpdate> updates;
       for (auto& [name, parameter] : nn::named_parameters(*model_)) {
         const Tensor& value = parameter->value();
         Moments& state = moments[name];
         if (step == 0)
           state = {Tensor::zeros(value.shape(), value.dtype(), value.device()),
                    Tensor::zeros(value.shape(), value.dtype(), value.device())};
-        if (parameter->grad()) ops::adamw_step(parameter->value(), parameter->grad(), state.m, state.v, adamw);
+        if (parameter->grad()) updates.push_back({value, parameter->grad(), state.m, state.v, adamw});
       }
+      ops::adamw_step(updates);
     }
     compare("train.losses", Tensor::from(losses).reshape({steps + 1, 4}), kGradient);
     compare_integers("train.assign", assignments);

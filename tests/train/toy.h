@@ -36,7 +36,7 @@ class Toy : public Segmenter {
     v.buffer("counter", counter);
   }
 
-  std::vector<LossTerm> losses(const Batch& batch) override {
+  Losses losses(const Batch& batch) override {
     counter.data<float>()[0] += 1;  // a buffer that changes in training, like running statistics
     i64 objects = 0;
     std::vector<float> wanted;
@@ -50,7 +50,7 @@ class Toy : public Segmenter {
     std::vector<LossTerm> terms{{"loss_fit", sum(error * error) * share},
                                 {"loss_size", sum(weight * weight) * (share * static_cast<double>(batch.size()))}};
     if (disturb) disturb(batch, terms);
-    return terms;
+    return {terms};
   }
 
   std::vector<std::vector<Instance>> detect(const Batch& batch) override {
