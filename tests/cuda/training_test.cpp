@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "autograd/pointwise.h"
-#include "tensor/device_runtime.h"
 #include "tensor/file.h"
+#include "tests/cuda/other_device.h"
 #include "tests/models/tiny_sparseinst.h"
 #include "tests/support/temporary_folder.h"
 #include "train/trainer.h"
@@ -14,14 +14,6 @@
 namespace tessera {
 
 namespace {
-
-// The first device beside the CPU. A CUDA build on a machine without a GPU has none: then there is nothing to compare.
-std::optional<Device> other_device() {
-  for (const Device device : present_devices())
-    if (device.kind != DeviceKind::kCpu) return device;
-  MESSAGE("no device beside the CPU: skipped");
-  return std::nullopt;
-}
 
 // Pictures of 64 x 64 with one to three rectangles.
 class Rectangles : public SampleSource {
@@ -101,7 +93,7 @@ double largest_difference(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 TEST_CASE("device: a SparseInst trains on another device with the losses that it has on the CPU") {
-  const std::optional<Device> other = other_device();
+  const std::optional<Device> other = test::other_device();
   if (!other) return;
   const auto here = train_steps({}, 3), there = train_steps(*other, 3);
   for (size_t step = 0; step < here.size(); ++step)
@@ -113,7 +105,7 @@ TEST_CASE("device: a SparseInst trains on another device with the losses that it
 }
 
 TEST_CASE("device: a checkpoint that was trained on either device predicts the same on both") {
-  const std::optional<Device> other = other_device();
+  const std::optional<Device> other = test::other_device();
   if (!other) return;
   for (const Device trained_on : {Device{}, *other}) {
     CAPTURE(trained_on.str());
@@ -125,7 +117,7 @@ TEST_CASE("device: a checkpoint that was trained on either device predicts the s
 }
 
 TEST_CASE("device: a run on another device that is resumed equals one that was not interrupted, bit for bit") {
-  const std::optional<Device> other = other_device();
+  const std::optional<Device> other = test::other_device();
   if (!other) return;
   const test::TemporaryFolder whole, halves;
   CHECK(train(*model_on(*other), make_job(whole.path())) == 0);

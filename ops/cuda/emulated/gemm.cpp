@@ -2,11 +2,13 @@
 #include "ops/cuda/gemm.h"
 
 #include "ops/cpu/gemm.h"
+#include "tensor/cuda/runtime.h"
 
 namespace tessera::cuda {
 
-void gemm(const Gemm& g) {
-  if (g.batch * g.M * g.N == 0) return;
+namespace {
+
+void multiply(const Gemm& g) {
   // run() overwrites C: a sum into it is computed beside it and added.
   std::vector<float> sum(g.accumulate ? static_cast<size_t>(g.batch * g.M * g.N) : 0);
   cpu::Gemm<float> product{.items = g.batch, .rows = g.M, .columns = g.N, .tap_depth = g.K};
@@ -33,6 +35,12 @@ void gemm(const Gemm& g) {
     for (i64 m = 0; m < g.M; ++m)
       for (i64 n = 0; n < g.N; ++n)
         g.c[item * g.c_stride + m * g.c_pitch + n] += sum[static_cast<size_t>((item * g.M + m) * g.N + n)];
+}
+
+}  // namespace
+
+void gemm(const Gemm& g) {
+  if (g.batch * g.M * g.N > 0) emulated::enqueue(stream(), [g] { multiply(g); });
 }
 
 }  // namespace tessera::cuda
