@@ -3,6 +3,7 @@
 #include "autograd/pointwise.h"
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
+#include "tensor/device_runtime.h"
 
 namespace tessera {
 
@@ -12,10 +13,21 @@ SparseInst::SparseInst(const SparseInstConfig& config, Random& random)
       encoder_(config.encoder, backbone_->levels(), random),
       decoder_(config, random) {}
 
-SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N, H, W, 3]
+SparseInstOutput SparseInst::compute(const Var& images, nn::Taps* taps) {  // [N, H, W, 3]
   const std::vector<Var> levels = (*backbone_)(images, taps);              // strides 8, 16, 32
   const Var features = encoder_(levels, taps);                             // [N, H/8, W/8, C]
   return decoder_(features, taps);                                         // [N, Q, ...]
+}
+
+SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {
+  if (!graphs_ || taps || !NoGrad::active()) return compute(images, taps);
+  return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x), nullptr); });
+}
+
+void SparseInst::fuse(const nn::InferenceOptions& options) {
+  if (!options.graph) return;
+  check_can_capture(device());
+  graphs_ = std::make_unique<ForwardGraphs<SparseInstOutput>>();
 }
 
 Losses SparseInst::losses(const Batch& batch) {
@@ -47,6 +59,7 @@ std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
 }
 
 void SparseInst::visit(nn::Visitor& v) {
+  v.fusible(*this);
   v.child("backbone", *backbone_);
   v.child("encoder", encoder_);
   v.child("decoder", decoder_);

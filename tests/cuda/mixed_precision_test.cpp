@@ -8,6 +8,7 @@
 #include "ops/softmax.h"
 #include "tensor/file.h"
 #include "tests/cuda/other_device.h"
+#include "tests/cuda/training_job.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera {

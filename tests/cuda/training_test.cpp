@@ -8,6 +8,7 @@
 #include "tensor/device_waits.h"
 #include "tensor/file.h"
 #include "tests/cuda/other_device.h"
+#include "tests/cuda/training_job.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
 
@@ -57,7 +58,7 @@ double largest_difference(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 TEST_CASE("device: a SparseInst trains on another device with the losses that it has on the CPU") {
-  const std::optional<Device> other = other_device();
+  const std::optional<Device> other = test::other_device();
   if (!other) return;
   const auto here = train_steps({}, 3), there = train_steps(*other, 3);
   for (size_t step = 0; step < here.size(); ++step)
@@ -123,7 +124,7 @@ TEST_CASE("device: what is not finite stops a run before the weights change, on 
 }
 
 TEST_CASE("device: a checkpoint that was trained on either device predicts the same on both") {
-  const std::optional<Device> other = other_device();
+  const std::optional<Device> other = test::other_device();
   if (!other) return;
   for (const Device trained_on : {Device{}, *other}) {
     CAPTURE(trained_on.str());
@@ -135,7 +136,7 @@ TEST_CASE("device: a checkpoint that was trained on either device predicts the s
 }
 
 TEST_CASE("device: a run on another device that is resumed equals one that was not interrupted, bit for bit") {
-  const std::optional<Device> other = other_device();
+  const std::optional<Device> other = test::other_device();
   if (!other) return;
   const test::TemporaryFolder whole, halves;
   CHECK(train(*model_on(*other), make_job(whole.path())) == 0);
