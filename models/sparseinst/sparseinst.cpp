@@ -1,5 +1,6 @@
 #include "models/sparseinst/sparseinst.h"
 
+#include "models/batch_images.h"
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
 
@@ -18,7 +19,7 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N
 }
 
 std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
-  const SparseInstOutput output = forward(Var(batch.images.to(device())));
+  const SparseInstOutput output = forward(Var(batch_images(batch, device())));
   const SparseInstTargets targets =
       make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes, device());
   return sparseinst_losses(output, targets, match(output, targets, config_.matcher), config_.loss);
@@ -26,7 +27,7 @@ std::vector<LossTerm> SparseInst::losses(const Batch& batch) {
 
 std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
   const NoGrad no_grad;
-  const SparseInstOutput output = forward(Var(batch.images.to(device())));
+  const SparseInstOutput output = forward(Var(batch_images(batch, device())));
   const Tensor classes = output.logits.value().to_host(), masks = output.masks.value().to_host();
   const Tensor objectness = output.objectness ? output.objectness.value().to_host() : Tensor();
   const i64 Q = classes.dim(1), h = masks.dim(2), w = masks.dim(3);
@@ -35,7 +36,7 @@ std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
     const PictureLogits logits{classes.rows(n, n + 1).reshape({Q, classes.dim(2)}),
                                objectness ? objectness.rows(n, n + 1).reshape({Q, 1}) : Tensor(),
                                masks.rows(n, n + 1).reshape({Q, h, w})};
-    const MaskResampler resampler({h, w}, {batch.images.dim(1), batch.images.dim(2)}, batch.size_of(n),
+    const MaskResampler resampler({h, w}, batch.padded, batch.size_of(n),
                                   batch.samples[static_cast<size_t>(n)].original);
     found.push_back(find_instances(logits, resampler, config_.inference));
   }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "autograd/pointwise.h"
+#include "models/batch_images.h"
 #include "tensor/device_runtime.h"
 #include "tensor/file.h"
 #include "tests/models/tiny_sparseinst.h"
@@ -87,7 +88,7 @@ Tensor logits_of(const std::filesystem::path& checkpoint, Device device) {
   model->eval();
   const NoGrad no_grad;
   const Batch batch = test::rectangles({2});
-  return model->forward(Var(batch.images.to(device))).masks.value().to_host();
+  return model->forward(Var(batch_images(batch, device))).masks.value().to_host();
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {

@@ -45,11 +45,7 @@ class SparseInstGolden {
   }
 
  private:
-  Batch batch_of(const std::vector<ImageSize>& sizes, bool with_targets) const {
-    Batch batch = setup_.batch(sizes, with_targets);
-    batch.images = batch.images.to(report_.device());
-    return batch;
-  }
+  Var images_of(const Batch& batch) const { return Var(setup_.images(batch).to(report_.device())); }
 
   // Compares one tensor, in the reference's layout, with the stored one.
   void compare(const std::string& key, const Tensor& got, double limit) {
@@ -96,10 +92,10 @@ class SparseInstGolden {
 
   void check_single() {
     const NoGrad no_grad;
-    const Batch batch = batch_of({setup_.sizes()[0]}, false);
-    compare("single.input", to_nchw(batch.images), 0);
+    const Var images = images_of(setup_.batch({setup_.sizes()[0]}, false));
+    compare("single.input", to_nchw(images.value()), 0);
     nn::Taps taps;
-    model_->forward(Var(batch.images), &taps);
+    model_->forward(images, &taps);
     compare_stages("single.", taps);
     if (taps.contains("offset")) compare("single.c5_last_offset", to_nchw(taps.at("offset")), kForward);
   }
@@ -112,7 +108,7 @@ class SparseInstGolden {
   };
   Evaluation evaluate(const Batch& batch, nn::Taps* taps = nullptr) {
     Evaluation e;
-    e.output = model_->forward(Var(batch.images), taps);
+    e.output = model_->forward(images_of(batch), taps);
     e.targets = make_targets(batch, e.output.masks.dim(2), e.output.masks.dim(3), model_->config().num_classes,
                              report_.device());
     e.matches = match(e.output, e.targets, model_->config().matcher);
@@ -127,7 +123,7 @@ class SparseInstGolden {
   }
 
   void check_batch() {
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     nn::Taps taps;
     const Evaluation e = evaluate(batch, &taps);
     compare_stages("batch.", taps);
@@ -197,7 +193,7 @@ class SparseInstGolden {
 
   // The gradient of every loss term alone.
   void check_single_terms() {
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     for (size_t i = 0; i < 4; ++i) {
       const std::vector<LossTerm> terms = evaluate(batch).terms;
       model_->zero_grad();
@@ -224,8 +220,7 @@ class SparseInstGolden {
     };
     const PictureLogits logits{part(output.logits), part(output.objectness), part(output.masks)};
     const ImageSize original = setup_.originals().at(static_cast<size_t>(k));
-    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)},
-                                  {batch.images.dim(1), batch.images.dim(2)}, batch.size_of(k), original);
+    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)}, batch.padded, batch.size_of(k), original);
     const std::vector<Choice> kept = choose_queries(logits, inference);
     std::vector<i64> queries, labels;
     std::vector<float> scores;
@@ -277,7 +272,7 @@ class SparseInstGolden {
       Tensor m, v;
     };
     std::map<std::string, Moments> moments;
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     std::vector<float> losses;
     std::vector<i64> assignments;
     for (i64 step = 0; step <= steps; ++step) {
