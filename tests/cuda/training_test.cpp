@@ -125,6 +125,45 @@ TEST_CASE("device: a checkpoint that was trained on either device predicts the s
   }
 }
 
+// The originals are larger than the pictures, and smaller.
+TEST_CASE("device: a network on another device detects what it detects on the CPU") {
+  const std::optional<Device> other = other_device();
+  if (!other) return;
+  Batch batch = test::rectangles({2, 0, 3});
+  batch.samples[0].original = {100, 75};
+  batch.samples[1].original = {33, 40};
+  SparseInstConfig config = test::tiny_config();
+  config.inference.score_threshold = 0;
+  config.inference.mask_threshold = 0.3;  // about where the masks of an untrained network are
+  for (const bool maskness : {true, false}) {
+    config.inference.maskness = maskness;
+    const auto detect_on = [&](Device device) {
+      const std::unique_ptr<SparseInst> model = test::tiny_model(config);
+      model->to(device);
+      model->eval();
+      return model->detect(batch);
+    };
+    const auto here = detect_on({}), there = detect_on(*other);
+    REQUIRE(there.size() == 3);
+    i64 runs = 0;
+    for (size_t n = 0; n < 3; ++n) {
+      REQUIRE(there[n].size() == here[n].size());
+      for (size_t i = 0; i < here[n].size(); ++i) {
+        const Instance &a = here[n][i], &b = there[n][i];
+        CHECK(a.query == b.query);
+        CHECK(a.class_index == b.class_index);
+        CHECK(a.score == doctest::Approx(b.score).epsilon(1e-4));
+        CHECK(a.mask.height == batch.samples[n].original.height);
+        // A pixel at the threshold may fall on either side: the logits are rounded differently.
+        const i64 differ = rle_area(a.mask) + rle_area(b.mask) - 2 * rle_common_area(a.mask, b.mask);
+        CHECK(differ <= a.mask.height * a.mask.width / 1000);
+        runs += std::ssize(a.mask.counts);
+      }
+    }
+    CHECK(runs > 100);  // there was something to compare
+  }
+}
+
 TEST_CASE("device: a run on another device that is resumed equals one that was not interrupted, bit for bit") {
   const std::optional<Device> other = other_device();
   if (!other) return;

@@ -13,8 +13,10 @@
 #include "models/sparseinst/inference.h"
 #include "models/sparseinst/sparseinst.h"
 #include "ops/optimizer.h"
+#include "ops/pointwise.h"
 #include "tests/goldens/network_goldens.h"
 #include "tests/goldens/sparseinst_setup.h"
+#include "tests/models/enlarged_mask.h"
 
 namespace tessera::goldens {
 
@@ -215,12 +217,13 @@ class SparseInstGolden {
                      const InferenceConfig& inference) {
     const std::string prefix = fmt::format("{}.{}.", tag, k);
     const auto part = [k](const Var& x) {
-      const Tensor row = x.value().rows(k, k + 1).to_host();
+      const Tensor row = x.value().rows(k, k + 1);
       return row.reshape(Shape(std::span<const i64>(row.shape().begin() + 1, row.shape().end())));
     };
-    const PictureLogits logits{part(output.logits), part(output.objectness), part(output.masks)};
+    const PictureLogits logits{part(output.logits).to_host(), part(output.objectness).to_host(), part(output.masks)};
     const ImageSize original = setup_.originals().at(static_cast<size_t>(k));
-    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)}, batch.padded, batch.size_of(k), original);
+    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)}, batch.padded, batch.size_of(k), original,
+                                  report_.device());
     const std::vector<Choice> kept = choose_queries(logits, inference);
     std::vector<i64> queries, labels;
     std::vector<float> scores;
@@ -236,11 +239,10 @@ class SparseInstGolden {
 
     Tensor probabilities = Tensor::empty({static_cast<i64>(kept.size()), original.height, original.width});
     float* place = probabilities.data<float>();
+    const Tensor small = ops::sigmoid(logits.masks).to_host();
     for (const Choice& choice : kept) {
-      resampler.columns(mask_probabilities(logits, choice.query), [&](i64 x, std::span<const float> column) {
-        for (size_t y = 0; y < column.size(); ++y) place[static_cast<i64>(y) * original.width + x] = column[y];
-      });
-      place += original.height * original.width;
+      const Tensor map = test::enlarged(small.rows(choice.query, choice.query + 1), resampler);
+      place = std::ranges::copy(map.span<float>(), place).out;
     }
     compare(prefix + "mask_prob", probabilities, kForward);
   }
@@ -252,10 +254,9 @@ class SparseInstGolden {
     const std::span<const i64> all = file_[fmt::format("post.{}.kept", k)].span<i64>();
     const i64* uncertain = file_[fmt::format("post.{}.area_uncertain", k)].data<i64>();
     double worst = want.size() == kept.size() ? 0 : INFINITY;
+    const std::vector<Rle> masks = threshold_masks(logits.masks, kept, resampler, inference.mask_threshold);
     for (size_t i = 0; i < kept.size() && worst < INFINITY; ++i) {
-      const Rle mask = threshold_mask(mask_probabilities(logits, kept[i].query), resampler, inference.mask_threshold);
-      i64 area = 0;
-      for (size_t run = 1; run < mask.counts.size(); run += 2) area += mask.counts[run];
+      const i64 area = rle_area(masks[i]);
       const auto at = std::ranges::find(all, kept[i].query);
       const i64 allowed = at == all.end() ? 0 : uncertain[at - all.begin()];
       worst = std::max(worst, static_cast<double>(std::abs(area - want[i]) - allowed));
