@@ -35,8 +35,8 @@ struct MaskRuns {
 };
 
 // masks [M, h, w] logits, queries i64 [K] -> K masks of rows.out x columns.out pixels. K may be 0, all other sizes not;
-// T < 2^31. A query or a tap outside is an error on the CPU; on other devices, where the host does not see it, such a
-// query has p = 0 and taps are not checked.
+// T < 2^31. A query or a tap outside is an error on the CPU; on other devices, where the host does not see it, p is 0
+// there.
 MaskRuns mask_runs(const Tensor& masks, const Tensor& queries, const ResizeTaps& rows, const ResizeTaps& columns,
                    double threshold);
 

@@ -31,12 +31,14 @@ constexpr int kTile = 32, kTileRows = 8;      // a thread has every kTileRows-th
 constexpr int kThreads = 256, kColumns = 32;  // columns that a warp walks along
 
 struct Dims {
-  i64 K, M, h, w;                                               // chosen maps, all maps, and their size
-  i64 H, W;                                                     // the picture
-  i64 strips;                                                   // words of a column
-  __host__ __device__ i64 words() const { return W * strips; }  // of a mask
+  i64 K, M, h, w;     // chosen maps, all maps, and their size
+  i64 H, W;           // the picture
+  i64 strips, words;  // words of a column, and of a mask
 };
 
+__device__ bool within(i64 index, i64 count) {
+  return index >= 0 && index < count;
+}
 __device__ float sigmoid_of(float x) {
   return 1.0f / (1.0f + std::exp(-x));
 }
@@ -50,7 +52,7 @@ __global__ void probabilities_kernel(Dims d, const float* masks, const i64* quer
   const i64 across = ceil_div(d.w, kTile), down = ceil_div(d.h, kTile), block = blockIdx.x;
   const i64 j0 = block % across * kTile, i0 = block / across % down * kTile, k = block / across / down;
   const i64 query = queries[k];
-  const bool known = query >= 0 && query < d.M;
+  const bool known = within(query, d.M);
   for (int r = row; r < kTile; r += kTileRows)
     if (i0 + r < d.h && j0 + column < d.w)
       values[r][column] = known ? sigmoid_of(masks[(query * d.h + i0 + r) * d.w + j0 + column]) : 0.0f;
@@ -93,10 +95,10 @@ __global__ void threshold_kernel(Dims d, const float* probabilities, const Indic
         columns[s] = index.at[s];
         const float* const from = map + index.at[s] * d.h;
         float sum = 0;
-        bool next = true;
+        bool next = within(index.at[s], d.w);
         for (int t = 0; t < kResizeTaps; ++t) {
           next = next && weights.at[t] != 0;
-          if (next) sum += weights.at[t] * from[rows.at[t]];
+          if (next && within(rows.at[t], d.h)) sum += weights.at[t] * from[rows.at[t]];
         }
         sums[s] = sum;
       }
@@ -131,7 +133,7 @@ __global__ void count_kernel(i64 n, i64 words, const u32* bits, i32* counts) {
 
 // places: of each tile's first end.
 __global__ void write_ends_kernel(Dims d, const u32* bits, const i32* places, i64* offsets, i32* ends) {
-  const i64 word = static_cast<i64>(blockIdx.x) * kThreads + threadIdx.x, words = d.words(), n = d.K * words;
+  const i64 word = static_cast<i64>(blockIdx.x) * kThreads + threadIdx.x, words = d.words, n = d.K * words;
   const Ends own = Ends::of(bits, word, n, words);
   i32 total = 0;
   i32 place = places[blockIdx.x] + block_exclusive_scan(own.count(), total);
@@ -153,25 +155,25 @@ void mask_runs_cuda(const Tensor& masks, const Tensor& queries, const Tensor& ro
                     const Tensor& column_index, const Tensor& column_weight, double threshold, Tensor& offsets,
                     Tensor& runs) {
   const Device device = masks.device();
-  const i64 K = queries.dim(0), H = row_index.dim(0), W = column_index.dim(0);
-  const Dims d{K, masks.dim(0), masks.dim(1), masks.dim(2), H, W, ceil_div(H, kWarp)};
+  const i64 K = queries.dim(0), H = row_index.dim(0), W = column_index.dim(0), strips = ceil_div(H, kWarp);
+  const Dims d{K, masks.dim(0), masks.dim(1), masks.dim(2), H, W, strips, W * strips};
   Tensor probabilities = Tensor::empty({K, d.w, d.h}, DType::kF32, device);
   launch<probabilities_kernel>(
       {.grid = static_cast<unsigned>(K * ceil_div(d.h, kTile) * ceil_div(d.w, kTile)), .block = kTile * kTileRows}, d,
       masks.device_data<float>(), queries.device_data<i64>(), probabilities.device_data<float>());
-  Tensor bitmap = Tensor::empty({K, W, d.strips}, DType::kI32, device);
+  Tensor bitmap = Tensor::empty({K, W, strips}, DType::kI32, device);
   u32* const bits = static_cast<u32*>(bitmap.raw());
-  const i64 units = K * d.strips * ceil_div(W, kColumns);
+  const i64 units = K * strips * ceil_div(W, kColumns);
   launch<threshold_kernel>({.grid = static_cast<unsigned>(ceil_div(units, kThreads / kWarp)), .block = kThreads}, d,
                            probabilities.device_data<float>(), static_cast<const Indices4*>(row_index.raw()),
                            static_cast<const Weights4*>(row_weight.raw()),
                            static_cast<const Indices4*>(column_index.raw()),
                            static_cast<const Weights4*>(column_weight.raw()), static_cast<float>(threshold), bits);
 
-  const i64 n = K * d.words(), tiles = ceil_div(n, kThreads);
+  const i64 n = K * d.words, tiles = ceil_div(n, kThreads);
   const Launch over_tiles{.grid = static_cast<unsigned>(tiles), .block = kThreads};
   Tensor places = Tensor::zeros({tiles + 1}, DType::kI32, device);
-  launch<count_kernel>(over_tiles, n, d.words(), bits, places.device_data<i32>());
+  launch<count_kernel>(over_tiles, n, d.words, bits, places.device_data<i32>());
   exclusive_scan(places);
   const i64 T = static_cast<i64>(places.rows(tiles, tiles + 1).item());
   Tensor ends = Tensor::empty({T}, DType::kI32, device);
@@ -184,7 +186,7 @@ void mask_runs_cuda(const Tensor& masks, const Tensor& queries, const Tensor& ro
 // One block per mask.
 __global__ void maskness_kernel(i64 masks, i64 n, const float* logits, const i64* queries, float threshold, float* y) {
   const i64 query = queries[blockIdx.x];
-  const bool known = query >= 0 && query < masks;
+  const bool known = within(query, masks);
   double sum = 0;
   i32 count = 0;
   for (i64 i = threadIdx.x; known && i < n; i += kThreads) {
