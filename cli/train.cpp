@@ -66,7 +66,7 @@ void describe(Segmenter& model, const Job& job) {
                            .statistics = job.config.input.statistics(),
                            .divisor = job.config.input.divisor});
   const Batch batch = *loader.next();
-  fmt::print("first batch: images {}\n", batch.images.shape());
+  fmt::print("first batch: images {}\n", Shape{batch.size(), batch.padded.height, batch.padded.width, 3});
   for (const Sample& sample : batch.samples)
     fmt::print("  {}: {} of {}x{}, {} objects\n", sample.file.filename().string(), sample.image.shape(),
                sample.original.height, sample.original.width, sample.targets.count());

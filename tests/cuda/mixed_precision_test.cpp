@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/pointwise.h"
+#include "models/batch_images.h"
 #include "ops/pointwise.h"
 #include "ops/softmax.h"
 #include "tensor/file.h"
@@ -50,7 +51,7 @@ TEST_CASE("mixed precision: activations are bf16 all through the network") {
   const std::optional<Device> device = test::other_device();
   if (!device) return;
   const std::unique_ptr<SparseInst> model = test::model_on(*device);
-  const Tensor images = test::rectangles({2}).images.to(*device);
+  const Tensor images = batch_images(test::rectangles({2}), *device);
   const SparseInstOutput half = model->forward(Var(images.to(DType::kBF16))), full = model->forward(Var(images));
   for (const auto& [narrow, wide] : {std::pair{half.logits, full.logits}, std::pair{half.masks, full.masks},
                                      std::pair{half.objectness, full.objectness}}) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "autograd/pointwise.h"
+#include "models/batch_images.h"
 #include "tensor/device_waits.h"
 #include "tensor/file.h"
 #include "tests/cuda/other_device.h"
@@ -44,7 +45,7 @@ Tensor logits_of(const std::filesystem::path& checkpoint, Device device) {
   model->eval();
   const NoGrad no_grad;
   const Batch batch = test::rectangles({2});
-  return model->forward(Var(batch.images.to(device))).masks.value().to_host();
+  return model->forward(Var(batch_images(batch, device))).masks.value().to_host();
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {
@@ -132,6 +133,45 @@ TEST_CASE("device: a checkpoint that was trained on either device predicts the s
     CHECK(train(*model_on(trained_on), make_job(folder.path(), 2)) == 0);
     const std::filesystem::path checkpoint = checkpoint_path(folder.path(), 2);
     CHECK(largest_difference(logits_of(checkpoint, {}), logits_of(checkpoint, *other)) < 1e-4);
+  }
+}
+
+// The originals are larger than the pictures, and smaller.
+TEST_CASE("device: a network on another device detects what it detects on the CPU") {
+  const std::optional<Device> other = other_device();
+  if (!other) return;
+  Batch batch = test::rectangles({2, 0, 3});
+  batch.samples[0].original = {100, 75};
+  batch.samples[1].original = {33, 40};
+  SparseInstConfig config = test::tiny_config();
+  config.inference.score_threshold = 0;
+  config.inference.mask_threshold = 0.3;  // about where the masks of an untrained network are
+  for (const bool maskness : {true, false}) {
+    config.inference.maskness = maskness;
+    const auto detect_on = [&](Device device) {
+      const std::unique_ptr<SparseInst> model = test::tiny_model(config);
+      model->to(device);
+      model->eval();
+      return model->detect(batch);
+    };
+    const auto here = detect_on({}), there = detect_on(*other);
+    REQUIRE(there.size() == 3);
+    i64 runs = 0;
+    for (size_t n = 0; n < 3; ++n) {
+      REQUIRE(there[n].size() == here[n].size());
+      for (size_t i = 0; i < here[n].size(); ++i) {
+        const Instance &a = here[n][i], &b = there[n][i];
+        CHECK(a.query == b.query);
+        CHECK(a.class_index == b.class_index);
+        CHECK(a.score == doctest::Approx(b.score).epsilon(1e-4));
+        CHECK(a.mask.height == batch.samples[n].original.height);
+        // A pixel at the threshold may fall on either side: the logits are rounded differently.
+        const i64 differ = rle_area(a.mask) + rle_area(b.mask) - 2 * rle_common_area(a.mask, b.mask);
+        CHECK(differ <= a.mask.height * a.mask.width / 1000);
+        runs += std::ssize(a.mask.counts);
+      }
+    }
+    CHECK(runs > 100);  // there was something to compare
   }
 }
 
