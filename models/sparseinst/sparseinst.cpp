@@ -18,9 +18,12 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {  // [N
 }
 
 Losses SparseInst::losses(const Batch& batch) {
-  const SparseInstOutput output = forward(Var(batch.images.to(device())));
+  // Before the forward pass: a copy to a device that is computing may make the host wait.
+  const Tensor images = batch.images.to(device());
+  const i64 S = config_.scale_factor;
   const SparseInstTargets targets =
-      make_targets(batch, output.masks.dim(2), output.masks.dim(3), config_.num_classes, device());
+      make_targets(batch, S * images.dim(1) / 8, S * images.dim(2) / 8, config_.num_classes, device());
+  const SparseInstOutput output = forward(Var(images));
   const Matches matches = match(output, targets, config_.matcher);
   return {sparseinst_losses(output, targets, matches, config_.loss), finite_marks(output, targets)};
 }
