@@ -72,6 +72,23 @@ TEST_CASE("sparseinst targets: a picture smaller than the batch lies at the top 
   CHECK(targets.maps.data<float>()[7 * 16 + 3] == doctest::Approx(1));
 }
 
+TEST_CASE("sparseinst targets: every one of many objects keeps its own mask") {
+  Batch batch = test::rectangles({2, 40, 1});
+  const SparseInstTargets targets = make_targets(batch, 16, 16, 3);
+  REQUIRE(targets.maps.shape() == Shape{43, 256});
+  for (i64 t = 0; t < 43; ++t) {
+    const i64 n = t < 2 ? 0 : t < 42 ? 1 : 2, k = t - targets.first[static_cast<size_t>(n)];
+    const u8* mask = batch.samples[static_cast<size_t>(n)].targets.masks.data<u8>() + k * 64 * 64;
+    for (i64 y = 0; y < 16; ++y)
+      for (i64 x = 0; x < 16; ++x) {
+        const u8* inner = mask + (4 * y + 1) * 64 + 4 * x + 1;
+        const int sum = inner[0] + inner[1] + inner[64] + inner[65];
+        REQUIRE(targets.maps.data<float>()[t * 256 + y * 16 + x] == static_cast<float>(sum) / 4);
+      }
+    CHECK(targets.classes.data<i64>()[t] == k % 3);
+  }
+}
+
 TEST_CASE("sparseinst matcher: each query takes the object it draws, queries ascending") {
   const SparseInstTargets targets = make_maps({{0, 1, 2}, {}, {1}});
   const SparseInstOutput output = make_output({{-1, 2, 0, 1, -1}, {0, 1, 2, 3, -1}, {-1, -1, -1, 3, -1}}, 3);
