@@ -67,7 +67,8 @@ Call sparseinst_step() {
     const TrainingWinograd winograd;
     optimizer->zero_grad();
     Var total;
-    for (const LossTerm& term : model->losses(batch)) total = total.defined() ? total + term.value : term.value;
+    const Losses losses = model->losses(batch);
+    for (const LossTerm& term : losses.terms) total = total.defined() ? total + term.value : term.value;
     total.backward();
     optimizer->step(1);
   };
@@ -98,6 +99,23 @@ Call resnet_step() {
     cross_entropy(model->head(pooled), classes, Reduction::kMean).backward();
     optimizer->step(1);
   };
+}
+
+// The norm of all gradients, clipping and the update of 161 tensors: nothing of a step but the optimiser.
+Call optimizer_step(OptimizerKind kind) {
+  const std::shared_ptr<Backbone> network = backbone({.norm = nn::Norm::kBatch});
+  for (auto& [name, parameter] : nn::named_parameters(*network)) parameter->grad() = random_tensor(parameter->shape());
+  const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{.kind = kind, .clip_norm = 1}, *network);
+  return [network, optimizer] { optimizer->step(1, optimizer->clip().scale); };
+}
+
+void optimizer_case(Cases& cases, const std::string& name, OptimizerKind kind, double bytes_per_parameter) {
+  constexpr double kParameters = 23'508'032;
+  cases.push_back({.group = "optimiser, parameters of ResNet-50",
+                   .name = name,
+                   .peer = {{"op", "optimizer_step"}, {"kind", name}},
+                   .make = [=] { return optimizer_step(kind); },
+                   .bytes = bytes_per_parameter * kParameters});
 }
 
 void forward(Cases& cases, const std::string& name, const Json& peer, const std::function<Call()>& make,
@@ -149,6 +167,9 @@ void model_cases(Cases& cases) {
                    .name = "resnet50 224, SGD",
                    .peer = {{"op", "resnet50_step"}, {"size", 224}, {"batch", 4}},
                    .make = resnet_step});
+  // The norm reads the gradient; the update reads gradient, parameter and moments, and writes all but the gradient.
+  optimizer_case(cases, "AdamW, clipped", OptimizerKind::kAdamW, 32);
+  optimizer_case(cases, "SGD, clipped", OptimizerKind::kSgd, 24);
 }
 
 }  // namespace tessera::bench

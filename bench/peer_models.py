@@ -235,3 +235,21 @@ def resnet50_step(size, batch):
             optimizer.step()
         return step
     return training(make)
+
+
+def optimizer_step(kind):
+    """Norm of all gradients, clipping and the update of ResNet-50's parameters, in each of PyTorch's implementations."""
+    make_optimizer = {"AdamW, clipped": lambda parameters, **how: torch.optim.AdamW(parameters, lr=5e-5, weight_decay=0.05, **how),
+                      "SGD, clipped": lambda parameters, **how: torch.optim.SGD(parameters, lr=5e-5, momentum=0.9, weight_decay=0.05, **how)}[kind]
+
+    def make(**how):
+        parameters = list(ResNet50(nn.BatchNorm2d).parameters())
+        for parameter in parameters:
+            parameter.grad = torch.rand_like(parameter)
+        optimizer = make_optimizer(parameters, **how)
+
+        def step():
+            torch.nn.utils.clip_grad_norm_(parameters, 1)
+            optimizer.step()
+        return step
+    return {"fused": lambda: make(fused=True), "foreach": lambda: make(foreach=True), "one by one": lambda: make(foreach=False)}

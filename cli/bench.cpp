@@ -36,11 +36,11 @@ struct BenchCommand {
       progress.update(std::min<i64>(100, static_cast<i64>(share * 100)));
     });
     progress.clear();
-    fmt::print("{}: one image of {} x {} pixels, {} threads\n{}", file.string(), batch.images.dim(1),
-               batch.images.dim(2), omp_get_max_threads(), speed_table(speed));
+    fmt::print("{}: one image of {} x {} pixels, {} threads\n{}", file.string(), batch.padded.height,
+               batch.padded.width, omp_get_max_threads(), speed_table(speed));
     if (json.empty()) return;
     nlohmann::ordered_json result = {
-        {"model", model}, {"input", {batch.images.dim(1), batch.images.dim(2)}}, {"threads", omp_get_max_threads()}};
+        {"model", model}, {"input", {batch.padded.height, batch.padded.width}}, {"threads", omp_get_max_threads()}};
     result.update(speed_json(speed));
     write_output(json, result.dump(1) + "\n");
   }

@@ -41,7 +41,7 @@ Memory measure_memory(Segmenter& model, const Batch& batch) {
   memory.forward = memory_report().peak - before;
   model.train();
   {
-    const std::vector<LossTerm> terms = model.losses(batch);
+    const Losses losses = model.losses(batch);
     memory.tape = memory_report().allocated - before;
   }
   model.eval();

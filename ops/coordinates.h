@@ -2,7 +2,7 @@
 //
 //   y[n, i, j] = (-1 + 2 j / (W - 1), -1 + 2 i / (H - 1));  -1 along an axis of a single pixel
 //
-// x [N, H, W, C], f32 or f64, tells the sizes, the dtype and the device; its values are not read and it gets no
+// x [N, H, W, C], f32, f64 or bf16, tells the sizes, the dtype and the device; its values are not read and it gets no
 // gradient. Computed in f64 and rounded once. Errors: rank.
 #pragma once
 

@@ -1,16 +1,17 @@
 #include "ops/reduce.h"
 
-#include <numeric>
+#include <cmath>
 
+#include "ops/dtypes.h"
 #include "ops/pointwise.h"
 
 namespace tessera::ops {
 
 namespace {
 
-void check_float(const Tensor& x, const char* op) {
+void check_float(const Tensor& x, const char* op, bool (&takes)(DType) = is_activation) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-  TESSERA_CHECK(is_compute_float(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
 }
 
 struct Reduced {
@@ -123,26 +124,31 @@ Tensor argmax(const Tensor& x) {
   return max(x, -1).indices;
 }
 
-double sum_of_squares(std::span<const Tensor> xs) {
-  if (xs.empty()) return 0;
-  for (const Tensor& x : xs) check_float(x, "sum_of_squares");
-  const Tensor sums = Tensor::empty({static_cast<i64>(xs.size())}, DType::kF64, xs[0].device());
-  for (size_t i = 0; i < xs.size(); ++i) {
-    Tensor sum = sums.rows(static_cast<i64>(i), static_cast<i64>(i) + 1);
-    sum_of_squares_kernels(xs[i], sum);
+Tensor sum_of_squares(std::span<const Tensor> xs) {
+  for (const Tensor& x : xs) {
+    check_float(x, "sum_of_squares", is_compute_float);
+    TESSERA_CHECK(x.device() == xs[0].device(), "sum_of_squares: one tensor lies on {}, another on {}", xs[0].device(),
+                  x.device());
   }
-  const Tensor host = sums.to_host();
-  return std::accumulate(host.span<double>().begin(), host.span<double>().end(), 0.0);
+  Tensor sum = Tensor::empty({1}, DType::kF64, xs.empty() ? Device{} : xs[0].device());
+  sum_of_squares_kernels(xs, sum);
+  return sum;
 }
-double sum_of_squares(const Tensor& x) {
+Tensor sum_of_squares(const Tensor& x) {
   return sum_of_squares(std::span(&x, 1));
 }
 
+Tensor mark_non_finite(const Tensor& x) {
+  check_float(x, "mark_non_finite", is_compute_float);
+  TESSERA_CHECK(x.rank() >= 1, "mark_non_finite: rows are needed, got shape {}", x.shape());
+  Tensor marks = Tensor::zeros({x.dim(0)}, x.dtype(), x.device());
+  mark_non_finite_kernels(x, marks);
+  return marks;
+}
+
 bool all_finite(const Tensor& x) {
-  check_float(x, "all_finite");
-  bool finite = true;
-  all_finite_kernels(x, finite);
-  return finite;
+  check_float(x, "all_finite", is_compute_float);
+  return std::isfinite(mark_non_finite(x.reshape({1, x.numel()})).item());
 }
 
 }  // namespace tessera::ops

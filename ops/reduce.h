@@ -1,7 +1,7 @@
 // Reductions.
 //
 // Dimensions are given as positions, negative ones counted from the end, each at most once; an empty list means all of
-// them. keepdim leaves reduced dimensions with size 1. dtypes: f32 and f64. NaN in gives NaN out.
+// them. keepdim leaves reduced dimensions with size 1. dtypes: f32, f64 and bf16. NaN in gives NaN out.
 //
 // Sums are taken in blocks of a few hundred elements in the dtype itself, and the block sums in double; the order
 // depends on the shape alone, not on the number of threads.
@@ -50,14 +50,17 @@ Tensor max_backward(const Tensor& gy, const Tensor& indices, const Shape& x_shap
 // Position (i64) of the largest value along the last dimension, the lowest among equals; [..., C] -> [...]
 Tensor argmax(const Tensor& x);
 
-// sum of x_i^2 in double, as gradient norms need it. Of several tensors of one device: the sums are added in order, and
-// the host waits for the device once.
-inline constinit KernelTable<void(const Tensor& x, Tensor& sum)> sum_of_squares_kernels{"sum_of_squares"};  // f64, one
-double sum_of_squares(std::span<const Tensor> xs);
-double sum_of_squares(const Tensor& x);
+// sum of x_i^2 over all elements of several tensors of one device, in double and in their order, as the norm of all
+// gradients needs it -> f64 [1]. Nothing is 0, on the CPU.
+inline constinit KernelTable<void(std::span<const Tensor> xs, Tensor& sum)> sum_of_squares_kernels{"sum_of_squares"};
+Tensor sum_of_squares(std::span<const Tensor> xs);
+Tensor sum_of_squares(const Tensor& x);
 
-// neither NaN nor infinity anywhere
-inline constinit KernelTable<void(const Tensor& x, bool& finite)> all_finite_kernels{"all_finite"};
+// marks[r] = 0 where all of row r is finite, NaN where it is not; x [R, ...] -> [R]. What says so without a wait.
+inline constinit KernelTable<void(const Tensor& x, Tensor& marks)> mark_non_finite_kernels{"mark_non_finite"};
+Tensor mark_non_finite(const Tensor& x);
+
+// neither NaN nor infinity anywhere; the host waits for the device
 bool all_finite(const Tensor& x);
 
 }  // namespace tessera::ops

@@ -3,6 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <atomic>
+
+#include "tensor/device_waits.h"
 
 namespace tessera {
 
@@ -60,7 +63,18 @@ void check_can_capture(Device device) {
        able.empty() ? "none that is present here can" : fmt::format("those here that can: {}", fmt::join(able, ", ")));
 }
 
+namespace {
+std::atomic<i64> waits = 0;
+}
+i64 device_waits() {
+  return waits;
+}
+void count_device_wait() {
+  ++waits;
+}
+
 void synchronize(Device device) {
+  count_device_wait();
   device_runtime(device.kind).synchronize(device.index);
 }
 

@@ -1,6 +1,7 @@
 #include "tensor/tensor.h"
 
 #include "tensor/device_runtime.h"
+#include "tensor/device_waits.h"
 
 namespace tessera {
 
@@ -94,6 +95,7 @@ Tensor Tensor::to(Device target) const {
   if (!from_host && !to_host) return to(Device{}).to(target);
   Tensor copy = empty(shape_, dtype_, target);
   const Device other = from_host ? target : source;
+  if (to_host) count_device_wait();
   device_runtime(other.kind)
       .copy(copy.data_, data_, bytes(), from_host ? CopyDirection::kFromHost : CopyDirection::kToHost, other.index);
   return copy;

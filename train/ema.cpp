@@ -14,10 +14,12 @@ Ema::Ema(nn::Module& module, double decay) : decay_(decay) {
   }
 }
 
-void Ema::update(i64 step) {
+void Ema::update(i64 step, const Tensor& scale) {
   const double s = static_cast<double>(step);
   const double decay = std::min(decay_, (1 + s) / (10 + s));
-  for (size_t i = 0; i < weights_.size(); ++i) ops::lerp_into(averages_[i].tensor, weights_[i], 1 - decay);
+  std::vector<ops::LerpUpdate> updates;
+  for (size_t i = 0; i < weights_.size(); ++i) updates.push_back({averages_[i].tensor, weights_[i]});
+  ops::lerp_into(updates, 1 - decay, scale);
 }
 
 void Ema::swap() {

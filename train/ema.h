@@ -13,8 +13,9 @@ class Ema {
   Ema(nn::Module& module, double decay);
 
   // average += (1 - d) (weights - average) with d = min(decay, (1 + step) / (10 + step)), so that a short run forgets
-  // its initial weights. `step` counts the updates done.
-  void update(i64 step);
+  // its initial weights. `step` counts the updates done. With a scale of NaN, that of an update which was refused,
+  // nothing is changed.
+  void update(i64 step, const Tensor& scale = {});
 
   // Exchanges average and weights; called in pairs around an evaluation (AveragedWeights).
   void swap();

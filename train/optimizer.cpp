@@ -1,9 +1,7 @@
 #include "train/optimizer.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "ops/optimizer.h"
 #include "ops/reduce.h"
 
 namespace tessera {
@@ -23,58 +21,57 @@ Optimizer::Optimizer(const OptimizerConfig& config, nn::Module& module) : config
   steps_ = Tensor::zeros({static_cast<i64>(slots_.size())}, DType::kI64);
 }
 
-double Optimizer::clip() {
-  const double norm = std::sqrt(ops::sum_of_squares(gradients()));
-  TESSERA_CHECK(std::isfinite(norm), "the gradient of {} is not finite", first_non_finite());
-  if (config_.clip_norm > 0 && norm > config_.clip_norm) {
-    const double factor = config_.clip_norm / (norm + 1e-6);
-    for (const Slot& slot : slots_) {
-      Tensor& gradient = slot.parameter->grad();
-      if (!gradient) continue;
-      if (!gradient.unique()) gradient = gradient.clone();  // two leaves may share the memory of one gradient
-      ops::scale_into(gradient, factor);
-    }
-  }
-  return norm;
+ops::GradientScale Optimizer::clip(const Tensor& watched) const {
+  std::vector<Tensor> gradients;
+  for (const Slot& slot : slots_)
+    if (slot.moves()) gradients.push_back(slot.parameter->grad());
+  const Tensor sum =
+      gradients.empty() ? Tensor::zeros({1}, DType::kF64, slots_[0].m.device()) : ops::sum_of_squares(gradients);
+  return ops::clip_grad_norm(sum, config_.clip_norm, watched);
 }
 
-std::vector<Tensor> Optimizer::gradients() const {
-  std::vector<Tensor> all;
-  for (const Slot& slot : slots_)
-    if (slot.parameter->grad()) all.push_back(slot.parameter->grad());
-  return all;
+void Optimizer::step(double factor, const Tensor& scale) {
+  i64* steps = steps_.data<i64>();
+  std::vector<ops::AdamWUpdate> adamw;
+  std::vector<ops::SgdUpdate> sgd;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const Slot& slot = slots_[i];
+    if (!slot.moves()) continue;
+    ++steps[i];
+    const Tensor &value = slot.parameter->value(), &gradient = slot.parameter->grad();
+    if (config_.kind == OptimizerKind::kAdamW) {
+      adamw.push_back({value,
+                       gradient,
+                       slot.m,
+                       slot.v,
+                       {.lr = slot.lr * factor,
+                        .beta1 = config_.beta1,
+                        .beta2 = config_.beta2,
+                        .eps = config_.eps,
+                        .weight_decay = slot.weight_decay,
+                        .step = steps[i]}});
+    } else {
+      sgd.push_back({value,
+                     gradient,
+                     slot.m,
+                     {.lr = slot.lr * factor,
+                      .momentum = config_.momentum,
+                      .weight_decay = slot.weight_decay,
+                      .first_step = steps[i] == 1}});
+    }
+  }
+  ops::adamw_step(adamw, scale);
+  ops::sgd_step(sgd, scale);
+}
+
+void Optimizer::take_back() {
+  for (size_t i = 0; i < slots_.size(); ++i) steps_.data<i64>()[i] -= slots_[i].moves();
 }
 
 std::string Optimizer::first_non_finite() const {
   for (const Slot& slot : slots_)
-    if (slot.parameter->grad() && !ops::all_finite(slot.parameter->grad())) return slot.name;
-  return "all parameters together";  // each is finite, the sum of squares overflows
-}
-
-void Optimizer::step(double factor) {
-  i64* steps = steps_.data<i64>();
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    Slot& slot = slots_[i];
-    const Tensor& gradient = slot.parameter->grad();
-    if (!gradient) continue;
-    Tensor& value = slot.parameter->value();
-    ++steps[i];
-    if (config_.kind == OptimizerKind::kAdamW) {
-      ops::adamw_step(value, gradient, slot.m, slot.v,
-                      {.lr = slot.lr * factor,
-                       .beta1 = config_.beta1,
-                       .beta2 = config_.beta2,
-                       .eps = config_.eps,
-                       .weight_decay = slot.weight_decay,
-                       .step = steps[i]});
-    } else {
-      ops::sgd_step(value, gradient, slot.m,
-                    {.lr = slot.lr * factor,
-                     .momentum = config_.momentum,
-                     .weight_decay = slot.weight_decay,
-                     .first_step = steps[i] == 1});
-    }
-  }
+    if (slot.moves() && !ops::all_finite(slot.parameter->grad())) return slot.name;
+  return "all parameters together";
 }
 
 void Optimizer::zero_grad() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nn/module.h"
+#include "ops/optimizer.h"
 
 namespace tessera {
 
@@ -46,16 +47,23 @@ class Optimizer {
   // Takes the parameters that require a gradient now. The module must outlive the optimiser.
   Optimizer(const OptimizerConfig& config, nn::Module& module);
 
-  // The L2 norm of all gradients together; larger ones than clip_norm are scaled down to it, by clip_norm / (norm +
-  // 1e-6) as PyTorch's clip_grad_norm_ does. Returns the norm before clipping; throws when it is not finite, naming the
-  // first parameter at fault.
-  double clip();
+  // The L2 norm of all gradients together, and what they are multiplied by so that it is clip_norm at most: as
+  // PyTorch's clip_grad_norm_, but that step() multiplies. Both stay on the device. The scale is NaN where the norm or
+  // a value of `watched` is not finite.
+  ops::GradientScale clip(const Tensor& watched = {}) const;
 
-  // One update with learning rate lr * factor. A parameter without a gradient stays as it is, as in PyTorch.
+  // One update with learning rate lr * factor and g = scale gradient; the host does not wait for it. A parameter
+  // without a gradient stays as it is, as in PyTorch.
   //   adamw  p *= 1 - lr wd;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
   //          p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)       (Loshchilov & Hutter, ICLR 2019)
   //   sgd    g += wd p;  m = mu m + g;  p -= lr m                              (as PyTorch)
-  void step(double factor);
+  // With a scale of NaN the update is refused: parameters and moments stay as they are. When the host learns of it, it
+  // calls take_back(), before the gradients go: the step does not count.
+  void step(double factor, const Tensor& scale = {});
+  void take_back();
+
+  // The first parameter whose gradient is not finite. Where each one is, their sum of squares overflows: all of them.
+  std::string first_non_finite() const;
 
   void zero_grad();
 
@@ -68,9 +76,8 @@ class Optimizer {
     Var* parameter;
     double lr, weight_decay;
     Tensor m, v;  // first and second moment; sgd has no v
+    bool moves() const { return parameter->grad().defined(); }
   };
-  std::vector<Tensor> gradients() const;  // of all parameters that have one
-  std::string first_non_finite() const;
 
   OptimizerConfig config_;
   std::vector<Slot> slots_;

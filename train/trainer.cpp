@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <span>
 
 #include "autograd/pointwise.h"
+#include "ops/arrange.h"
 #include "ops/conv2d.h"
 #include "tensor/allocator.h"
 #include "train/signals.h"
@@ -13,9 +15,10 @@ namespace tessera {
 
 namespace {
 
-std::string image_names(const Batch& batch) {
+std::string image_names(std::span<const Batch> batches) {
   std::string names;
-  for (const Sample& sample : batch.samples) names += (names.empty() ? "" : ", ") + sample.file.filename().string();
+  for (const Batch& batch : batches)
+    for (const Sample& sample : batch.samples) names += (names.empty() ? "" : ", ") + sample.file.filename().string();
   return names;
 }
 
@@ -23,17 +26,6 @@ i64 count_objects(const Batch& batch) {
   i64 count = 0;
   for (const Sample& sample : batch.samples) count += sample.targets.count();
   return count;
-}
-
-void check_finite(const std::vector<LossTerm>& terms) {
-  std::string values;
-  const LossTerm* bad = nullptr;
-  for (const LossTerm& term : terms) {
-    const double value = term.value.value().item();
-    values += fmt::format("{}{} {:.6g}", values.empty() ? "" : ", ", term.name, value);
-    if (!std::isfinite(value) && !bad) bad = &term;
-  }
-  TESSERA_CHECK(!bad, "{} is not finite ({})", bad->name, values);
 }
 
 void add_to(Figures& figures, const std::string& name, double value) {
@@ -46,7 +38,37 @@ void add_to(Figures& figures, const std::string& name, double value) {
   }
 }
 
-// One update from `accumulate` batches.
+// What one batch gave, on the device: the host reads marks, terms and total, in this order, when the whole step has
+// been launched.
+struct BatchLosses {
+  Losses losses;
+  Var total;
+  double weight = 1;
+
+  void watch(std::vector<Tensor>& numbers) const {
+    for (const FiniteMarks& marks : losses.marks) numbers.push_back(marks.marks);
+    for (const LossTerm& term : losses.terms) numbers.push_back(term.value.value().reshape({1}));
+    numbers.push_back(total.value().reshape({1}));
+  }
+
+  // Throws what is not finite, or else adds the losses to the record. Moves on behind the batch's numbers.
+  void read(const double*& number, StepRecord& record) const {
+    for (const FiniteMarks& marks : losses.marks)
+      for (const std::string& message : marks.messages) TESSERA_CHECK(std::isfinite(*number++), "{}", message);
+    std::string values, bad;
+    const auto take = [&](const std::string& name) {
+      values += fmt::format("{}{} {:.6g}", values.empty() ? "" : ", ", name, *number);
+      if (!std::isfinite(*number) && bad.empty()) bad = name;
+      return weight * *number++;
+    };
+    for (const LossTerm& term : losses.terms) add_to(record.losses, term.name, take(term.name));
+    record.loss += take("their sum");
+    TESSERA_CHECK(bad.empty(), "{} is not finite ({})", bad, values);
+  }
+};
+
+// One update from `accumulate` batches. All of its work is launched before the host waits for the device, once, to read
+// what it gave: whether the update counts is decided there (ops/optimizer.h).
 StepRecord train_step(Segmenter& model, const Config& config, TrainingState& state, Loader& loader) {
   const auto start = std::chrono::steady_clock::now();
   const double factor = lr_factor(config.schedule, state.step, config.training.steps);
@@ -64,36 +86,55 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
     images += batches.back().size();
     objects += static_cast<double>(count_objects(batches.back()));
   }
+  const auto refuse = [&](std::span<const Batch> culprits, const Error& error) {
+    fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(culprits), error.what());
+  };
+  std::vector<BatchLosses> results;
+  std::vector<Tensor> watched_parts;
   for (const Batch& batch : batches) {
     const double objects_here = std::max<double>(1, static_cast<double>(count_objects(batch)));
-    const double weight = batches.size() == 1 ? 1 : objects_here / std::max<double>(1, objects);
     try {
       // Forward, loss.
-      const std::vector<LossTerm> terms = model.losses(batch);
-      check_finite(terms);
-      Var total = terms.at(0).value;
-      for (size_t i = 1; i < terms.size(); ++i) total = total + terms[i].value;
-      for (const LossTerm& term : terms) add_to(record.losses, term.name, weight * term.value.value().item());
-      record.loss += weight * total.value().item();
+      BatchLosses& result = results.emplace_back(model.losses(batch));
+      if (batches.size() > 1) result.weight = objects_here / std::max<double>(1, objects);
+      const std::vector<LossTerm>& terms = result.losses.terms;
+      result.total = terms.at(0).value;
+      for (size_t i = 1; i < terms.size(); ++i) result.total = result.total + terms[i].value;
+      result.watch(watched_parts);
       // Backward.
-      total.backward(Tensor::full(total.shape(), weight, total.value().dtype(), total.value().device()));
+      const Tensor& total = result.total.value();
+      result.total.backward(Tensor::full(total.shape(), result.weight, total.dtype(), total.device()));
     } catch (const Error& error) {
-      fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(batch), error.what());
+      refuse({&batch, 1}, error);
     }
   }
 
   // Clip, update, average.
+  const Tensor watched = ops::concat(watched_parts, 0);
+  const auto [norm, scale] = state.optimizer.clip(watched);
+  state.optimizer.step(factor, scale);
+  if (state.ema) state.ema->update(state.step + 1, scale);
+
+  // Read.
+  const Tensor numbers = ops::concat({norm, watched.to(DType::kF64)}, 0).to_host();
+  const double* number = numbers.data<double>();
+  record.grad_norm = *number++;
+  std::span<const Batch> culprits = batches;
   try {
-    record.grad_norm = state.optimizer.clip();
+    for (size_t i = 0; i < batches.size(); ++i) {
+      culprits = {&batches[i], 1};
+      results[i].read(number, record);
+    }
+    culprits = batches;
+    TESSERA_CHECK(std::isfinite(record.grad_norm), "the gradient of {} is not finite",
+                  state.optimizer.first_non_finite());
   } catch (const Error& error) {
-    fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(batches.back()),
-         error.what());
+    state.optimizer.take_back();
+    refuse(culprits, error);
   }
-  state.optimizer.step(factor);
   state.optimizer.zero_grad();
   state.step += 1;
   state.batches = loader.position();
-  if (state.ema) state.ema->update(state.step);
 
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   record.milliseconds = seconds * 1e3;
@@ -178,6 +219,12 @@ int train(Segmenter& model, const Job& job) {
   const i64 steps = config.training.steps;
   const Arithmetic arithmetic(config.training);
   std::filesystem::create_directories(job.folder);
+
+  const bool mixed = config.training.mixed_precision;
+  TESSERA_CHECK(!mixed || model.device().kind != DeviceKind::kCpu,
+                "training.mixed_precision: the CPU has no kernels for bf16 activations; train on a device (--device "
+                "cuda), or set training.precision = \"medium\" for bf16 products");
+  model.training_dtype = mixed ? DType::kBF16 : DType::kF32;
 
   TrainingState state{.optimizer = Optimizer(config.optimizer, model), .ema = {}};
   if (config.training.ema_decay > 0) state.ema.emplace(model, config.training.ema_decay);

@@ -16,14 +16,12 @@ namespace tessera {
 //   loss_objectness  objectness_weight / P    sum of BCE (or |sigmoid - iou|) towards iou, unmatched queries left out
 //   loss_dice        dice_weight       / T    sum of 1 - dice
 //   loss_mask        pixel_weight      / P h w  sum of BCE (or focal loss) over pairs and pixels
-// A batch without targets has a loss_ce alone; the others are 0, with gradients of 0. A term that is not finite is an
-// error that names it and the pictures.
+// A batch without targets has a loss_ce alone; the others are 0, with gradients of 0.
 std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const SparseInstTargets& targets,
-                                        const std::vector<Matches>& matches, const LossConfig& config);
+                                        const Matches& matches, const LossConfig& config);
 
 // IoU of each matched pair, in the order of the pictures and pairs: prediction sigmoid >= 0.4, target > 0.5;
 // intersection / (union + 1e-6).
-Tensor matched_ious(const SparseInstOutput& output, const SparseInstTargets& targets,
-                    const std::vector<Matches>& matches);
+Tensor matched_ious(const SparseInstOutput& output, const SparseInstTargets& targets, const Matches& matches);
 
 }  // namespace tessera

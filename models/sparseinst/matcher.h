@@ -5,22 +5,27 @@
 
 #include <vector>
 
+#include "models/segmenter.h"
 #include "models/sparseinst/decoder.h"
 #include "models/sparseinst/targets.h"
 
 namespace tessera {
 
-// The pairs of one picture: min(Q, K) of them, queries ascending; targets count from the picture's first.
+// The P matched pairs of all pictures, picture after picture: min(Q, K) of each, its queries ascending. i64 [P].
 struct Matches {
-  std::vector<i64> queries, targets;
+  Tensor queries;  // rows of [N Q, ...]
+  Tensor targets;  // rows of the target maps
 };
 
 // Scores of one picture: f32 [Q, K]. No gradient.
 Tensor matching_scores(const SparseInstOutput& output, const SparseInstTargets& targets, i64 picture,
                        const MatcherConfig& config);
 
-// The pairs of every picture. A score that is not finite is an error that names the picture and what is not finite.
-std::vector<Matches> match(const SparseInstOutput& output, const SparseInstTargets& targets,
-                           const MatcherConfig& config);
+// The pairs lie on the output's device and the host does not wait for them. Where an output is not finite, they are
+// any.
+Matches match(const SparseInstOutput& output, const SparseInstTargets& targets, const MatcherConfig& config);
+
+// What the scores are made of, picture by picture: whether it is finite.
+std::vector<FiniteMarks> finite_marks(const SparseInstOutput& output, const SparseInstTargets& targets);
 
 }  // namespace tessera

@@ -20,7 +20,7 @@ class SparseInst : public Segmenter, private nn::Fusible {
   // taps, the output of a size that comes again is valid until the next images of this size.
   SparseInstOutput forward(const Var& images, nn::Taps* taps = nullptr);
 
-  std::vector<LossTerm> losses(const Batch& batch) override;
+  Losses losses(const Batch& batch) override;
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
 
   void visit(nn::Visitor& v) override;

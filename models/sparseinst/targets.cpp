@@ -7,7 +7,7 @@
 namespace tessera {
 
 SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device) {
-  const i64 H = batch.images.dim(1), W = batch.images.dim(2);
+  const i64 H = batch.padded.height, W = batch.padded.width;
   SparseInstTargets targets;
   targets.first.push_back(0);
   for (const Sample& sample : batch.samples) {
@@ -15,6 +15,7 @@ SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 nu
     targets.first.push_back(targets.first.back() + sample.targets.count());
   }
   targets.maps = Tensor::empty({targets.count(), height * width});
+  std::vector<i64> classes;
 
   for (size_t n = 0; n < batch.samples.size(); ++n) {
     const Targets& truth = batch.samples[n].targets;
@@ -28,7 +29,7 @@ SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 nu
       const i64 label = truth.classes.data<i64>()[k];
       TESSERA_CHECK(label >= 0 && label < num_classes, "sparseinst targets: {} has class {}, the model has {} classes",
                     targets.names[n], label, num_classes);
-      targets.classes.push_back(label);
+      classes.push_back(label);
       Tensor padded = Tensor::zeros({1, H, W, 1});
       for (i64 y = 0; y < masks.dim(1); ++y) {
         const u8* row = masks.data<u8>() + (k * masks.dim(1) + y) * masks.dim(2);
@@ -41,6 +42,7 @@ SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 nu
     }
   }
   targets.maps = targets.maps.to(device);
+  targets.classes = Tensor::from(classes).to(device);
   return targets;
 }
 

@@ -10,7 +10,7 @@ namespace tessera {
 
 struct SparseInstTargets {
   Tensor maps;                     // f32 [T, h w]: masks of all pictures, one after the other; soft at their edges
-  std::vector<i64> classes;        // T
+  Tensor classes;                  // i64 [T]
   std::vector<i64> first;          // N + 1: picture n has the targets first[n] .. first[n + 1] - 1
   std::vector<std::string> names;  // N: what to call the pictures in messages
 
@@ -19,7 +19,7 @@ struct SparseInstTargets {
 };
 
 // Every mask is placed at the top left of a zero map of the padded size and resized bilinearly to height x width. It is
-// not made binary again: with a factor of 4 its values are the quarters of 1. The maps lie on `device`.
+// not made binary again: with a factor of 4 its values are the quarters of 1. Maps and classes lie on `device`.
 SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device = {});
 
 }  // namespace tessera

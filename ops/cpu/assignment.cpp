@@ -171,25 +171,58 @@ std::vector<T> wide_costs(const T* from, i64 R, i64 C, bool maximize) {
   return values;
 }
 
+// Writes the problem's pairs to rows and columns, and what was found to outcome.
 template <class T>
-Matching solve(const T* cost, i64 R, i64 C, bool maximize) {
-  Matching matching;
-  matching.no_cost = find_no_cost(cost, R * C, maximize);
-  if (matching.no_cost >= 0) return matching;
-  Solver<T> solver(wide_costs(cost, R, C, maximize), std::min(R, C), std::max(R, C));
-  matching.partner = solver.solve();
-  if (matching.partner.empty()) matching.stuck = solver.stuck();
-  return matching;
+void solve(const AssignmentProblem& problem, bool maximize, i64* outcome, i64* rows, i64* columns) {
+  const T* cost = problem.cost.data<T>();
+  const i64 R = problem.cost.dim(0), C = problem.cost.dim(1), pairs = std::min(R, C);
+  outcome[0] = find_no_cost(cost, R * C, maximize);
+  outcome[1] = kNone;
+  std::vector<i64> partner;  // of the shorter side
+  if (outcome[0] == kNone) {
+    Solver<T> solver(wide_costs(cost, R, C, maximize), pairs, std::max(R, C));
+    partner = solver.solve();
+    if (partner.empty()) outcome[1] = solver.stuck();
+  }
+  std::iota(rows, rows + pairs, 0);
+  std::iota(columns, columns + pairs, 0);
+  if (!partner.empty() && R <= C) {
+    std::copy(partner.begin(), partner.end(), columns);
+  } else if (!partner.empty()) {
+    std::sort(columns, columns + pairs, [&](i64 a, i64 b) { return partner[a] < partner[b]; });
+    for (i64 k = 0; k < pairs; ++k) rows[k] = partner[columns[k]];
+  }
+  for (i64 k = 0; k < pairs; ++k) {
+    rows[k] += problem.first_row;
+    columns[k] += problem.first_column;
+  }
 }
 
-void linear_sum_assignment_cpu(const Tensor& costs, const std::vector<AssignmentProblem>& problems, bool maximize,
-                               std::vector<Matching>& matchings) {
-  dispatch_float(costs.dtype(), "linear_sum_assignment", [&]<class T>() {
-    for (const auto& [begin, R, C] : problems) matchings.push_back(solve(costs.data<T>() + begin, R, C, maximize));
+void linear_sum_assignment_cpu(std::span<const AssignmentProblem> problems, bool maximize, Tensor& outcomes,
+                               Tensor& rows, Tensor& columns) {
+  dispatch_float(problems[0].cost.dtype(), "linear_sum_assignment", [&]<class T>() {
+    i64 *outcome = outcomes.data<i64>(), *row = rows.data<i64>(), *column = columns.data<i64>();
+    for (const AssignmentProblem& problem : problems) {
+      solve<T>(problem, maximize, outcome, row, column);
+      const i64 pairs = std::min(problem.cost.dim(0), problem.cost.dim(1));
+      outcome += 2, row += pairs, column += pairs;
+    }
   });
 }
 
-const bool kAdded = linear_sum_assignment_kernels.add(DeviceKind::kCpu, linear_sum_assignment_cpu);
+void indicator_matrix_cpu(const Tensor& rows, const Tensor& columns, Tensor& y) {
+  const i64 *row = rows.data<i64>(), *column = columns.data<i64>(), R = y.dim(0), C = y.dim(1);
+  for (i64 k = 0; k < rows.numel(); ++k) {
+    TESSERA_CHECK(0 <= row[k] && row[k] < R && 0 <= column[k] && column[k] < C,
+                  "indicator_matrix: pair {} is ({}, {}), outside {}", k, row[k], column[k], y.shape());
+    y.data<float>()[row[k] * C + column[k]] = 1;
+  }
+}
+
+[[maybe_unused]] const bool kAdded[] = {
+    linear_sum_assignment_kernels.add(DeviceKind::kCpu, linear_sum_assignment_cpu),
+    indicator_matrix_kernels.add(DeviceKind::kCpu, indicator_matrix_cpu),
+};
 
 }  // namespace
 

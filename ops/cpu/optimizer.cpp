@@ -1,8 +1,10 @@
-// Parameter updates on the CPU; ops/optimizer.h states the formulas. Elements are independent: threads take contiguous
-// ranges, each range is a vector loop.
+// Parameter updates on the CPU; ops/optimizer.h states the formulas. Elements are independent: tensor by tensor,
+// threads take contiguous ranges, each range is a vector loop.
 #include "ops/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace tessera::ops {
 
@@ -10,9 +12,24 @@ namespace {
 
 constexpr i64 kWorthThreads = 1 << 15;
 
+void clip_grad_norm_cpu(const Tensor& sum_of_squares, double max_norm, const Tensor& watched, Tensor& norm,
+                        Tensor& scale) {
+  const double length = std::sqrt(*sum_of_squares.data<double>());
+  bool finite = std::isfinite(length);
+  if (watched)
+    dispatch_float(watched.dtype(), "clip_grad_norm", [&]<class T>() {
+      for (const T value : watched.span<T>()) finite = finite && std::isfinite(value);
+    });
+  *norm.data<double>() = length;
+  *scale.data<double>() = !finite         ? std::numeric_limits<double>::quiet_NaN()
+                          : max_norm == 0 ? 1
+                                          : std::min(1.0, max_norm / (length + 1e-6));
+}
+
 template <class T>
-void adamw(Tensor& parameter, const Tensor& gradient, Tensor& m_, Tensor& v_, const AdamWParams& params) {
-  T *p = parameter.data<T>(), *m = m_.data<T>(), *v = v_.data<T>();
+void adamw(AdamWUpdate& update, T scale) {
+  auto& [parameter, gradient, m_, v_, params] = update;
+  T *p = parameter.data<T>(), *m = m_.template data<T>(), *v = v_.template data<T>();
   const T* g = gradient.data<T>();
   const double t = static_cast<double>(params.step);
   const T keep = static_cast<T>(1 - params.lr * params.weight_decay);
@@ -23,14 +40,16 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& m_, Tensor& v_, co
   const i64 count = parameter.numel();
 #pragma omp parallel for simd schedule(static) if (parallel : count > kWorthThreads)
   for (i64 i = 0; i < count; ++i) {
-    m[i] = beta1 * m[i] + rest1 * g[i];
-    v[i] = beta2 * v[i] + rest2 * g[i] * g[i];
+    const T scaled = scale * g[i];
+    m[i] = beta1 * m[i] + rest1 * scaled;
+    v[i] = beta2 * v[i] + rest2 * scaled * scaled;
     p[i] = keep * p[i] - step * m[i] / (std::sqrt(v[i]) / root + eps);
   }
 }
 
 template <class T>
-void sgd(Tensor& parameter, const Tensor& gradient, Tensor& buffer_, const SgdParams& params) {
+void sgd(SgdUpdate& update, T scale) {
+  auto& [parameter, gradient, buffer_, params] = update;
   T* p = parameter.data<T>();
   const T* g = gradient.data<T>();
   const T lr = static_cast<T>(params.lr), momentum = static_cast<T>(params.momentum);
@@ -38,50 +57,54 @@ void sgd(Tensor& parameter, const Tensor& gradient, Tensor& buffer_, const SgdPa
   const i64 count = parameter.numel();
   if (params.momentum == 0) {
 #pragma omp parallel for simd schedule(static) if (parallel : count > kWorthThreads)
-    for (i64 i = 0; i < count; ++i) p[i] -= lr * (g[i] + decay * p[i]);
+    for (i64 i = 0; i < count; ++i) p[i] -= lr * (scale * g[i] + decay * p[i]);
     return;
   }
   T* buffer = buffer_.data<T>();
   if (params.first_step) buffer_.fill(0);  // 0 * anything that was there might be NaN
 #pragma omp parallel for simd schedule(static) if (parallel : count > kWorthThreads)
   for (i64 i = 0; i < count; ++i) {
-    buffer[i] = momentum * buffer[i] + (g[i] + decay * p[i]);
+    buffer[i] = momentum * buffer[i] + (scale * g[i] + decay * p[i]);
     p[i] -= lr * buffer[i];
   }
 }
 
-void adamw_step_cpu(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v, const AdamWParams& params) {
-  dispatch_float(parameter.dtype(), "adamw_step", [&]<class T>() { adamw<T>(parameter, gradient, m, v, params); });
-}
-
-void sgd_step_cpu(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer, const SgdParams& params) {
-  dispatch_float(parameter.dtype(), "sgd_step",
-                 [&]<class T>() { sgd<T>(parameter, gradient, momentum_buffer, params); });
-}
-
-void scale_into_cpu(Tensor& target, double factor) {
-  dispatch_float(target.dtype(), "scale_into", [&]<class T>() {
-    T* values = target.data<T>();
-    const T by = static_cast<T>(factor);
-    const i64 count = target.numel();
+template <class T>
+void lerp(LerpUpdate& update, T weight) {
+  T* to = update.target.data<T>();
+  const T* from = update.source.data<T>();
+  const i64 count = update.target.numel();
 #pragma omp parallel for simd schedule(static) if (parallel : count > kWorthThreads)
-    for (i64 i = 0; i < count; ++i) values[i] *= by;
-  });
+  for (i64 i = 0; i < count; ++i) to[i] += weight * (from[i] - to[i]);
 }
 
-void lerp_into_cpu(Tensor& target, const Tensor& source, double weight) {
-  dispatch_float(target.dtype(), "lerp_into", [&]<class T>() {
-    T* to = target.data<T>();
-    const T *from = source.data<T>(), share = static_cast<T>(weight);
-    const i64 count = target.numel();
-#pragma omp parallel for simd schedule(static) if (parallel : count > kWorthThreads)
-    for (i64 i = 0; i < count; ++i) to[i] += share * (from[i] - to[i]);
-  });
+void adamw_step_cpu(std::span<AdamWUpdate> updates, const Tensor& scale) {
+  const double factor = *scale.data<double>();
+  if (std::isnan(factor)) return;
+  for (AdamWUpdate& update : updates)
+    dispatch_float(update.parameter.dtype(), "adamw_step",
+                   [&]<class T>() { adamw<T>(update, static_cast<T>(factor)); });
 }
 
-const bool kAdded =
-    adamw_step_kernels.add(DeviceKind::kCpu, adamw_step_cpu) && sgd_step_kernels.add(DeviceKind::kCpu, sgd_step_cpu) &&
-    scale_into_kernels.add(DeviceKind::kCpu, scale_into_cpu) && lerp_into_kernels.add(DeviceKind::kCpu, lerp_into_cpu);
+void sgd_step_cpu(std::span<SgdUpdate> updates, const Tensor& scale) {
+  const double factor = *scale.data<double>();
+  if (std::isnan(factor)) return;
+  for (SgdUpdate& update : updates)
+    dispatch_float(update.parameter.dtype(), "sgd_step", [&]<class T>() { sgd<T>(update, static_cast<T>(factor)); });
+}
+
+void lerp_into_cpu(std::span<LerpUpdate> updates, double weight, const Tensor& scale) {
+  if (std::isnan(*scale.data<double>())) return;
+  for (LerpUpdate& update : updates)
+    dispatch_float(update.target.dtype(), "lerp_into", [&]<class T>() { lerp<T>(update, static_cast<T>(weight)); });
+}
+
+[[maybe_unused]] const bool kAdded[] = {
+    clip_grad_norm_kernels.add(DeviceKind::kCpu, clip_grad_norm_cpu),
+    adamw_step_kernels.add(DeviceKind::kCpu, adamw_step_cpu),
+    sgd_step_kernels.add(DeviceKind::kCpu, sgd_step_cpu),
+    lerp_into_kernels.add(DeviceKind::kCpu, lerp_into_cpu),
+};
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 // in order at the end: the result does not depend on the number of threads.
 #include "ops/reduce.h"
 
+#include <limits>
+#include <numeric>
 #include <vector>
 
 #include "ops/cpu/parallel.h"
@@ -93,37 +95,41 @@ void max_backward_cpu(const ops::ReduceDims& dims, const Tensor& gy, const Tenso
   });
 }
 
-// Runs loop(x, n, &partial[chunk]) on every chunk.
+// Runs loop(x, n, &partial[chunk]) on every chunk of `count` values.
 template <class T, class Loop, class Result>
-void for_each_chunk(const Tensor& x, Loop loop, std::vector<Result>& partial) {
-  const T* in = x.data<T>();
-  partial.resize(static_cast<size_t>((x.numel() + kChunk - 1) / kChunk));
+void for_each_chunk(const T* in, i64 count, Loop loop, std::vector<Result>& partial) {
+  partial.resize(static_cast<size_t>((count + kChunk - 1) / kChunk));
   parallel_ranges(static_cast<i64>(partial.size()), 1, [&](i64 begin, i64 end) {
     for (i64 chunk = begin; chunk < end; ++chunk)
-      loop(in + chunk * kChunk, std::min(kChunk, x.numel() - chunk * kChunk), &partial[static_cast<size_t>(chunk)]);
+      loop(in + chunk * kChunk, std::min(kChunk, count - chunk * kChunk), &partial[static_cast<size_t>(chunk)]);
   });
 }
 
-void sum_of_squares_cpu(const Tensor& x, Tensor& sum) {
-  std::vector<double> partial;
-  dispatch_float(x.dtype(), "sum_of_squares",
-                 [&]<class T>() { for_each_chunk<T>(x, simd::sum_of_squares.get<T>(), partial); });
+void sum_of_squares_cpu(std::span<const Tensor> xs, Tensor& sum) {
   double& total = *sum.data<double>();
   total = 0;
-  for (double part : partial) total += part;
+  std::vector<double> partial;
+  for (const Tensor& x : xs) {
+    dispatch_float(x.dtype(), "sum_of_squares",
+                   [&]<class T>() { for_each_chunk(x.data<T>(), x.numel(), simd::sum_of_squares.get<T>(), partial); });
+    total += std::accumulate(partial.begin(), partial.end(), 0.0);
+  }
 }
 
-void all_finite_cpu(const Tensor& x, bool& finite) {
+void mark_non_finite_cpu(const Tensor& x, Tensor& marks) {
   struct Flag {
     bool value;
   };  // a vector<bool> has no addresses
-  std::vector<Flag> partial;
-  dispatch_float(x.dtype(), "all_finite", [&]<class T>() {
-    const auto loop = simd::all_finite.get<T>();
-    for_each_chunk<T>(
-        x, [loop](const T* in, i64 n, Flag* flag) { loop(in, n, &flag->value); }, partial);
+  const i64 rows = x.dim(0), count = x.shape().numel(1, x.rank());
+  std::vector<Flag> finite;
+  dispatch_float(x.dtype(), "mark_non_finite", [&]<class T>() {
+    const auto loop = [all = simd::all_finite.get<T>()](const T* in, i64 n, Flag* flag) { all(in, n, &flag->value); };
+    for (i64 r = 0; r < rows; ++r) {
+      for_each_chunk(x.data<T>() + r * count, count, loop, finite);
+      if (!std::all_of(finite.begin(), finite.end(), [](Flag flag) { return flag.value; }))
+        marks.data<T>()[r] = std::numeric_limits<T>::quiet_NaN();
+    }
   });
-  finite = std::all_of(partial.begin(), partial.end(), [](Flag flag) { return flag.value; });
 }
 
 constexpr DeviceKind kCpu = DeviceKind::kCpu;
@@ -133,7 +139,7 @@ constexpr DeviceKind kCpu = DeviceKind::kCpu;
     ops::max_kernels.add(kCpu, max_cpu),
     ops::max_backward_kernels.add(kCpu, max_backward_cpu),
     ops::sum_of_squares_kernels.add(kCpu, sum_of_squares_cpu),
-    ops::all_finite_kernels.add(kCpu, all_finite_cpu),
+    ops::mark_non_finite_kernels.add(kCpu, mark_non_finite_cpu),
 };
 
 }  // namespace

@@ -1,10 +1,15 @@
 // The assignment solver in CUDA, the algorithm of ops/cpu/assignment.cpp: the same arithmetic in double and the same
 // choice among equals, so the same pairs.
 //
-// A block solves a problem, and all problems of a batch are one launch; a thread has every T-th column. In each step of
-// a search the threads relax their columns and find the nearest of all, whose ties one number per column decides; one
-// thread then takes it into the tree. Latency limits it: a step waits for one row of costs and three barriers. What a
-// search knows lies in global memory, where it stays in the first-level cache.
+// A block solves a problem, and the problems of a batch, which travel in the launch's parameters, are one launch; a
+// thread has every T-th column. In each step of a search the threads relax their columns and find the nearest of all,
+// whose ties one number per column decides; one thread then takes it into the tree. At the end the pairs are written in
+// the order of their rows. Latency limits it: a step waits for one row of costs and three barriers. What a search knows
+// lies in global memory, where it stays in the first-level cache.
+#include <algorithm>
+#include <limits>
+#include <vector>
+
 #include "ops/assignment.h"
 #include "tensor/cuda/launch.h"
 
@@ -16,15 +21,20 @@ using namespace cuda;
 
 constexpr int kNone = -1;
 
-// Where the problem lies, in elements of each.
+// Costs, what is added to the pairs, and where the problem lies in the other arrays, in elements of each.
 struct Problem {
-  i64 R, C, costs, doubles, integers, outcome;
+  const float* cost;
+  i64 R, C, first_row, first_column;
+  i64 wide, doubles, integers, pairs;
 };
-constexpr i64 kProblemFields = sizeof(Problem) / sizeof(i64);
+struct Problems {
+  static constexpr size_t kMost = 48;  // a launch has 4 KB of parameters
+  Problem of[kMost];
+};
 
 // Named as in ops/cpu/assignment.cpp. The matrix has at most as many rows as columns.
 struct Search {
-  static constexpr i64 kDoublesPerColumn = 4, kIntegersPerColumn = 6;
+  static constexpr i64 kDoublesPerColumn = 4, kIntegersPerColumn = 6;  // besides, one of each per row
   __device__ Search(i64 rows_, i64 columns_, float* cost_, double* doubles, int* integers)
       : rows(static_cast<int>(rows_)),
         columns(static_cast<int>(columns_)),
@@ -39,13 +49,15 @@ struct Search {
         unseen(integers + 2 * columns_),
         place(integers + 3 * columns_),
         seen_column(integers + 4 * columns_),
-        seen_replacement(integers + 5 * columns_) {}
+        seen_replacement(integers + 5 * columns_),
+        column_of(integers + 6 * columns_) {}
   int rows, columns;
   float* cost;                        // [rows, columns], to be minimised
   double *column_price, *open_price;  // the second: minus infinity while the column is in the tree
   double *distance, *seen_distance, *row_price;
   int *previous_row, *row_of, *unseen, *place;
   int *seen_column, *seen_replacement;  // the tree's columns and those that took their places in the list
+  int* column_of;
 };
 
 // Among equal distances the lowest rank wins: free columns, the last in the list first, then the others in its order.
@@ -57,26 +69,32 @@ struct Nearest {
   }
 };
 
-// Of each problem: no_cost, stuck, then the column of each row; all -1 before.
-__global__ void assignment_kernel(const Problem* problems, bool maximize, const float* costs, float* wide_costs,
-                                  double* doubles, int* integers, i64* outcomes) {
+__global__ void assignment_kernel(Problems problems, bool maximize, float* wide_costs, double* doubles, int* integers,
+                                  i64* outcomes, i64* rows, i64* columns) {
   struct Shared {
     Nearest of_warp[kWarp];
     unsigned long long no_cost;
   };
   Shared& shared = shared_memory<Shared>();
-  const Problem p = problems[blockIdx.x];
-  const Search s(std::min(p.R, p.C), std::max(p.R, p.C), wide_costs + p.costs, doubles + p.doubles,
+  const Problem p = problems.of[blockIdx.x];
+  const Search s(std::min(p.R, p.C), std::max(p.R, p.C), wide_costs + p.wide, doubles + p.doubles,
                  integers + p.integers);
-  i64 *const outcome = outcomes + p.outcome, *const column_of = outcome + 2;
+  i64* const outcome = outcomes + 2 * blockIdx.x;
+  rows += p.pairs, columns += p.pairs;
   const int t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), C = s.columns;
+
+  for (int k = t; k < s.rows; k += threads) {  // what a problem without a solution gets
+    rows[k] = p.first_row + k;
+    columns[k] = p.first_column + k;
+  }
+  if (t == 0) outcome[0] = outcome[1] = kNone;
 
   constexpr unsigned long long kAllGood = ~0ull;
   if (t == 0) shared.no_cost = kAllGood;
   __syncthreads();
   for (i64 i = t; i < p.R * p.C; i += threads) {
     const i64 from = p.R <= p.C ? i : i % p.R * p.C + i / p.R;
-    const float value = costs[p.costs + from];
+    const float value = p.cost[from];
     s.cost[i] = maximize ? -value : value;
     if (!(s.cost[i] > -INFINITY)) atomicMin(&shared.no_cost, static_cast<unsigned long long>(from));
   }
@@ -85,7 +103,10 @@ __global__ void assignment_kernel(const Problem* problems, bool maximize, const 
     if (t == 0) outcome[0] = static_cast<i64>(shared.no_cost);
     return;
   }
-  for (int row = t; row < s.rows; row += threads) s.row_price[row] = 0;
+  for (int row = t; row < s.rows; row += threads) {
+    s.row_price[row] = 0;
+    s.column_of[row] = kNone;
+  }
   for (int c = t; c < C; c += threads) {
     s.column_price[c] = s.open_price[c] = 0;
     s.row_of[c] = kNone;
@@ -155,56 +176,74 @@ __global__ void assignment_kernel(const Problem* problems, bool maximize, const 
       for (int row = kNone; row != root;) {
         row = s.previous_row[column];
         s.row_of[column] = row;
-        const int before = static_cast<int>(column_of[row]);
-        column_of[row] = column;
+        const int before = s.column_of[row];
+        s.column_of[row] = column;
         column = before;
       }
     }
     __syncthreads();
   }
+
+  if (p.R <= p.C) {
+    for (int row = t; row < s.rows; row += threads) columns[row] = p.first_column + s.column_of[row];
+    return;
+  }
+  // The matrix was turned: its columns are the problem's rows. A pair's place is the number of matched ones before it.
+  for (int c = t; c < C; c += threads) {
+    if (s.row_of[c] == kNone) continue;
+    int place = 0;
+    for (int before = 0; before < c; ++before) place += s.row_of[before] != kNone;
+    rows[place] = p.first_row + c;
+    columns[place] = p.first_column + s.row_of[c];
+  }
 }
 
-void linear_sum_assignment_cuda(const Tensor& costs, const std::vector<ops::AssignmentProblem>& problems, bool maximize,
-                                std::vector<ops::Matching>& matchings) {
+void linear_sum_assignment_cuda(std::span<const ops::AssignmentProblem> problems, bool maximize, Tensor& outcomes,
+                                Tensor& rows, Tensor& columns) {
   std::vector<Problem> list;
-  i64 doubles = 0, integers = 0, outcomes = 0, most = 0;
-  for (const auto& [begin, R, C] : problems) {
-    const i64 rows = std::min(R, C), columns = std::max(R, C);
-    list.push_back({R, C, begin, doubles, integers, outcomes});
-    doubles += rows + Search::kDoublesPerColumn * columns;
-    integers += Search::kIntegersPerColumn * columns;
-    outcomes += 2 + rows;
-    most = std::max(most, columns);
+  i64 wide = 0, doubles = 0, integers = 0, pairs = 0, most = 0;
+  for (const auto& [cost, first_row, first_column] : problems) {
+    const i64 R = cost.dim(0), C = cost.dim(1), shorter = std::min(R, C), longer = std::max(R, C);
+    list.push_back({cost.device_data<float>(), R, C, first_row, first_column, wide, doubles, integers, pairs});
+    wide += R * C;
+    doubles += shorter + Search::kDoublesPerColumn * longer;
+    integers += shorter + Search::kIntegersPerColumn * longer;
+    pairs += shorter;
+    most = std::max(most, longer);
   }
   TESSERA_CHECK(most < std::numeric_limits<int>::max() / 2, "linear_sum_assignment: {} rows or columns are too many",
                 most);
-  const Device device = costs.device();
-  const i64 count = static_cast<i64>(list.size());
-  const Tensor table = Tensor::from(std::span(reinterpret_cast<const i64*>(list.data()), list.size() * kProblemFields),
-                                    {count, kProblemFields})
-                           .to(device);
-  Tensor wide = Tensor::empty(costs.shape(), DType::kF32, device);
+  const Device device = rows.device();
+  Tensor wide_memory = Tensor::empty({wide}, DType::kF32, device);
   Tensor double_memory = Tensor::empty({doubles}, DType::kF64, device);
   Tensor integer_memory = Tensor::empty({integers}, DType::kI32, device);
-  Tensor outcome = Tensor::full({outcomes}, kNone, DType::kI64, device);
   constexpr i64 kMostThreads = 1024;
   const i64 threads = std::min(ceil_div(most, kWarp) * kWarp, kMostThreads);
-  launch<assignment_kernel>(Launch{.grid = static_cast<unsigned>(count), .block = static_cast<unsigned>(threads)},
-                            reinterpret_cast<const Problem*>(table.device_data<i64>()), maximize,
-                            costs.device_data<float>(), wide.device_data<float>(), double_memory.device_data<double>(),
-                            integer_memory.device_data<i32>(), outcome.device_data<i64>());
-
-  const Tensor found = outcome.to_host();
-  for (const Problem& p : list) {
-    const i64 *of = found.data<i64>() + p.outcome, rows = std::min(p.R, p.C);
-    ops::Matching& matching = matchings.emplace_back();
-    matching.no_cost = of[0];
-    matching.stuck = of[1];
-    if (matching.no_cost < 0 && matching.stuck < 0) matching.partner.assign(of + 2, of + 2 + rows);
+  for (size_t begin = 0; begin < list.size(); begin += Problems::kMost) {
+    const size_t count = std::min(list.size() - begin, Problems::kMost);
+    Problems part;
+    std::copy_n(list.begin() + static_cast<std::ptrdiff_t>(begin), count, part.of);
+    launch<assignment_kernel>(Launch{.grid = static_cast<unsigned>(count), .block = static_cast<unsigned>(threads)},
+                              part, maximize, wide_memory.device_data<float>(), double_memory.device_data<double>(),
+                              integer_memory.device_data<i32>(), outcomes.device_data<i64>() + 2 * begin,
+                              rows.device_data<i64>(), columns.device_data<i64>());
   }
 }
 
-[[maybe_unused]] const bool kAdded = ops::linear_sum_assignment_kernels.add(kDevice, linear_sum_assignment_cuda);
+__global__ void indicator_matrix_kernel(i64 pairs, i64 R, i64 C, const i64* rows, const i64* columns, float* y) {
+  for (const i64 k : indices(pairs))
+    if (0 <= rows[k] && rows[k] < R && 0 <= columns[k] && columns[k] < C) y[rows[k] * C + columns[k]] = 1;
+}
+
+void indicator_matrix_cuda(const Tensor& rows, const Tensor& columns, Tensor& y) {
+  launch<indicator_matrix_kernel>(over(rows.numel()), rows.numel(), y.dim(0), y.dim(1), rows.device_data<i64>(),
+                                  columns.device_data<i64>(), y.device_data<float>());
+}
+
+[[maybe_unused]] const bool kAdded[] = {
+    ops::linear_sum_assignment_kernels.add(kDevice, linear_sum_assignment_cuda),
+    ops::indicator_matrix_kernels.add(kDevice, indicator_matrix_cuda),
+};
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 // Pixel coordinates in CUDA: formula in ops/coordinates.h; a thread per pixel, which writes both numbers at once.
 #include "ops/coordinates.h"
-#include "tensor/cuda/launch.h"
+#include "ops/cuda/channels.h"
 
 namespace tessera {
 
@@ -8,16 +8,20 @@ namespace {
 
 using namespace cuda;
 
-__global__ void pixel_coordinates_kernel(i64 pixels, i64 H, i64 W, float2* y) {
-  for (const i64 p : indices(pixels))
-    y[p] = {static_cast<float>(ops::pixel_coordinate(p % W, W)),
-            static_cast<float>(ops::pixel_coordinate(p / W % H, H))};
+template <class T>
+__global__ void pixel_coordinates_kernel(i64 pixels, i64 H, i64 W, T* y) {
+  for (const i64 p : indices(pixels)) {
+    const Channels<2> at{
+        {static_cast<float>(ops::pixel_coordinate(p % W, W)), static_cast<float>(ops::pixel_coordinate(p / W % H, H))}};
+    at.store(y + 2 * p);
+  }
 }
 
 void pixel_coordinates_cuda(Tensor& y) {
   const i64 pixels = y.numel() / 2;
-  launch<pixel_coordinates_kernel>(over(pixels), pixels, y.dim(1), y.dim(2),
-                                   reinterpret_cast<float2*>(y.device_data<float>()));
+  dispatch_storage(y, [&]<class T>() {
+    launch<pixel_coordinates_kernel<T>>(over(pixels), pixels, y.dim(1), y.dim(2), y.device_data<T>());
+  });
 }
 
 [[maybe_unused]] const bool kAdded = ops::pixel_coordinates_kernels.add(kDevice, pixel_coordinates_cuda);

@@ -1,8 +1,11 @@
 // Reductions in CUDA on top of ops/cuda/reduce.h, which has the mapping of threads to work. Sums are taken in double
 // from the first addition on: memory, not arithmetic, is what they wait for.
 #include <limits>
+#include <vector>
 
+#include "ops/cuda/block_reduce.h"
 #include "ops/cuda/reduce.h"
+#include "ops/cuda/tensor_table.h"
 
 namespace tessera {
 
@@ -10,18 +13,47 @@ namespace {
 
 using namespace cuda;
 
+template <class T>
 struct StoreScaled {
   double scale;
-  float* y;
-  __device__ void operator()(i64 slice, double sum) const { y[slice] = static_cast<float>(scale * sum); }
+  T* y;
+  __device__ void operator()(i64 slice, double sum) const { store(y + slice, static_cast<float>(scale * sum)); }
 };
 
 void sum_cuda(const ops::ReduceDims& dims, double scale, const Tensor& x, Tensor& y) {
-  reduce<DoubleSum>(dims, x.device(), LoadFloat{x.device_data<float>()}, StoreScaled{scale, y.device_data<float>()});
+  dispatch_storage(x, [&]<class T>() {
+    reduce<DoubleSum>(dims, x.device(), LoadValue<T>{x.device_data<T>()}, StoreScaled<T>{scale, y.device_data<T>()});
+  });
 }
 
-void sum_of_squares_cuda(const Tensor& x, Tensor& sum) {
-  reduce<DoubleSum>({1, x.numel(), 1}, x.device(), LoadSquare{x.device_data<float>()},
+struct Squared {
+  i64 count;
+  const float* x;
+};
+
+// parts: one sum per block
+__global__ void sum_of_squares_kernel(TensorTable<Squared> table, double* parts) {
+  const auto [tensor, begin, end] = table.share();
+  double sum = 0;
+  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(tensor.x[i]) * tensor.x[i];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+void sum_of_squares_cuda(std::span<const Tensor> xs, Tensor& sum) {
+  std::vector<Squared> list;
+  i64 blocks = 0;
+  for (const Tensor& x : xs) {
+    list.push_back({x.numel(), x.device_data<float>()});
+    blocks += blocks_of(x.numel());
+  }
+  Tensor memory = Tensor::empty({blocks}, DType::kF64, sum.device());
+  double* parts = memory.device_data<double>();
+  for_each_table(std::span<const Squared>(list), [&](const TensorTable<Squared>& table, const Launch& shape) {
+    launch<sum_of_squares_kernel>(shape, table, parts);
+    parts += shape.grid.x;
+  });
+  reduce<DoubleSum>({1, blocks, 1}, sum.device(), LoadPart<double>{memory.device_data<double>()},
                     StorePart<double>{sum.device_data<double>()});
 }
 
@@ -38,46 +70,52 @@ struct First {
     return (equal ? a.index < b.index : a_is_nan || a.value > b.value) ? a : b;
   }
 };
+template <class T>
 struct LoadIndexed {
-  const float* x;
-  __device__ First::Value operator()(i64 at, i64 c) const { return {x[at], c}; }
+  const T* x;
+  __device__ First::Value operator()(i64 at, i64 c) const { return {load(x + at), c}; }
 };
+template <class T>
 struct StoreIndexed {
-  float* values;
+  T* values;
   i64* indices;
   __device__ void operator()(i64 slice, First::Value first) const {
-    values[slice] = first.value;
+    store(values + slice, first.value);
     indices[slice] = first.index;
   }
 };
 
 void max_cuda(const ops::ReduceDims& dims, const Tensor& x, Tensor& values, Tensor& indices) {
-  reduce<First>(dims, x.device(), LoadIndexed{x.device_data<float>()},
-                StoreIndexed{values.device_data<float>(), indices.device_data<i64>()});
+  dispatch_storage(x, [&]<class T>() {
+    reduce<First>(dims, x.device(), LoadIndexed<T>{x.device_data<T>()},
+                  StoreIndexed<T>{values.device_data<T>(), indices.device_data<i64>()});
+  });
 }
 
 // One thread per gradient; gx is zero before. An index outside the dimension gets none.
-__global__ void max_backward_kernel(i64 n, ops::ReduceDims dims, const float* gy, const i64* where, float* gx) {
+template <class T>
+__global__ void max_backward_kernel(i64 n, ops::ReduceDims dims, const T* gy, const i64* where, T* gx) {
   for (const i64 k : indices(n))
     if (0 <= where[k] && where[k] < dims.count)
       gx[(k / dims.inner * dims.count + where[k]) * dims.inner + k % dims.inner] = gy[k];
 }
 
 void max_backward_cuda(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& where, Tensor& gx) {
-  launch<max_backward_kernel>(over(gy.numel()), gy.numel(), dims, gy.device_data<float>(), where.device_data<i64>(),
-                              gx.device_data<float>());
+  dispatch_storage(gy, [&]<class T>() {
+    launch<max_backward_kernel<T>>(over(gy.numel()), gy.numel(), dims, gy.device_data<T>(), where.device_data<i64>(),
+                                   gx.device_data<T>());
+  });
 }
 
-// All that write, write the same.
-__global__ void all_finite_kernel(i64 n, const float* x, u8* finite) {
+// marks are zero before; all that write to one, write the same.
+__global__ void mark_non_finite_kernel(i64 n, i64 count, const float* x, float* marks) {
   for (const i64 i : indices(n))
-    if (!std::isfinite(x[i])) *finite = 0;
+    if (!std::isfinite(x[i])) marks[i / count] = NAN;
 }
 
-void all_finite_cuda(const Tensor& x, bool& finite) {
-  Tensor result = Tensor::full({}, 1, DType::kU8, x.device());
-  launch<all_finite_kernel>(over(x.numel()), x.numel(), x.device_data<float>(), result.device_data<u8>());
-  finite = result.item() != 0;
+void mark_non_finite_cuda(const Tensor& x, Tensor& marks) {
+  launch<mark_non_finite_kernel>(over(x.numel()), x.numel(), x.shape().numel(1, x.rank()), x.device_data<float>(),
+                                 marks.device_data<float>());
 }
 
 [[maybe_unused]] const bool kAdded[] = {
@@ -85,7 +123,7 @@ void all_finite_cuda(const Tensor& x, bool& finite) {
     ops::max_kernels.add(kDevice, max_cuda),
     ops::max_backward_kernels.add(kDevice, max_backward_cuda),
     ops::sum_of_squares_kernels.add(kDevice, sum_of_squares_cuda),
-    ops::all_finite_kernels.add(kDevice, all_finite_cuda),
+    ops::mark_non_finite_kernels.add(kDevice, mark_non_finite_cuda),
 };
 
 }  // namespace

@@ -2,55 +2,22 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <optional>
+#include <cstring>
 
 #include "autograd/pointwise.h"
+#include "models/batch_images.h"
+#include "tensor/device_waits.h"
 #include "tensor/file.h"
 #include "tests/cuda/other_device.h"
-#include "tests/models/tiny_sparseinst.h"
+#include "tests/cuda/training_job.h"
+#include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
-#include "train/trainer.h"
 
 namespace tessera {
 
+using test::make_job, test::model_on, test::other_device, test::Rectangles;
+
 namespace {
-
-// Pictures of 64 x 64 with one to three rectangles.
-class Rectangles : public SampleSource {
- public:
-  i64 size() const override { return 4; }
-  ImageSize original_size(i64) const override { return {64, 64}; }
-  Sample load(i64, i64 index) const override {
-    Batch batch = test::rectangles({2, 1, 3, 1});
-    Sample sample = std::move(batch.samples[static_cast<size_t>(index)]);
-    sample.index = index;
-    sample.file = fmt::format("rectangles{}.png", index);
-    return sample;
-  }
-};
-
-// Four steps of AdamW, a checkpoint after each second.
-Job make_job(const std::filesystem::path& folder, i64 steps = 4) {
-  Job job;
-  job.config.optimizer = {.lr = 1e-3, .clip_norm = 1};
-  job.config.training.steps = steps;
-  job.config.training.batch_size = 2;
-  job.config.training.ema_decay = 0.9;
-  job.config.training.checkpoint_every = 2;
-  job.config.data.workers = 0;
-  job.folder = folder;
-  job.data = std::make_shared<Rectangles>();
-  job.classes = {"red", "green", "blue"};
-  job.category_ids = {1, 2, 3};
-  job.quiet = true;
-  return job;
-}
-
-std::unique_ptr<SparseInst> model_on(Device device) {
-  std::unique_ptr<SparseInst> model = test::tiny_model();
-  model->to(device);
-  return model;
-}
 
 // The losses of every step, term by term.
 std::vector<std::vector<double>> train_steps(Device device, int steps) {
@@ -59,12 +26,11 @@ std::vector<std::vector<double>> train_steps(Device device, int steps) {
   const Batch batch = test::rectangles({2, 0, 3});
   std::vector<std::vector<double>> losses;
   for (int step = 0; step < steps; ++step) {
-    const std::vector<LossTerm> terms = model->losses(batch);
+    const std::vector<LossTerm> terms = model->losses(batch).terms;
     Var total = terms[0].value;
     for (size_t i = 1; i < terms.size(); ++i) total = total + terms[i].value;
     total.backward();
-    optimizer.clip();
-    optimizer.step(1);
+    optimizer.step(1, optimizer.clip().scale);
     optimizer.zero_grad();
     losses.emplace_back();
     for (const LossTerm& term : terms) losses.back().push_back(term.value.value().item());
@@ -79,7 +45,7 @@ Tensor logits_of(const std::filesystem::path& checkpoint, Device device) {
   model->eval();
   const NoGrad no_grad;
   const Batch batch = test::rectangles({2});
-  return model->forward(Var(batch.images.to(device))).masks.value().to_host();
+  return model->forward(Var(batch_images(batch, device))).masks.value().to_host();
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {
@@ -104,6 +70,60 @@ TEST_CASE("device: a SparseInst trains on another device with the losses that it
     }
 }
 
+TEST_CASE("device: a training step waits for the device once") {
+  const std::optional<Device> other = other_device();
+  if (!other) return;
+  struct Watching : Rectangles {  // a step begins by loading its pictures
+    Sample load(i64 epoch, i64 index) const override {
+      waits.push_back(device_waits());
+      return Rectangles::load(epoch, index);
+    }
+    mutable std::vector<i64> waits;
+  };
+  for (const i64 accumulate : {1, 2}) {
+    const test::TemporaryFolder folder;
+    Job job = make_job(folder.path(), 6);
+    job.config.training.checkpoint_every = 100;
+    job.config.training.accumulate = accumulate;
+    const auto watching = std::make_shared<Watching>();
+    job.data = watching;
+    CHECK(train(*model_on(*other), job) == 0);
+    const size_t each = static_cast<size_t>(2 * accumulate);  // pictures of a step
+    REQUIRE(watching->waits.size() == 6 * each);
+    for (size_t k = 0; k < watching->waits.size(); ++k)
+      CHECK(watching->waits[k] - watching->waits[0] == static_cast<i64>(k / each));
+  }
+}
+
+TEST_CASE("device: what is not finite stops a run before the weights change, on every device alike") {
+  std::vector<Device> devices{{}};
+  if (const std::optional<Device> other = other_device()) devices.push_back(*other);
+  struct Fault {
+    const char *parameter, *message;
+  };
+  for (const Device device : devices)
+    for (const Fault& fault :
+         {Fault{"decoder.mask_branch.projection.bias", "pred_masks of rectangles"},
+          Fault{"decoder.inst_branch.cls_score.bias", "pred_logits of rectangles"},
+          Fault{"decoder.inst_branch.objectness.bias", "loss_objectness is not finite (loss_ce "}}) {
+      CAPTURE(device.str());
+      CAPTURE(fault.parameter);
+      const test::TemporaryFolder folder;
+      const std::unique_ptr<SparseInst> model = model_on(device);
+      std::vector<std::pair<Tensor, Tensor>> before;  // and after
+      bool found = false;
+      for (auto& [name, parameter] : nn::named_parameters(*model)) {
+        if (name == fault.parameter) parameter->value().fill(NAN), found = true;
+        before.emplace_back(parameter->value().to_host().clone(), parameter->value());
+      }
+      REQUIRE(found);
+      CHECK_ERROR(train(*model, make_job(folder.path())), fault.message);
+      CHECK_ERROR(train(*model, make_job(folder.path())), "step 1, images rectangles");
+      CHECK_ERROR(train(*model, make_job(folder.path())), "; the weights were not updated");
+      for (const auto& [was, is] : before) CHECK(std::memcmp(was.raw(), is.to_host().raw(), was.bytes()) == 0);
+    }
+}
+
 TEST_CASE("device: a checkpoint that was trained on either device predicts the same on both") {
   const std::optional<Device> other = test::other_device();
   if (!other) return;
@@ -113,6 +133,45 @@ TEST_CASE("device: a checkpoint that was trained on either device predicts the s
     CHECK(train(*model_on(trained_on), make_job(folder.path(), 2)) == 0);
     const std::filesystem::path checkpoint = checkpoint_path(folder.path(), 2);
     CHECK(largest_difference(logits_of(checkpoint, {}), logits_of(checkpoint, *other)) < 1e-4);
+  }
+}
+
+// The originals are larger than the pictures, and smaller.
+TEST_CASE("device: a network on another device detects what it detects on the CPU") {
+  const std::optional<Device> other = other_device();
+  if (!other) return;
+  Batch batch = test::rectangles({2, 0, 3});
+  batch.samples[0].original = {100, 75};
+  batch.samples[1].original = {33, 40};
+  SparseInstConfig config = test::tiny_config();
+  config.inference.score_threshold = 0;
+  config.inference.mask_threshold = 0.3;  // about where the masks of an untrained network are
+  for (const bool maskness : {true, false}) {
+    config.inference.maskness = maskness;
+    const auto detect_on = [&](Device device) {
+      const std::unique_ptr<SparseInst> model = test::tiny_model(config);
+      model->to(device);
+      model->eval();
+      return model->detect(batch);
+    };
+    const auto here = detect_on({}), there = detect_on(*other);
+    REQUIRE(there.size() == 3);
+    i64 runs = 0;
+    for (size_t n = 0; n < 3; ++n) {
+      REQUIRE(there[n].size() == here[n].size());
+      for (size_t i = 0; i < here[n].size(); ++i) {
+        const Instance &a = here[n][i], &b = there[n][i];
+        CHECK(a.query == b.query);
+        CHECK(a.class_index == b.class_index);
+        CHECK(a.score == doctest::Approx(b.score).epsilon(1e-4));
+        CHECK(a.mask.height == batch.samples[n].original.height);
+        // A pixel at the threshold may fall on either side: the logits are rounded differently.
+        const i64 differ = rle_area(a.mask) + rle_area(b.mask) - 2 * rle_common_area(a.mask, b.mask);
+        CHECK(differ <= a.mask.height * a.mask.width / 1000);
+        runs += std::ssize(a.mask.counts);
+      }
+    }
+    CHECK(runs > 100);  // there was something to compare
   }
 }
 

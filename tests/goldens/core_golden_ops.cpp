@@ -106,7 +106,8 @@ Results run_adamw(Call& c) {
   Tensor m = Tensor::zeros(c["p"].shape(), DType::kF32, c["p"].value().device()), v = m.clone();
   return optimise(c, [&](Tensor& p, const Tensor& g, i64 i) {
     params.step = i + 1;
-    ops::adamw_step(p, g, m, v, params);
+    std::vector<ops::AdamWUpdate> updates{{p, g, m, v, params}};
+    ops::adamw_step(updates);
   });
 }
 
@@ -119,7 +120,8 @@ Results run_sgd(Call& c) {
   Tensor buffer = Tensor::zeros(c["p"].shape(), DType::kF32, c["p"].value().device());
   return optimise(c, [&](Tensor& p, const Tensor& g, i64 i) {
     params.first_step = i == 0;
-    ops::sgd_step(p, g, buffer, params);
+    std::vector<ops::SgdUpdate> updates{{p, g, buffer, params}};
+    ops::sgd_step(updates);
   });
 }
 

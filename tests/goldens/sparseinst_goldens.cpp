@@ -13,8 +13,10 @@
 #include "models/sparseinst/inference.h"
 #include "models/sparseinst/sparseinst.h"
 #include "ops/optimizer.h"
+#include "ops/pointwise.h"
 #include "tests/goldens/network_goldens.h"
 #include "tests/goldens/sparseinst_setup.h"
+#include "tests/models/enlarged_mask.h"
 
 namespace tessera::goldens {
 
@@ -45,11 +47,7 @@ class SparseInstGolden {
   }
 
  private:
-  Batch batch_of(const std::vector<ImageSize>& sizes, bool with_targets) const {
-    Batch batch = setup_.batch(sizes, with_targets);
-    batch.images = batch.images.to(report_.device());
-    return batch;
-  }
+  Var images_of(const Batch& batch) const { return Var(setup_.images(batch).to(report_.device())); }
 
   // Compares one tensor, in the reference's layout, with the stored one.
   void compare(const std::string& key, const Tensor& got, double limit) {
@@ -96,23 +94,39 @@ class SparseInstGolden {
 
   void check_single() {
     const NoGrad no_grad;
-    const Batch batch = batch_of({setup_.sizes()[0]}, false);
-    compare("single.input", to_nchw(batch.images), 0);
+    const Var images = images_of(setup_.batch({setup_.sizes()[0]}, false));
+    compare("single.input", to_nchw(images.value()), 0);
     nn::Taps taps;
-    model_->forward(Var(batch.images), &taps);
+    model_->forward(images, &taps);
     compare_stages("single.", taps);
     if (taps.contains("offset")) compare("single.c5_last_offset", to_nchw(taps.at("offset")), kForward);
   }
 
+  // Of one picture: its queries, and its targets counted from its first.
+  struct Pairs {
+    std::vector<i64> queries, targets;
+  };
   struct Evaluation {
     SparseInstOutput output;
     SparseInstTargets targets;
-    std::vector<Matches> matches;
+    Matches matches;
     std::vector<LossTerm> terms;
+
+    std::vector<Pairs> pairs() const {
+      const Tensor queries = matches.queries.to_host(), rows = matches.targets.to_host();
+      const i64 Q = output.masks.dim(1);
+      std::vector<Pairs> pictures(targets.names.size());
+      for (i64 p = 0; p < queries.numel(); ++p) {
+        const i64 query = queries.data<i64>()[p], n = query / Q;
+        pictures[static_cast<size_t>(n)].queries.push_back(query % Q);
+        pictures[static_cast<size_t>(n)].targets.push_back(rows.data<i64>()[p] - targets.first[static_cast<size_t>(n)]);
+      }
+      return pictures;
+    }
   };
   Evaluation evaluate(const Batch& batch, nn::Taps* taps = nullptr) {
     Evaluation e;
-    e.output = model_->forward(Var(batch.images), taps);
+    e.output = model_->forward(images_of(batch), taps);
     e.targets = make_targets(batch, e.output.masks.dim(2), e.output.masks.dim(3), model_->config().num_classes,
                              report_.device());
     e.matches = match(e.output, e.targets, model_->config().matcher);
@@ -127,18 +141,19 @@ class SparseInstGolden {
   }
 
   void check_batch() {
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     nn::Taps taps;
     const Evaluation e = evaluate(batch, &taps);
     compare_stages("batch.", taps);
     const i64 T = e.targets.count(), h = e.output.masks.dim(2), w = e.output.masks.dim(3);
     compare("batch.target.maps", e.targets.maps.reshape({T, h, w}), 1e-6);
-    for (size_t k = 0; k < e.matches.size(); ++k) {
+    const std::vector<Pairs> matches = e.pairs();
+    for (size_t k = 0; k < matches.size(); ++k) {
       const std::string key = fmt::format("batch.match.{}.", k);
       compare(key + "score", matching_scores(e.output, e.targets, static_cast<i64>(k), model_->config().matcher),
               kForward);
-      compare_integers(key + "pred", e.matches[k].queries);
-      compare_integers(key + "target", e.matches[k].targets);
+      compare_integers(key + "pred", matches[k].queries);
+      compare_integers(key + "target", matches[k].targets);
     }
     check_ious(e);
     for (const LossTerm& term : e.terms) compare("batch." + term.name, term.value.value().reshape({1}), kForward);
@@ -167,15 +182,13 @@ class SparseInstGolden {
     const Tensor& want = file_["batch.match.iou"];
     const i64* uncertain = file_["batch.match.iou_uncertain"].data<i64>();
     double worst = got.shape() == want.shape() ? 0 : INFINITY, allowed = 1e-5;
-    size_t row = 0;
-    for (size_t k = 0; k < e.matches.size() && worst == 0; ++k)
-      for (const i64 target : e.matches[k].targets) {
-        const std::span<const float> map = maps.span<float>().subspan(
-            static_cast<size_t>((e.targets.first[k] + target) * maps.dim(1)), static_cast<size_t>(maps.dim(1)));
-        const double area = static_cast<double>(std::ranges::count_if(map, [](float t) { return t > 0.5f; }));
-        allowed = std::max(allowed, 2 * static_cast<double>(uncertain[row]) / std::max(area, 1.0));
-        ++row;
-      }
+    const Tensor targets = e.matches.targets.to_host();
+    for (i64 p = 0; p < targets.numel() && worst == 0; ++p) {
+      const std::span<const float> map = maps.span<float>().subspan(
+          static_cast<size_t>(targets.data<i64>()[p] * maps.dim(1)), static_cast<size_t>(maps.dim(1)));
+      const double area = static_cast<double>(std::ranges::count_if(map, [](float t) { return t > 0.5f; }));
+      allowed = std::max(allowed, 2 * static_cast<double>(uncertain[p]) / std::max(area, 1.0));
+    }
     for (i64 i = 0; i < got.numel() && worst < INFINITY; ++i)
       worst = std::max(worst, std::abs(static_cast<double>(got.data<float>()[i]) - want.data<float>()[i]));
     ++cases_;
@@ -197,7 +210,7 @@ class SparseInstGolden {
 
   // The gradient of every loss term alone.
   void check_single_terms() {
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     for (size_t i = 0; i < 4; ++i) {
       const std::vector<LossTerm> terms = evaluate(batch).terms;
       model_->zero_grad();
@@ -219,13 +232,13 @@ class SparseInstGolden {
                      const InferenceConfig& inference) {
     const std::string prefix = fmt::format("{}.{}.", tag, k);
     const auto part = [k](const Var& x) {
-      const Tensor row = x.value().rows(k, k + 1).to_host();
+      const Tensor row = x.value().rows(k, k + 1);
       return row.reshape(Shape(std::span<const i64>(row.shape().begin() + 1, row.shape().end())));
     };
-    const PictureLogits logits{part(output.logits), part(output.objectness), part(output.masks)};
+    const PictureLogits logits{part(output.logits).to_host(), part(output.objectness).to_host(), part(output.masks)};
     const ImageSize original = setup_.originals().at(static_cast<size_t>(k));
-    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)},
-                                  {batch.images.dim(1), batch.images.dim(2)}, batch.size_of(k), original);
+    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)}, batch.padded, batch.size_of(k), original,
+                                  report_.device());
     const std::vector<Choice> kept = choose_queries(logits, inference);
     std::vector<i64> queries, labels;
     std::vector<float> scores;
@@ -241,11 +254,10 @@ class SparseInstGolden {
 
     Tensor probabilities = Tensor::empty({static_cast<i64>(kept.size()), original.height, original.width});
     float* place = probabilities.data<float>();
+    const Tensor small = ops::sigmoid(logits.masks).to_host();
     for (const Choice& choice : kept) {
-      resampler.columns(mask_probabilities(logits, choice.query), [&](i64 x, std::span<const float> column) {
-        for (size_t y = 0; y < column.size(); ++y) place[static_cast<i64>(y) * original.width + x] = column[y];
-      });
-      place += original.height * original.width;
+      const Tensor map = test::enlarged(small.rows(choice.query, choice.query + 1), resampler);
+      place = std::ranges::copy(map.span<float>(), place).out;
     }
     compare(prefix + "mask_prob", probabilities, kForward);
   }
@@ -257,10 +269,9 @@ class SparseInstGolden {
     const std::span<const i64> all = file_[fmt::format("post.{}.kept", k)].span<i64>();
     const i64* uncertain = file_[fmt::format("post.{}.area_uncertain", k)].data<i64>();
     double worst = want.size() == kept.size() ? 0 : INFINITY;
+    const std::vector<Rle> masks = threshold_masks(logits.masks, kept, resampler, inference.mask_threshold);
     for (size_t i = 0; i < kept.size() && worst < INFINITY; ++i) {
-      const Rle mask = threshold_mask(mask_probabilities(logits, kept[i].query), resampler, inference.mask_threshold);
-      i64 area = 0;
-      for (size_t run = 1; run < mask.counts.size(); run += 2) area += mask.counts[run];
+      const i64 area = rle_area(masks[i]);
       const auto at = std::ranges::find(all, kept[i].query);
       const i64 allowed = at == all.end() ? 0 : uncertain[at - all.begin()];
       worst = std::max(worst, static_cast<double>(std::abs(area - want[i]) - allowed));
@@ -277,13 +288,13 @@ class SparseInstGolden {
       Tensor m, v;
     };
     std::map<std::string, Moments> moments;
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     std::vector<float> losses;
     std::vector<i64> assignments;
     for (i64 step = 0; step <= steps; ++step) {
       const Evaluation e = evaluate(batch);
       for (const LossTerm& term : e.terms) losses.push_back(static_cast<float>(term.value.value().item()));
-      for (const Matches& pairs : e.matches) {
+      for (const Pairs& pairs : e.pairs()) {
         assignments.insert(assignments.end(), pairs.queries.begin(), pairs.queries.end());
         assignments.insert(assignments.end(), pairs.targets.begin(), pairs.targets.end());
       }
@@ -291,14 +302,16 @@ class SparseInstGolden {
       model_->zero_grad();
       total(e.terms).backward();
       adamw.step = step + 1;
+      std::vector<ops::AdamWUpdate> updates;
       for (auto& [name, parameter] : nn::named_parameters(*model_)) {
         const Tensor& value = parameter->value();
         Moments& state = moments[name];
         if (step == 0)
           state = {Tensor::zeros(value.shape(), value.dtype(), value.device()),
                    Tensor::zeros(value.shape(), value.dtype(), value.device())};
-        if (parameter->grad()) ops::adamw_step(parameter->value(), parameter->grad(), state.m, state.v, adamw);
+        if (parameter->grad()) updates.push_back({value, parameter->grad(), state.m, state.v, adamw});
       }
+      ops::adamw_step(updates);
     }
     compare("train.losses", Tensor::from(losses).reshape({steps + 1, 4}), kGradient);
     compare_integers("train.assign", assignments);

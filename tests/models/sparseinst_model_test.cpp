@@ -12,7 +12,8 @@ using namespace tessera;
 
 namespace {
 
-Var total(const std::vector<LossTerm>& terms) {
+Var total(const Losses& losses) {
+  const std::vector<LossTerm>& terms = losses.terms;
   Var sum = terms[0].value;
   for (size_t i = 1; i < terms.size(); ++i) sum = sum + terms[i].value;
   return sum;
@@ -187,12 +188,13 @@ TEST_CASE("sparseinst: the same seed gives the same weights, another seed others
 
 TEST_CASE("sparseinst: a batch without any object trains the classes alone") {
   const std::unique_ptr<SparseInst> model = test::tiny_model();
-  const std::vector<LossTerm> terms = model->losses(test::rectangles({0, 0}));
+  const Losses losses = model->losses(test::rectangles({0, 0}));
+  const std::vector<LossTerm>& terms = losses.terms;
   REQUIRE(terms.size() == 4);
   CHECK(terms[0].name == "loss_ce");
   CHECK(terms[0].value.value().item() > 0);
   for (size_t i = 1; i < 4; ++i) CHECK(terms[i].value.value().item() == 0);
-  total(terms).backward();
+  total(losses).backward();
   for (const auto& [name, parameter] : nn::named_parameters(*model)) {
     CAPTURE(name);
     REQUIRE(parameter->grad().defined());
@@ -204,8 +206,8 @@ TEST_CASE("sparseinst: a batch without any object trains the classes alone") {
 
 TEST_CASE("sparseinst: an empty picture beside a crowded one, with more objects than queries") {
   const std::unique_ptr<SparseInst> model = test::tiny_model();
-  const std::vector<LossTerm> terms = model->losses(test::rectangles({0, 9, 2}));
-  for (const LossTerm& term : terms) {
+  const Losses losses = model->losses(test::rectangles({0, 9, 2}));
+  for (const LossTerm& term : losses.terms) {
     CAPTURE(term.name);
     CHECK(std::isfinite(term.value.value().item()));
     CHECK(term.value.value().item() > 0);

@@ -25,6 +25,7 @@ References naive_coordinates(const Tensor& x) {
 }  // namespace
 
 OP_CASES(pixel_coordinates) {
+  in_bf16();
   for (const Shape& shape : {Shape{2, 5, 7, 3},
                              {1, 1, 1, 1},
                              {1, 1, 4, 2},

@@ -9,6 +9,8 @@
 #include "ops/assignment.h"
 #include "ops/boxes.h"
 #include "ops/losses.h"
+#include "ops/mask_runs.h"
+#include "ops/optimizer.h"
 #include "ops/reduce.h"
 #include "ops/sort.h"
 #include "ops/sps.h"
@@ -56,6 +58,7 @@ TEST_CASE("devices: rows, positions and classes outside are not read, and give w
     const Tensor three = Tensor::from(std::vector<float>{1, 2, 3}).to(device);
     CHECK(list<float>(ops::scatter_add_rows(three, outside, 2)) == std::vector<float>{0, 1});
     CHECK(list<float>(ops::top_k_backward(three, outside, {2})) == std::vector<float>{0, 1});
+    CHECK(list<float>(ops::indicator_matrix(outside, outside, 2, 2)) == std::vector<float>{0, 0, 0, 1});
     const Tensor pair = Tensor::from(std::vector<i64>{5, 1}).to(device);
     CHECK(list<float>(ops::max_backward(three.rows(0, 2), pair, {2, 2}, 1)) == std::vector<float>{0, 0, 0, 2});
     Tensor map = Tensor::zeros({2, 1}, DType::kF32, device);
@@ -69,6 +72,17 @@ TEST_CASE("devices: rows, positions and classes outside are not read, and give w
     const auto gradient = list<float>(ops::cross_entropy_backward(gy, x, pair, ops::Reduction::kNone));
     CHECK(std::isnan(gradient[1]));
     CHECK(std::isfinite(gradient[2]));
+
+    const Tensor masks = Tensor::full({2, 2, 3}, 1, DType::kF32, device);
+    const auto taps = [&](const std::vector<i32>& index) {
+      const i64 n = std::ssize(index) / 4;
+      return ops::ResizeTaps{Tensor::from(index, {n, 4}).to(device), Tensor::full({n, 4}, 0.25, DType::kF32, device)};
+    };
+    const ops::ResizeTaps rows = taps({1, 1, 1, 1, 1, 0, 2, 0}), columns = taps({2, 2, 2, 2, -1, 3, 1 << 30, 0});
+    const ops::MaskRuns runs = ops::mask_runs(masks, outside, rows, columns, 0.6);
+    CHECK(list<i64>(runs.offsets) == std::vector<i64>{0, 3, 4, 5});
+    CHECK(list<i32>(runs.runs) == std::vector<i32>{0, 1, 3, 4, 4});  // the pixels that read outside are below 0.6
+    CHECK(list<float>(ops::maskness(masks, outside, 0.5))[1] == 0);
 
     const Tensor nan = Tensor::from(std::vector<float>{1, NAN, INFINITY}).to(device);
     CHECK(list<i64>(ops::top_k(nan, 2).indices) == std::vector<i64>{1, 2});
@@ -96,11 +110,24 @@ TEST_CASE("devices: the first of equal maxima, the first NaN, and a place far be
     const auto [values, indices] = ops::max(x.to(device), 1);
     CHECK(list<i64>(indices) == std::vector<i64>{17001, 17001});
     CHECK(values.rows(0, 1).item() == 1);
-    CHECK(ops::sum_of_squares(x.rows(0, 1).to(device)) == 3);
+    CHECK(ops::sum_of_squares(x.rows(0, 1).to(device)).item() == 3);
     const Tensor twos = Tensor::full({70000}, 2, DType::kF32, device);
-    CHECK(ops::sum_of_squares(std::vector<Tensor>{twos, twos.rows(0, 1)}) == 280004);
+    CHECK(ops::sum_of_squares(std::vector<Tensor>{twos, twos.rows(0, 1)}).item() == 280004);
     CHECK(ops::all_finite(x.rows(0, 1).to(device)));
     CHECK_FALSE(ops::all_finite(x.to(device)));
+  });
+}
+
+TEST_CASE("devices: tensors of an update that lie elsewhere are named") {
+  on_other_devices([](Device device) {
+    const Tensor here = Tensor::zeros({2}), there = here.to(device);
+    std::vector<ops::LerpUpdate> updates{{there, there}, {there, here}};
+    CHECK_ERROR(ops::lerp_into(updates, 0.5), fmt::format("lerp_into: source 1 lies on cpu, the target on {}", device));
+    updates = {{there, there}, {here, here}};
+    CHECK_ERROR(ops::lerp_into(updates, 0.5),
+                fmt::format("lerp_into: target 1 lies on cpu, other tensors on {}", device));
+    CHECK_ERROR(ops::sum_of_squares(std::vector{there, here}),
+                fmt::format("sum_of_squares: one tensor lies on {}, another on cpu", device));
   });
 }
 
@@ -138,20 +165,9 @@ TEST_CASE("devices: linear_sum_assignment chooses as the CPU does, and refuses w
       for (const bool maximize : {false, true}) {
         const ops::Assignment here = ops::linear_sum_assignment(cost, maximize),
                               there = ops::linear_sum_assignment(cost.to(device), maximize);
-        CHECK(here.rows == there.rows);
-        CHECK(here.columns == there.columns);
+        CHECK(list<i64>(here.rows) == list<i64>(there.rows));
+        CHECK(list<i64>(here.columns) == list<i64>(there.columns));
       }
-    }
-    std::vector<Tensor> costs, moved;
-    for (const Shape& shape : {Shape{3, 7}, Shape{0, 4}, Shape{90, 2}, Shape{1, 1}, Shape{20, 20}}) {
-      costs.push_back(Tensor::empty(shape));
-      random.fill_uniform(costs.back(), 0, 1);
-      moved.push_back(costs.back().to(device));
-    }
-    const auto here = ops::linear_sum_assignments(costs), there = ops::linear_sum_assignments(moved);
-    for (size_t i = 0; i < costs.size(); ++i) {
-      CHECK(here[i].rows == there[i].rows);
-      CHECK(here[i].columns == there[i].columns);
     }
     const auto matrix = [&](const std::vector<float>& values, const Shape& shape) {
       return Tensor::from(values, shape).to(device);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/reduce.h"
+#include "ops/reduce.h"
 #include "tests/ops/op_case.h"
 
 namespace tessera::test {
@@ -55,6 +56,55 @@ References naive_max(const Tensor& x, int dim, bool keepdim) {
 }  // namespace
 
 OP_CASES(reduce) {
+  // One number of many tensors: none of them empty or all, one of several blocks, more than a launch takes.
+  std::vector<Shape> many(500, Shape{3});
+  for (const auto& [name, shapes] : std::vector<std::pair<std::string, std::vector<Shape>>>{
+           {"no element", {{0}, {3, 0}}},
+           {"mixed sizes", {{5, 3}, {0}, {40000}, {}, {4096}, {4097}}},
+           {"500 tensors", many}}) {
+    std::vector<Input> inputs;
+    for (const Shape& shape : shapes) inputs.push_back(uniform(shape));
+    add({.op = "sum_of_squares",
+         .name = name,
+         .in = inputs,
+         .run =
+             [](const Vars& v) {
+               Tensors xs;
+               for (const Var& x : v) xs.push_back(x.value());
+               return Var(ops::sum_of_squares(xs).to(xs[0].dtype()));
+             },
+         .reference =
+             [](const Tensors& t) {
+               double sum = 0;
+               for (const Tensor& x : t)
+                 for (const double value : x.span<double>()) sum += value * value;
+               return Tensor::full({1}, sum, DType::kF64);
+             }});
+  }
+  // Rows with one bad value at the beginning, in the middle and at the end, of one chunk and of several.
+  for (const Shape& shape : {Shape{0, 3}, Shape{3, 0}, Shape{4}, Shape{5, 2, 3}, Shape{5, 70001}})
+    add({.op = "mark_non_finite",
+         .name = fmt::format("{}", shape),
+         .in = {{[=](Random& random) {
+           Tensor x = Tensor::empty(shape, DType::kF64);
+           random.fill_uniform(x, -3e38, 3e38);
+           x = x.to(DType::kF32).to(DType::kF64);
+           const i64 count = x.numel() / std::max<i64>(1, shape[0]);
+           const double bad[] = {NAN, INFINITY, -INFINITY};
+           for (i64 r = 1; r < 4 && count > 0; ++r)
+             x.data<double>()[r * count + (r - 1) * (count - 1) / 2] = bad[r - 1];
+           return x;
+         }}},
+         .run = [](const Vars& v) { return Var(ops::mark_non_finite(v[0].value())); },
+         .reference =
+             [](const Tensors& t) {
+               Tensor marks = Tensor::zeros({t[0].dim(0)}, DType::kF64);
+               for (i64 i = 0; i < t[0].numel(); ++i)
+                 if (!std::isfinite(t[0].data<double>()[i]))
+                   marks.data<double>()[i / (t[0].numel() / t[0].dim(0))] = NAN;
+               return marks;
+             }});
+  in_bf16({}, 0x1p-8);  // sums over groups of dimensions are rounded between the groups
   struct Case {
     Shape shape;
     std::vector<int> dims;

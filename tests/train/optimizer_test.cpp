@@ -65,27 +65,70 @@ TEST_CASE("optimizer: SGD follows its formula; a parameter without a gradient st
 
 TEST_CASE("optimizer: clipping scales all gradients to the wanted norm, shared memory once") {
   test::Toy toy;
-  Optimizer optimizer({.clip_norm = 1}, toy);
+  Optimizer optimizer({.kind = OptimizerKind::kSgd, .lr = 1, .weight_decay = 0, .clip_norm = 1, .momentum = 0}, toy);
+  // What an update takes off element i of a parameter.
+  const auto taken = [&](const Var& parameter, size_t i, double norm) {
+    const Tensor before = parameter.value().clone();
+    const auto clipped = optimizer.clip();
+    CHECK(clipped.norm.item() == doctest::Approx(norm));
+    optimizer.step(1, clipped.scale);
+    return before.span<float>()[i] - parameter.value().span<float>()[i];
+  };
   const Tensor shared = Tensor::from(std::vector<float>{3, 0, 0});
   toy.weight.grad() = shared;
   toy.bias.grad() = shared;
   toy.norm.grad() = Tensor::from(std::vector<float>{0, 4, 0});
-  CHECK(optimizer.clip() == doctest::Approx(std::sqrt(34.0)));
-  CHECK(toy.weight.grad().span<float>()[0] == doctest::Approx(3 / std::sqrt(34.0)).epsilon(1e-5));
-  CHECK(toy.bias.grad().span<float>()[0] == doctest::Approx(3 / std::sqrt(34.0)).epsilon(1e-5));
-  CHECK(toy.norm.grad().span<float>()[1] == doctest::Approx(4 / std::sqrt(34.0)).epsilon(1e-5));
-  CHECK(optimizer.clip() == doctest::Approx(1).epsilon(1e-5));
-  set_gradients(toy, 0.01f);  // below the limit: untouched
-  optimizer.clip();
-  CHECK(toy.bias.grad().span<float>()[0] == 0.01f);
+  const double norm = std::sqrt(34.0);
+  CHECK(taken(toy.weight, 0, norm) == doctest::Approx(3 / norm).epsilon(1e-5));
+  CHECK(taken(toy.bias, 0, norm) == doctest::Approx(3 / norm).epsilon(1e-5));
+  CHECK(taken(toy.norm, 1, norm) == doctest::Approx(4 / norm).epsilon(1e-5));
+  CHECK(shared.span<float>()[0] == 3);
+  set_gradients(toy, 0.01f);  // below the limit: as they are
+  CHECK(optimizer.clip().scale.item() == 1);
 }
 
-TEST_CASE("optimizer: a gradient that is not finite is named") {
-  test::Toy toy;
-  Optimizer optimizer({}, toy);
-  set_gradients(toy, 1);
-  toy.bias.grad().span<float>()[2] = std::numeric_limits<float>::infinity();
-  CHECK_ERROR(optimizer.clip(), "the gradient of bias is not finite");
+TEST_CASE("optimizer: a gradient that is not finite changes nothing, does not count and is named") {
+  for (const OptimizerKind kind : {OptimizerKind::kAdamW, OptimizerKind::kSgd}) {
+    test::Toy toy;
+    Optimizer optimizer({.kind = kind, .clip_norm = 1}, toy);
+    Ema ema(toy, 0.5);
+    toy.norm.zero_grad();
+    const auto everything = [&] {
+      std::vector<std::vector<std::byte>> bytes;
+      std::vector<NamedTensor> all = optimizer.state();
+      for (const NamedTensor& entry : nn::state_dict(toy)) all.push_back(entry);
+      for (const NamedTensor& entry : ema.state()) all.push_back(entry);
+      for (const NamedTensor& entry : all) {
+        const auto* first = static_cast<const std::byte*>(entry.tensor.raw());
+        bytes.emplace_back(first, first + entry.tensor.bytes());
+      }
+      return bytes;
+    };
+    const auto update = [&](const Tensor& watched) {
+      const auto [norm, scale] = optimizer.clip(watched);
+      optimizer.step(1, scale);
+      ema.update(1, scale);
+      return scale.item();
+    };
+    set_gradients(toy, 1);
+    toy.norm.zero_grad();
+    CHECK(std::isfinite(update({})));
+    const auto before = everything();
+    toy.bias.grad().span<float>()[2] = std::numeric_limits<float>::infinity();
+    CHECK(std::isnan(update({})));
+    CHECK(everything() != before);  // the count
+    optimizer.take_back();
+    CHECK(everything() == before);
+    CHECK(optimizer.first_non_finite() == "bias");
+    set_gradients(toy, 1);
+    toy.norm.zero_grad();
+    CHECK(std::isnan(update(Tensor::from(std::vector<float>{1, NAN, 2}))));  // a loss, say
+    optimizer.take_back();
+    CHECK(everything() == before);
+    CHECK(optimizer.first_non_finite() == "all parameters together");
+    CHECK(std::isfinite(update(Tensor::from(std::vector<float>{1, 2}))));
+    CHECK(everything() != before);
+  }
 }
 
 TEST_CASE("optimizer: frozen parameters are left out, and nothing to train is an error") {

@@ -167,6 +167,48 @@ TEST_CASE("trainer: a loss that is not finite stops before the update and names 
   CHECK_ERROR(train(again, job), "loss_size is not finite (loss_fit ");
 }
 
+TEST_CASE("trainer: a gradient that is not finite stops before the update and names parameter, step and images") {
+  const test::TemporaryFolder folder;
+  Toy toy;
+  Job job = make_job(folder.path());
+  job.config.data.workers = 0;
+  Tensor before;
+  std::string images;  // of the step's two batches
+  toy.disturb = [&](const Batch& batch, std::vector<LossTerm>& terms) {
+    before = toy.weight.value().clone();
+    if (batch.position / 2 != 2) return;
+    for (const Sample& sample : batch.samples) images += (images.empty() ? "" : ", ") + sample.file.filename().string();
+    terms[1].value = terms[1].value + sum(sqrt(toy.bias * 0.0));  // 0, with a slope of infinity times 0
+  };
+  std::string message;
+  try {
+    train(toy, job);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  CHECK(message == "step 3, images " + images + ": the gradient of bias is not finite; the weights were not updated");
+  CHECK(std::equal(before.span<float>().begin(), before.span<float>().end(), toy.weight.value().span<float>().begin()));
+}
+
+TEST_CASE("trainer: of several batches the one whose loss is not finite is named") {
+  const test::TemporaryFolder folder;
+  Toy toy;
+  Job job = make_job(folder.path());
+  std::string images;
+  toy.disturb = [&](const Batch& batch, std::vector<LossTerm>& terms) {
+    if (batch.position != 1) return;
+    for (const Sample& sample : batch.samples) images += (images.empty() ? "" : ", ") + sample.file.filename().string();
+    terms[0].value = terms[0].value * std::numeric_limits<double>::infinity();
+  };
+  std::string message;
+  try {
+    train(toy, job);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  CHECK(message.starts_with("step 1, images " + images + ": loss_fit is not finite (loss_fit inf, loss_size "));
+}
+
 TEST_CASE("trainer: accumulated batches make the update of one large batch") {
   const auto trained = [](i64 batch_size, i64 accumulate) {
     const test::TemporaryFolder folder;

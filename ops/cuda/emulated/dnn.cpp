@@ -16,6 +16,20 @@ Tensor borrowed(const Tensor& tensor) {
   return Tensor::borrow(const_cast<void*>(tensor.raw()), tensor.shape(), tensor.dtype(), nobody);
 }
 
+// In f32, for the CPU's kernels: they have no bf16.
+Tensor widened(const Tensor& tensor) {
+  return tensor.defined() ? tensor.to(DType::kF32) : Tensor();
+}
+
+// What work(result) computes in f32, stored in y as y's element type.
+template <class Work>
+void narrow_into(Tensor& y, const Work& work) {
+  if (y.dtype() == DType::kF32) return work(y);
+  Tensor result = Tensor::empty(y.shape());
+  work(result);
+  y.copy_from(result.to(y.dtype()));
+}
+
 // The work is the device's operator's, not that of the CPU's operator inside it.
 struct Unheard : WorkListener {
   void ran(const char*, const Work&, const Shape&) override {}
@@ -33,23 +47,24 @@ bool dense_conv2d(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& we
   emulated::enqueue(stream(), [=, from = borrowed(x), w = borrowed(weight), b = borrowed(bias), r = borrowed(residual),
                                to = borrowed(y)] {
     const Unheard unheard;
-    Tensor(to).copy_from(ops::conv2d_packed(from, ops::conv2d_pack(w, b, params, false), r));
+    const ops::PackedConv2d packed = ops::conv2d_pack(widened(w), widened(b), params, false);
+    Tensor(to).copy_from(ops::conv2d_packed(widened(from), packed, widened(r)).to(to.dtype()));
   });
   return true;
 }
 
 bool dense_conv2d_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
-  emulated::enqueue(stream(), [=, from = borrowed(gy), w = borrowed(weight), to = borrowed(gx)]() mutable {
+  emulated::enqueue(stream(), [=, from = borrowed(gy), w = borrowed(weight), result = borrowed(gx)]() mutable {
     const Unheard unheard;
-    ops::conv2d_backward_input_kernels(dims, from, w, to);
+    narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_input_kernels(dims, widened(from), widened(w), to); });
   });
   return true;
 }
 
 bool dense_conv2d_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
-  emulated::enqueue(stream(), [=, g = borrowed(gy), from = borrowed(x), to = borrowed(gw)]() mutable {
+  emulated::enqueue(stream(), [=, g = borrowed(gy), from = borrowed(x), result = borrowed(gw)]() mutable {
     const Unheard unheard;
-    ops::conv2d_backward_weight_kernels(dims, g, from, to);
+    narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_weight_kernels(dims, widened(g), widened(from), to); });
   });
   return true;
 }
