@@ -25,6 +25,13 @@ Var unary_from_x(const char* op, const Var& x, Forward forward, BackwardOf backw
 
 }  // namespace
 
+Var cast(const Var& x, DType dtype) {
+  if (x.value().dtype() == dtype) return x;
+  return record("cast", x.value().to(dtype), {x}, [from = x.value().dtype()](const Tensor& gy, Gradients& gradients) {
+    gradients.add(0, gy.to(from));
+  });
+}
+
 Var add(const Var& a, const Var& b) {
   return record("add", ops::add(a.value(), b.value()), {a, b},
                 [shape_a = a.shape(), shape_b = b.shape()](const Tensor& gy, Gradients& gradients) {

@@ -5,6 +5,9 @@
 
 namespace tessera {
 
+// The same values in another element type; x itself when it has that type. The gradient is converted back.
+Var cast(const Var& x, DType dtype);
+
 // Binary, with broadcasting as NumPy's: shapes are aligned at the last dimension, sizes of 1 are repeated.
 Var add(const Var& a, const Var& b);
 Var sub(const Var& a, const Var& b);

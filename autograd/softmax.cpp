@@ -18,4 +18,11 @@ Var log_softmax(const Var& x, int dim) {
   });
 }
 
+Var normalised_sigmoid(const Var& x, int dim) {
+  return record("normalised_sigmoid", ops::normalised_sigmoid(x.value(), dim), {x},
+                [x = x.value(), dim](const Tensor& gy, Gradients& gradients) {
+                  gradients.add(0, ops::normalised_sigmoid_backward(gy, x, dim));
+                });
+}
+
 }  // namespace tessera

@@ -1,4 +1,5 @@
-// Whole models: forward passes, and training steps from the images to the updated parameters.
+// Whole models: forward passes, on devices with graphs also replayed, and training steps from the images to the updated
+// parameters.
 #include "autograd/arrange.h"
 #include "autograd/losses.h"
 #include "autograd/pointwise.h"
@@ -6,6 +7,7 @@
 #include "bench/bench.h"
 #include "data/noise.h"
 #include "models/sparseinst/sparseinst.h"
+#include "tensor/device_runtime.h"
 #include "train/optimizer.h"
 
 namespace tessera::bench {
@@ -38,14 +40,14 @@ std::shared_ptr<SparseInst> sparseinst() {
   return model;
 }
 
-std::shared_ptr<SparseInst> fused_sparseinst(bool winograd = true) {
+std::shared_ptr<SparseInst> fused_sparseinst(const nn::InferenceOptions& options = {}) {
   const std::shared_ptr<SparseInst> model = sparseinst();
-  nn::fuse_for_inference(*model, {.winograd = winograd});
+  nn::fuse_for_inference(*model, options);
   return model;
 }
 
-Call sparseinst_forward(bool winograd) {
-  return [model = fused_sparseinst(winograd), images = Var(random_tensor({1, 640, 640, 3}))] {
+Call sparseinst_forward(const nn::InferenceOptions& options, i64 batch = 1) {
+  return [model = fused_sparseinst(options), images = Var(random_tensor({batch, 640, 640, 3}))] {
     const NoGrad no_grad;
     model->forward(images);
   };
@@ -116,8 +118,22 @@ void optimizer_case(Cases& cases, const std::string& name, OptimizerKind kind, d
                    .bytes = bytes_per_parameter * kParameters});
 }
 
-void forward(Cases& cases, const std::string& name, const Json& peer, const std::function<Call()>& make) {
-  cases.push_back({.group = "models, batch 1", .name = name, .peer = peer, .make = make, .counted = true});
+void forward(Cases& cases, const std::string& name, const Json& peer, const std::function<Call()>& make,
+             i64 batch = 1) {
+  cases.push_back(
+      {.group = fmt::format("models, batch {}", batch), .name = name, .peer = peer, .make = make, .counted = true});
+}
+
+// What is worth a GPU's while: graphs, and many images at once.
+void replayed(Cases& cases) {
+  const auto one = [&](const std::string& name, i64 batch, bool graph) {
+    forward(
+        cases, name, {{"op", "sparseinst"}, {"size", 640}, {"batch", batch}},
+        [=] { return sparseinst_forward({.graph = graph}, batch); }, batch);
+  };
+  one("sparseinst_r50_giam 640, replayed", 1, true);
+  one("sparseinst_r50_giam 640", 32, false);
+  one("sparseinst_r50_giam 640, replayed", 32, true);
 }
 
 }  // namespace
@@ -133,15 +149,16 @@ void model_cases(Cases& cases) {
   beside_both("resnet50", BackboneKind::kResNet50, 224);
   beside_both("mobilenet_v2", BackboneKind::kMobileNetV2, 416);
   forward(cases, "sparseinst_r50_giam 640", {{"op", "sparseinst"}, {"size", 640}},
-          [] { return sparseinst_forward(true); });
+          [] { return sparseinst_forward({}); });
   forward(cases, "sparseinst_r50_giam 640, without Winograd", {{"op", "sparseinst"}, {"size", 640}},
-          [] { return sparseinst_forward(false); });
+          [] { return sparseinst_forward({.winograd = false}); });
   forward(cases, "sparseinst_r50_giam 640, masks of 100 objects",
           {{"op", "sparseinst"}, {"size", 640}, {"masks", true}}, []() -> Call {
             return [model = fused_sparseinst(), batch = make_batch(noise_samples(1, {640, 640}, 5, 80))] {
               model->detect(batch);
             };
           });
+  if (device_runtime(device().kind).begin_capture) replayed(cases);
   cases.push_back({.group = "training steps, batch 4",
                    .name = "sparseinst_r50_giam 320, AdamW",
                    .peer = {{"op", "sparseinst_step"}, {"size", 320}, {"batch", 4}},

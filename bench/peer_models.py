@@ -197,13 +197,13 @@ def mobilenet_v2(size, library="torch"):
     return ways_of(library)(lambda: mobilenet().features, torch.randn(1, 3, size, size))
 
 
-def sparseinst(size, masks=False):
+def sparseinst(size, batch=1, masks=False):
     def all_masks(outputs):
         """What follows for 100 kept objects when the picture has the size of the input: scores, masks enlarged and thresholded."""
         logits, objectness, maps = outputs
         (logits.sigmoid() * objectness.sigmoid()).sqrt().max(-1)
         return F.interpolate(maps.sigmoid(), size=(size, size), mode="bilinear", align_corners=False) > 0.45
-    x = torch.randn(1, 3, size, size)
+    x = torch.randn(batch, 3, size, size)
     return inference(lambda: SparseInst(nn.BatchNorm2d), x, all_masks) if masks else inference(lambda: SparseInst(nn.BatchNorm2d), x)
 
 

@@ -172,9 +172,24 @@ def sps_conv(features, dilation, what, cells=40000, regions=60, size=112):
 
 def mask_upsampling():
     def eager(memory_format):
-        masks = torch.rand(1, 100, 160, 160).to(memory_format=memory_format)
-        return no_grad(lambda: F.interpolate(masks, size=(640, 640), mode="bilinear", align_corners=False) > 0.45)
+        masks = torch.rand(1, 100, 160, 160).logit().to(memory_format=memory_format)
+        return no_grad(lambda: F.interpolate(masks.sigmoid(), size=(640, 640), mode="bilinear", align_corners=False) > 0.45)
     return {"NCHW": lambda: eager(torch.contiguous_format), "channels_last": lambda: eager(torch.channels_last)}
+
+
+def normalize_pad():
+    """As Detectron2: each picture normalised, then copied into a batch of zeros."""
+    def eager():
+        image = torch.randint(0, 256, (3, 608, 811), dtype=torch.uint8)
+        mean, std = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+
+        def call():
+            batch = torch.zeros(8, 3, 608, 832)
+            for place in batch:
+                place[:, :, :811].copy_((image - mean) / std)
+            return batch
+        return no_grad(call)
+    return {"NCHW": eager}
 
 
 def nms(boxes):

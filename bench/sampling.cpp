@@ -2,11 +2,14 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "bench/bench.h"
-#include "models/sparseinst/inference.h"
+#include "data/sample.h"
+#include "models/sparseinst/mask_resampler.h"
 #include "ops/deform_conv2d.h"
 #include "ops/ms_deform_attn.h"
+#include "ops/normalize_pad.h"
 #include "ops/roi_align.h"
 
 namespace tessera::bench {
@@ -93,32 +96,51 @@ void multi_scale_attention(Cases& cases) {
                      .bytes = 4.0 * 8500 * (256 * 2 + 8 * 16 * 3)});
 }
 
-// From probabilities at stride 4 to the pixels above the threshold: ours writes run lengths. Round objects, as masks
-// are, and noise, which has thirty times as many runs.
+// From logits at stride 4 to the pixels above the threshold: ours writes run lengths. Round objects, as masks are, and
+// noise, which has thirty times as many runs.
 void mask_upsampling(Cases& cases) {
-  const auto add = [&](const std::string& what, const std::function<Tensor()>& make_masks) {
+  const auto add = [&](const std::string& what, const std::function<Tensor()>& make_logits) {
     cases.push_back({.group = "sampling",
                      .name = "100 masks 160 x 160 -> 640 x 640, > 0.45, " + what,
                      .peer = {{"op", "mask_upsampling"}},
                      .make = [=]() -> Call {
-                       const MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640});
-                       return [=, masks = make_masks()] {
-#pragma omp parallel for schedule(dynamic)
-                         for (i64 i = 0; i < 100; ++i)
-                           threshold_mask(masks.rows(i, i + 1).span<float>(), resampler, 0.45);
+                       std::vector<i64> all(100);
+                       std::iota(all.begin(), all.end(), 0);
+                       const MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640}, device());
+                       return [=, logits = make_logits().to(device()), queries = Tensor::from(all).to(device())] {
+                         ops::mask_runs(logits, queries, resampler.rows, resampler.columns, 0.45);
                        };
                      }});
   };
   add("objects", [] {
-    Tensor masks = Tensor::empty({100, 160, 160});
-    for (i64 i = 0; i < masks.numel(); ++i) {
+    Tensor logits = Tensor::empty({100, 160, 160});
+    for (i64 i = 0; i < logits.numel(); ++i) {
       const double k = static_cast<double>(i / 25600), y = static_cast<double>(i / 160 % 160) - 30 - k,
                    x = static_cast<double>(i % 160) - 120 + k;
-      masks.data<float>()[i] = static_cast<float>(1 / (1 + std::exp(0.3 * (std::hypot(x, y) - 10 - k / 4))));
+      logits.data<float>()[i] = static_cast<float>(-0.3 * (std::hypot(x, y) - 10 - k / 4));
     }
-    return masks;
+    return logits;
   });
-  add("noise", [] { return random_tensor({100, 160, 160}, 0, 1); });
+  add("noise", [] {
+    Tensor logits = random_host_tensor({100, 160, 160}, 1e-6, 1 - 1e-6);  // probabilities
+    for (float& p : logits.span<float>()) p = std::log(p / (1 - p));
+    return logits;
+  });
+}
+
+// What a network takes: f32, normalised, padded to one size.
+void pictures(Cases& cases) {
+  cases.push_back({.group = "sampling",
+                   .name = "8 pictures 608 x 811 normalised, padded to 608 x 832",
+                   .peer = {{"op", "normalize_pad"}},
+                   .make = []() -> Call {
+                     const PixelStatistics statistics;
+                     const Tensor image = random_host_tensor({608, 811, 3}, 0, 255).to(DType::kU8).to(device());
+                     return [=, images = std::vector<Tensor>(8, image)] {
+                       ops::normalize_pad(images, statistics.mean, statistics.std, 608, 832);
+                     };
+                   },
+                   .bytes = 8.0 * 608 * 3 * (811 + 4 * 832)});
 }
 
 }  // namespace
@@ -127,7 +149,8 @@ void sampling_cases(Cases& cases) {
   roi_align(cases);
   deformable(cases);
   multi_scale_attention(cases);
-  if (device() == Device{}) mask_upsampling(cases);  // masks become run lengths on the CPU
+  mask_upsampling(cases);
+  pictures(cases);
 }
 
 }  // namespace tessera::bench

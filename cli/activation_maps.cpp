@@ -7,6 +7,7 @@
 #include "autograd/pointwise.h"
 #include "autograd/reduce.h"
 #include "autograd/softmax.h"
+#include "models/batch_images.h"
 #include "models/sparseinst/sparseinst.h"
 
 namespace tessera {
@@ -20,13 +21,13 @@ Var resized(const Var& x, ImageSize size) {
 }  // namespace
 
 ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch, const char* who)
-    : padded_{batch.images.dim(1), batch.images.dim(2)}, picture_(batch.size_of(0)) {
+    : padded_(batch.padded), picture_(batch.size_of(0)) {
   auto* sparseinst = dynamic_cast<SparseInst*>(&model);
   TESSERA_CHECK(sparseinst && !sparseinst->config().iam.cross_attention,
                 "{}: the model has no instance activation maps", who);
   const SparseInstConfig& config = sparseinst->config();
   const NoGrad no_grad;
-  const Var logits = sparseinst->forward(Var(batch.images.to(model.device()))).maps;  // [1, h, w, G Q]
+  const Var logits = sparseinst->forward(Var(batch_images(batch, model.device()))).maps;  // [1, h, w, G Q]
   const i64 h = logits.dim(1), w = logits.dim(2), Q = config.num_masks, G = config.iam.groups;
   const Var flat = reshape(logits, {h * w, G * Q});
   const Var active = config.iam.activation == IamActivation::kSoftmax ? softmax(flat, 0) : sigmoid(flat);

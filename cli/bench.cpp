@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/inference.h"
 #include "cli/model_report.h"
 #include "cli/named_config.h"
 #include "cli/output.h"
@@ -19,7 +20,7 @@ struct BenchCommand {
   std::string model, size, json, device = "cpu";
   double seconds = 10;
   int threads = 0;
-  bool exact = false;
+  nn::InferenceOptions inference;
 
   void run() const {
     const std::filesystem::path file = find_config(model);
@@ -27,7 +28,7 @@ struct BenchCommand {
     if (threads > 0) omp_set_num_threads(threads);
     const std::unique_ptr<Segmenter> network = make_model(config.model, config.training.seed);
     network->to(Device::parse(device));
-    nn::fuse_for_inference(*network, {.winograd = !exact});
+    nn::fuse_for_inference(*network, inference);
     const Batch batch = measured_batch(config, size.empty() ? std::nullopt : std::optional(parse_size(size)));
     Progress progress("bench", 0, 100);
     progress.update(0, "warming up");
@@ -35,11 +36,11 @@ struct BenchCommand {
       progress.update(std::min<i64>(100, static_cast<i64>(share * 100)));
     });
     progress.clear();
-    fmt::print("{}: one image of {} x {} pixels, {} threads\n{}", file.string(), batch.images.dim(1),
-               batch.images.dim(2), omp_get_max_threads(), speed_table(speed));
+    fmt::print("{}: one image of {} x {} pixels, {} threads\n{}", file.string(), batch.padded.height,
+               batch.padded.width, omp_get_max_threads(), speed_table(speed));
     if (json.empty()) return;
     nlohmann::ordered_json result = {
-        {"model", model}, {"input", {batch.images.dim(1), batch.images.dim(2)}}, {"threads", omp_get_max_threads()}};
+        {"model", model}, {"input", {batch.padded.height, batch.padded.width}}, {"threads", omp_get_max_threads()}};
     result.update(speed_json(speed));
     write_output(json, result.dump(1) + "\n");
   }
@@ -60,7 +61,7 @@ void add_bench(CLI::App& app) {
   bench->add_option("--threads", command->threads, "threads to use; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
-  bench->add_flag("--exact", command->exact, kExactHelp);
+  add_inference(*bench, command->inference);
   bench->add_option("--json", command->json, "file for the figures, as JSON");
   add_device(*bench, command->device);
   add_precision(*bench);

@@ -6,10 +6,6 @@
 
 namespace tessera {
 
-// Of the flag --exact, for commands that run a model whose weights are final.
-inline constexpr const char* kExactHelp =
-    "convolutions as they are defined, without Winograd's algorithm: slower, a third of the rounding error";
-
 void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);

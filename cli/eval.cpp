@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/inference.h"
 #include "cli/loaded_model.h"
 #include "cli/output.h"
 #include "cli/precision.h"
@@ -18,12 +19,12 @@ namespace {
 struct EvalCommand {
   std::string checkpoint, config, annotations, images, json, device = "cpu";
   std::vector<std::string> overrides;
-  bool exact = false;
+  nn::InferenceOptions inference;
 
   void run() const {
     const LoadedModel loaded = load_model(checkpoint, overrides, config, annotations);
     loaded.model->to(Device::parse(device));
-    nn::fuse_for_inference(*loaded.model, {.winograd = !exact});
+    nn::fuse_for_inference(*loaded.model, inference);
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
     TESSERA_CHECK(!annotation_file.empty(),
@@ -69,7 +70,7 @@ void add_eval(CLI::App& app) {
   CLI::Option* images = eval->add_option("--images", command->images, "folder of its images");
   annotations->needs(images);
   images->needs(annotations);
-  eval->add_flag("--exact", command->exact, kExactHelp);
+  add_inference(*eval, command->inference);
   eval->add_option("--json", command->json, "file for the figures, as JSON");
   add_device(*eval, command->device);
   add_precision(*eval);

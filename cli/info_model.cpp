@@ -26,7 +26,7 @@ void print_model(const ModelInfoOptions& options) {
 
   const nn::ModuleRun& whole = modules.front();
   const double macs = static_cast<double>(whole.work.multiply_adds);
-  fmt::print("{}: one image of {} x {} pixels\n\n{}\n", file.string(), batch.images.dim(1), batch.images.dim(2),
+  fmt::print("{}: one image of {} x {} pixels\n\n{}\n", file.string(), batch.padded.height, batch.padded.width,
              module_table(modules, options.depth));
   fmt::print("parameters  {} ({:.2f} M), {} trainable\n", whole.parameters, static_cast<double>(whole.parameters) / 1e6,
              whole.trainable);
@@ -37,7 +37,7 @@ void print_model(const ModelInfoOptions& options) {
   fmt::print("{}", speed_table(speed));
   if (options.json.empty()) return;
   const nlohmann::ordered_json result = {{"model", options.model},
-                                         {"input", {batch.images.dim(1), batch.images.dim(2)}},
+                                         {"input", {batch.padded.height, batch.padded.width}},
                                          {"parameters", {{"total", whole.parameters}, {"trainable", whole.trainable}}},
                                          {"flops", whole.work.published},
                                          {"multiply_adds", whole.work.multiply_adds},

@@ -75,7 +75,7 @@ Speed measure_speed(Segmenter& model, const Batch& batch, double seconds,
       if (run.depth == 0) {
         totals.push_back(run.seconds);
         rest.push_back(run.own_seconds);
-      } else if (run.depth == 1) {
+      } else if (run.depth == 1 && run.calls > 0) {
         if (speed.runs == 0) {
           names.push_back(run.name);
           parts.emplace_back();
@@ -89,7 +89,7 @@ Speed measure_speed(Segmenter& model, const Batch& batch, double seconds,
   }
   speed.seconds = percentiles(totals);
   for (size_t i = 0; i < names.size(); ++i) speed.parts.push_back({names[i], percentiles(parts[i])});
-  speed.parts.push_back({"post-processing", percentiles(rest)});
+  if (!names.empty()) speed.parts.push_back({"post-processing", percentiles(rest)});
   return speed;
 }
 

@@ -35,8 +35,8 @@ struct Speed {
     std::string name;  // "backbone", ...; "post-processing" is what no module claims
     Percentiles seconds;
   };
-  std::vector<Part> parts;
-  Percentiles seconds;  // of the whole detection, from the normalised batch to the masks of the original picture
+  std::vector<Part> parts;  // none where a graph runs: its modules are launched as one
+  Percentiles seconds;      // of the whole detection, from the normalised batch to the masks of the original picture
   i64 runs = 0;
   double images_per_second() const { return 1 / seconds.median; }
 };

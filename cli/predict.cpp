@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/device.h"
 #include "cli/image_files.h"
+#include "cli/inference.h"
 #include "cli/loaded_model.h"
 #include "cli/picture.h"
 #include "cli/precision.h"
@@ -26,7 +27,8 @@ struct PredictOptions {
   std::vector<std::string> images, overrides;
   double threshold = 0.4;
   i64 limit = 0;
-  bool maps = false, exact = false;
+  bool maps = false;
+  nn::InferenceOptions inference;
 };
 
 // The annotated data set, and which of its images has a file's name.
@@ -58,7 +60,7 @@ void predict(const PredictOptions& options) {
   const std::vector<fs::path> files = image_files(options.images, options.limit);
   const LoadedModel loaded = load_model(options.checkpoint, options.overrides, options.config);
   loaded.model->to(Device::parse(options.device));
-  nn::fuse_for_inference(*loaded.model, {.winograd = !options.exact});
+  nn::fuse_for_inference(*loaded.model, options.inference);
   std::optional<Annotated> annotated;
   if (!options.annotations.empty()) annotated.emplace(options.annotations);
   fs::create_directories(options.out);
@@ -113,7 +115,7 @@ void add_predict(CLI::App& app) {
   command->add_option("--annotations", options->annotations,
                       "COCO annotation file of the images: draws what is annotated beside what is found, and "
                       "results.json has its image ids");
-  command->add_flag("--exact", options->exact, kExactHelp);
+  add_inference(*command, options->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   add_device(*command, options->device);
   add_precision(*command);

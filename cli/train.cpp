@@ -66,7 +66,7 @@ void describe(Segmenter& model, const Job& job) {
                            .statistics = job.config.input.statistics(),
                            .divisor = job.config.input.divisor});
   const Batch batch = *loader.next();
-  fmt::print("first batch: images {}\n", batch.images.shape());
+  fmt::print("first batch: images {}\n", Shape{batch.size(), batch.padded.height, batch.padded.width, 3});
   for (const Sample& sample : batch.samples)
     fmt::print("  {}: {} of {}x{}, {} objects\n", sample.file.filename().string(), sample.image.shape(),
                sample.original.height, sample.original.width, sample.targets.count());
@@ -151,6 +151,9 @@ void add_train(CLI::App& app) {
       "--precision",
       [command](const std::string& level) { command->overrides.push_back("training.precision=" + level); },
       "short for --set training.precision=: highest, high or medium");
+  train->add_flag_callback(
+      "--mixed-precision", [command] { command->overrides.push_back("training.mixed_precision=true"); },
+      "short for --set training.mixed_precision=true: bf16 activations, on CUDA devices");
   add_device(*train, command->device);
   train->add_option("--out", command->out, "folder for log and checkpoints (default: runs/<name of the file>)");
   CLI::Option* resume =

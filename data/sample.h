@@ -1,7 +1,7 @@
 // One annotated picture ready for a network, and a batch of them.
 //
-// A sample keeps the picture as bytes and normalise-and-pad happens when a batch is made: one pass writes the floats
-// where they are needed, and a sample waiting in a queue takes a quarter of the memory.
+// Pictures stay bytes, a quarter of the memory in a queue and on the way to a device; the device that computes makes
+// the network's input of them (models/batch_images.h).
 #pragma once
 
 #include <array>
@@ -38,15 +38,15 @@ struct PixelStatistics {
 };
 
 struct Batch {
-  Tensor images;                // f32 [N, H, W, 3], normalised, zeros to the right of and below each picture
-  std::vector<Sample> samples;  // N; samples[n].image keeps the bytes, its shape is the size before padding
+  std::vector<Sample> samples;  // N; the shape of samples[n].image is the size before padding
+  ImageSize padded;             // of the network's input
+  PixelStatistics statistics;   // which it is normalised with
   i64 position = 0;             // number of this batch in the loader's stream
   i64 size() const { return static_cast<i64>(samples.size()); }
   ImageSize size_of(i64 n) const { return {samples[n].image.dim(0), samples[n].image.dim(1)}; }
 };
 
-// Normalises every picture into the top-left corner of its place; H and W are the largest height and width of the
-// batch, rounded up to multiples of `divisor`.
+// `padded` becomes the largest height and width of the batch, rounded up to multiples of `divisor`.
 Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics = {}, i64 divisor = 32);
 
 }  // namespace tessera

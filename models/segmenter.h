@@ -41,6 +41,10 @@ class Segmenter : public nn::Module {
   virtual Losses losses(const Batch& batch) = 0;
   // Inference: the objects found in each image of the batch.
   virtual std::vector<std::vector<Instance>> detect(const Batch& batch) = 0;
+
+  // What losses() computes activations in: f32, or bf16 for mixed precision (docs/precision.md). Weights, matching and
+  // losses are f32 in both, and so is detect().
+  DType training_dtype = DType::kF32;
 };
 
 }  // namespace tessera

@@ -8,6 +8,7 @@
 #include "autograd/softmax.h"
 #include "nn/init.h"
 #include "nn/profile.h"
+#include "ops/dtypes.h"
 
 namespace tessera::nn {
 
@@ -36,7 +37,10 @@ Var attend(const Var& query, const Var& key, const Var& value, i64 heads) {
   TESSERA_CHECK(K > 0 || Q == 0, "attention: no keys for {} queries; the softmax over nothing is not defined", Q);
   const double scale = 1 / std::sqrt(static_cast<double>(E / heads));
   const Var q = split_heads(query * scale, heads), k = split_heads(key, heads), v = split_heads(value, heads);
-  const Var seen = matmul(softmax(matmul(q, k, ops::Transpose::kSecond), 2), v);  // [N H, Q, D]
+  const Var scores = matmul(q, k, ops::Transpose::kSecond);  // [N H, Q, K]
+  const DType dtype = scores.value().dtype();
+  const Var weights = cast(softmax(cast(scores, ops::parameter_dtype(dtype)), 2), dtype);  // softmax stays f32
+  const Var seen = matmul(weights, v);                                                     // [N H, Q, D]
   return reshape(permute(reshape(seen, {N, heads, Q, E / heads}), {0, 2, 1, 3}), {N, Q, E});
 }
 
@@ -46,10 +50,11 @@ Var multi_head_attention(const Var& query, const Var& key, const Var& value, i64
   TESSERA_CHECK((in_proj_weight.shape() == Shape{3 * E, E}), "attention: in_proj_weight must be [{}, {}], got {}",
                 3 * E, E, in_proj_weight.shape());
   const auto project = [&](const Var& x, i64 part) {
-    return linear(x, slice(in_proj_weight, 0, part * E, (part + 1) * E),
-                  slice(in_proj_bias, 0, part * E, (part + 1) * E));
+    return linear(x, for_input(slice(in_proj_weight, 0, part * E, (part + 1) * E), x),
+                  for_input(slice(in_proj_bias, 0, part * E, (part + 1) * E), x));
   };
-  return linear(attend(project(query, 0), project(key, 1), project(value, 2), heads), out_proj_weight, out_proj_bias);
+  const Var seen = attend(project(query, 0), project(key, 1), project(value, 2), heads);
+  return linear(seen, for_input(out_proj_weight, seen), for_input(out_proj_bias, seen));
 }
 
 MultiheadAttention::MultiheadAttention(i64 width, i64 heads, Random& random)

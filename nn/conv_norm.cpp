@@ -43,12 +43,12 @@ Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
     ops::Conv2dParams params = conv_.params();
     if (offset_.weight) {
       const auto [offset, mask] = offset_(x, taps);
-      y = deform_conv2d(x, offset, mask, weight, shift,
+      y = deform_conv2d(x, offset, mask, for_input(weight, x), for_input(shift, x),
                         {params.stride, params.padding, params.dilation, params.groups, 1});
     } else {
       finished = !live && !residual;
       if (!finished) params.activation = ops::Activation::kNone;
-      y = conv2d(x, weight, shift, params);
+      y = conv2d(x, for_input(weight, x), for_input(shift, x), params);
     }
   }
   if (live) {

@@ -7,6 +7,7 @@
 #include "autograd/pointwise.h"
 #include "nn/init.h"
 #include "nn/profile.h"
+#include "ops/dtypes.h"
 
 namespace tessera::nn {
 
@@ -53,7 +54,7 @@ Conv2d::Conv2d(const Conv2dConfig& config, Random& random)
 
 Var Conv2d::operator()(const Var& x) const {
   const Running running(*this);
-  if (!packed_) return conv2d(x, weight, bias, params());
+  if (!packed_) return conv2d(x, for_input(weight, x), for_input(bias, x), params());
   check_fused(x, weight);
   return Var(ops::conv2d_packed(x.value(), *packed_));
 }
@@ -64,6 +65,11 @@ ops::Conv2dParams Conv2d::params() const {
 
 void Conv2d::fuse(const InferenceOptions& options) {
   if (weight) packed_ = ops::conv2d_pack(weight.value(), bias.value(), params(), options.winograd);
+}
+
+Var for_input(const Var& parameter, const Var& x) {
+  const bool narrow = parameter && x.value().dtype() == DType::kBF16 && parameter.value().dtype() == DType::kF32;
+  return narrow ? cast(parameter, DType::kBF16) : parameter;
 }
 
 Var activate(const Var& x, ops::Activation activation) {
@@ -100,7 +106,7 @@ ConvTranspose2d::ConvTranspose2d(const ConvTranspose2dConfig& c, Random& random)
 
 Var ConvTranspose2d::operator()(const Var& x) const {
   const Running running(*this);
-  return conv_transpose2d(x, weight, bias,
+  return conv_transpose2d(x, for_input(weight, x), for_input(bias, x),
                           {config_.stride, config_.padding, config_.output_padding, config_.dilation, config_.groups});
 }
 
@@ -116,7 +122,7 @@ Linear::Linear(i64 in, i64 out, Random& random, bool with_bias)
 
 Var Linear::operator()(const Var& x) const {
   const Running running(*this);
-  return linear(x, weight, bias);
+  return linear(x, for_input(weight, x), for_input(bias, x));
 }
 
 void Linear::visit(Visitor& v) {
@@ -138,7 +144,9 @@ OffsetConv::OffsetConv(const Conv2dConfig& deformable, Deform version, Random& r
 
 OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
   const i64 K = config().kernel * config().kernel;
-  Sampling sampling{Conv2d::operator()(x), Var()};  // [N, Ho, Wo, 2K or 3K]
+  // Positions are f32 whatever x is: bf16 has 8 bits for whole pixels and their fractions together.
+  Sampling sampling{cast(Conv2d::operator()(x), ops::parameter_dtype(x.value().dtype())),
+                    Var()};  // [N, Ho, Wo, 2K or 3K]
   if (sampling.offset.dim(3) == 3 * K) {
     sampling.mask = sigmoid(slice(sampling.offset, 3, 2 * K, 3 * K));  // [N, Ho, Wo, K]
     sampling.offset = slice(sampling.offset, 3, 0, 2 * K);             // [N, Ho, Wo, 2K]
@@ -156,7 +164,7 @@ DeformConv2d::DeformConv2d(const Conv2dConfig& config, Deform version, Random& r
 Var DeformConv2d::operator()(const Var& x) const {
   const Running running(*this);
   const auto [shift, mask] = offset(x);
-  const Var y = deform_conv2d(x, shift, mask, weight, bias,
+  const Var y = deform_conv2d(x, shift, mask, for_input(weight, x), for_input(bias, x),
                               {config_.stride, config_.padding, config_.dilation, config_.groups, 1});
   return activate(y, config_.activation);
 }

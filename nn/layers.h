@@ -64,6 +64,10 @@ class ConvTranspose2d : public Module {
   ConvTranspose2dConfig config_;
 };
 
+// A parameter as an operator on x takes it: in bf16 where x is (training in mixed precision, docs/precision.md); the
+// parameter itself stays f32, and so does its gradient. Undefined stays undefined.
+Var for_input(const Var& parameter, const Var& x);
+
 // The activation in a pass of its own, for what no convolution does in its own.
 Var activate(const Var& x, ops::Activation activation);
 

@@ -37,6 +37,8 @@ class Module;
 
 struct InferenceOptions {
   bool winograd = true;  // Winograd's algorithm where it pays (ops/conv2d.h); off: the direct convolution everywhere
+  bool graph = false;  // forward passes of a size that comes again as a graph (tensor/device_graph.h), where the device
+                       // has graphs; a model keeps them in its forward (models/forward_graphs.h)
 };
 
 // What has a faster form for inference: weights that are folded together and packed once. A fused one gives no

@@ -8,6 +8,7 @@
 #include "autograd/softmax.h"
 #include "nn/init.h"
 #include "nn/profile.h"
+#include "ops/dtypes.h"
 
 namespace tessera::nn {
 
@@ -67,9 +68,10 @@ Var MsDeformAttn::operator()(const Var& query, const Var& reference, const Var& 
                     (reference.dim(2) == L || reference.dim(2) == 1) &&
                     (reference.dim(3) == 2 || reference.dim(3) == 4),
                 "MsDeformAttn: reference must be [{}, {}, {} or 1, 2 or 4], got {}", N, Q, L, reference.shape());
-  const Var offsets = reshape(sampling_offsets(query), {N, Q, M, L, K, 2});
-  const Var weights = softmax(reshape(attention_weights(query), {N, Q, M, L * K}), 3);   // [N, Q, M, L K]
-  const Var value = reshape(value_proj(tokens), {N, tokens.dim(1), M, c.channels / M});  // [N, S, M, C / M]
+  const DType exact = ops::parameter_dtype(query.value().dtype());  // of positions and weights
+  const Var offsets = cast(reshape(sampling_offsets(query), {N, Q, M, L, K, 2}), exact);
+  const Var weights = softmax(cast(reshape(attention_weights(query), {N, Q, M, L * K}), exact), 3);  // [N, Q, M, L K]
+  const Var value = reshape(value_proj(tokens), {N, tokens.dim(1), M, c.channels / M});              // [N, S, M, C / M]
   return output_proj(ms_deform_attn(value, levels, locations(offsets, reference, levels),
                                     reshape(weights, {N, Q, M, L, K})));  // [N, Q, C]
 }

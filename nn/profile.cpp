@@ -91,6 +91,9 @@ class Profiler : private WorkListener {
   }
   void ran(const char*, const Work& work, const Shape& result) override {
     places_[stack_.back()].run.work += work;
+    const bool outside = stack_.size() == 1;  // of all modules
+    modules_ran_ |= !outside;
+    if (outside && modules_ran_) return;  // post-processing
     for (const size_t place : stack_) places_[place].run.output = result;
   }
 
@@ -122,6 +125,7 @@ class Profiler : private WorkListener {
   std::vector<Place> places_;
   std::unordered_map<const Module*, size_t> index_;
   std::vector<size_t> stack_;  // of modules that run, the innermost last
+  bool modules_ran_ = false;
   Clock::time_point last_;
 };
 

@@ -32,7 +32,7 @@ struct ModuleRun {
   i64 calls = 0;
   Work work;
   double seconds = 0, own_seconds = 0;  // own: outside the modules below
-  Shape output;                         // of the last operator that ran in it
+  Shape output;                         // of the last operator that ran in it; of the whole: without post-processing
 };
 
 // Runs `pass` on this thread and tells what it did, in visiting order, the root first. The clock runs in `pass` alone.

@@ -1,6 +1,7 @@
 // Operators that move elements without computing: concat, slice, permute, gather, scatter-add; and top-k, which picks
-// them. Those that only copy take any dtype, the others f32 and f64. Row indices are i64. One outside the tensor is an
-// error on the CPU; on other devices, where the host does not see it, zeros are read and nothing is written there.
+// them. Those that only copy take any dtype, the others f32 and f64, scatter_add_rows also bf16. Row indices are i64.
+// One outside the tensor is an error on the CPU; on other devices, where the host does not see it, zeros are read and
+// nothing is written there.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,7 @@
 #include "ops/batch_norm.h"
 
+#include "ops/dtypes.h"
+
 namespace tessera::ops {
 
 namespace {
@@ -8,7 +10,7 @@ void check_channels(const char* op, const char* name, const Tensor& vector, cons
   TESSERA_CHECK(vector.defined(), "{}: {} is missing; x is {}", op, name, x.shape());
   TESSERA_CHECK(vector.rank() == 1 && vector.dim(0) == x.dim(-1), "{}: {} must be [{}] for x {}, got {}", op, name,
                 x.dim(-1), x.shape(), vector.shape());
-  TESSERA_CHECK(vector.dtype() == x.dtype(), "{}: {} is {}, x is {}; convert one of them", op, name,
+  TESSERA_CHECK(vector.dtype() == parameter_dtype(x.dtype()), "{}: {} is {}, x is {}; convert one of them", op, name,
                 name_of(vector.dtype()), name_of(x.dtype()));
 }
 
@@ -31,8 +33,8 @@ BatchNormOutput batch_norm(const Tensor& x, const Tensor& weight, const Tensor& 
                 "evaluation mode",
                 x.shape());
   BatchNormOutput output{Tensor::empty(x.shape(), x.dtype(), x.device()),
-                         Tensor::empty(weight.shape(), x.dtype(), x.device()),
-                         Tensor::empty(weight.shape(), x.dtype(), x.device())};
+                         Tensor::empty(weight.shape(), weight.dtype(), x.device()),
+                         Tensor::empty(weight.shape(), weight.dtype(), x.device())};
   batch_norm_kernels(x, weight, bias, running_mean, running_var, params, output.mean, output.invstd, output.y);
   return output;
 }
@@ -46,8 +48,8 @@ BatchNormGradients batch_norm_backward(const Tensor& gy, const Tensor& x, const 
   check_channels("batch_norm_backward", "mean", mean, x);
   check_channels("batch_norm_backward", "invstd", invstd, x);
   BatchNormGradients gradients{Tensor::empty(x.shape(), x.dtype(), x.device()),
-                               Tensor::empty(weight.shape(), x.dtype(), x.device()),
-                               Tensor::empty(weight.shape(), x.dtype(), x.device())};
+                               Tensor::empty(weight.shape(), weight.dtype(), x.device()),
+                               Tensor::empty(weight.shape(), weight.dtype(), x.device())};
   batch_norm_backward_kernels(gy, x, weight, mean, invstd, training, gradients.x, gradients.weight, gradients.bias);
   return gradients;
 }

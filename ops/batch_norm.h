@@ -12,7 +12,8 @@
 //   training     gx = weight * invstd * (gy - gbias / P - xhat * gweight / P)
 //   evaluation   gx = weight * invstd * gy
 //
-// Shapes: x [..., C]; weight, bias, running_mean, running_var, mean, invstd [C]; all of one dtype, f32 or f64.
+// Shapes: x [..., C]; weight, bias, running_mean, running_var, mean, invstd [C]; all of one dtype, f32 or f64, or x, y
+// and their gradients in bf16 and the rest in f32.
 // An empty batch (P = 0) gives an empty result, zero gradients and leaves the running statistics alone.
 // Source: Ioffe and Szegedy 2015, with PyTorch's conventions for the variances and the momentum.
 #pragma once

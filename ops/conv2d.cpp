@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "ops/dtypes.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
 
@@ -25,7 +26,7 @@ namespace {
 
 void check_operand(const char* op, const char* name, const Tensor& tensor, DType dtype) {
   TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()), "{}: {} has dtype {}, use f32 or f64", op, name,
+  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: {} has dtype {}, use f32 or f64", op, name,
                 name_of(tensor.dtype()));
   TESSERA_CHECK(tensor.dtype() == dtype, "{}: {} has dtype {}, the first operand {}; convert one with to()", op, name,
                 name_of(tensor.dtype()), name_of(dtype));

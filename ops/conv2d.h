@@ -1,4 +1,4 @@
-// 2-D convolution (cross-correlation) in NHWC, f32 and f64.
+// 2-D convolution (cross-correlation) in NHWC, f32, f64 and bf16 (ops/dtypes.h), all operands alike.
 //
 //   y[n, oh, ow, o] = act(bias[o] + sum over kh, kw, i of x[n, oh s - p + kh d, ow s - p + kw d, g I + i] w[o, kh, kw,
 //   i])

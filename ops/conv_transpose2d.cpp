@@ -1,5 +1,7 @@
 #include "ops/conv_transpose2d.h"
 
+#include "ops/dtypes.h"
+
 namespace tessera::ops {
 
 namespace {
@@ -12,7 +14,7 @@ Conv2dParams convolution(const ConvTranspose2dParams& p) {
 
 void check_operand(const char* name, const Tensor& tensor, DType dtype) {
   TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", kName, name);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()) && tensor.dtype() == dtype,
+  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
                 "{}: {} has dtype {}, needed are f32 or f64, the same for all (x: {})", kName, name,
                 name_of(tensor.dtype()), name_of(dtype));
 }

@@ -1,4 +1,4 @@
-// Transposed 2-D convolution in NHWC, f32 and f64: the gradient of a convolution by its input, as an operator.
+// Transposed 2-D convolution in NHWC, f32, f64 and bf16: the gradient of a convolution by its input, as an operator.
 //
 //   y[n, h s - p + kh d, w s - p + kw d, g O + o] += x[n, h, w, c] weight[c, kh, kw, o]   for all n, h, w, c, kh, kw, o
 //   y += bias[g O + o]

@@ -1,12 +1,14 @@
 #include "ops/deform_conv2d.h"
 
+#include "ops/dtypes.h"
+
 namespace tessera::ops {
 
 namespace {
 
 void check_operand(const char* op, const char* name, const Tensor& tensor, DType dtype) {
   TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()) && tensor.dtype() == dtype,
+  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
                 "{}: {} has dtype {}, needed are f32 or f64, the same for all (x: {})", op, name,
                 name_of(tensor.dtype()), name_of(dtype));
 }
@@ -18,7 +20,7 @@ void check_shape(const char* op, const char* name, const Tensor& tensor, const S
 DeformConv2dDims check(const char* op, const Tensor& x, const Tensor& offset, const Tensor& mask, const Shape& weight,
                        const DeformConv2dParams& params) {
   check_operand(op, "x", x, x.dtype());
-  check_operand(op, "offset", offset, x.dtype());
+  check_operand(op, "offset", offset, parameter_dtype(x.dtype()));
   const Conv2dParams dense{
       .stride = params.stride, .padding = params.padding, .dilation = params.dilation, .groups = params.groups};
   const DeformConv2dDims dims{conv2d_dims(op, x.shape(), weight, dense), params.offset_groups};
@@ -28,7 +30,7 @@ DeformConv2dDims check(const char* op, const Tensor& x, const Tensor& offset, co
                 x.shape());
   check_shape(op, "offset", offset, {conv.N, conv.Ho, conv.Wo, 2 * params.offset_groups * dims.taps()});
   if (mask.defined()) {
-    check_operand(op, "mask", mask, x.dtype());
+    check_operand(op, "mask", mask, parameter_dtype(x.dtype()));
     check_shape(op, "mask", mask, {conv.N, conv.Ho, conv.Wo, params.offset_groups * dims.taps()});
   }
   return dims;
@@ -61,8 +63,8 @@ DeformConv2dGradients deform_conv2d_backward_input(const Tensor& gy, const Tenso
   const DeformConv2dDims dims = check("deform_conv2d_backward_input", x, offset, mask, weight.shape(), params);
   check_gradient("deform_conv2d_backward_input", gy, x, dims.conv);
   DeformConv2dGradients g{.x = Tensor::zeros(x.shape(), x.dtype(), x.device()),
-                          .offset = Tensor::empty(offset.shape(), x.dtype(), x.device()),
-                          .mask = mask.defined() ? Tensor::empty(mask.shape(), x.dtype(), x.device()) : Tensor()};
+                          .offset = Tensor::empty(offset.shape(), offset.dtype(), x.device()),
+                          .mask = mask.defined() ? Tensor::empty(mask.shape(), mask.dtype(), x.device()) : Tensor()};
   deform_conv2d_backward_input_kernels(dims, gy, x, offset, mask, weight, g.x, g.offset, g.mask);
   return g;
 }

@@ -1,5 +1,5 @@
-// Deformable convolution in NHWC, f32 and f64: v1 (Dai et al. 2017) and, with a mask, v2 (Zhu et al. 2019), as in
-// torchvision.
+// Deformable convolution in NHWC, f32 and f64, or offset and mask in f32 and the rest in bf16: v1 (Dai et al. 2017)
+// and, with a mask, v2 (Zhu et al. 2019), as in torchvision.
 //
 //   y[n, oh, ow, o] = bias[o] + sum over taps t = kh Kw + kw and i of
 //                     mask[n, oh, ow, q T + t] x(n, h, v, g I + i) w[o, kh, kw, i]

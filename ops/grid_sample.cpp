@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
+#include "ops/dtypes.h"
+
 namespace tessera::ops {
 
 namespace {
 
 void check_float(const char* op, const char* name, const Tensor& tensor, DType dtype) {
   TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()) && tensor.dtype() == dtype,
+  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
                 "{}: {} has dtype {}, needed are f32 or f64, the same for all (first: {})", op, name,
                 name_of(tensor.dtype()), name_of(dtype));
 }
@@ -24,14 +26,14 @@ void check_map(const char* op, const Shape& x) {
 
 void check_grid(const char* op, const Shape& x, DType dtype, const Tensor& grid) {
   check_map(op, x);
-  check_float(op, "grid", grid, dtype);
+  check_float(op, "grid", grid, parameter_dtype(dtype));
   TESSERA_CHECK(grid.rank() == 4 && grid.dim(0) == x[0] && grid.dim(3) == 2,
                 "{}: grid must be [N, Ho, Wo, 2] with N = {}, got {}; x {}", op, x[0], grid.shape(), x);
 }
 
 void check_points(const char* op, const Shape& x, DType dtype, const Tensor& image, const Tensor& points) {
   check_map(op, x);
-  check_float(op, "points", points, dtype);
+  check_float(op, "points", points, parameter_dtype(dtype));
   TESSERA_CHECK(points.rank() == 2 && points.dim(1) == 2, "{}: points must be [P, 2], got {}", op, points.shape());
   TESSERA_CHECK(image.defined() && image.dtype() == DType::kI64, "{}: image must be i64, one number per point", op);
   check_shape(op, "image", image, {points.dim(0)});
@@ -70,7 +72,7 @@ Tensor grid_sample_backward_grid(const Tensor& gy, const Tensor& x, const Tensor
   check_float("grid_sample_backward_grid", "x", x, gy.dtype());
   check_grid("grid_sample_backward_grid", x.shape(), gy.dtype(), grid);
   check_shape("grid_sample_backward_grid", "gy", gy, result_shape(grid, x.dim(3)));
-  Tensor ggrid = Tensor::empty(grid.shape(), gy.dtype(), gy.device());
+  Tensor ggrid = Tensor::empty(grid.shape(), grid.dtype(), gy.device());
   grid_sample_backward_grid_kernels(gy, x, grid, align_corners, ggrid);
   return ggrid;
 }
@@ -97,7 +99,7 @@ Tensor sample_points_backward_points(const Tensor& gy, const Tensor& x, const Te
   check_float("sample_points_backward_points", "x", x, gy.dtype());
   check_points("sample_points_backward_points", x.shape(), gy.dtype(), image, points);
   check_shape("sample_points_backward_points", "gy", gy, {points.dim(0), x.dim(3)});
-  Tensor gpoints = Tensor::empty(points.shape(), gy.dtype(), gy.device());
+  Tensor gpoints = Tensor::empty(points.shape(), points.dtype(), gy.device());
   sample_points_backward_points_kernels(gy, x, image, points, gpoints);
   return gpoints;
 }

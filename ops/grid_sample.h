@@ -1,4 +1,5 @@
-// Bilinear sampling of NHWC maps at given points, f32 and f64. Pixels outside the map count as 0.
+// Bilinear sampling of NHWC maps at given points, f32 and f64, or maps in bf16 and points in f32. Pixels outside the
+// map count as 0.
 //
 //   y[p, c] = sum over the four pixels (v, u) around (h, w) of (1 - |h - v|) (1 - |w - u|) x[n, v, u, c]
 //

@@ -1,4 +1,4 @@
-// Resizing of feature maps in NHWC: x [N, H, W, C] -> y [N, height, width, C], f32 or f64.
+// Resizing of feature maps in NHWC: x [N, H, W, C] -> y [N, height, width, C], f32, f64 or bf16.
 //
 // A position o of an output axis of size `out` reads the input axis of size `in`; rows first, then columns:
 //   bilinear   (1 - f) x[i] + f x[min(i + 1, in - 1)],  i = floor(s),  f = s - i,

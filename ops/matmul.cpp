@@ -1,5 +1,7 @@
 #include "ops/matmul.h"
 
+#include "ops/dtypes.h"
+
 namespace tessera::ops {
 
 namespace {
@@ -20,7 +22,7 @@ const char* name_of(Transpose transpose) {
 
 void check_float(const char* op, const Tensor& tensor) {
   TESSERA_CHECK(tensor.defined(), "{}: an operand is undefined", op);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()), "{}: dtype {} is not supported, use f32 or f64", op,
+  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: dtype {} is not supported, use f32 or f64", op,
                 tessera::name_of(tensor.dtype()));
 }
 

@@ -1,4 +1,5 @@
-// Matrix products. f32 and f64; sums run in the dtype of the operands. NaN and infinities propagate.
+// Matrix products. f32, f64 and bf16 (ops/dtypes.h); sums run in the dtype of the operands, of bf16 in f32. NaN and
+// infinities propagate.
 #pragma once
 
 #include "ops/kernel_table.h"

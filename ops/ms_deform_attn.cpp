@@ -1,5 +1,7 @@
 #include "ops/ms_deform_attn.h"
 
+#include "ops/dtypes.h"
+
 namespace tessera::ops {
 
 namespace {
@@ -8,7 +10,7 @@ constexpr i64 kMaxSide = 1 << 24;  // pixels of a level: up to here f32 tells ne
 
 void check_operand(const char* op, const char* name, const Tensor& tensor, DType dtype, int rank, const char* form) {
   TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()) && tensor.dtype() == dtype,
+  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
                 "{}: {} has dtype {}, needed are f32 or f64, the same for all (value: {})", op, name,
                 name_of(tensor.dtype()), name_of(dtype));
   TESSERA_CHECK(tensor.rank() == rank, "{}: {} must be {}, got {}", op, name, form, tensor.shape());
@@ -17,8 +19,9 @@ void check_operand(const char* op, const char* name, const Tensor& tensor, DType
 void check(const char* op, const Tensor& value, const std::vector<LevelSize>& levels, const Tensor& locations,
            const Tensor& attention) {
   check_operand(op, "value", value, value.dtype(), 4, "[N, S, heads, d]");
-  check_operand(op, "sampling_locations", locations, value.dtype(), 6, "[N, Q, heads, L, P, 2]");
-  check_operand(op, "attention_weights", attention, value.dtype(), 5, "[N, Q, heads, L, P]");
+  const DType exact = parameter_dtype(value.dtype());
+  check_operand(op, "sampling_locations", locations, exact, 6, "[N, Q, heads, L, P, 2]");
+  check_operand(op, "attention_weights", attention, exact, 5, "[N, Q, heads, L, P]");
   i64 tokens = 0;
   for (const LevelSize& level : levels) {
     TESSERA_CHECK(level.height > 0 && level.width > 0 && level.height <= kMaxSide && level.width <= kMaxSide,

@@ -1,4 +1,5 @@
-// Multi-scale deformable attention, f32 and f64 (Zhu et al. 2021, "Deformable DETR", eq. 3), as in its reference.
+// Multi-scale deformable attention (Zhu et al. 2021, "Deformable DETR", eq. 3), as in its reference: f32 and f64, or
+// value and y in bf16 and the rest in f32.
 //
 //   y[n, q, m, :] = sum over levels l and points p of
 //                   attention_weights[n, q, m, l, p] * value_l[n, m](sampling_locations[n, q, m, l, p])

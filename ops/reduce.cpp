@@ -2,15 +2,16 @@
 
 #include <cmath>
 
+#include "ops/dtypes.h"
 #include "ops/pointwise.h"
 
 namespace tessera::ops {
 
 namespace {
 
-void check_float(const Tensor& x, const char* op) {
+void check_float(const Tensor& x, const char* op, bool (&takes)(DType) = is_activation) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-  TESSERA_CHECK(is_compute_float(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
 }
 
 struct Reduced {
@@ -125,7 +126,7 @@ Tensor argmax(const Tensor& x) {
 
 Tensor sum_of_squares(std::span<const Tensor> xs) {
   for (const Tensor& x : xs) {
-    check_float(x, "sum_of_squares");
+    check_float(x, "sum_of_squares", is_compute_float);
     TESSERA_CHECK(x.device() == xs[0].device(), "sum_of_squares: one tensor lies on {}, another on {}", xs[0].device(),
                   x.device());
   }
@@ -138,7 +139,7 @@ Tensor sum_of_squares(const Tensor& x) {
 }
 
 Tensor mark_non_finite(const Tensor& x) {
-  check_float(x, "mark_non_finite");
+  check_float(x, "mark_non_finite", is_compute_float);
   TESSERA_CHECK(x.rank() >= 1, "mark_non_finite: rows are needed, got shape {}", x.shape());
   Tensor marks = Tensor::zeros({x.dim(0)}, x.dtype(), x.device());
   mark_non_finite_kernels(x, marks);
@@ -146,7 +147,7 @@ Tensor mark_non_finite(const Tensor& x) {
 }
 
 bool all_finite(const Tensor& x) {
-  check_float(x, "all_finite");
+  check_float(x, "all_finite", is_compute_float);
   return std::isfinite(mark_non_finite(x.reshape({1, x.numel()})).item());
 }
 

@@ -1,7 +1,7 @@
 // Reductions.
 //
 // Dimensions are given as positions, negative ones counted from the end, each at most once; an empty list means all of
-// them. keepdim leaves reduced dimensions with size 1. dtypes: f32 and f64. NaN in gives NaN out.
+// them. keepdim leaves reduced dimensions with size 1. dtypes: f32, f64 and bf16. NaN in gives NaN out.
 //
 // Sums are taken in blocks of a few hundred elements in the dtype itself, and the block sums in double; the order
 // depends on the shape alone, not on the number of threads.

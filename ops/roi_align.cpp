@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "ops/dtypes.h"
+
 namespace tessera::ops {
 
 namespace {
@@ -23,14 +25,14 @@ void check_values(const char* op, const Tensor& rois, i64 images) {
 }
 
 void check(const char* op, const Shape& x, DType dtype, const Tensor& rois, const RoiAlignParams& p) {
-  TESSERA_CHECK(is_compute_float(dtype), "{}: dtype {} is not supported, use f32 or f64", op, name_of(dtype));
+  TESSERA_CHECK(is_activation(dtype), "{}: dtype {} is not supported, use f32 or f64", op, name_of(dtype));
   TESSERA_CHECK(x.rank() == 4, "{}: x must be [N, H, W, C], got {}", op, x);
   TESSERA_CHECK(x[1] > 0 && x[2] > 0, "{}: x has no pixels: {}", op, x);
   TESSERA_CHECK(rois.defined() && rois.rank() == 2 && rois.dim(1) == 5,
                 "{}: rois must be [R, 5] with rows (image, x0, y0, x1, y1), got {}", op,
                 rois.defined() ? rois.shape() : Shape());
-  TESSERA_CHECK(rois.dtype() == dtype, "{}: rois are {}, x is {}; they must be the same", op, name_of(rois.dtype()),
-                name_of(dtype));
+  TESSERA_CHECK(rois.dtype() == parameter_dtype(dtype), "{}: rois are {}, x is {}; they must be the same", op,
+                name_of(rois.dtype()), name_of(dtype));
   TESSERA_CHECK(p.height > 0 && p.width > 0, "{}: the output must have bins, asked for {} x {}", op, p.height, p.width);
   TESSERA_CHECK(p.spatial_scale > 0 && std::isfinite(p.spatial_scale), "{}: spatial_scale {} must be positive", op,
                 p.spatial_scale);

@@ -1,4 +1,4 @@
-// RoIAlign (He et al. 2017) in NHWC, f32 and f64, as in torchvision.
+// RoIAlign (He et al. 2017) in NHWC, as in torchvision: f32 and f64, or x and y in bf16 and rois in f32.
 //
 // A roi is a row (image, x0, y0, x1, y1). Scaled by s = spatial_scale and, when aligned, moved by -1/2, it is cut into
 // h x w bins; y of a bin is the mean of x at n_y x n_x points spread evenly over the bin:

@@ -24,4 +24,13 @@ Tensor log_softmax(const Tensor& x, int dim);
 inline constinit SoftmaxBackwardTable log_softmax_backward_kernels{"log_softmax_backward"};
 Tensor log_softmax_backward(const Tensor& gy, const Tensor& y, int dim);
 
+// y_i = s_i / max(sum_j s_j, 1e-6), s = sigmoid(x): how SparseInst weighs the pixels of an instance (section 3.3; the
+// bound is the reference implementation's). Also bf16; the sum is f32 or f64.
+inline constexpr double kSmallestSum = 1e-6;
+inline constinit SoftmaxTable normalised_sigmoid_kernels{"normalised_sigmoid"};
+Tensor normalised_sigmoid(const Tensor& x, int dim);
+// gx_i = (1 - s_i) y_i (gy_i - sum_j gy_j y_j), without the sum where the bound was taken
+inline constinit SoftmaxBackwardTable normalised_sigmoid_backward_kernels{"normalised_sigmoid_backward"};
+Tensor normalised_sigmoid_backward(const Tensor& gy, const Tensor& x, int dim);
+
 }  // namespace tessera::ops

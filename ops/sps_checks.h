@@ -1,13 +1,14 @@
 // What the operators on SPS features check alike.
 #pragma once
 
+#include "ops/dtypes.h"
 #include "tensor/tensor.h"
 
 namespace tessera::ops {
 
 inline void check_sps_tensor(const char* op, const char* name, const Tensor& tensor, DType dtype, const Shape& shape) {
   TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_compute_float(tensor.dtype()) && tensor.dtype() == dtype,
+  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
                 "{}: {} has dtype {}, needed are f32 or f64, the same for all (active: {})", op, name,
                 name_of(tensor.dtype()), name_of(dtype));
   TESSERA_CHECK(tensor.shape() == shape, "{}: {} must be {}, got {}", op, name, shape, tensor.shape());

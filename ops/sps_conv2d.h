@@ -1,4 +1,5 @@
-// Index convolution: a 3x3 convolution of SPS features (ops/sps.h) that is computed for active cells only, f32 and f64.
+// Index convolution: a 3x3 convolution of SPS features (ops/sps.h) that is computed for active cells only, f32,
+// f64 and bf16.
 //                                                     Picron and Tuytelaars, EffSeg, section 3.2 and its research code
 //
 //   y[a, o] = act(bias[o] + sum over taps t and i of features[ids[a, t], i] w[o, t, i])        features = [A; P; 0]

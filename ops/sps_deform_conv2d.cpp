@@ -11,7 +11,7 @@ i64 check_inputs(const char* op, const SpsStructure& structure, const Tensor& ac
                  const Tensor& offset) {
   check_sps_structure(op, structure);
   const i64 Fi = check_sps_features(op, structure.active(), structure.passive, active, passive);
-  check_sps_tensor(op, "offset", offset, active.dtype(), {structure.active(), 2 * kSpsTaps});
+  check_sps_tensor(op, "offset", offset, parameter_dtype(active.dtype()), {structure.active(), 2 * kSpsTaps});
   return Fi;
 }
 
@@ -36,7 +36,7 @@ SpsDeformGradients sps_deform_conv2d_backward_features(const SpsStructure& struc
   check_sps_tensor(op, "gy", gy, active.dtype(), {structure.active(), Fo});
   SpsDeformGradients g{Tensor::zeros(active.shape(), active.dtype(), active.device()),
                        Tensor::zeros(passive.shape(), active.dtype(), active.device()),
-                       Tensor::empty(offset.shape(), active.dtype(), active.device())};
+                       Tensor::empty(offset.shape(), offset.dtype(), active.device())};
   sps_deform_conv2d_backward_features_kernels(structure.index_map, sps_rows(structure), gy, active, passive, offset,
                                               weight, g.offset, g.passive, g.active);
   return g;

@@ -1,4 +1,5 @@
-// Deformable index convolution: 3x3, without modulation (Dai et al. 2017), on SPS features (ops/sps.h), f32 and f64.
+// Deformable index convolution: 3x3, without modulation (Dai et al. 2017), on SPS features (ops/sps.h): f32 and
+// f64, or offset in f32 and the rest in bf16.
 //                                                     Picron and Tuytelaars, EffSeg, section 4.3 and its research code
 //
 //   y[a, o] = bias[o] + sum over taps t and i of f(x_a + offset[a, 2 t], y_a + offset[a, 2 t + 1])[i] w[o, t, i]

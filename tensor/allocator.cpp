@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <vector>
+#include <unordered_map>
 
 #include "tensor/address_sanitizer.h"
 #include "tensor/device_runtime.h"
@@ -35,18 +35,39 @@ bool watched(Device device) {
 struct Cache {
   Device device;
   std::mutex mutex;
-  std::map<size_t, std::vector<void*>> buckets;
+  FreeBlocks free;
+  std::unordered_map<void*, MemoryPool*> owners;  // of the blocks that belong to a pool
   size_t allocated = 0, cached = 0, peak = 0;
 
   const DeviceRuntime& runtime() const { return device_runtime(device.kind); }
 
+  // A block of the cache or of the device; null where there is none left.
+  void* take(size_t size) {
+    void* block = free.take(size);
+    if (block) {
+      cached -= size;
+    } else if (block = runtime().allocate(size, device.index); !block) {
+      trim();
+      block = runtime().allocate(size, device.index);
+    }
+    if (!block) return nullptr;
+    allocated += size;
+    peak = std::max(peak, allocated);
+    return block;
+  }
+
+  void put_back(void* block, size_t size) {
+    allocated -= size;
+    cached += size;
+    free.put(block, size);
+    if (watched(device)) poison(block, size);
+  }
+
   void trim() {
-    for (auto& [size, blocks] : buckets)
-      for (void* block : blocks) {
-        if (watched(device)) unpoison(block, size);
-        runtime().deallocate(block, device.index);
-      }
-    buckets.clear();
+    free.drain([&](void* block, size_t size) {
+      if (watched(device)) unpoison(block, size);
+      runtime().deallocate(block, device.index);
+    });
     cached = 0;
   }
 };
@@ -61,45 +82,86 @@ Cache& cache(Device device) {
   return entry->second;
 }
 
+constinit thread_local MemoryPool* current_pool = nullptr;
+
+const char* who_asks() {
+  return OpScope::current() ? OpScope::current() : "tensor";
+}
+
 }  // namespace
+
+void* FreeBlocks::take(size_t size) {
+  const auto bucket = buckets_.find(size);
+  if (bucket == buckets_.end() || bucket->second.empty()) return nullptr;
+  void* block = bucket->second.back();
+  bucket->second.pop_back();
+  return block;
+}
 
 void* allocate(size_t bytes, Device device) {
   Cache& c = cache(device);
   const std::lock_guard lock(c.mutex);
-  void* block = nullptr;
+  MemoryPool* pool = current_pool && current_pool->device_ == device ? current_pool : nullptr;
   if (bytes <= kLargestRequest) {
     const size_t size = bucket_of(bytes);
-    if (auto bucket = c.buckets.find(size); bucket != c.buckets.end() && !bucket->second.empty()) {
-      block = bucket->second.back();
-      bucket->second.pop_back();
-      c.cached -= size;
-    } else if (block = c.runtime().allocate(size, device.index); !block) {
-      c.trim();
-      block = c.runtime().allocate(size, device.index);
+    void* block = pool ? pool->free_.take(size) : nullptr;
+    if (!block) {
+      TESSERA_CHECK(!pool || !pool->closed_,
+                    "{}: asks for {} bytes on {} that the run before the recording did not need; what is recorded must "
+                    "ask for the same memory each time",
+                    who_asks(), bytes, device);
+      block = c.take(size);
+      if (block && pool) {
+        pool->blocks_.emplace(block, size);
+        c.owners.emplace(block, pool);
+      }
     }
     if (block) {
-      c.allocated += size;
-      c.peak = std::max(c.peak, c.allocated);
-      if (watched(device)) {
+      if (watched(device) && !(pool && pool->closed_)) {
         unpoison(block, bytes);
         poison(static_cast<std::byte*>(block) + bytes, size - bytes);
       }
       return block;
     }
   }
-  fail("{}: out of memory on {}: {} bytes asked for; {} allocated, {} cached, {} free on the {}",
-       OpScope::current() ? OpScope::current() : "tensor", device, bytes, c.allocated, c.cached,
-       c.runtime().free_bytes(device.index), device.kind == DeviceKind::kCpu ? "system" : "device");
+  fail("{}: out of memory on {}: {} bytes asked for; {} allocated, {} cached, {} free on the {}", who_asks(), device,
+       bytes, c.allocated, c.cached, c.runtime().free_bytes(device.index),
+       device.kind == DeviceKind::kCpu ? "system" : "device");
 }
 
 void deallocate(void* block, size_t bytes, Device device) {
   Cache& c = cache(device);
   const std::lock_guard lock(c.mutex);
   const size_t size = bucket_of(bytes);
-  c.allocated -= size;
-  c.cached += size;
-  c.buckets[size].push_back(block);
-  if (watched(device)) poison(block, size);
+  const auto owner = c.owners.find(block);
+  if (owner == c.owners.end()) return c.put_back(block, size);
+  MemoryPool& pool = *owner->second;
+  pool.free_.put(block, size);
+  if (watched(device) && !pool.closed_) poison(block, size);
+}
+
+MemoryPool::~MemoryPool() {
+  Cache& c = cache(device_);
+  const std::lock_guard lock(c.mutex);
+  for (const auto& [block, size] : blocks_) c.owners.erase(block);
+  free_.drain([&](void* block, size_t size) { c.put_back(block, size); });
+}
+
+// What is replayed uses all blocks, whoever held them while it was recorded.
+void MemoryPool::close() {
+  const std::lock_guard lock(cache(device_).mutex);
+  closed_ = true;
+  if (watched(device_))
+    for (const auto& [block, size] : blocks_) unpoison(block, size);
+}
+
+MemoryPool::Scope::Scope(MemoryPool& pool) {
+  TESSERA_CHECK(!current_pool, "memory pool: one is in use on this thread; they do not nest");
+  current_pool = &pool;
+}
+
+MemoryPool::Scope::~Scope() {
+  current_pool = nullptr;
 }
 
 void trim_cache(Device device) {

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
+#include <vector>
 
 #include "tensor/device.h"
 
@@ -15,7 +17,7 @@ namespace tessera {
 inline constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 vector
 
 struct MemoryReport {
-  size_t allocated = 0;  // bytes in use by tensors
+  size_t allocated = 0;  // bytes in use by tensors and memory pools
   size_t cached = 0;     // bytes waiting in buckets
   size_t peak = 0;       // largest `allocated` since the start or the last reset_peak()
   size_t free = 0;       // bytes the device could still give
@@ -26,6 +28,54 @@ void deallocate(void* block, size_t bytes, Device device);  // bytes as given to
 void trim_cache(Device device = {});                        // gives all cached blocks back to the system
 MemoryReport memory_report(Device device = {});
 void reset_peak(Device device = {});
+
+// Blocks that wait for a request of their size.
+class FreeBlocks {
+ public:
+  void* take(size_t size);  // null: there is none
+  void put(void* block, size_t size) { buckets_[size].push_back(block); }
+  template <class Use>  // use(block, size) for each; none is left
+  void drain(Use&& use) {
+    for (const auto& [size, blocks] : buckets_)
+      for (void* block : blocks) use(block, size);
+    buckets_.clear();
+  }
+
+ private:
+  std::map<size_t, std::vector<void*>> buckets_;
+};
+
+// Memory whose addresses stay valid for work that is done again and again (tensor/device_graph.h). Within a Scope the
+// requests of its thread on this device are served from the pool's own blocks, which it takes from the cache when it
+// needs more. A block that a tensor frees, then or later, returns to the pool and serves nobody else. With the pool its
+// blocks return to the cache, those that tensors still hold as soon as these are gone.
+class MemoryPool {
+ public:
+  explicit MemoryPool(Device device) : device_(device) {}
+  ~MemoryPool();
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+  // From now on the pool takes no more blocks: a request that its free ones cannot serve is an error.
+  void close();
+
+  class Scope {
+   public:
+    explicit Scope(MemoryPool& pool);  // throws inside another
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+  };
+
+ private:
+  friend void* allocate(size_t bytes, Device device);
+  friend void deallocate(void* block, size_t bytes, Device device);
+
+  Device device_;
+  bool closed_ = false;
+  FreeBlocks free_;
+  std::map<void*, size_t> blocks_;  // all of them, and their sizes
+};
 
 // Names the operator that runs on this thread, for the out-of-memory message.
 class OpScope {

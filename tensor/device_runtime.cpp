@@ -1,5 +1,7 @@
 #include "tensor/device_runtime.h"
 
+#include <fmt/ranges.h>
+
 #include <array>
 #include <atomic>
 
@@ -50,6 +52,15 @@ std::vector<Device> present_devices() {
     for (int index = 0; index < count; ++index) devices.push_back({static_cast<DeviceKind>(kind), index});
   }
   return devices;
+}
+
+void check_can_capture(Device device) {
+  if (device_runtime(device.kind).begin_capture) return;
+  std::vector<std::string> able;
+  for (const Device other : present_devices())
+    if (device_runtime(other.kind).begin_capture) able.push_back(other.str());
+  fail("device {} cannot record graphs; {}", device,
+       able.empty() ? "none that is present here can" : fmt::format("those here that can: {}", fmt::join(able, ", ")));
 }
 
 namespace {

@@ -36,6 +36,15 @@ struct DeviceRuntime {
   // Around every operator: makes the device the current one of this thread, names the work for a profiler.
   void (*begin)(const char* op, int index);
   void (*end)();
+
+  // Graphs (tensor/device_graph.h); null where the device has none. What is asked of the device between begin_capture
+  // and end_capture does not happen but is kept, in order, with its arguments' values. What cannot be kept throws:
+  // copies from and to the host, waiting, getting or giving back memory. end_capture ends it in any case, and throws
+  // where nothing came of it. launch_graph takes its turn like a kernel; destroy_graph may come while the graph runs.
+  void (*begin_capture)(int index) = nullptr;
+  void* (*end_capture)(int index) = nullptr;
+  void (*launch_graph)(void* graph, int index) = nullptr;
+  void (*destroy_graph)(void* graph, int index) = nullptr;
 };
 
 bool register_device(DeviceKind kind, const DeviceRuntime& runtime);
@@ -48,6 +57,9 @@ void check_device_present(Device device);
 
 // Every device of this machine that this build can use, the CPU first.
 std::vector<Device> present_devices();
+
+// Throws for a device without graphs and names those that have them.
+void check_can_capture(Device device);
 
 // One operator's time on a device; nothing for the CPU.
 class DeviceScope {

@@ -97,6 +97,7 @@ struct TrainingConfig {
   i64 accumulate = 1;   // passes per update; an update sees batch_size * accumulate images
   u64 seed = 1;
   Precision precision = Precision::kHighest;  // of matrix products and convolutions (docs/precision.md)
+  bool mixed_precision = false;               // bf16 activations, on CUDA devices (docs/precision.md)
   bool winograd = true;                       // 3x3 convolutions by Winograd's algorithm (docs/winograd.md)
   double ema_decay = 0;                       // moving average of the weights, used for evaluation; 0: none
   i64 log_every = 20;                         // printed lines (the file has every step)
@@ -113,6 +114,7 @@ struct TrainingConfig {
     field("accumulate", accumulate);
     field("seed", seed);
     field("precision", precision);
+    field("mixed_precision", mixed_precision);
     field("winograd", winograd);
     field("ema_decay", ema_decay);
     field("log_every", log_every);

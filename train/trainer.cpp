@@ -220,6 +220,12 @@ int train(Segmenter& model, const Job& job) {
   const Arithmetic arithmetic(config.training);
   std::filesystem::create_directories(job.folder);
 
+  const bool mixed = config.training.mixed_precision;
+  TESSERA_CHECK(!mixed || model.device().kind != DeviceKind::kCpu,
+                "training.mixed_precision: the CPU has no kernels for bf16 activations; train on a device (--device "
+                "cuda), or set training.precision = \"medium\" for bf16 products");
+  model.training_dtype = mixed ? DType::kBF16 : DType::kF32;
+
   TrainingState state{.optimizer = Optimizer(config.optimizer, model), .ema = {}};
   if (config.training.ema_decay > 0) state.ema.emplace(model, config.training.ema_decay);
   const std::vector<std::filesystem::path> checkpoints = list_checkpoints(job.folder);

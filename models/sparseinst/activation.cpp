@@ -8,6 +8,7 @@
 #include "nn/attention.h"
 #include "nn/init.h"
 #include "nn/profile.h"
+#include "ops/dtypes.h"
 
 namespace tessera {
 
@@ -15,10 +16,10 @@ namespace {
 
 constexpr i64 kHeads = 4;
 
-// Sigmoids that sum to 1 over the pixels. Dividing here and not after the product keeps half precision in range.
-Var normalise_over_pixels(const Var& maps) {  // [N, HW, Q]
-  const Var a = sigmoid(maps);
-  return a / clamp_min(sum(a, {1}, true), 1e-6);
+// The softmax over the pixels, in f32 whatever the maps are.
+Var softmax_over_pixels(const Var& maps, const Var& bias) {  // [N, HW, Q]
+  const DType dtype = maps.value().dtype();
+  return cast(softmax(cast(maps, ops::parameter_dtype(dtype)) + bias, 1), dtype);
 }
 
 }  // namespace
@@ -54,7 +55,8 @@ InstanceActivation::Result InstanceActivation::operator()(const Var& features, n
   const Var maps = conv_(hidden_conv_.weight ? hidden_conv_(features) : features);  // [N, H, W, G Q]
   nn::tap(taps, "iam_logits", maps);
   const Var flat = reshape(maps, {N, HW, G * Q});  // [N, HW, G Q]
-  const Var weights = softmax_bias_ ? softmax(flat + softmax_bias_, 1) : normalise_over_pixels(flat);
+  // Divided here and not after the product: that keeps half precision in range.
+  const Var weights = softmax_bias_ ? softmax_over_pixels(flat, softmax_bias_) : normalised_sigmoid(flat, 1);
   Var z = matmul(weights, reshape(features, {N, HW, C}), ops::Transpose::kFirst);  // [N, G Q, C]
   nn::tap(taps, "iam_pooled", z);
   if (G > 1) z = reshape(permute(reshape(z, {N, G, Q, C}), {0, 2, 1, 3}), {N, Q, G * C});  // [N, Q, G C]
@@ -87,7 +89,7 @@ Var CrossAttention::operator()(const Var& features) const {  // [N, H, W, C]
   const nn::Running running(*this);
   const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = features.dim(3), Q = queries_.dim(0);
   const Var pixels = reshape(features, {N, HW, C});
-  const Var query = reshape(query_(queries_), {1, Q, C});
+  const Var query = reshape(query_(nn::for_input(queries_, features)), {1, Q, C});
   const Var queries = concat(std::vector<Var>(static_cast<size_t>(N), query), 0);  // [N, Q, C]
   return output_(nn::attend(queries, key_(pixels), value_(pixels), kHeads));
 }

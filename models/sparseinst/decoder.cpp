@@ -5,26 +5,11 @@
 #include "autograd/matmul.h"
 #include "nn/init.h"
 #include "nn/profile.h"
+#include "ops/coordinates.h"
 
 namespace tessera {
 
 namespace {
-
-// x and y of each pixel, -1 at the first and 1 at the last column and row: [N, H, W, 2]. A single one lies at -1.
-Tensor coordinates(const Tensor& like) {
-  const i64 N = like.dim(0), H = like.dim(1), W = like.dim(2);
-  Tensor grid = Tensor::empty({N, H, W, 2}, like.dtype());
-  dispatch_float(like.dtype(), "sparseinst", [&]<class T>() {
-    T* p = grid.data<T>();
-    for (i64 n = 0; n < N; ++n)
-      for (i64 i = 0; i < H; ++i)
-        for (i64 j = 0; j < W; ++j) {
-          *p++ = static_cast<T>(W > 1 ? -1 + 2.0 * static_cast<double>(j) / static_cast<double>(W - 1) : -1);
-          *p++ = static_cast<T>(H > 1 ? -1 + 2.0 * static_cast<double>(i) / static_cast<double>(H - 1) : -1);
-        }
-  });
-  return grid.to(like.device());
-}
 
 i64 input_channels(const SparseInstConfig& config) {
   return config.encoder.channels + (config.decoder.coords ? 2 : 0);
@@ -130,7 +115,8 @@ SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& ran
 
 SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* taps) const {
   const nn::Running running(*this);
-  const Var x = coords_ ? concat({Var(coordinates(features.value())), features}, 3) : features;  // [N, H, W, 2 + C]
+  Var x = features;
+  if (coords_) x = concat({Var(ops::pixel_coordinates(x.value())), x}, 3);  // [N, H, W, 2 + C]
   const auto [logits, kernels, objectness, maps] = instance_branch_(x, taps);
   const Var mask_features = mask_branch_(x);  // [N, H, W, M]
 

@@ -2,9 +2,6 @@
 
 #include <cmath>
 
-#include "ops/cpu/simd/masks.h"
-#include "ops/cpu/simd/pointwise.h"
-
 namespace tessera {
 
 namespace {
@@ -13,15 +10,11 @@ float sigmoid_of(float x) {
   return 1 / (1 + std::exp(-x));
 }
 
-// sum of the probabilities above the threshold / (their number + 1e-6)
-double maskness(const std::vector<float>& probabilities, float threshold) {
-  double sum = 0, count = 0;
-  for (const float p : probabilities)
-    if (p > threshold) {
-      sum += p;
-      count += 1;
-    }
-  return sum / (count + 1e-6);
+// On the masks' device.
+Tensor queries_of(const std::vector<Choice>& kept, Device device) {
+  std::vector<i64> queries;
+  for (const Choice& choice : kept) queries.push_back(choice.query);
+  return Tensor::from(queries).to(device);
 }
 
 }  // namespace
@@ -45,49 +38,35 @@ std::vector<Choice> choose_queries(const PictureLogits& logits, const InferenceC
     }
     if (best > config.score_threshold) kept.push_back({q, label, best});
   }
-  if (!config.maskness) return kept;
-#pragma omp parallel for schedule(dynamic)
-  for (Choice& choice : kept)
-    choice.score *= maskness(mask_probabilities(logits, choice.query), static_cast<float>(config.mask_threshold));
+  if (!config.maskness || kept.empty()) return kept;
+  const Tensor& masks = logits.masks;
+  const Tensor maskness = ops::maskness(masks, queries_of(kept, masks.device()), config.mask_threshold).to_host();
+  for (size_t i = 0; i < kept.size(); ++i) kept[i].score *= double{maskness.span<float>()[i]};
   return kept;
 }
 
-std::vector<float> mask_probabilities(const PictureLogits& logits, i64 query) {
-  const std::span<const float> mask = logits.masks.rows(query, query + 1).span<float>();
-  std::vector<float> probabilities(mask.size());
-  simd::sigmoid.get<float>()(mask.data(), probabilities.data(), static_cast<long>(mask.size()));
-  return probabilities;
-}
-
-Rle threshold_mask(std::span<const float> probabilities, const MaskResampler& resampler, double threshold) {
-  const auto [height, width] = resampler.original();
-  Rle rle{height, width, {}};
-  const auto edges_of = simd::mask_edges.get();
-  std::vector<u32> edges(static_cast<size_t>(height));
-  bool above = false;
-  u32 last = 0;
-  resampler.columns(probabilities, [&](i64 x, std::span<const float> column) {
-    long count = 0;
-    edges_of(column.data(), static_cast<float>(threshold), static_cast<long>(height), static_cast<u32>(x * height),
-             &above, edges.data(), &count);
-    for (long i = 0; i < count; ++i) {
-      rle.counts.push_back(edges[static_cast<size_t>(i)] - last);
-      last = edges[static_cast<size_t>(i)];
-    }
-  });
-  rle.counts.push_back(static_cast<u32>(height * width) - last);
-  return rle;
+std::vector<Rle> threshold_masks(const Tensor& masks, const std::vector<Choice>& kept, const MaskResampler& resampler,
+                                 double threshold) {
+  if (kept.empty()) return {};
+  const ops::MaskRuns found =
+      ops::mask_runs(masks, queries_of(kept, masks.device()), resampler.rows, resampler.columns, threshold);
+  const Tensor runs = found.runs.to_host(), offsets = found.offsets.to_host();
+  std::vector<Rle> rles;
+  for (size_t k = 0; k < kept.size(); ++k) {
+    const i32* first = runs.data<i32>();
+    const i64* offset = offsets.data<i64>() + k;
+    rles.push_back({resampler.original.height, resampler.original.width, {first + offset[0], first + offset[1]}});
+  }
+  return rles;
 }
 
 std::vector<Instance> find_instances(const PictureLogits& logits, const MaskResampler& resampler,
                                      const InferenceConfig& config) {
   const std::vector<Choice> kept = choose_queries(logits, config);
-  std::vector<Instance> instances(kept.size());
-#pragma omp parallel for schedule(dynamic)
+  std::vector<Rle> masks = threshold_masks(logits.masks, kept, resampler, config.mask_threshold);
+  std::vector<Instance> instances;
   for (size_t i = 0; i < kept.size(); ++i)
-    instances[i] = {kept[i].class_index, kept[i].score,
-                    threshold_mask(mask_probabilities(logits, kept[i].query), resampler, config.mask_threshold),
-                    kept[i].query};
+    instances.push_back({kept[i].class_index, kept[i].score, std::move(masks[i]), kept[i].query});
   return instances;
 }
 

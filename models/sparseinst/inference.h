@@ -1,5 +1,7 @@
 // From the network's logits to the objects of a picture: the queries whose score is high enough are chosen first, and
 // only their masks are resized. There is no non-maximum suppression and no sorting: the order is that of the queries.
+//
+// The masks stay where the network computed them: what comes to the host is a few numbers per query and run lengths.
 #pragma once
 
 #include <vector>
@@ -10,11 +12,11 @@
 
 namespace tessera {
 
-// The logits of one picture, f32 on the CPU.
+// The logits of one picture, f32.
 struct PictureLogits {
-  Tensor classes;     // [Q, K]
-  Tensor objectness;  // [Q, 1] or undefined
-  Tensor masks;       // [Q, h, w]
+  Tensor classes;     // [Q, K] on the CPU
+  Tensor objectness;  // [Q, 1] on the CPU, or undefined
+  Tensor masks;       // [Q, h, w] on any device
 };
 
 // A query that is kept, with its class and final score.
@@ -28,11 +30,10 @@ struct Choice {
 // pixels above the mask threshold; a mask without such a pixel gives score 0 and stays.
 std::vector<Choice> choose_queries(const PictureLogits& logits, const InferenceConfig& config);
 
-// sigmoid of one query's mask logits: h * w values.
-std::vector<float> mask_probabilities(const PictureLogits& logits, i64 query);
-
-// The pixels of the original picture where the resized map is above the threshold (strictly).
-Rle threshold_mask(std::span<const float> probabilities, const MaskResampler& resampler, double threshold);
+// For each choice the pixels of the original picture where its resized probabilities are above the threshold
+// (strictly). The resampler's taps lie where the masks do.
+std::vector<Rle> threshold_masks(const Tensor& masks, const std::vector<Choice>& kept, const MaskResampler& resampler,
+                                 double threshold);
 
 // All of the above.
 std::vector<Instance> find_instances(const PictureLogits& logits, const MaskResampler& resampler,

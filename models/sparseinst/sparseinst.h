@@ -5,17 +5,19 @@
 
 #include <memory>
 
+#include "models/forward_graphs.h"
 #include "models/segmenter.h"
 #include "models/sparseinst/decoder.h"
 #include "models/sparseinst/encoder.h"
 
 namespace tessera {
 
-class SparseInst : public Segmenter {
+class SparseInst : public Segmenter, private nn::Fusible {
  public:
   SparseInst(const SparseInstConfig& config, Random& random);
 
-  // images [N, H, W, 3], normalised, H and W multiples of 32. Taps: those of the parts.
+  // images [N, H, W, 3], normalised, H and W multiples of 32. Taps: those of the parts. Fused with graphs, and without
+  // taps, the output of a size that comes again is valid until the next images of this size.
   SparseInstOutput forward(const Var& images, nn::Taps* taps = nullptr);
 
   Losses losses(const Batch& batch) override;
@@ -25,10 +27,15 @@ class SparseInst : public Segmenter {
   const SparseInstConfig& config() const { return config_; }
 
  private:
+  SparseInstOutput compute(const Var& images, nn::Taps* taps);
+  void fuse(const nn::InferenceOptions& options) override;
+  void unfuse() override { graphs_.reset(); }
+
   SparseInstConfig config_;
   std::unique_ptr<Backbone> backbone_;
   InstanceContextEncoder encoder_;
   SparseInstDecoder decoder_;
+  std::unique_ptr<ForwardGraphs<SparseInstOutput>> graphs_;
 };
 
 // Initial weights depend on the seed alone.

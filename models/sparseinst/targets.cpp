@@ -28,7 +28,7 @@ Tensor resize_masks(const Tensor& masks, i64 H, i64 W, i64 height, i64 width) {
 }  // namespace
 
 SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device) {
-  const i64 H = batch.images.dim(1), W = batch.images.dim(2);
+  const i64 H = batch.padded.height, W = batch.padded.width;
   SparseInstTargets targets;
   targets.first.push_back(0);
   for (const Sample& sample : batch.samples) {

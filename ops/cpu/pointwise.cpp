@@ -14,7 +14,7 @@ constexpr i64 kGrain = 32768;  // elements per thread below which starting threa
 
 template <const simd::FloatTables<simd::Unary>& kLoops>
 void unary_cpu(const Tensor& x, Tensor& y) {
-  dispatch_float(x.dtype(), "pointwise", [&]<class T>() {
+  dispatch_float(x.dtype(), OpScope::current(), [&]<class T>() {
     const auto loop = kLoops.template get<T>();
     const T* in = x.data<T>();
     T* out = y.data<T>();
@@ -24,7 +24,7 @@ void unary_cpu(const Tensor& x, Tensor& y) {
 
 template <const simd::FloatTables<simd::UnaryScalar>& kLoops>
 void unary_scalar_cpu(const Tensor& x, double value, Tensor& y) {
-  dispatch_float(x.dtype(), "pointwise", [&]<class T>() {
+  dispatch_float(x.dtype(), OpScope::current(), [&]<class T>() {
     const auto loop = kLoops.template get<T>();
     const T* in = x.data<T>();
     T* out = y.data<T>();
@@ -35,7 +35,7 @@ void unary_scalar_cpu(const Tensor& x, double value, Tensor& y) {
 
 template <const simd::FloatTables<simd::UnaryBackward>& kLoops>
 void unary_backward_cpu(const Tensor& gy, const Tensor& x_or_y, Tensor& gx) {
-  dispatch_float(gy.dtype(), "pointwise", [&]<class T>() {
+  dispatch_float(gy.dtype(), OpScope::current(), [&]<class T>() {
     const auto loop = kLoops.template get<T>();
     const T *g = gy.data<T>(), *v = x_or_y.data<T>();
     T* out = gx.data<T>();
@@ -71,7 +71,7 @@ void for_each_run(const ops::BroadcastDims& dims, const Run& run) {
 
 template <const simd::FloatTables<simd::Binary>& kLoops>
 void binary_cpu(const ops::BroadcastDims& dims, const Tensor& a, const Tensor& b, Tensor& y) {
-  dispatch_float(a.dtype(), "pointwise", [&]<class T>() {
+  dispatch_float(a.dtype(), OpScope::current(), [&]<class T>() {
     const auto loop = kLoops.template get<T>();
     const T *first = a.data<T>(), *second = b.data<T>();
     T* out = y.data<T>();

@@ -9,6 +9,8 @@ namespace tessera {
 
 namespace {
 
+static_assert(ops::kSmallestSum == simd::kSmallestSum);  // the loops include nothing of ops/
+
 constexpr i64 kGrain = 8192;  // elements per thread below which starting threads costs more than it gives
 
 // run(offset, columns) for every row or tile.
@@ -27,7 +29,7 @@ void for_each_tile(const ops::ReduceDims& dims, const Run& run) {
 
 template <const simd::FloatTables<simd::Softmax>& kLoops>
 void softmax_cpu(const ops::ReduceDims& dims, const Tensor& x, Tensor& y) {
-  dispatch_float(x.dtype(), "softmax", [&]<class T>() {
+  dispatch_float(x.dtype(), OpScope::current(), [&]<class T>() {
     const auto loop = kLoops.template get<T>();
     const T* in = x.data<T>();
     T* out = y.data<T>();
@@ -37,7 +39,7 @@ void softmax_cpu(const ops::ReduceDims& dims, const Tensor& x, Tensor& y) {
 
 template <const simd::FloatTables<simd::SoftmaxBackward>& kLoops>
 void softmax_backward_cpu(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& y, Tensor& gx) {
-  dispatch_float(y.dtype(), "softmax_backward", [&]<class T>() {
+  dispatch_float(y.dtype(), OpScope::current(), [&]<class T>() {
     const auto loop = kLoops.template get<T>();
     const T *g = gy.data<T>(), *in = y.data<T>();
     T* out = gx.data<T>();
@@ -52,6 +54,8 @@ constexpr DeviceKind kCpu = DeviceKind::kCpu;
     ops::softmax_backward_kernels.add(kCpu, softmax_backward_cpu<simd::softmax_backward>),
     ops::log_softmax_kernels.add(kCpu, softmax_cpu<simd::log_softmax>),
     ops::log_softmax_backward_kernels.add(kCpu, softmax_backward_cpu<simd::log_softmax_backward>),
+    ops::normalised_sigmoid_kernels.add(kCpu, softmax_cpu<simd::normalised_sigmoid>),
+    ops::normalised_sigmoid_backward_kernels.add(kCpu, softmax_backward_cpu<simd::normalised_sigmoid_backward>),
 };
 
 }  // namespace

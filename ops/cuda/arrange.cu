@@ -12,6 +12,7 @@
 
 #include "ops/arrange.h"
 #include "ops/cuda/sort_keys.h"
+#include "ops/cuda/storage.h"
 #include "ops/cuda/units.h"
 #include "ops/sps.h"
 
@@ -109,7 +110,8 @@ __global__ void make_keys_kernel(i64 K, i64 count, const i64* rows, u64* keys) {
     keys[k] = make_key(0 <= rows[k] && rows[k] < count ? static_cast<u32>(rows[k]) : ~u32{0}, k);
 }
 
-__global__ void add_rows_kernel(Rows rows, i64 K, const u64* keys, const float* x, float* y) {
+template <class T>
+__global__ void add_rows_kernel(Rows rows, i64 K, const u64* keys, const T* x, T* y) {
   const i64 row = rows.row();
   if (row >= rows.number) return;
   i64 begin = 0, end = K;
@@ -123,8 +125,9 @@ __global__ void add_rows_kernel(Rows rows, i64 K, const u64* keys, const float* 
   }
   for (i64 j = rows.first(); j < rows.length; j += rows.step()) {
     float sum = 0;
-    for (i64 at = begin; at < K && value_of(keys[at]) == row; ++at) sum += x[position_of(keys[at]) * rows.length + j];
-    y[row * rows.length + j] = sum;
+    for (i64 at = begin; at < K && value_of(keys[at]) == row; ++at)
+      sum += load(x + position_of(keys[at]) * rows.length + j);
+    store(y + row * rows.length + j, sum);
   }
 }
 
@@ -136,7 +139,9 @@ void scatter_add_rows_cuda(const Tensor& x, const Tensor& rows, Tensor& y) {
   launch<make_keys_kernel>(over(K), K, count, rows.device_data<i64>(), keys_of(keys));
   Tensor sorted = sort_keys(std::move(keys));
   const Rows out(count, y.shape().numel(1, y.rank()));
-  launch<add_rows_kernel>(out.launch(), out, K, keys_of(sorted), x.device_data<float>(), y.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    launch<add_rows_kernel<T>>(out.launch(), out, K, keys_of(sorted), x.device_data<T>(), y.device_data<T>());
+  });
 }
 
 [[maybe_unused]] const bool kAdded[] = {

@@ -33,9 +33,8 @@ __global__ void use_running_kernel(i64 C, double eps, const float* running_mean,
   }
 }
 
-template <int kWidth>
-__global__ void frozen_backward_kernel(Columns d, const float* gy, const float* weight, const float* invstd,
-                                       float* gx) {
+template <class T, int kWidth>
+__global__ void frozen_backward_kernel(Columns d, const T* gy, const float* weight, const float* invstd, T* gx) {
   const ColumnShare share = column_share<kWidth>(d);
   if (share.c >= d.C) return;
   Channels<kWidth> scale;
@@ -68,12 +67,14 @@ void batch_norm_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, 
 
 void batch_norm_frozen_backward_cuda(const Tensor& gy, const Tensor& weight, const Tensor& invstd, Tensor& gx) {
   const ops::GroupNormDims dims = dims_of(gy);
-  const float* from = gy.device_data<float>();
-  float* to = gx.device_data<float>();
-  dispatch_width(by_four(dims.C, from, to), [&]<int kWidth>() {
-    const Columns d(1, dims.P, dims.C, kWidth);
-    launch<frozen_backward_kernel<kWidth>>(d.launch(), d, from, weight.device_data<float>(),
-                                           invstd.device_data<float>(), to);
+  dispatch_storage(gy, [&]<class T>() {
+    const T* from = gy.device_data<T>();
+    T* to = gx.device_data<T>();
+    dispatch_width(by_four(dims.C, from, to), [&]<int kWidth>() {
+      const Columns d(1, dims.P, dims.C, kWidth);
+      launch<frozen_backward_kernel<T, kWidth>>(d.launch(), d, from, weight.device_data<float>(),
+                                                invstd.device_data<float>(), to);
+    });
   });
 }
 

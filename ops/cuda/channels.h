@@ -19,11 +19,11 @@
 #include <cstdint>
 #include <limits>
 
-#include "tensor/cuda/launch.h"
+#include "ops/cuda/storage.h"
 
 namespace tessera::cuda {
 
-// kWidth neighbouring channels in registers.
+// kWidth neighbouring channels in registers, f32 whatever they are stored as.
 template <int kWidth>
 struct alignas(4 * kWidth) Channels {
   float value[kWidth];
@@ -35,6 +35,17 @@ struct alignas(4 * kWidth) Channels {
   }
   __device__ static Channels load(const float* at) { return *reinterpret_cast<const Channels*>(at); }
   __device__ void store(float* at) const { *reinterpret_cast<Channels*>(at) = *this; }
+  __device__ static Channels load(const BFloat16* at) {
+    const Halves halves = *reinterpret_cast<const Halves*>(at);
+    Channels x;
+    for (int i = 0; i < kWidth; ++i) x.value[i] = halves.value[i].to_float();
+    return x;
+  }
+  __device__ void store(BFloat16* at) const {
+    Halves halves;
+    for (int i = 0; i < kWidth; ++i) halves.value[i] = BFloat16::from(value[i]);
+    *reinterpret_cast<Halves*>(at) = halves;
+  }
   __device__ void add(float weight, const Channels& x) {
     for (int i = 0; i < kWidth; ++i) value[i] += weight * x.value[i];
   }
@@ -43,6 +54,11 @@ struct alignas(4 * kWidth) Channels {
     for (int i = 0; i < kWidth; ++i) sum += value[i] * x.value[i];
     return sum;
   }
+
+ private:
+  struct alignas(2 * kWidth) Halves {
+    BFloat16 value[kWidth];
+  };
 };
 
 // Whether rows of so many channels can be read and written four channels at a time.

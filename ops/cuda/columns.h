@@ -73,10 +73,7 @@ __device__ void for_each_column(const Columns& d, Store&& store) {
   }
 }
 
-// A vector over the channels that may be absent: its data or null, and the values of a thread's channels.
-inline const float* data_or_null(const Tensor& vector) {
-  return vector.defined() ? vector.device_data<float>() : nullptr;
-}
+// The values of a thread's channels of a vector over the channels that may be absent.
 template <int kWidth>
 __device__ Channels<kWidth> load_or(const float* vector, i64 c, float absent) {
   Channels<kWidth> result;

@@ -6,6 +6,7 @@
 #include "ops/cuda/depthwise.h"
 #include "ops/cuda/dnn.h"
 #include "ops/cuda/plain_conv2d.h"
+#include "ops/pointwise.h"
 #include "tensor/cuda/launch.h"
 
 namespace tessera {
@@ -20,16 +21,12 @@ bool is_depthwise(const Conv2dDims& dims) {
   return dims.groups > 1 && dims.groups == dims.Ci && dims.Ci == dims.Co;
 }
 
-__global__ void relu6_kernel(i64 n, float* y) {
-  for (const i64 i : indices(n)) y[i] = y[i] < 0 ? 0.0f : y[i] > 6 ? 6.0f : y[i];
-}
-
 void dense(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
            Activation activation, Tensor& y) {
   if (y.numel() == 0) return;
   if (!dense_conv2d(dims, x, weight, bias, residual, activation == Activation::kRelu, y))
     return plain_conv2d(dims, x, weight, bias, residual, activation, y);
-  if (activation == Activation::kRelu6) launch<relu6_kernel>(over(y.numel()), y.numel(), y.device_data<float>());
+  if (activation == Activation::kRelu6) ops::relu6_kernels(y, y);
 }
 
 void conv2d_cuda(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,

@@ -2,21 +2,22 @@
 #pragma once
 
 #include "ops/conv2d.h"
-#include "ops/cuda/columns.h"
+#include "ops/cuda/storage.h"
 
 namespace tessera::cuda {
 
+template <class T>
 struct ConvEpilogue {
-  const float *bias = nullptr, *residual = nullptr;  // [Co] and y's shape, or null
+  const T *bias = nullptr, *residual = nullptr;  // [Co] and y's shape, or null
   ops::Activation activation = ops::Activation::kNone;
 
   ConvEpilogue(const Tensor& bias_, const Tensor& residual_, ops::Activation activation_)
-      : bias(data_or_null(bias_)), residual(data_or_null(residual_)), activation(activation_) {}
+      : bias(data_or_null<T>(bias_)), residual(data_or_null<T>(residual_)), activation(activation_) {}
 
   // The element `at` of y, of channel c. NaN passes.
   __device__ float operator()(float sum, i64 at, i64 c) const {
-    if (bias) sum += bias[c];
-    if (residual) sum += residual[at];
+    if (bias) sum += load(bias + c);
+    if (residual) sum += load(residual + at);
     if (activation != ops::Activation::kNone && sum < 0) return 0;
     return activation == ops::Activation::kRelu6 && sum > 6 ? 6.0f : sum;
   }

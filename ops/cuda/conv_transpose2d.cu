@@ -9,10 +9,10 @@ namespace {
 
 using namespace cuda;
 
-template <int kWidth>
-__global__ void add_bias_kernel(MapDims map, const float* bias, float* y) {
+template <class T, int kWidth>
+__global__ void add_bias_kernel(MapDims map, const T* bias, T* y) {
   for (const MapPosition at : positions<kWidth>(map)) {
-    float* pixel = y + map.at(at.n, at.h, at.w, at.c);
+    T* pixel = y + map.at(at.n, at.h, at.w, at.c);
     auto sum = Channels<kWidth>::load(pixel);
     sum.add(1, Channels<kWidth>::load(bias + at.c));
     sum.store(pixel);
@@ -24,10 +24,12 @@ void conv_transpose2d_cuda(const ops::Conv2dDims& dims, const Tensor& x, const T
   ops::conv2d_backward_input_kernels(dims, x, weight, y);
   if (!bias.defined()) return;
   const MapDims map = map_of(y);
-  const float* term = bias.device_data<float>();
-  float* to = y.device_data<float>();
-  dispatch_width(by_four(map.C, term, to),
-                 [&]<int kWidth>() { launch<add_bias_kernel<kWidth>>(over_map<kWidth>(map), map, term, to); });
+  dispatch_storage(y, [&]<class T>() {
+    const T* term = bias.device_data<T>();
+    T* to = y.device_data<T>();
+    dispatch_width(by_four(map.C, term, to),
+                   [&]<int kWidth>() { launch<add_bias_kernel<T, kWidth>>(over_map<kWidth>(map), map, term, to); });
+  });
 }
 
 [[maybe_unused]] const bool kAdded = ops::conv_transpose2d_kernels.add(kDevice, conv_transpose2d_cuda);

@@ -9,8 +9,9 @@
 //                            pixel of the images that the chunk lies in sums the samples of its four cells, in order,
 //                            and adds the sum to gx: chunk by chunk, a fixed order
 //
-// Lanes share the channels of a sample or of a pixel. Per tap and channel sampling reads 4 values, mostly from the
-// cache, and writes 1; the product does 2 O flops with it and is what bounds all three.
+// Columns have x's element type; the sums over chunks are f32. Lanes share the channels of a sample or of a pixel. Per
+// tap and channel sampling reads 4 values, mostly from the cache, and writes 1; the product does 2 O flops with it and
+// is what bounds all three.
 #include <limits>
 
 #include "ops/cuda/bilinear_sample.h"
@@ -87,22 +88,23 @@ void each_chunk(const ops::DeformConv2dDims& dims, const Tensor& offset, const T
   }
 }
 
-Tensor columns_of(const ops::DeformConv2dDims& dims, i64 pixels, Device device) {
-  return Tensor::empty({pixels, dims.taps() * dims.conv.Ci}, DType::kF32, device);
+// In x's element type.
+Tensor columns_of(const ops::DeformConv2dDims& dims, i64 pixels, const Tensor& x) {
+  return Tensor::empty({pixels, dims.taps() * dims.conv.Ci}, x.dtype(), x.device());
 }
 
 // Whether four channels always lie in one sample and one group, side by side.
 bool samples_by_four(const ops::DeformConv2dDims& dims, const Tensor& x) {
-  return dims.offset_channels() % 4 == 0 && by_four(dims.conv.group_in(), x.device_data<float>());
+  return dims.offset_channels() % 4 == 0 && by_four(dims.conv.group_in(), x.raw());
 }
 
-template <int kWidth>
-__global__ void columns_kernel(Chunk chunk, RowLanes lanes, const float* x, float* columns) {
+template <class T, int kWidth>
+__global__ void columns_kernel(Chunk chunk, RowLanes lanes, const T* x, T* columns) {
   const u32 i = lanes.row();
   if (i >= lanes.rows) return;
   const BilinearSample sample = chunk.sample(i);
   const float mask = chunk.mask_of(i);
-  const float* const map = x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C;
+  const T* const map = x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C;
   const u32 begin = chunk.offset_group(i) * chunk.offset_channels(), end = begin + chunk.offset_channels();
   for (u32 c = begin + lanes.lane() * kWidth; c < end; c += lanes.count * kWidth) {
     auto sum = Channels<kWidth>::zero();
@@ -114,19 +116,21 @@ __global__ void columns_kernel(Chunk chunk, RowLanes lanes, const float* x, floa
 }
 
 void sample_columns(const ops::DeformConv2dDims& dims, const Chunk& chunk, const Tensor& x, Tensor& columns) {
-  dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
-    const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth));
-    launch<columns_kernel<kWidth>>(lanes.launch(), chunk, lanes, x.device_data<float>(), columns.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
+      const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth));
+      launch<columns_kernel<T, kWidth>>(lanes.launch(), chunk, lanes, x.device_data<T>(), columns.device_data<T>());
+    });
   });
 }
 
-template <int kWidth>
-__global__ void backward_samples_kernel(Chunk chunk, RowLanes lanes, const float* gcolumns, const float* x,
-                                        float* goffset, float* gmask) {
+template <class T, int kWidth>
+__global__ void backward_samples_kernel(Chunk chunk, RowLanes lanes, const T* gcolumns, const T* x, float* goffset,
+                                        float* gmask) {
   const u32 i = lanes.row();
   const bool mine = i < lanes.rows;  // all lanes stay for the sums
   const BilinearSample sample = mine ? chunk.sample(i) : BilinearSample{};
-  const float* const map = mine ? x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C : x;
+  const T* const map = mine ? x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C : x;
   const u32 begin = chunk.offset_group(i) * chunk.offset_channels(), end = begin + chunk.offset_channels();
   float dots[4] = {};  // of each corner's channels with the gradient
   for (u32 c = begin + lanes.lane() * kWidth; c < end && sample.any; c += lanes.count * kWidth) {
@@ -165,9 +169,9 @@ __global__ void cells_kernel(Chunk chunk, Images images, i32* keys, float* weigh
 }
 
 // A row of lanes is a pixel of one of the images. gx +=
-template <int kWidth>
+template <class T, int kWidth>
 __global__ void backward_input_kernel(Chunk chunk, Images images, RowLanes lanes, GroupsView by_cell,
-                                      const float* weights, const float* gcolumns, float* gx) {
+                                      const float* weights, const T* gcolumns, float* gx) {
   const u32 pixel = lanes.row(), W = static_cast<u32>(chunk.W), H = static_cast<u32>(chunk.H);
   if (pixel >= lanes.rows) return;
   const int u = static_cast<int>(pixel % W), v = static_cast<int>(pixel / W % H);
@@ -192,11 +196,13 @@ void add_input_gradient(const ops::DeformConv2dDims& dims, const Chunk& chunk, c
   Tensor weights = Tensor::empty({chunk.samples(), 4}, DType::kF32, gx.device());
   launch<cells_kernel>(over(chunk.samples()), chunk, images, keys.device_data<i32>(), weights.device_data<float>());
   const Groups by_cell = group_by_key(std::move(keys), cells);
-  dispatch_width(samples_by_four(dims, gx), [&]<int kWidth>() {
-    const RowLanes lanes(i64{images.count} * chunk.H * chunk.W, ceil_div(chunk.C, kWidth));
-    launch<backward_input_kernel<kWidth>>(lanes.launch(), chunk, images, lanes, GroupsView(by_cell),
-                                          weights.device_data<float>(), gcolumns.device_data<float>(),
-                                          gx.device_data<float>());
+  dispatch_storage(gcolumns, [&]<class T>() {
+    dispatch_width(samples_by_four(dims, gx), [&]<int kWidth>() {
+      const RowLanes lanes(i64{images.count} * chunk.H * chunk.W, ceil_div(chunk.C, kWidth));
+      launch<backward_input_kernel<T, kWidth>>(lanes.launch(), chunk, images, lanes, GroupsView(by_cell),
+                                               weights.device_data<float>(), gcolumns.device_data<T>(),
+                                               gx.device_data<float>());
+    });
   });
 }
 
@@ -205,20 +211,22 @@ void deform_conv2d_cuda(const ops::DeformConv2dDims& dims, const Tensor& x, cons
   const ops::Conv2dDims& conv = dims.conv;
   const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
-    Tensor columns = columns_of(dims, chunk.pixels, x.device());
+    Tensor columns = columns_of(dims, chunk.pixels, x);
     sample_columns(dims, chunk, x, columns);
-    for (i64 group = 0; group < conv.groups; ++group)
-      gemm({.M = chunk.pixels,
-            .N = O,
-            .K = depth,
-            .a = columns.device_data<float>() + group * depth,
-            .a_pitch = conv.groups * depth,
-            .b = weight.device_data<float>() + group * O * depth,
-            .b_pitch = depth,
-            .transpose_b = true,
-            .c = y.device_data<float>() + chunk.first * conv.Co + group * O,
-            .c_pitch = conv.Co,
-            .bias = bias.defined() ? bias.device_data<float>() + group * O : nullptr});
+    dispatch_storage(x, [&]<class T>() {
+      for (i64 group = 0; group < conv.groups; ++group)
+        gemm(Gemm<T>{.M = chunk.pixels,
+                     .N = O,
+                     .K = depth,
+                     .a = columns.device_data<T>() + group * depth,
+                     .a_pitch = conv.groups * depth,
+                     .b = weight.device_data<T>() + group * O * depth,
+                     .b_pitch = depth,
+                     .transpose_b = true,
+                     .c = y.device_data<T>() + chunk.first * conv.Co + group * O,
+                     .c_pitch = conv.Co,
+                     .bias = bias.defined() ? bias.device_data<T>() + group * O : nullptr});
+    });
   });
 }
 
@@ -227,29 +235,33 @@ void deform_conv2d_backward_input_cuda(const ops::DeformConv2dDims& dims, const 
                                        Tensor& goffset, Tensor& gmask) {
   const ops::Conv2dDims& conv = dims.conv;
   const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  Tensor sums = f32_sums(gx);
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
-    Tensor gcolumns = columns_of(dims, chunk.pixels, x.device());
-    gemm({.batch = conv.groups,
-          .M = chunk.pixels,
-          .N = depth,
-          .K = O,
-          .a = gy.device_data<float>() + chunk.first * conv.Co,
-          .a_pitch = conv.Co,
-          .a_stride = O,
-          .b = weight.device_data<float>(),
-          .b_pitch = depth,
-          .b_stride = O * depth,
-          .c = gcolumns.device_data<float>(),
-          .c_pitch = conv.groups * depth,
-          .c_stride = depth});
-    dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
-      const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth), kWarp);
-      launch<backward_samples_kernel<kWidth>>(lanes.launch(), chunk, lanes, gcolumns.device_data<float>(),
-                                              x.device_data<float>(), goffset.device_data<float>(),
-                                              mask.defined() ? gmask.device_data<float>() : nullptr);
+    Tensor gcolumns = columns_of(dims, chunk.pixels, x);
+    dispatch_storage(x, [&]<class T>() {
+      gemm(Gemm<T>{.batch = conv.groups,
+                   .M = chunk.pixels,
+                   .N = depth,
+                   .K = O,
+                   .a = gy.device_data<T>() + chunk.first * conv.Co,
+                   .a_pitch = conv.Co,
+                   .a_stride = O,
+                   .b = weight.device_data<T>(),
+                   .b_pitch = depth,
+                   .b_stride = O * depth,
+                   .c = gcolumns.device_data<T>(),
+                   .c_pitch = conv.groups * depth,
+                   .c_stride = depth});
+      dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
+        const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth), kWarp);
+        launch<backward_samples_kernel<T, kWidth>>(lanes.launch(), chunk, lanes, gcolumns.device_data<T>(),
+                                                   x.device_data<T>(), goffset.device_data<float>(),
+                                                   mask.defined() ? gmask.device_data<float>() : nullptr);
+      });
     });
-    add_input_gradient(dims, chunk, gcolumns, gx);
+    add_input_gradient(dims, chunk, gcolumns, sums);
   });
+  store_sums(sums, gx);
 }
 
 void deform_conv2d_backward_weight_cuda(const ops::DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
@@ -257,25 +269,29 @@ void deform_conv2d_backward_weight_cuda(const ops::DeformConv2dDims& dims, const
   const ops::Conv2dDims& conv = dims.conv;
   const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
   if (conv.N * conv.Ho * conv.Wo == 0) return gw.fill(0);
+  Tensor sums = f32_sums(gw);
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
-    Tensor columns = columns_of(dims, chunk.pixels, x.device());
+    Tensor columns = columns_of(dims, chunk.pixels, x);
     sample_columns(dims, chunk, x, columns);
-    gemm({.batch = conv.groups,
-          .M = O,
-          .N = depth,
-          .K = chunk.pixels,
-          .a = gy.device_data<float>() + chunk.first * conv.Co,
-          .a_pitch = conv.Co,
-          .a_stride = O,
-          .transpose_a = true,
-          .b = columns.device_data<float>(),
-          .b_pitch = conv.groups * depth,
-          .b_stride = depth,
-          .c = gw.device_data<float>(),
-          .c_pitch = depth,
-          .c_stride = O * depth,
-          .accumulate = chunk.first > 0});
+    dispatch_storage(x, [&]<class T>() {
+      gemm(Gemm<T, float>{.batch = conv.groups,
+                          .M = O,
+                          .N = depth,
+                          .K = chunk.pixels,
+                          .a = gy.device_data<T>() + chunk.first * conv.Co,
+                          .a_pitch = conv.Co,
+                          .a_stride = O,
+                          .transpose_a = true,
+                          .b = columns.device_data<T>(),
+                          .b_pitch = conv.groups * depth,
+                          .b_stride = depth,
+                          .c = sums.device_data<float>(),
+                          .c_pitch = depth,
+                          .c_stride = O * depth,
+                          .accumulate = chunk.first > 0});
+    });
   });
+  store_sums(sums, gw);
 }
 
 [[maybe_unused]] const bool kAdded[] = {

@@ -19,13 +19,14 @@ namespace {
 
 using ops::Conv2dDims;
 
-__global__ void pack_kernel(i64 C, i64 taps, const float* weight, float* packed) {
+template <class T>
+__global__ void pack_kernel(i64 C, i64 taps, const T* weight, T* packed) {
   for (const i64 i : indices(C * taps)) packed[i] = weight[i % C * taps + i / C];
 }
 
-template <int kWidth>
-__global__ void depthwise_kernel(Conv2dDims d, MapDims in, MapDims out, const float* x, const float* packed,
-                                 ConvEpilogue epilogue, float* y) {
+template <class T, int kWidth>
+__global__ void depthwise_kernel(Conv2dDims d, MapDims in, MapDims out, const T* x, const T* packed,
+                                 ConvEpilogue<T> epilogue, T* y) {
   for (const MapPosition at : positions<kWidth>(out)) {
     auto sum = Channels<kWidth>::zero();
     for (i64 kh = 0; kh < d.Kh; ++kh)
@@ -42,9 +43,8 @@ __global__ void depthwise_kernel(Conv2dDims d, MapDims in, MapDims out, const fl
   }
 }
 
-template <int kWidth>
-__global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out, const float* gy, const float* packed,
-                                          float* gx) {
+template <class T, int kWidth>
+__global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out, const T* gy, const T* packed, T* gx) {
   const int stride = static_cast<int>(std::min<i64>(d.stride, std::numeric_limits<int>::max())),
             padding = static_cast<int>(d.padding), dilation = static_cast<int>(d.dilation);
   for (const MapPosition at : positions<kWidth>(in)) {
@@ -65,12 +65,12 @@ __global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out,
 }
 
 // sum gy x for one tap, over the pixels of gy.
-template <int kWidth>
+template <class T, int kWidth>
 struct TapSums {
   static constexpr int kSums = 1;
   Conv2dDims d;
   MapDims in;
-  const float *gy, *x;
+  const T *gy, *x;
   i64 h0 = 0, w0 = 0;  // where the tap looks from output pixel (0, 0)
 
   __device__ void begin(i64 tap, i64) {
@@ -88,56 +88,65 @@ struct TapSums {
 };
 
 // One warp per weight: parts [taps, C, chunks] to gw [C, taps].
-__global__ void join_chunks_kernel(i64 C, i64 taps, i64 chunks, const float* parts, float* gw) {
+template <class T>
+__global__ void join_chunks_kernel(i64 C, i64 taps, i64 chunks, const float* parts, T* gw) {
   const i64 tap = blockIdx.x / C, c = blockIdx.x % C;
   double sum = 0;
   for (i64 k = lane(); k < chunks; k += kWarp) sum += parts[(tap * C + c) * chunks + k];
   sum = warp_sum(sum);
-  if (lane() == 0) gw[c * taps + tap] = static_cast<float>(sum);
+  if (lane() == 0) store(gw + c * taps + tap, static_cast<float>(sum));
 }
 
 }  // namespace
 
 Tensor depthwise_pack(const Tensor& weight) {
   const i64 C = weight.dim(0), taps = weight.dim(1) * weight.dim(2);
-  Tensor packed = Tensor::empty({taps, C}, DType::kF32, weight.device());
-  launch<pack_kernel>(over(C * taps), C, taps, weight.device_data<float>(), packed.device_data<float>());
+  Tensor packed = Tensor::empty({taps, C}, weight.dtype(), weight.device());
+  dispatch_storage(weight, [&]<class T>() {
+    launch<pack_kernel<T>>(over(C * taps), C, taps, weight.device_data<T>(), packed.device_data<T>());
+  });
   return packed;
 }
 
 void depthwise(const Conv2dDims& d, const Tensor& x, const Tensor& packed, const Tensor& bias, const Tensor& residual,
                ops::Activation activation, Tensor& y) {
   const MapDims in = map_of(x), out = map_of(y);
-  const float *from = x.device_data<float>(), *weight = packed.device_data<float>();
-  float* to = y.device_data<float>();
-  const ConvEpilogue epilogue(bias, residual, activation);
-  dispatch_width(by_four(d.Ci, from, weight, to), [&]<int kWidth>() {
-    launch<depthwise_kernel<kWidth>>(over_map<kWidth>(out), d, in, out, from, weight, epilogue, to);
+  dispatch_storage(x, [&]<class T>() {
+    const T *from = x.device_data<T>(), *weight = packed.device_data<T>();
+    T* to = y.device_data<T>();
+    const ConvEpilogue<T> epilogue(bias, residual, activation);
+    dispatch_width(by_four(d.Ci, from, weight, to), [&]<int kWidth>() {
+      launch<depthwise_kernel<T, kWidth>>(over_map<kWidth>(out), d, in, out, from, weight, epilogue, to);
+    });
   });
 }
 
 void depthwise_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
   const Tensor packed = depthwise_pack(weight);
-  const float *from = gy.device_data<float>(), *w = packed.device_data<float>();
-  float* to = gx.device_data<float>();
-  dispatch_width(by_four(d.Ci, from, w, to), [&]<int kWidth>() {
-    launch<depthwise_backward_kernel<kWidth>>(over_map<kWidth>(in), d, in, out, from, w, to);
+  dispatch_storage(gy, [&]<class T>() {
+    const T *from = gy.device_data<T>(), *w = packed.device_data<T>();
+    T* to = gx.device_data<T>();
+    dispatch_width(by_four(d.Ci, from, w, to), [&]<int kWidth>() {
+      launch<depthwise_backward_kernel<T, kWidth>>(over_map<kWidth>(in), d, in, out, from, w, to);
+    });
   });
 }
 
 void depthwise_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
-  const float *gradient = gy.device_data<float>(), *values = x.device_data<float>();
   const i64 taps = d.Kh * d.Kw, pixels = d.N * d.Ho * d.Wo;
   TESSERA_CHECK(pixels <= std::numeric_limits<u32>::max(),
                 "conv2d_backward_weight: gy {} has too many pixels for one kernel; use a smaller batch", gy.shape());
-  dispatch_width(by_four(d.Ci, gradient, values), [&]<int kWidth>() {
-    const Columns columns(taps, pixels, d.Ci, kWidth);
-    Tensor parts = columns.parts(1, x.device());
-    launch<column_sums_kernel<kWidth, TapSums<kWidth>>>(
-        columns.launch(), columns, TapSums<kWidth>{d, map_of(x), gradient, values}, parts.device_data<float>());
-    launch<join_chunks_kernel>(Launch{.grid = static_cast<unsigned>(taps * d.Ci), .block = kWarp}, d.Ci, taps,
-                               columns.chunks, parts.device_data<float>(), gw.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
+    dispatch_width(by_four(d.Ci, gradient, values), [&]<int kWidth>() {
+      const Columns columns(taps, pixels, d.Ci, kWidth);
+      Tensor parts = columns.parts(1, x.device());
+      launch<column_sums_kernel<kWidth, TapSums<T, kWidth>>>(
+          columns.launch(), columns, TapSums<T, kWidth>{d, map_of(x), gradient, values}, parts.device_data<float>());
+      launch<join_chunks_kernel<T>>(Launch{.grid = static_cast<unsigned>(taps * d.Ci), .block = kWarp}, d.Ci, taps,
+                                    columns.chunks, parts.device_data<float>(), gw.device_data<T>());
+    });
   });
 }
 

@@ -54,8 +54,8 @@ struct Plan {
   size_t workspace = 0;
 };
 
-using Key =
-    std::tuple<Direction, Precision, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64>;  // all but what follows
+using Key = std::tuple<Direction, DType, Precision, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64,
+                       i64>;  // all but what follows
 
 // What the process holds of cuDNN on one GPU. One thread at a time uses it.
 struct Dnn {
@@ -86,10 +86,14 @@ Dnn& dnn() {
   return (*instances)[index];
 }
 
-cudnnTensorDescriptor_t describe(i64 N, i64 H, i64 W, i64 C) {
+cudnnDataType_t data_type(DType dtype) {
+  return dtype == DType::kBF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+}
+
+cudnnTensorDescriptor_t describe(DType dtype, i64 N, i64 H, i64 W, i64 C) {
   cudnnTensorDescriptor_t descriptor = nullptr;
   check_dnn(cudnnCreateTensorDescriptor(&descriptor), "cudnnCreateTensorDescriptor");
-  check_dnn(cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, static_cast<int>(N),
+  check_dnn(cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NHWC, data_type(dtype), static_cast<int>(N),
                                        static_cast<int>(C), static_cast<int>(H), static_cast<int>(W)),
             "cudnnSetTensor4dDescriptor");
   return descriptor;
@@ -111,17 +115,17 @@ void choose_algorithm(Plan& plan, const Query& query) {
     }
 }
 
-Plan make_plan(const Dnn& d, Direction direction, const Conv2dDims& dims) {
+Plan make_plan(const Dnn& d, Direction direction, DType dtype, const Conv2dDims& dims) {
   Plan plan;
   constexpr i64 kMost = std::numeric_limits<int>::max();
   if (std::max({dims.N * dims.H * dims.W * dims.Ci, dims.N * dims.Ho * dims.Wo * dims.Co, dims.padding, dims.stride,
                 dims.dilation}) > kMost)
     return plan;
-  plan.x = describe(dims.N, dims.H, dims.W, dims.Ci);
-  plan.y = describe(dims.N, dims.Ho, dims.Wo, dims.Co);
-  plan.bias = describe(1, 1, 1, dims.Co);
+  plan.x = describe(dtype, dims.N, dims.H, dims.W, dims.Ci);
+  plan.y = describe(dtype, dims.N, dims.Ho, dims.Wo, dims.Co);
+  plan.bias = describe(dtype, 1, 1, 1, dims.Co);
   check_dnn(cudnnCreateFilterDescriptor(&plan.weight), "cudnnCreateFilterDescriptor");
-  check_dnn(cudnnSetFilter4dDescriptor(plan.weight, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, static_cast<int>(dims.Co),
+  check_dnn(cudnnSetFilter4dDescriptor(plan.weight, data_type(dtype), CUDNN_TENSOR_NHWC, static_cast<int>(dims.Co),
                                        static_cast<int>(dims.group_in()), static_cast<int>(dims.Kh),
                                        static_cast<int>(dims.Kw)),
             "cudnnSetFilter4dDescriptor");
@@ -133,8 +137,10 @@ Plan make_plan(const Dnn& d, Direction direction, const Conv2dDims& dims) {
             "cudnnSetConvolution2dDescriptor");
   check_dnn(cudnnSetConvolutionGroupCount(plan.convolution, static_cast<int>(dims.groups)),
             "cudnnSetConvolutionGroupCount");
-  // The default allows TF32.
-  const cudnnMathType_t math = precision() == Precision::kHighest ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH;
+  // The default allows TF32; products of bf16 are exact in f32, so tensor cores take nothing away from them.
+  const cudnnMathType_t math = dtype == DType::kBF16                ? CUDNN_TENSOR_OP_MATH
+                               : precision() == Precision::kHighest ? CUDNN_FMA_MATH
+                                                                    : CUDNN_DEFAULT_MATH;
   check_dnn(cudnnSetConvolutionMathType(plan.convolution, math), "cudnnSetConvolutionMathType");
   switch (direction) {
     case Direction::kForward:
@@ -160,18 +166,18 @@ Plan make_plan(const Dnn& d, Direction direction, const Conv2dDims& dims) {
   return plan;
 }
 
-// run(d, plan, workspace) enqueues the convolution. Whether cuDNN did it.
+// run(d, plan, workspace) enqueues the convolution of tensors like x. Whether cuDNN did it.
 template <class Run>
-bool convolve(Direction direction, const Conv2dDims& dims, Device device, const char* call, const Run& run) {
+bool convolve(Direction direction, const Conv2dDims& dims, const Tensor& x, const char* call, const Run& run) {
   Dnn& d = dnn();
   const std::lock_guard lock(d.mutex);
-  const Key key{direction, precision(), dims.N,      dims.H,       dims.W,        dims.Ci,    dims.Co,
-                dims.Kh,   dims.Kw,     dims.stride, dims.padding, dims.dilation, dims.groups};
+  const Key key{direction, x.dtype(), precision(), dims.N,      dims.H,       dims.W,        dims.Ci,
+                dims.Co,   dims.Kh,   dims.Kw,     dims.stride, dims.padding, dims.dilation, dims.groups};
   auto found = d.plans.find(key);
-  if (found == d.plans.end()) found = d.plans.emplace(key, make_plan(d, direction, dims)).first;
+  if (found == d.plans.end()) found = d.plans.emplace(key, make_plan(d, direction, x.dtype(), dims)).first;
   Plan& plan = found->second;
   if (!plan.supported) return false;
-  Tensor workspace = Tensor::empty({static_cast<i64>(plan.workspace)}, DType::kU8, device);
+  Tensor workspace = Tensor::empty({static_cast<i64>(plan.workspace)}, DType::kU8, x.device());
   plan.supported = supported(run(d, plan, workspace.raw()), call);
   return plan.supported;
 }
@@ -187,14 +193,14 @@ bool dense_conv2d(const Conv2dDims& dims, const Tensor& x, const Tensor& weight,
       return cudnnConvolutionForward(d.handle, &kOne, plan.x, x.raw(), plan.weight, weight.raw(), plan.convolution,
                                      kForwardAlgorithm, workspace, plan.workspace, &kZero, plan.y, y.raw());
     // Here cuDNN wants a bias in any case.
-    const Tensor shift = bias.defined() ? bias : Tensor::zeros({dims.Co}, DType::kF32, x.device());
+    const Tensor shift = bias.defined() ? bias : Tensor::zeros({dims.Co}, x.dtype(), x.device());
     const Tensor& term = residual.defined() ? residual : y;
     return cudnnConvolutionBiasActivationForward(d.handle, &kOne, plan.x, x.raw(), plan.weight, weight.raw(),
                                                  plan.convolution, kForwardAlgorithm, workspace, plan.workspace,
                                                  residual.defined() ? &kOne : &kZero, plan.y, term.raw(), plan.bias,
                                                  shift.raw(), relu ? d.relu : d.identity, plan.y, y.raw());
   };
-  return convolve(Direction::kForward, dims, x.device(), "cudnnConvolutionForward", run);
+  return convolve(Direction::kForward, dims, x, "cudnnConvolutionForward", run);
 }
 
 bool dense_conv2d_backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
@@ -203,7 +209,7 @@ bool dense_conv2d_backward_input(const Conv2dDims& dims, const Tensor& gy, const
                                         static_cast<cudnnConvolutionBwdDataAlgo_t>(plan.algorithm), workspace,
                                         plan.workspace, &kZero, plan.x, gx.raw());
   };
-  return convolve(Direction::kBackwardInput, dims, gy.device(), "cudnnConvolutionBackwardData", run);
+  return convolve(Direction::kBackwardInput, dims, gy, "cudnnConvolutionBackwardData", run);
 }
 
 bool dense_conv2d_backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
@@ -212,7 +218,7 @@ bool dense_conv2d_backward_weight(const Conv2dDims& dims, const Tensor& gy, cons
                                           static_cast<cudnnConvolutionBwdFilterAlgo_t>(plan.algorithm), workspace,
                                           plan.workspace, &kZero, plan.weight, gw.raw());
   };
-  return convolve(Direction::kBackwardWeight, dims, gy.device(), "cudnnConvolutionBackwardFilter", run);
+  return convolve(Direction::kBackwardWeight, dims, gy, "cudnnConvolutionBackwardFilter", run);
 }
 
 }  // namespace tessera::cuda

@@ -1,6 +1,7 @@
-// The dense and grouped convolutions that CUDA operators are built on (formulas in ops/conv2d.h), f32, NHWC. On a GPU
-// cuDNN computes them, at the precision that is set (ops/precision.h: f32 products at "highest", TF32 at "high" and
-// "medium"), with deterministic algorithms only; on the emulated device the CPU's kernels.
+// The dense and grouped convolutions that CUDA operators are built on (formulas in ops/conv2d.h), f32 or bf16, NHWC. On
+// a GPU cuDNN computes them, f32 at the precision that is set (ops/precision.h: f32 products at "highest", TF32 at
+// "high" and "medium"), bf16 with sums in f32, with deterministic algorithms only; on the emulated device the CPU's
+// kernels.
 //
 // Each returns whether it did: cuDNN does not take every size (2^31 elements, very wide padding), and what it leaves is
 // for ops/cuda/plain_conv2d.h. No tensor is empty.

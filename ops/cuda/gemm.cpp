@@ -9,6 +9,7 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <type_traits>
 
 #include "ops/precision.h"
 #include "tensor/allocator.h"
@@ -34,10 +35,10 @@ void check_blas(cublasStatus_t status, const char* call) {
 // [rows, columns] column-major, `pitch` elements from column to column.
 struct Layout {
   cublasLtMatrixLayoutOpaque_t memory;
-  Layout(i64 rows, i64 columns, i64 pitch, i64 batch, i64 stride) {
-    check_blas(cublasLtMatrixLayoutInit(&memory, CUDA_R_32F, static_cast<uint64_t>(rows),
-                                        static_cast<uint64_t>(columns), pitch),
-               "cublasLtMatrixLayoutInit");
+  Layout(cudaDataType_t type, i64 rows, i64 columns, i64 pitch, i64 batch, i64 stride) {
+    check_blas(
+        cublasLtMatrixLayoutInit(&memory, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), pitch),
+        "cublasLtMatrixLayoutInit");
     if (batch == 1) return;
     set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
     set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, static_cast<int64_t>(stride));
@@ -61,7 +62,12 @@ struct Description {
   }
 };
 
+template <class T>
+constexpr cudaDataType_t kDataType = std::is_same_v<T, float> ? CUDA_R_32F : CUDA_R_16BF;
+
+template <class T>
 cublasComputeType_t compute_type() {
+  if (!std::is_same_v<T, float>) return CUBLAS_COMPUTE_32F;
   switch (precision()) {
     case Precision::kHigh:
       return CUBLAS_COMPUTE_32F_FAST_TF32;
@@ -79,9 +85,10 @@ uint32_t alignment(const void* address) {
 }
 
 // What the best algorithm depends on.
-using Key = std::array<i64, 19>;
+using Key = std::array<i64, 21>;
 
-Key key_of(const Gemm& g) {
+template <class T, class Sum>
+Key key_of(const Gemm<T, Sum>& g) {
   return {g.batch,
           g.M,
           g.N,
@@ -100,7 +107,9 @@ Key key_of(const Gemm& g) {
           alignment(g.a),
           alignment(g.b),
           alignment(g.c),
-          static_cast<i64>(precision())};
+          static_cast<i64>(precision()),
+          kDataType<T>,
+          kDataType<Sum>};
 }
 
 // What the process holds of cuBLASLt on one GPU.
@@ -112,8 +121,9 @@ struct Blas {
 
 // The workspace's size and the alignments bound the choice. Sums over parts of K that are added into C as they come are
 // left out: their order is not fixed.
-cublasLtMatmulAlgo_t find_algorithm(const Gemm& g, cublasLtHandle_t handle, Description& description, Layout& first,
-                                    Layout& second, Layout& out) {
+template <class T, class Sum>
+cublasLtMatmulAlgo_t find_algorithm(const Gemm<T, Sum>& g, cublasLtHandle_t handle, Description& description,
+                                    Layout& first, Layout& second, Layout& out) {
   cublasLtMatmulPreferenceOpaque_t preference;
   check_blas(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
@@ -146,10 +156,11 @@ int current_gpu() {
 }
 
 // cuBLASLt takes no empty sum: a column of zeros times a row of zeros stands for it.
-void gemm_of_nothing(Gemm g) {
-  const Tensor zeros = Tensor::zeros({std::max(g.M, g.N)}, DType::kF32, {kDevice, current_gpu()});
+template <class T, class Sum>
+void gemm_of_nothing(Gemm<T, Sum> g) {
+  const Tensor zeros = Tensor::zeros({std::max(g.M, g.N)}, kDTypeOf<T>, {kDevice, current_gpu()});
   g.K = 1;
-  g.a = g.b = zeros.device_data<float>();
+  g.a = g.b = zeros.device_data<T>();
   g.transpose_a = g.transpose_b = false;
   g.a_pitch = 1;
   g.b_pitch = g.N;
@@ -157,12 +168,11 @@ void gemm_of_nothing(Gemm g) {
   gemm(g);
 }
 
-}  // namespace
-
-void gemm(const Gemm& g) {
+template <class T, class Sum>
+void run(const Gemm<T, Sum>& g) {
   if (g.batch * g.M * g.N == 0) return;
   if (g.K == 0) return gemm_of_nothing(g);
-  Description description(compute_type());
+  Description description(compute_type<T>());
   if (g.transpose_b) description.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
   if (g.transpose_a) description.set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_T);
   if (g.bias) {  // one per column of C, which are the rows of what cuBLASLt calls D
@@ -170,9 +180,10 @@ void gemm(const Gemm& g) {
     description.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
   }
   // As cuBLASLt sees it: the first factor is B, [N, K] column-major, the second A, [K, M].
-  Layout first(g.transpose_b ? g.K : g.N, g.transpose_b ? g.N : g.K, g.b_pitch, g.batch, g.b_stride),
-      second(g.transpose_a ? g.M : g.K, g.transpose_a ? g.K : g.M, g.a_pitch, g.batch, g.a_stride),
-      out(g.N, g.M, g.c_pitch, g.batch, g.c_stride);
+  constexpr cudaDataType_t kType = kDataType<T>;
+  Layout first(kType, g.transpose_b ? g.K : g.N, g.transpose_b ? g.N : g.K, g.b_pitch, g.batch, g.b_stride),
+      second(kType, g.transpose_a ? g.M : g.K, g.transpose_a ? g.K : g.M, g.a_pitch, g.batch, g.a_stride),
+      out(kDataType<Sum>, g.N, g.M, g.c_pitch, g.batch, g.c_stride);
 
   static auto* mutex = new std::mutex;
   static auto* gpus = new std::map<int, Blas>;
@@ -194,6 +205,18 @@ void gemm(const Gemm& g) {
   check_blas(cublasLtMatmul(handle, &description.memory, &alpha, g.b, &first.memory, g.a, &second.memory, &beta, g.c,
                             &out.memory, g.c, &out.memory, &algorithm, workspace.raw(), kWorkspace, stream()),
              "cublasLtMatmul");
+}
+
+}  // namespace
+
+void gemm(const Gemm<float>& g) {
+  run(g);
+}
+void gemm(const Gemm<BFloat16>& g) {
+  run(g);
+}
+void gemm(const Gemm<BFloat16, float>& g) {
+  run(g);
 }
 
 }  // namespace tessera::cuda

@@ -66,12 +66,12 @@ Points points_of_images(const Tensor& image, const Tensor& points, const Shape& 
   return points_of(points, image.device_data<i64>(), 0, x, axis(x[1]), axis(x[2]));
 }
 
-template <int kWidth>
-__global__ void sample_kernel(Points points, RowLanes lanes, const float* x, float* y) {
+template <class T, int kWidth>
+__global__ void sample_kernel(Points points, RowLanes lanes, const T* x, T* y) {
   const u32 p = lanes.row();
   if (p >= points.count) return;
   const BilinearSample sample = points.sample(p);
-  const float* const map = x + points.image_of(p) * points.H * points.W * points.C;
+  const T* const map = x + points.image_of(p) * points.H * points.W * points.C;
   for (i64 c = lanes.lane() * kWidth; c < points.C; c += lanes.count * kWidth) {
     auto sum = Channels<kWidth>::zero();
     for (int k = 0; k < 4; ++k)
@@ -81,13 +81,12 @@ __global__ void sample_kernel(Points points, RowLanes lanes, const float* x, flo
   }
 }
 
-template <int kWidth>
-__global__ void sample_backward_points_kernel(Points points, RowLanes lanes, const float* gy, const float* x,
-                                              float* gxy) {
+template <class T, int kWidth>
+__global__ void sample_backward_points_kernel(Points points, RowLanes lanes, const T* gy, const T* x, float* gxy) {
   const u32 p = lanes.row();
   const bool mine = p < points.count;  // all lanes stay for the sums
   const BilinearSample sample = mine ? points.sample(p) : BilinearSample{};
-  const float* const map = mine ? x + points.image_of(p) * points.H * points.W * points.C : x;
+  const T* const map = mine ? x + points.image_of(p) * points.H * points.W * points.C : x;
   float dots[4] = {};  // of each corner's channels with the gradient
   for (i64 c = lanes.lane() * kWidth; c < points.C && sample.any; c += lanes.count * kWidth) {
     const auto g = Channels<kWidth>::load(gy + p * points.C + c);
@@ -109,9 +108,9 @@ __global__ void cells_kernel(Points points, i64 cells, i32* keys) {
   }
 }
 
-template <int kWidth>
-__global__ void sample_backward_input_kernel(Points points, RowLanes lanes, i64 cells, GroupsView by_cell,
-                                             const float* gy, float* gx) {
+template <class T, int kWidth>
+__global__ void sample_backward_input_kernel(Points points, RowLanes lanes, i64 cells, GroupsView by_cell, const T* gy,
+                                             T* gx) {
   const u32 pixel = lanes.row(), W = static_cast<u32>(points.W), H = static_cast<u32>(points.H);
   if (pixel >= lanes.rows) return;
   const int u = static_cast<int>(pixel % W), v = static_cast<int>(pixel / W % H);
@@ -126,19 +125,23 @@ __global__ void sample_backward_input_kernel(Points points, RowLanes lanes, i64 
 }
 
 void forward(const Points& points, const Tensor& x, Tensor& y) {
-  const float* in = x.device_data<float>();
-  float* out = y.device_data<float>();
-  dispatch_width(by_four(points.C, in, out), [&]<int kWidth>() {
-    const RowLanes lanes(points.count, ceil_div(points.C, kWidth));
-    launch<sample_kernel<kWidth>>(lanes.launch(), points, lanes, in, out);
+  dispatch_storage(x, [&]<class T>() {
+    const T* in = x.device_data<T>();
+    T* out = y.device_data<T>();
+    dispatch_width(by_four(points.C, in, out), [&]<int kWidth>() {
+      const RowLanes lanes(points.count, ceil_div(points.C, kWidth));
+      launch<sample_kernel<T, kWidth>>(lanes.launch(), points, lanes, in, out);
+    });
   });
 }
 
 void backward_points(const Points& points, const Tensor& gy, const Tensor& x, Tensor& gxy) {
-  const float *g = gy.device_data<float>(), *in = x.device_data<float>();
-  dispatch_width(by_four(points.C, g, in), [&]<int kWidth>() {
-    const RowLanes lanes(points.count, ceil_div(points.C, kWidth), kWarp);
-    launch<sample_backward_points_kernel<kWidth>>(lanes.launch(), points, lanes, g, in, gxy.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    const T *g = gy.device_data<T>(), *in = x.device_data<T>();
+    dispatch_width(by_four(points.C, g, in), [&]<int kWidth>() {
+      const RowLanes lanes(points.count, ceil_div(points.C, kWidth), kWarp);
+      launch<sample_backward_points_kernel<T, kWidth>>(lanes.launch(), points, lanes, g, in, gxy.device_data<float>());
+    });
   });
 }
 
@@ -148,11 +151,14 @@ void backward_input(const char* op, const Points& points, const Tensor& gy, Tens
   Tensor keys = Tensor::empty({points.count}, DType::kI32, gx.device());
   launch<cells_kernel>(over(points.count), points, cells, keys.device_data<i32>());
   const Groups by_cell = group_by_key(std::move(keys), points.images * cells);
-  const float* g = gy.device_data<float>();
-  float* out = gx.device_data<float>();
-  dispatch_width(by_four(points.C, g, out), [&]<int kWidth>() {
-    const RowLanes lanes(points.images * points.H * points.W, ceil_div(points.C, kWidth));
-    launch<sample_backward_input_kernel<kWidth>>(lanes.launch(), points, lanes, cells, GroupsView(by_cell), g, out);
+  dispatch_storage(gy, [&]<class T>() {
+    const T* g = gy.device_data<T>();
+    T* out = gx.device_data<T>();
+    dispatch_width(by_four(points.C, g, out), [&]<int kWidth>() {
+      const RowLanes lanes(points.images * points.H * points.W, ceil_div(points.C, kWidth));
+      launch<sample_backward_input_kernel<T, kWidth>>(lanes.launch(), points, lanes, cells, GroupsView(by_cell), g,
+                                                      out);
+    });
   });
 }
 

@@ -18,13 +18,13 @@ namespace {
 using ops::GroupNormDims;
 
 // parts [2, N, C, chunks]: the mean of each channel of a chunk, and the squares about it.
-template <int kWidth>
-__global__ void column_moments_kernel(Columns d, const float* x, float* parts) {
+template <class T, int kWidth>
+__global__ void column_moments_kernel(Columns d, const T* x, float* parts) {
   auto& scratch = shared_memory<ColumnScratch<kWidth, 2>>();
   const ColumnShare share = column_share<kWidth>(d);
   Channels<kWidth> moments[2] = {Channels<kWidth>::zero(), Channels<kWidth>::zero()};
   if (share.c < d.C && share.begin < share.end) {
-    const float* column = x + share.sample * d.rows * d.C + share.c;
+    const T* column = x + share.sample * d.rows * d.C + share.c;
     const auto first = Channels<kWidth>::load(column + share.begin * d.C);
     Channels<kWidth> sum = Channels<kWidth>::zero(), squares = Channels<kWidth>::zero();
 #pragma unroll 4
@@ -94,9 +94,9 @@ __device__ Channels<kWidth> of_groups(const GroupNormDims& dims, const float* va
   return result;
 }
 
-template <int kWidth>
-__global__ void normalise_kernel(GroupNormDims dims, Columns d, const float* x, const float* weight, const float* bias,
-                                 const float* mean, const float* rstd, float* y) {
+template <class T, int kWidth>
+__global__ void normalise_kernel(GroupNormDims dims, Columns d, const T* x, const float* weight, const float* bias,
+                                 const float* mean, const float* rstd, T* y) {
   const ColumnShare share = column_share<kWidth>(d);
   if (share.c >= d.C) return;
   const auto centre = of_groups<kWidth>(dims, mean, share.sample, share.c);
@@ -115,11 +115,12 @@ __global__ void normalise_kernel(GroupNormDims dims, Columns d, const float* x, 
 }
 
 // sum gy and sum gy (x - mean).
-template <int kWidth>
+template <class T, int kWidth>
 struct GradientSums {
   static constexpr int kSums = 2;
   GroupNormDims dims;
-  const float *gy, *x, *mean;
+  const T *gy, *x;
+  const float* mean;
   Channels<kWidth> centre = {};
 
   __device__ void begin(i64 sample, i64 c) { centre = of_groups<kWidth>(dims, mean, sample, c); }
@@ -170,10 +171,10 @@ __global__ void group_gradients_kernel(GroupNormDims dims, Columns d, const floa
   slope[blockIdx.x] = static_cast<float>(rate * rate * rate * product / count);
 }
 
-template <int kWidth>
-__global__ void input_gradient_kernel(GroupNormDims dims, Columns d, const float* gy, const float* x,
-                                      const float* weight, const float* mean, const float* rstd, const float* shifts,
-                                      const float* slopes, float* gx) {
+template <class T, int kWidth>
+__global__ void input_gradient_kernel(GroupNormDims dims, Columns d, const T* gy, const T* x, const float* weight,
+                                      const float* mean, const float* rstd, const float* shifts, const float* slopes,
+                                      T* gx) {
   const ColumnShare share = column_share<kWidth>(d);
   if (share.c >= d.C) return;
   const auto centre = of_groups<kWidth>(dims, mean, share.sample, share.c),
@@ -202,46 +203,53 @@ Launch over_groups(const GroupNormDims& dims, const Columns& d) {
 }  // namespace
 
 void group_moments(const GroupNormDims& dims, const Tensor& x, double eps, float* mean, float* rstd, float* variance) {
-  const float* from = x.device_data<float>();
-  dispatch_width(by_four(dims.C, from), [&]<int kWidth>() {
-    const Columns d(dims.N, dims.P, dims.C, kWidth);
-    Tensor parts = d.parts(2, x.device());
-    launch<column_moments_kernel<kWidth>>(d.launch(), d, from, parts.device_data<float>());
-    launch<group_moments_kernel>(over_groups(dims, d), dims, d, parts.device_data<float>(), eps, mean, rstd, variance);
+  dispatch_storage(x, [&]<class T>() {
+    const T* from = x.device_data<T>();
+    dispatch_width(by_four(dims.C, from), [&]<int kWidth>() {
+      const Columns d(dims.N, dims.P, dims.C, kWidth);
+      Tensor parts = d.parts(2, x.device());
+      launch<column_moments_kernel<T, kWidth>>(d.launch(), d, from, parts.device_data<float>());
+      launch<group_moments_kernel>(over_groups(dims, d), dims, d, parts.device_data<float>(), eps, mean, rstd,
+                                   variance);
+    });
   });
 }
 
 void normalise(const GroupNormDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
                const Tensor& rstd, Tensor& y) {
-  const float* from = x.device_data<float>();
-  float* to = y.device_data<float>();
-  dispatch_width(by_four(dims.C, from, to), [&]<int kWidth>() {
-    const Columns d(dims.N, dims.P, dims.C, kWidth);
-    launch<normalise_kernel<kWidth>>(d.launch(), dims, d, from, data_or_null(weight), data_or_null(bias),
-                                     mean.device_data<float>(), rstd.device_data<float>(), to);
+  dispatch_storage(x, [&]<class T>() {
+    const T* from = x.device_data<T>();
+    T* to = y.device_data<T>();
+    dispatch_width(by_four(dims.C, from, to), [&]<int kWidth>() {
+      const Columns d(dims.N, dims.P, dims.C, kWidth);
+      launch<normalise_kernel<T, kWidth>>(d.launch(), dims, d, from, data_or_null(weight), data_or_null(bias),
+                                          mean.device_data<float>(), rstd.device_data<float>(), to);
+    });
   });
 }
 
 void group_norm_gradients(const GroupNormDims& dims, const Tensor& gy, const Tensor& x, const Tensor& weight,
                           const Tensor& mean, const Tensor& rstd, Tensor& gweight, Tensor& gbias, Tensor& gx) {
-  const float *gradient = gy.device_data<float>(), *values = x.device_data<float>(), *w = data_or_null(weight),
-              *centre = mean.device_data<float>(), *rate = rstd.device_data<float>();
-  dispatch_width(by_four(dims.C, gradient, values, gx.raw()), [&]<int kWidth>() {
-    const Columns d(dims.N, dims.P, dims.C, kWidth);
-    Tensor parts = d.parts(2, x.device());
-    launch<column_sums_kernel<kWidth, GradientSums<kWidth>>>(
-        d.launch(), d, GradientSums<kWidth>{dims, gradient, values, centre}, parts.device_data<float>());
-    launch<channel_gradients_kernel>(Launch{.grid = static_cast<unsigned>(dims.C), .block = kWarp}, dims, d,
-                                     parts.device_data<float>(), rate, gweight.device_data<float>(),
-                                     gbias.device_data<float>());
-    if (!gx.defined()) return;
-    Tensor shift = Tensor::empty({dims.N, dims.G}, DType::kF32, x.device()),
-           slope = Tensor::empty({dims.N, dims.G}, DType::kF32, x.device());
-    launch<group_gradients_kernel>(over_groups(dims, d), dims, d, parts.device_data<float>(), w, rate,
-                                   shift.device_data<float>(), slope.device_data<float>());
-    launch<input_gradient_kernel<kWidth>>(d.launch(), dims, d, gradient, values, w, centre, rate,
-                                          shift.device_data<float>(), slope.device_data<float>(),
-                                          gx.device_data<float>());
+  const float *w = data_or_null(weight), *centre = mean.device_data<float>(), *rate = rstd.device_data<float>();
+  dispatch_storage(x, [&]<class T>() {
+    const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
+    dispatch_width(by_four(dims.C, gradient, values, gx.raw()), [&]<int kWidth>() {
+      const Columns d(dims.N, dims.P, dims.C, kWidth);
+      Tensor parts = d.parts(2, x.device());
+      const float* sums = parts.device_data<float>();
+      launch<column_sums_kernel<kWidth, GradientSums<T, kWidth>>>(
+          d.launch(), d, GradientSums<T, kWidth>{dims, gradient, values, centre}, parts.device_data<float>());
+      launch<channel_gradients_kernel>(Launch{.grid = static_cast<unsigned>(dims.C), .block = kWarp}, dims, d, sums,
+                                       rate, gweight.device_data<float>(), gbias.device_data<float>());
+      if (!gx.defined()) return;
+      Tensor shift = Tensor::empty({dims.N, dims.G}, DType::kF32, x.device()),
+             slope = Tensor::empty({dims.N, dims.G}, DType::kF32, x.device());
+      launch<group_gradients_kernel>(over_groups(dims, d), dims, d, sums, w, rate, shift.device_data<float>(),
+                                     slope.device_data<float>());
+      launch<input_gradient_kernel<T, kWidth>>(d.launch(), dims, d, gradient, values, w, centre, rate,
+                                               shift.device_data<float>(), slope.device_data<float>(),
+                                               gx.device_data<T>());
+    });
   });
 }
 

@@ -82,17 +82,16 @@ __global__ void axes_kernel(Axis rows, Axis columns, i64 n, AxisTables row_table
   }
 }
 
-template <int kWidth>
-__global__ void nearest_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const float* x, float* y) {
+template <class T, int kWidth>
+__global__ void nearest_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const T* x, T* y) {
   for (const MapPosition at : positions<kWidth>(out)) {
     const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, rows[at.h].first, columns[at.w].first, at.c));
     pixel.store(y + out.at(at.n, at.h, at.w, at.c));
   }
 }
 
-template <int kWidth>
-__global__ void bilinear_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const float* x,
-                                float* y) {
+template <class T, int kWidth>
+__global__ void bilinear_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const T* x, T* y) {
   for (const MapPosition at : positions<kWidth>(out)) {
     const Tap row = rows[at.h], column = columns[at.w];
     const Channels<kWidth> top_left = Channels<kWidth>::load(x + in.at(at.n, row.first, column.first, at.c)),
@@ -114,9 +113,8 @@ __device__ float weight_of(const Tap& tap, i64 i) {
   return (tap.first == i ? tap.first_weight : 0.0f) + (tap.second == i ? tap.second_weight : 0.0f);
 }
 
-template <int kWidth>
-__global__ void backward_kernel(MapDims in, MapDims out, AxisTables rows, AxisTables columns, const float* gy,
-                                float* gx) {
+template <class T, int kWidth>
+__global__ void backward_kernel(MapDims in, MapDims out, AxisTables rows, AxisTables columns, const T* gy, T* gx) {
   for (const MapPosition at : positions<kWidth>(in)) {
     const Readers vertical = rows.readers[at.h], horizontal = columns.readers[at.w];
     Channels<kWidth> sum = Channels<kWidth>::zero();
@@ -153,24 +151,29 @@ struct Tables {
 void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corners, Tensor& y) {
   const MapDims in = map_of(x), out = map_of(y);
   const Tables tables(in, out, mode, align_corners, x.device());
-  const float* from = x.device_data<float>();
-  float* to = y.device_data<float>();
-  dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
-    if (mode == ops::Interpolation::kNearest) {
-      launch<nearest_kernel<kWidth>>(over_map<kWidth>(out), in, out, tables.rows.taps, tables.columns.taps, from, to);
-    } else {
-      launch<bilinear_kernel<kWidth>>(over_map<kWidth>(out), in, out, tables.rows.taps, tables.columns.taps, from, to);
-    }
+  dispatch_storage(x, [&]<class T>() {
+    const T* from = x.device_data<T>();
+    T* to = y.device_data<T>();
+    const Tap *rows = tables.rows.taps, *columns = tables.columns.taps;
+    dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
+      if (mode == ops::Interpolation::kNearest) {
+        launch<nearest_kernel<T, kWidth>>(over_map<kWidth>(out), in, out, rows, columns, from, to);
+      } else {
+        launch<bilinear_kernel<T, kWidth>>(over_map<kWidth>(out), in, out, rows, columns, from, to);
+      }
+    });
   });
 }
 
 void interpolate_backward_cuda(const Tensor& gy, ops::Interpolation mode, bool align_corners, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
   const Tables tables(in, out, mode, align_corners, gy.device());
-  const float* from = gy.device_data<float>();
-  float* to = gx.device_data<float>();
-  dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
-    launch<backward_kernel<kWidth>>(over_map<kWidth>(in), in, out, tables.rows, tables.columns, from, to);
+  dispatch_storage(gy, [&]<class T>() {
+    const T* from = gy.device_data<T>();
+    T* to = gx.device_data<T>();
+    dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
+      launch<backward_kernel<T, kWidth>>(over_map<kWidth>(in), in, out, tables.rows, tables.columns, from, to);
+    });
   });
 }
 

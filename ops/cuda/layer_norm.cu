@@ -21,12 +21,12 @@ Launch over_rows(i64 rows) {
   return {.grid = static_cast<unsigned>(ceil_div(rows * kWarp, kThreads)), .block = kThreads};
 }
 
-template <int kWidth>
-__global__ void layer_norm_kernel(i64 rows, i64 C, const float* x, const float* weight, const float* bias, double eps,
-                                  float* mean, float* rstd, float* y) {
+template <class T, int kWidth>
+__global__ void layer_norm_kernel(i64 rows, i64 C, const T* x, const float* weight, const float* bias, double eps,
+                                  float* mean, float* rstd, T* y) {
   const i64 row = row_of_warp();
   if (row >= rows) return;
-  const float* values = x + row * C;
+  const T* values = x + row * C;
   float sum = 0, squares = 0;
   for (i64 c = lane() * kWidth; c < C; c += kWarp * kWidth) {
     const auto piece = Channels<kWidth>::load(values + c);
@@ -50,9 +50,9 @@ __global__ void layer_norm_kernel(i64 rows, i64 C, const float* x, const float* 
   rstd[row] = rate;
 }
 
-template <int kWidth>
-__global__ void layer_norm_backward_kernel(i64 rows, i64 C, const float* gy, const float* x, const float* weight,
-                                           const float* mean, const float* rstd, float* gx) {
+template <class T, int kWidth>
+__global__ void layer_norm_backward_kernel(i64 rows, i64 C, const T* gy, const T* x, const float* weight,
+                                           const float* mean, const float* rstd, T* gx) {
   const i64 row = row_of_warp();
   if (row >= rows) return;
   const float centre = mean[row], rate = rstd[row];
@@ -78,11 +78,12 @@ __global__ void layer_norm_backward_kernel(i64 rows, i64 C, const float* gy, con
 }
 
 // sum gy xhat and sum gy.
-template <int kWidth>
+template <class T, int kWidth>
 struct WeightSums {
   static constexpr int kSums = 2;
   i64 C;
-  const float *gy, *x, *mean, *rstd;
+  const T *gy, *x;
+  const float *mean, *rstd;
 
   __device__ void begin(i64, i64) {}
   __device__ void add(i64, i64 row, i64 c, Channels<kWidth> (&sums)[kSums]) const {
@@ -118,29 +119,33 @@ void layer_norm_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, 
     rstd.fill(0);
     return;
   }
-  const float* from = x.device_data<float>();
-  float* to = y.device_data<float>();
-  dispatch_width(by_four(C, from, to), [&]<int kWidth>() {
-    launch<layer_norm_kernel<kWidth>>(over_rows(rows), rows, C, from, data_or_null(weight), data_or_null(bias), eps,
-                                      mean.device_data<float>(), rstd.device_data<float>(), to);
+  dispatch_storage(x, [&]<class T>() {
+    const T* from = x.device_data<T>();
+    T* to = y.device_data<T>();
+    dispatch_width(by_four(C, from, to), [&]<int kWidth>() {
+      launch<layer_norm_kernel<T, kWidth>>(over_rows(rows), rows, C, from, data_or_null(weight), data_or_null(bias),
+                                           eps, mean.device_data<float>(), rstd.device_data<float>(), to);
+    });
   });
 }
 
 void layer_norm_backward_cuda(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                               const Tensor& rstd, Tensor& gweight, Tensor& gbias, Tensor& gx) {
   const i64 C = x.dim(-1), rows = mean.numel();
-  const float *gradient = gy.device_data<float>(), *values = x.device_data<float>(),
-              *centres = mean.device_data<float>(), *rates = rstd.device_data<float>();
-  dispatch_width(by_four(C, gradient, values, gx.raw()), [&]<int kWidth>() {
-    launch<layer_norm_backward_kernel<kWidth>>(over_rows(rows), rows, C, gradient, values, data_or_null(weight),
-                                               centres, rates, gx.device_data<float>());
-    const Columns d(1, rows, C, kWidth);
-    Tensor parts = d.parts(2, x.device());
-    launch<column_sums_kernel<kWidth, WeightSums<kWidth>>>(
-        d.launch(), d, WeightSums<kWidth>{C, gradient, values, centres, rates}, parts.device_data<float>());
-    launch<weight_gradients_kernel>(Launch{.grid = static_cast<unsigned>(C), .block = kWarp}, C, d.chunks,
-                                    parts.device_data<float>(), gweight.device_data<float>(),
-                                    gbias.device_data<float>());
+  const float *centres = mean.device_data<float>(), *rates = rstd.device_data<float>();
+  dispatch_storage(x, [&]<class T>() {
+    const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
+    dispatch_width(by_four(C, gradient, values, gx.raw()), [&]<int kWidth>() {
+      launch<layer_norm_backward_kernel<T, kWidth>>(over_rows(rows), rows, C, gradient, values, data_or_null(weight),
+                                                    centres, rates, gx.device_data<T>());
+      const Columns d(1, rows, C, kWidth);
+      Tensor parts = d.parts(2, x.device());
+      launch<column_sums_kernel<kWidth, WeightSums<T, kWidth>>>(
+          d.launch(), d, WeightSums<T, kWidth>{C, gradient, values, centres, rates}, parts.device_data<float>());
+      launch<weight_gradients_kernel>(Launch{.grid = static_cast<unsigned>(C), .block = kWarp}, C, d.chunks,
+                                      parts.device_data<float>(), gweight.device_data<float>(),
+                                      gbias.device_data<float>());
+    });
   });
 }
 

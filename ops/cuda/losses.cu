@@ -277,7 +277,7 @@ void cross_entropy_cuda(const Tensor& x, const Tensor& classes, Reduction reduct
   Tensor losses = reduction == Reduction::kNone ? y : Tensor::empty({R}, DType::kF32, x.device());
   launch<cross_entropy_kernel>(warps(R), R, K, x.device_data<float>(), classes.device_data<i64>(),
                                losses.device_data<float>());
-  if (reduction != Reduction::kNone) reduce_losses(R, reduction, LoadFloat{losses.device_data<float>()}, y);
+  if (reduction != Reduction::kNone) reduce_losses(R, reduction, LoadValue<float>{losses.device_data<float>()}, y);
 }
 
 void cross_entropy_backward_cuda(const Tensor& gy, const Tensor& x, const Tensor& classes, Reduction reduction,

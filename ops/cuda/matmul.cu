@@ -11,47 +11,54 @@ namespace {
 using namespace cuda;
 
 void matmul_cuda(const ops::MatmulDims& d, const Tensor& a, const Tensor& b, Tensor& c) {
-  gemm({.batch = d.batch,
-        .M = d.M,
-        .N = d.N,
-        .K = d.K,
-        .a = a.device_data<float>(),
-        .a_pitch = d.transpose_a ? d.M : d.K,
-        .a_stride = d.M * d.K,
-        .transpose_a = d.transpose_a,
-        .b = b.device_data<float>(),
-        .b_pitch = d.transpose_b ? d.K : d.N,
-        .b_stride = d.K * d.N,
-        .transpose_b = d.transpose_b,
-        .c = c.device_data<float>(),
-        .c_pitch = d.N,
-        .c_stride = d.M * d.N});
+  dispatch_storage(a, [&]<class T>() {
+    gemm(Gemm<T>{.batch = d.batch,
+                 .M = d.M,
+                 .N = d.N,
+                 .K = d.K,
+                 .a = a.device_data<T>(),
+                 .a_pitch = d.transpose_a ? d.M : d.K,
+                 .a_stride = d.M * d.K,
+                 .transpose_a = d.transpose_a,
+                 .b = b.device_data<T>(),
+                 .b_pitch = d.transpose_b ? d.K : d.N,
+                 .b_stride = d.K * d.N,
+                 .transpose_b = d.transpose_b,
+                 .c = c.device_data<T>(),
+                 .c_pitch = d.N,
+                 .c_stride = d.M * d.N});
+  });
 }
 
 void linear_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const i64 rows = x.shape().numel(0, x.rank() - 1), O = weight.dim(0), I = weight.dim(1);
-  gemm({.M = rows,
-        .N = O,
-        .K = I,
-        .a = x.device_data<float>(),
-        .a_pitch = I,
-        .b = weight.device_data<float>(),
-        .b_pitch = I,
-        .transpose_b = true,
-        .c = y.device_data<float>(),
-        .c_pitch = O,
-        .bias = bias.defined() ? bias.device_data<float>() : nullptr});
+  dispatch_storage(x, [&]<class T>() {
+    gemm(Gemm<T>{.M = rows,
+                 .N = O,
+                 .K = I,
+                 .a = x.device_data<T>(),
+                 .a_pitch = I,
+                 .b = weight.device_data<T>(),
+                 .b_pitch = I,
+                 .transpose_b = true,
+                 .c = y.device_data<T>(),
+                 .c_pitch = O,
+                 .bias = data_or_null<T>(bias)});
+  });
 }
 
-struct StoreFloat {
-  float* y;
-  __device__ void operator()(i64 slice, double sum) const { y[slice] = static_cast<float>(sum); }
+template <class T>
+struct StoreSum {
+  T* y;
+  __device__ void operator()(i64 slice, double sum) const { store(y + slice, static_cast<float>(sum)); }
 };
 
 void column_sum_cuda(const Tensor& x, Tensor& y) {
   const i64 columns = x.dim(-1), rows = x.shape().numel(0, x.rank() - 1);
-  reduce<DoubleSum>({1, rows, columns}, x.device(), LoadFloat{x.device_data<float>()},
-                    StoreFloat{y.device_data<float>()});
+  dispatch_storage(x, [&]<class T>() {
+    reduce<DoubleSum>({1, rows, columns}, x.device(), LoadValue<T>{x.device_data<T>()},
+                      StoreSum<T>{y.device_data<T>()});
+  });
 }
 
 [[maybe_unused]] const bool kAdded[] = {

@@ -94,15 +94,15 @@ struct SharedSamples {
   ReadySample ready[kSamples][kMostHeads];  // lanes of neighbouring heads read neighbouring ones
 };
 
-template <int kWidth>
-__global__ void ms_deform_attn_kernel(Dims d, RowLanes lanes, const float* value, const float* locations,
-                                      const float* attention, float* y) {
+template <class T, int kWidth>
+__global__ void ms_deform_attn_kernel(Dims d, RowLanes lanes, const T* value, const float* locations,
+                                      const float* attention, T* y) {
   SharedSamples& shared = shared_memory<SharedSamples>();
   const u32 row = lanes.row();
   const i64 pitch = d.heads * d.channels;
   const int head = static_cast<int>(threadIdx.x) / lanes.count;
   const bool mine = row < lanes.rows;
-  const float* const values = value + i64{row / d.heads / d.queries} * d.tokens * pitch + row % d.heads * d.channels;
+  const T* const values = value + i64{row / d.heads / d.queries} * d.tokens * pitch + row % d.heads * d.channels;
   for (i64 chunk = 0; chunk < d.channels; chunk += lanes.count * kWidth) {
     const i64 c = chunk + lanes.lane() * kWidth;
     auto sum = Channels<kWidth>::zero();
@@ -123,8 +123,8 @@ __global__ void ms_deform_attn_kernel(Dims d, RowLanes lanes, const float* value
   }
 }
 
-template <int kWidth>
-__global__ void ms_deform_attn_backward_samples_kernel(Dims d, RowLanes lanes, const float* gy, const float* value,
+template <class T, int kWidth>
+__global__ void ms_deform_attn_backward_samples_kernel(Dims d, RowLanes lanes, const T* gy, const T* value,
                                                        const float* locations, const float* attention,
                                                        float* glocations, float* gattention) {
   SharedSamples& shared = shared_memory<SharedSamples>();
@@ -132,7 +132,7 @@ __global__ void ms_deform_attn_backward_samples_kernel(Dims d, RowLanes lanes, c
   const i64 pitch = d.heads * d.channels;
   const int head = static_cast<int>(threadIdx.x) / lanes.count;
   const bool mine = row < lanes.rows;
-  const float* const values = value + i64{row / d.heads / d.queries} * d.tokens * pitch + row % d.heads * d.channels;
+  const T* const values = value + i64{row / d.heads / d.queries} * d.tokens * pitch + row % d.heads * d.channels;
   for (int first = 0; first < d.samples(); first += kSamples) {
     const int count = d.samples() - first < kSamples ? d.samples() - first : kSamples;
     ready_samples(d, lanes, row - static_cast<u32>(head), first, count, locations, attention, shared.ready);
@@ -171,9 +171,9 @@ __global__ void cells_kernel(Dims d, i64 samples, const float* locations, i32* k
 }
 
 // A row of lanes is a token of a head: [images, tokens, heads].
-template <int kWidth>
-__global__ void ms_deform_attn_backward_value_kernel(Dims d, RowLanes lanes, GroupsView by_cell, const float* gy,
-                                                     const float* locations, const float* attention, float* gvalue) {
+template <class T, int kWidth>
+__global__ void ms_deform_attn_backward_value_kernel(Dims d, RowLanes lanes, GroupsView by_cell, const T* gy,
+                                                     const float* locations, const float* attention, T* gvalue) {
   const u32 row = lanes.row(), samples = static_cast<u32>(d.samples());
   if (row >= lanes.rows) return;
   const u32 token = row / d.heads % d.tokens, map = row / d.heads / d.tokens * d.heads + row % d.heads;
@@ -194,12 +194,14 @@ __global__ void ms_deform_attn_backward_value_kernel(Dims d, RowLanes lanes, Gro
 void ms_deform_attn_cuda(const Tensor& value, const std::vector<ops::LevelSize>& levels, const Tensor& locations,
                          const Tensor& attention, Tensor& y) {
   const Dims d = dims_of("ms_deform_attn", value, levels, attention);
-  const float* values = value.device_data<float>();
-  float* out = y.device_data<float>();
-  dispatch_width(by_four(d.channels, values, out), [&]<int kWidth>() {
-    const RowLanes lanes(d.rows(), std::max<i64>(kFewestLanes, ceil_div(d.channels, kWidth)));
-    launch<ms_deform_attn_kernel<kWidth>>(lanes.launch(), d, lanes, values, locations.device_data<float>(),
-                                          attention.device_data<float>(), out);
+  dispatch_storage(value, [&]<class T>() {
+    const T* values = value.device_data<T>();
+    T* out = y.device_data<T>();
+    dispatch_width(by_four(d.channels, values, out), [&]<int kWidth>() {
+      const RowLanes lanes(d.rows(), std::max<i64>(kFewestLanes, ceil_div(d.channels, kWidth)));
+      launch<ms_deform_attn_kernel<T, kWidth>>(lanes.launch(), d, lanes, values, locations.device_data<float>(),
+                                               attention.device_data<float>(), out);
+    });
   });
 }
 
@@ -208,24 +210,24 @@ void ms_deform_attn_backward_cuda(const Tensor& gy, const Tensor& value, const s
                                   Tensor& gattention) {
   const char* const op = "ms_deform_attn_backward";
   const Dims d = dims_of(op, value, levels, attention);
-  const float *g = gy.device_data<float>(), *values = value.device_data<float>();
   const float *at = locations.device_data<float>(), *weights = attention.device_data<float>();
-  const bool four = by_four(d.channels, g, values, gvalue.device_data<float>());
-  dispatch_width(four, [&]<int kWidth>() {
-    const RowLanes lanes(d.rows(), std::max<i64>(kFewestLanes, ceil_div(d.channels, kWidth)), kWarp);
-    launch<ms_deform_attn_backward_samples_kernel<kWidth>>(lanes.launch(), d, lanes, g, values, at, weights,
-                                                           glocations.device_data<float>(),
-                                                           gattention.device_data<float>());
-  });
   const i64 samples = attention.numel(), cells = d.images * d.heads * d.cells;
   check_keys(op, samples, cells);
   Tensor keys = Tensor::empty({samples}, DType::kI32, value.device());
   launch<cells_kernel>(over(samples), d, samples, at, keys.device_data<i32>());
   const Groups by_cell = group_by_key(std::move(keys), cells);
-  dispatch_width(four, [&]<int kWidth>() {
-    const RowLanes lanes(d.images * d.tokens * d.heads, ceil_div(d.channels, kWidth));
-    launch<ms_deform_attn_backward_value_kernel<kWidth>>(lanes.launch(), d, lanes, GroupsView(by_cell), g, at, weights,
-                                                         gvalue.device_data<float>());
+  dispatch_storage(value, [&]<class T>() {
+    const T *g = gy.device_data<T>(), *values = value.device_data<T>();
+    T* to = gvalue.device_data<T>();
+    dispatch_width(by_four(d.channels, g, values, to), [&]<int kWidth>() {
+      const RowLanes lanes(d.rows(), std::max<i64>(kFewestLanes, ceil_div(d.channels, kWidth)), kWarp);
+      launch<ms_deform_attn_backward_samples_kernel<T, kWidth>>(lanes.launch(), d, lanes, g, values, at, weights,
+                                                                glocations.device_data<float>(),
+                                                                gattention.device_data<float>());
+      const RowLanes tokens(d.images * d.tokens * d.heads, ceil_div(d.channels, kWidth));
+      launch<ms_deform_attn_backward_value_kernel<T, kWidth>>(tokens.launch(), d, tokens, GroupsView(by_cell), g, at,
+                                                              weights, to);
+    });
   });
 }
 

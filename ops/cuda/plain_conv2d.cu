@@ -33,19 +33,21 @@ struct Pixel {
 };
 
 // x at the pixel that output pixel `at` sees through a tap; 0 outside.
-__device__ float patch_of_x(const Conv2dDims& d, const float* x, const Pixel& at, const Tap& tap, i64 channel) {
+template <class T>
+__device__ float patch_of_x(const Conv2dDims& d, const T* x, const Pixel& at, const Tap& tap, i64 channel) {
   const i64 h = at.h * d.stride - d.padding + tap.kh * d.dilation,
             w = at.w * d.stride - d.padding + tap.kw * d.dilation;
   if (h < 0 || h >= d.H || w < 0 || w >= d.W) return 0;
-  return x[((at.n * d.H + h) * d.W + w) * d.Ci + channel];
+  return load(x + ((at.n * d.H + h) * d.W + w) * d.Ci + channel);
 }
 
 // gy at the output pixel that sees input pixel `at` through a tap; 0 where there is none.
-__device__ float patch_of_gy(const Conv2dDims& d, const float* gy, const Pixel& at, const Tap& tap, i64 channel) {
+template <class T>
+__device__ float patch_of_gy(const Conv2dDims& d, const T* gy, const Pixel& at, const Tap& tap, i64 channel) {
   const i64 h = at.h + d.padding - tap.kh * d.dilation, w = at.w + d.padding - tap.kw * d.dilation;
   if (h < 0 || w < 0 || h % d.stride != 0 || w % d.stride != 0) return 0;
   if (h / d.stride >= d.Ho || w / d.stride >= d.Wo) return 0;
-  return gy[((at.n * d.Ho + h / d.stride) * d.Wo + w / d.stride) * d.Co + channel];
+  return load(gy + ((at.n * d.Ho + h / d.stride) * d.Wo + w / d.stride) * d.Co + channel);
 }
 
 __device__ i64 at_weight(const Conv2dDims& d, i64 o, const Tap& tap, i64 i) {
@@ -54,12 +56,13 @@ __device__ i64 at_weight(const Conv2dDims& d, i64 o, const Tap& tap, i64 i) {
 
 // The three products. kDeepA: A is contiguous along the depth (else along its rows); kDeepB likewise (else along its
 // columns). Neighbouring threads copy neighbouring elements.
+template <class T>
 struct Forward {
   static constexpr bool kDeepA = true, kDeepB = true;
   Conv2dDims d;
-  const float *x, *weight;
-  ConvEpilogue epilogue;
-  float* y;
+  const T *x, *weight;
+  ConvEpilogue<T> epilogue;
+  T* y;
 
   __device__ i64 rows() const { return d.N * d.Ho * d.Wo; }
   __device__ i64 columns() const { return d.Co / d.groups; }
@@ -68,18 +71,19 @@ struct Forward {
     const Tap tap(d, k, d.Ci / d.groups);
     return patch_of_x(d, x, Pixel(row, d.Ho, d.Wo), tap, g * (d.Ci / d.groups) + tap.c);
   }
-  __device__ float b(i64 g, i64 k, i64 column) const { return weight[(g * columns() + column) * depth() + k]; }
-  __device__ void store(i64 g, i64 row, i64 column, float sum) const {
+  __device__ float b(i64 g, i64 k, i64 column) const { return load(weight + (g * columns() + column) * depth() + k); }
+  __device__ void put(i64 g, i64 row, i64 column, float sum) const {
     const i64 o = g * columns() + column, at = row * d.Co + o;
-    y[at] = epilogue(sum, at, o);
+    store(y + at, epilogue(sum, at, o));
   }
 };
 
+template <class T>
 struct BackwardInput {
   static constexpr bool kDeepA = true, kDeepB = false;
   Conv2dDims d;
-  const float *gy, *weight;
-  float* gx;
+  const T *gy, *weight;
+  T* gx;
 
   __device__ i64 rows() const { return d.N * d.H * d.W; }
   __device__ i64 columns() const { return d.Ci / d.groups; }
@@ -90,27 +94,30 @@ struct BackwardInput {
   }
   __device__ float b(i64 g, i64 k, i64 column) const {
     const Tap tap(d, k, d.Co / d.groups);
-    return weight[at_weight(d, g * (d.Co / d.groups) + tap.c, tap, column)];
+    return load(weight + at_weight(d, g * (d.Co / d.groups) + tap.c, tap, column));
   }
-  __device__ void store(i64 g, i64 row, i64 column, float sum) const { gx[row * d.Ci + g * columns() + column] = sum; }
+  __device__ void put(i64 g, i64 row, i64 column, float sum) const {
+    store(gx + row * d.Ci + g * columns() + column, sum);
+  }
 };
 
+template <class T>
 struct BackwardWeight {
   static constexpr bool kDeepA = false, kDeepB = false;
   Conv2dDims d;
-  const float *gy, *x;
-  float* gw;
+  const T *gy, *x;
+  T* gw;
 
   __device__ i64 rows() const { return d.Co / d.groups; }
   __device__ i64 columns() const { return d.Kh * d.Kw * (d.Ci / d.groups); }
   __device__ i64 depth() const { return d.N * d.Ho * d.Wo; }
-  __device__ float a(i64 g, i64 row, i64 k) const { return gy[k * d.Co + g * rows() + row]; }
+  __device__ float a(i64 g, i64 row, i64 k) const { return load(gy + k * d.Co + g * rows() + row); }
   __device__ float b(i64 g, i64 k, i64 column) const {
     const Tap tap(d, column, d.Ci / d.groups);
     return patch_of_x(d, x, Pixel(k, d.Ho, d.Wo), tap, g * (d.Ci / d.groups) + tap.c);
   }
-  __device__ void store(i64 g, i64 row, i64 column, float sum) const {
-    gw[(g * rows() + row) * columns() + column] = sum;
+  __device__ void put(i64 g, i64 row, i64 column, float sum) const {
+    store(gw + (g * rows() + row) * columns() + column, sum);
   }
 };
 
@@ -146,7 +153,7 @@ __global__ void implicit_product_kernel(Product p) {
 #pragma unroll
     for (int j = 0; j < kPerThread; ++j) {
       const i64 row = row0 + first_row + i * kApart, column = column0 + first_column + j * kApart;
-      if (row < rows && column < columns) p.store(g, row, column, sums[i][j]);
+      if (row < rows && column < columns) p.put(g, row, column, sums[i][j]);
     }
 }
 
@@ -163,19 +170,25 @@ void run(const Product& p, i64 rows, i64 columns) {
 
 void plain_conv2d(const Conv2dDims& d, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, ops::Activation activation, Tensor& y) {
-  run(Forward{d, x.device_data<float>(), weight.device_data<float>(), ConvEpilogue(bias, residual, activation),
-              y.device_data<float>()},
-      d.N * d.Ho * d.Wo, d.group_out());
+  dispatch_storage(x, [&]<class T>() {
+    run(Forward<T>{d, x.device_data<T>(), weight.device_data<T>(), ConvEpilogue<T>(bias, residual, activation),
+                   y.device_data<T>()},
+        d.N * d.Ho * d.Wo, d.group_out());
+  });
 }
 
 void plain_conv2d_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
-  run(BackwardInput{d, gy.device_data<float>(), weight.device_data<float>(), gx.device_data<float>()}, d.N * d.H * d.W,
-      d.group_in());
+  dispatch_storage(gy, [&]<class T>() {
+    run(BackwardInput<T>{d, gy.device_data<T>(), weight.device_data<T>(), gx.device_data<T>()}, d.N * d.H * d.W,
+        d.group_in());
+  });
 }
 
 void plain_conv2d_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
-  run(BackwardWeight{d, gy.device_data<float>(), x.device_data<float>(), gw.device_data<float>()}, d.group_out(),
-      d.Kh * d.Kw * d.group_in());
+  dispatch_storage(gy, [&]<class T>() {
+    run(BackwardWeight<T>{d, gy.device_data<T>(), x.device_data<T>(), gw.device_data<T>()}, d.group_out(),
+        d.Kh * d.Kw * d.group_in());
+  });
 }
 
 }  // namespace tessera::cuda

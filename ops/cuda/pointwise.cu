@@ -1,7 +1,8 @@
-// Pointwise operators in CUDA: one thread per element, for very large tensors several, one grid apart. Memory limits
-// all of them; neighbouring threads have neighbouring elements, so that a warp reads and writes whole lines.
+// Pointwise operators in CUDA, f32 and bf16: a thread has four neighbouring elements where their number and addresses
+// allow it, else one, and in very large tensors several such, one grid apart. Memory limits all of them; neighbouring
+// threads have neighbouring elements, so that a warp reads and writes whole lines.
+#include "ops/cuda/channels.h"
 #include "ops/pointwise.h"
-#include "tensor/cuda/launch.h"
 
 namespace tessera {
 
@@ -109,21 +110,44 @@ struct SqrtBackward {
   __device__ static float of(float g, float y) { return g / (2 * y); }
 };
 
-// --- The loops.
-template <class F>
-__global__ void unary_kernel(i64 n, const float* x, float* y) {
-  for (const i64 i : indices(n)) y[i] = F::of(x[i]);
+// --- The loops over n pieces of kWidth elements.
+template <class F, class T, int kWidth>
+__global__ void unary_kernel(i64 n, const T* x, T* y) {
+  for (const i64 i : indices(n)) {
+    auto values = Channels<kWidth>::load(x + i * kWidth);
+    for (float& value : values.value) value = F::of(value);
+    values.store(y + i * kWidth);
+  }
 }
 
-template <class F>
-__global__ void unary_scalar_kernel(i64 n, const float* x, float value, float* y) {
-  for (const i64 i : indices(n)) y[i] = F::of(x[i], value);
+template <class F, class T, int kWidth>
+__global__ void unary_scalar_kernel(i64 n, const T* x, float scalar, T* y) {
+  for (const i64 i : indices(n)) {
+    auto values = Channels<kWidth>::load(x + i * kWidth);
+    for (float& value : values.value) value = F::of(value, scalar);
+    values.store(y + i * kWidth);
+  }
 }
 
-// Also of two arguments of equal shapes.
-template <class F>
-__global__ void binary_kernel(i64 n, const float* a, const float* b, float* y) {
-  for (const i64 i : indices(n)) y[i] = F::of(a[i], b[i]);
+// Of two arguments of equal shapes; y may be one of them.
+template <class F, class T, int kWidth>
+__global__ void binary_kernel(i64 n, const T* a, const T* b, T* y) {
+  for (const i64 i : indices(n)) {
+    auto values = Channels<kWidth>::load(a + i * kWidth);
+    const auto others = Channels<kWidth>::load(b + i * kWidth);
+    for (int j = 0; j < kWidth; ++j) values.value[j] = F::of(values.value[j], others.value[j]);
+    values.store(y + i * kWidth);
+  }
+}
+
+template <class T, int kWidth>
+__global__ void clamp_min_backward_kernel(i64 n, const T* gy, const T* x, float lowest, T* gx) {
+  for (const i64 i : indices(n)) {
+    auto gradient = Channels<kWidth>::load(gy + i * kWidth);
+    const auto values = Channels<kWidth>::load(x + i * kWidth);
+    for (int j = 0; j < kWidth; ++j) gradient.value[j] = values.value[j] >= lowest ? gradient.value[j] : 0.0f;
+    gradient.store(gx + i * kWidth);
+  }
 }
 
 // Where in a and b the element i of y comes from.
@@ -141,72 +165,101 @@ __device__ Sources sources(const ops::BroadcastDims& dims, i64 i) {
   return at;
 }
 
-template <class F>
-__global__ void broadcast_kernel(i64 n, ops::BroadcastDims dims, const float* a, const float* b, float* y) {
+template <class F, class T>
+__global__ void broadcast_kernel(i64 n, ops::BroadcastDims dims, const T* a, const T* b, T* y) {
   for (const i64 i : indices(n)) {
     const Sources at = sources(dims, i);
-    y[i] = F::of(a[at.a], b[at.b]);
+    store(y + i, F::of(load(a + at.a), load(b + at.b)));
   }
 }
 
-__global__ void broadcast_to_kernel(i64 n, ops::BroadcastDims dims, const float* x, float* y) {
+template <class T>
+__global__ void broadcast_to_kernel(i64 n, ops::BroadcastDims dims, const T* x, T* y) {
   for (const i64 i : indices(n)) y[i] = x[sources(dims, i).a];
 }
 
-__global__ void add_into_kernel(i64 n, const float* term, float* target) {
-  for (const i64 i : indices(n)) target[i] += term[i];
-}
-
-__global__ void clamp_min_backward_kernel(i64 n, const float* gy, const float* x, float lowest, float* gx) {
-  for (const i64 i : indices(n)) gx[i] = x[i] >= lowest ? gy[i] : 0.0f;
-}
-
-__global__ void greater_equal_kernel(i64 n, const float* x, float value, u8* y) {
-  for (const i64 i : indices(n)) y[i] = x[i] >= value;
+template <class T>
+__global__ void greater_equal_kernel(i64 n, const T* x, float value, u8* y) {
+  for (const i64 i : indices(n)) y[i] = load(x + i) >= value;
 }
 
 // --- The launches.
 template <class F>
 void unary_cuda(const Tensor& x, Tensor& y) {
-  launch<unary_kernel<F>>(over(y.numel()), y.numel(), x.device_data<float>(), y.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    const T* from = x.device_data<T>();
+    T* to = y.device_data<T>();
+    dispatch_width(by_four(y.numel(), from, to), [&]<int kWidth>() {
+      const i64 n = y.numel() / kWidth;
+      launch<unary_kernel<F, T, kWidth>>(over(n), n, from, to);
+    });
+  });
 }
 
 template <class F>
 void unary_scalar_cuda(const Tensor& x, double value, Tensor& y) {
-  launch<unary_scalar_kernel<F>>(over(y.numel()), y.numel(), x.device_data<float>(), static_cast<float>(value),
-                                 y.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    const T* from = x.device_data<T>();
+    T* to = y.device_data<T>();
+    dispatch_width(by_four(y.numel(), from, to), [&]<int kWidth>() {
+      const i64 n = y.numel() / kWidth;
+      launch<unary_scalar_kernel<F, T, kWidth>>(over(n), n, from, static_cast<float>(value), to);
+    });
+  });
+}
+
+template <class F>
+void pairwise(const Tensor& a, const Tensor& b, Tensor& y) {
+  dispatch_storage(y, [&]<class T>() {
+    const T *first = a.device_data<T>(), *second = b.device_data<T>();
+    T* to = y.device_data<T>();
+    dispatch_width(by_four(y.numel(), first, second, to), [&]<int kWidth>() {
+      const i64 n = y.numel() / kWidth;
+      launch<binary_kernel<F, T, kWidth>>(over(n), n, first, second, to);
+    });
+  });
 }
 
 template <class F>
 void unary_backward_cuda(const Tensor& gy, const Tensor& x_or_y, Tensor& gx) {
-  launch<binary_kernel<F>>(over(gx.numel()), gx.numel(), gy.device_data<float>(), x_or_y.device_data<float>(),
-                           gx.device_data<float>());
+  pairwise<F>(gy, x_or_y, gx);
 }
 
 template <class F>
 void binary_cuda(const ops::BroadcastDims& dims, const Tensor& a, const Tensor& b, Tensor& y) {
-  const float *first = a.device_data<float>(), *second = b.device_data<float>();
-  const Launch shape = over(y.numel());
-  if (a.shape() == b.shape()) return launch<binary_kernel<F>>(shape, y.numel(), first, second, y.device_data<float>());
-  launch<broadcast_kernel<F>>(shape, y.numel(), dims, first, second, y.device_data<float>());
+  if (a.shape() == b.shape()) return pairwise<F>(a, b, y);
+  dispatch_storage(y, [&]<class T>() {
+    launch<broadcast_kernel<F, T>>(over(y.numel()), y.numel(), dims, a.device_data<T>(), b.device_data<T>(),
+                                   y.device_data<T>());
+  });
 }
 
 void broadcast_to_cuda(const ops::BroadcastDims& dims, const Tensor& x, Tensor& y) {
-  launch<broadcast_to_kernel>(over(y.numel()), y.numel(), dims, x.device_data<float>(), y.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    launch<broadcast_to_kernel<T>>(over(y.numel()), y.numel(), dims, x.device_data<T>(), y.device_data<T>());
+  });
 }
 
 void add_into_cuda(const Tensor& term, Tensor& target) {
-  launch<add_into_kernel>(over(target.numel()), target.numel(), term.device_data<float>(), target.device_data<float>());
+  pairwise<Add>(target, term, target);
 }
 
 void clamp_min_backward_cuda(const Tensor& gy, const Tensor& x, double lowest, Tensor& gx) {
-  launch<clamp_min_backward_kernel>(over(gx.numel()), gx.numel(), gy.device_data<float>(), x.device_data<float>(),
-                                    static_cast<float>(lowest), gx.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
+    T* to = gx.device_data<T>();
+    dispatch_width(by_four(gx.numel(), gradient, values, to), [&]<int kWidth>() {
+      const i64 n = gx.numel() / kWidth;
+      launch<clamp_min_backward_kernel<T, kWidth>>(over(n), n, gradient, values, static_cast<float>(lowest), to);
+    });
+  });
 }
 
 void greater_equal_cuda(const Tensor& x, double value, Tensor& y) {
-  launch<greater_equal_kernel>(over(y.numel()), y.numel(), x.device_data<float>(), static_cast<float>(value),
-                               y.device_data<u8>());
+  dispatch_storage(x, [&]<class T>() {
+    launch<greater_equal_kernel<T>>(over(y.numel()), y.numel(), x.device_data<T>(), static_cast<float>(value),
+                                    y.device_data<u8>());
+  });
 }
 
 [[maybe_unused]] const bool kAdded[] = {

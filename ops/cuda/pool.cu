@@ -2,11 +2,10 @@
 // two ranges, found from the position alone, forward (the input range of an output position) and backward (the output
 // positions whose windows contain an input position). Backward gathers, in ascending order. Memory bounds all of them:
 // a map is read once from memory, where windows overlap again from the cache, and the other is written once.
-#include "ops/pool.h"
-
 #include <limits>
 
 #include "ops/cuda/map.h"
+#include "ops/pool.h"
 
 namespace tessera {
 
@@ -63,8 +62,8 @@ struct AdaptiveAxis {
   __device__ Range touching(int i) const { return between(i, out, in); }
 };
 
-template <int kWidth>
-__global__ void max_pool2d_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const float* x, float* y,
+template <class T, int kWidth>
+__global__ void max_pool2d_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const T* x, T* y,
                                   i32* argmax) {
   for (const MapPosition at : positions<kWidth>(out)) {
     const Range vertical = rows.window(at.h), horizontal = columns.window(at.w);
@@ -90,9 +89,9 @@ __global__ void max_pool2d_kernel(PoolAxis rows, PoolAxis columns, MapDims in, M
   }
 }
 
-template <int kWidth>
-__global__ void max_pool2d_backward_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const float* gy,
-                                           const i32* argmax, float* gx) {
+template <class T, int kWidth>
+__global__ void max_pool2d_backward_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const T* gy,
+                                           const i32* argmax, T* gx) {
   for (const MapPosition at : positions<kWidth>(in)) {
     const Range vertical = rows.touching(at.h), horizontal = columns.touching(at.w);
     const i32 offset = static_cast<i32>(at.h * in.W + at.w);
@@ -107,8 +106,8 @@ __global__ void max_pool2d_backward_kernel(PoolAxis rows, PoolAxis columns, MapD
   }
 }
 
-template <int kWidth, class Axis>
-__global__ void average_kernel(Axis rows, Axis columns, MapDims in, MapDims out, const float* x, float* y) {
+template <class T, int kWidth, class Axis>
+__global__ void average_kernel(Axis rows, Axis columns, MapDims in, MapDims out, const T* x, T* y) {
   for (const MapPosition at : positions<kWidth>(out)) {
     const Range vertical = rows.window(at.h), horizontal = columns.window(at.w);
     const float divisor = static_cast<float>(rows.extent(at.h) * columns.extent(at.w));
@@ -123,8 +122,8 @@ __global__ void average_kernel(Axis rows, Axis columns, MapDims in, MapDims out,
   }
 }
 
-template <int kWidth, class Axis>
-__global__ void average_backward_kernel(Axis rows, Axis columns, MapDims in, MapDims out, const float* gy, float* gx) {
+template <class T, int kWidth, class Axis>
+__global__ void average_backward_kernel(Axis rows, Axis columns, MapDims in, MapDims out, const T* gy, T* gx) {
   for (const MapPosition at : positions<kWidth>(in)) {
     const Range vertical = rows.touching(at.h), horizontal = columns.touching(at.w);
     Channels<kWidth> sum = Channels<kWidth>::zero();
@@ -140,36 +139,45 @@ __global__ void average_backward_kernel(Axis rows, Axis columns, MapDims in, Map
 
 void max_pool2d_cuda(const Tensor& x, const ops::Pool2dParams& p, Tensor& y, Tensor& argmax) {
   const MapDims in = map_of(x), out = map_of(y);
-  dispatch_width(by_four(in.C, x.raw(), y.raw()), [&]<int kWidth>() {
-    launch<max_pool2d_kernel<kWidth>>(over_map<kWidth>(out), PoolAxis(in.H, out.H, p), PoolAxis(in.W, out.W, p), in,
-                                      out, x.device_data<float>(), y.device_data<float>(), argmax.device_data<i32>());
+  const PoolAxis rows(in.H, out.H, p), columns(in.W, out.W, p);
+  dispatch_storage(x, [&]<class T>() {
+    dispatch_width(by_four(in.C, x.raw(), y.raw()), [&]<int kWidth>() {
+      launch<max_pool2d_kernel<T, kWidth>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
+                                           y.device_data<T>(), argmax.device_data<i32>());
+    });
   });
 }
 
 void max_pool2d_backward_cuda(const Tensor& gy, const Tensor& argmax, const ops::Pool2dParams& p, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
-  dispatch_width(by_four(in.C, gx.raw(), gy.raw()), [&]<int kWidth>() {
-    launch<max_pool2d_backward_kernel<kWidth>>(over_map<kWidth>(in), PoolAxis(in.H, out.H, p), PoolAxis(in.W, out.W, p),
-                                               in, out, gy.device_data<float>(), argmax.device_data<i32>(),
-                                               gx.device_data<float>());
+  const PoolAxis rows(in.H, out.H, p), columns(in.W, out.W, p);
+  dispatch_storage(gy, [&]<class T>() {
+    dispatch_width(by_four(in.C, gx.raw(), gy.raw()), [&]<int kWidth>() {
+      launch<max_pool2d_backward_kernel<T, kWidth>>(over_map<kWidth>(in), rows, columns, in, out, gy.device_data<T>(),
+                                                    argmax.device_data<i32>(), gx.device_data<T>());
+    });
   });
 }
 
 template <class Axis>
 void average(const Axis& rows, const Axis& columns, const Tensor& x, Tensor& y) {
   const MapDims in = map_of(x), out = map_of(y);
-  dispatch_width(by_four(in.C, x.raw(), y.raw()), [&]<int kWidth>() {
-    launch<average_kernel<kWidth, Axis>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<float>(),
-                                         y.device_data<float>());
+  dispatch_storage(x, [&]<class T>() {
+    dispatch_width(by_four(in.C, x.raw(), y.raw()), [&]<int kWidth>() {
+      launch<average_kernel<T, kWidth, Axis>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
+                                              y.device_data<T>());
+    });
   });
 }
 
 template <class Axis>
 void average_backward(const Axis& rows, const Axis& columns, const Tensor& gy, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
-  dispatch_width(by_four(in.C, gx.raw(), gy.raw()), [&]<int kWidth>() {
-    launch<average_backward_kernel<kWidth, Axis>>(over_map<kWidth>(in), rows, columns, in, out, gy.device_data<float>(),
-                                                  gx.device_data<float>());
+  dispatch_storage(gy, [&]<class T>() {
+    dispatch_width(by_four(in.C, gx.raw(), gy.raw()), [&]<int kWidth>() {
+      launch<average_backward_kernel<T, kWidth, Axis>>(over_map<kWidth>(in), rows, columns, in, out,
+                                                       gy.device_data<T>(), gx.device_data<T>());
+    });
   });
 }
 

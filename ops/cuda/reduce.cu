@@ -13,14 +13,17 @@ namespace {
 
 using namespace cuda;
 
+template <class T>
 struct StoreScaled {
   double scale;
-  float* y;
-  __device__ void operator()(i64 slice, double sum) const { y[slice] = static_cast<float>(scale * sum); }
+  T* y;
+  __device__ void operator()(i64 slice, double sum) const { store(y + slice, static_cast<float>(scale * sum)); }
 };
 
 void sum_cuda(const ops::ReduceDims& dims, double scale, const Tensor& x, Tensor& y) {
-  reduce<DoubleSum>(dims, x.device(), LoadFloat{x.device_data<float>()}, StoreScaled{scale, y.device_data<float>()});
+  dispatch_storage(x, [&]<class T>() {
+    reduce<DoubleSum>(dims, x.device(), LoadValue<T>{x.device_data<T>()}, StoreScaled<T>{scale, y.device_data<T>()});
+  });
 }
 
 struct Squared {
@@ -67,34 +70,41 @@ struct First {
     return (equal ? a.index < b.index : a_is_nan || a.value > b.value) ? a : b;
   }
 };
+template <class T>
 struct LoadIndexed {
-  const float* x;
-  __device__ First::Value operator()(i64 at, i64 c) const { return {x[at], c}; }
+  const T* x;
+  __device__ First::Value operator()(i64 at, i64 c) const { return {load(x + at), c}; }
 };
+template <class T>
 struct StoreIndexed {
-  float* values;
+  T* values;
   i64* indices;
   __device__ void operator()(i64 slice, First::Value first) const {
-    values[slice] = first.value;
+    store(values + slice, first.value);
     indices[slice] = first.index;
   }
 };
 
 void max_cuda(const ops::ReduceDims& dims, const Tensor& x, Tensor& values, Tensor& indices) {
-  reduce<First>(dims, x.device(), LoadIndexed{x.device_data<float>()},
-                StoreIndexed{values.device_data<float>(), indices.device_data<i64>()});
+  dispatch_storage(x, [&]<class T>() {
+    reduce<First>(dims, x.device(), LoadIndexed<T>{x.device_data<T>()},
+                  StoreIndexed<T>{values.device_data<T>(), indices.device_data<i64>()});
+  });
 }
 
 // One thread per gradient; gx is zero before. An index outside the dimension gets none.
-__global__ void max_backward_kernel(i64 n, ops::ReduceDims dims, const float* gy, const i64* where, float* gx) {
+template <class T>
+__global__ void max_backward_kernel(i64 n, ops::ReduceDims dims, const T* gy, const i64* where, T* gx) {
   for (const i64 k : indices(n))
     if (0 <= where[k] && where[k] < dims.count)
       gx[(k / dims.inner * dims.count + where[k]) * dims.inner + k % dims.inner] = gy[k];
 }
 
 void max_backward_cuda(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& where, Tensor& gx) {
-  launch<max_backward_kernel>(over(gy.numel()), gy.numel(), dims, gy.device_data<float>(), where.device_data<i64>(),
-                              gx.device_data<float>());
+  dispatch_storage(gy, [&]<class T>() {
+    launch<max_backward_kernel<T>>(over(gy.numel()), gy.numel(), dims, gy.device_data<T>(), where.device_data<i64>(),
+                                   gx.device_data<T>());
+  });
 }
 
 // marks are zero before; all that write to one, write the same.

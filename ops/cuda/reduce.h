@@ -15,8 +15,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "ops/cuda/storage.h"
 #include "ops/reduce.h"
-#include "tensor/cuda/launch.h"
 
 namespace tessera::cuda {
 
@@ -100,13 +100,18 @@ struct DoubleSum {
   __device__ static double none() { return 0; }
   __device__ static double of(double a, double b) { return a + b; }
 };
-struct LoadFloat {
-  const float* x;
-  __device__ double operator()(i64 at, i64) const { return x[at]; }
+template <class T>
+struct LoadValue {
+  const T* x;
+  __device__ double operator()(i64 at, i64) const { return load(x + at); }
 };
+template <class T>
 struct LoadSquare {
-  const float* x;
-  __device__ double operator()(i64 at, i64) const { return static_cast<double>(x[at]) * x[at]; }
+  const T* x;
+  __device__ double operator()(i64 at, i64) const {
+    const double value = load(x + at);
+    return value * value;
+  }
 };
 
 }  // namespace tessera::cuda

@@ -116,8 +116,8 @@ __device__ Taps taps_at(double at, int size) {
   return {static_cast<int>(low), static_cast<float>(v - low), at >= -1 && at <= size};
 }
 
-template <int kWidth>
-__global__ void roi_align_kernel(Dims d, RowLanes lanes, const float* x, const float* rois, float* y) {
+template <class T, int kWidth>
+__global__ void roi_align_kernel(Dims d, RowLanes lanes, const T* x, const float* rois, T* y) {
   const u32 bin = lanes.row(), width = static_cast<u32>(d.width), height = static_cast<u32>(d.height);
   if (bin >= lanes.rows) return;
   const int j = static_cast<int>(bin % width), i = static_cast<int>(bin / width % height);
@@ -126,7 +126,7 @@ __global__ void roi_align_kernel(Dims d, RowLanes lanes, const float* x, const f
   const Points down = rows.points > 0 ? rows.between(i, -1, d.H) : Points{0, 0};
   const Points right = columns.points > 0 ? columns.between(j, -1, d.W) : Points{0, 0};
   const float share = static_cast<float>(1 / (rows.points * columns.points));  // unused without points
-  const float* const map = x + (rows.points > 0 ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * d.C;
+  const T* const map = x + (rows.points > 0 ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * d.C;
   for (i64 c = lanes.lane() * kWidth; c < d.C; c += lanes.count * kWidth) {
     auto sum = Channels<kWidth>::zero();
     for (i64 a = 0; a < down.count; ++a) {
@@ -158,8 +158,8 @@ struct RoiOnTile {
 
 // Dynamic shared memory: for each of `batch` rois [kSide, height + width], the bins' weights on the tile's rows and
 // columns.
-template <int kWidth>
-__global__ void roi_align_backward_kernel(Dims d, int batch, const float* gy, const float* rois, float* gx) {
+template <class T, int kWidth>
+__global__ void roi_align_backward_kernel(Dims d, int batch, const T* gy, const float* rois, T* gx) {
   struct Shared {
     i32 list[kThreads];  // rois that touch the tile
     RoiOnTile roi[kRois];
@@ -238,11 +238,13 @@ __global__ void roi_align_backward_kernel(Dims d, int batch, const float* gy, co
 
 void roi_align_cuda(const Tensor& x, const Tensor& rois, const ops::RoiAlignParams& params, Tensor& y) {
   const Dims d = dims_of(rois, params, x.shape());
-  const float* in = x.device_data<float>();
-  float* out = y.device_data<float>();
-  dispatch_width(by_four(d.C, in, out), [&]<int kWidth>() {
-    const RowLanes lanes(d.rois * d.height * d.width, ceil_div(d.C, kWidth));
-    launch<roi_align_kernel<kWidth>>(lanes.launch(), d, lanes, in, rois.device_data<float>(), out);
+  dispatch_storage(x, [&]<class T>() {
+    const T* in = x.device_data<T>();
+    T* out = y.device_data<T>();
+    dispatch_width(by_four(d.C, in, out), [&]<int kWidth>() {
+      const RowLanes lanes(d.rois * d.height * d.width, ceil_div(d.C, kWidth));
+      launch<roi_align_kernel<T, kWidth>>(lanes.launch(), d, lanes, in, rois.device_data<float>(), out);
+    });
   });
 }
 
@@ -254,13 +256,15 @@ void roi_align_backward_cuda(const Tensor& gy, const Tensor& rois, const ops::Ro
                 gx.device(), kWeightBytes / 4 / kSide);
   const int batch = static_cast<int>(std::min<i64>(kRois, kWeightBytes / roi_bytes));
   const i64 tiles = ceil_div(d.H, kSide) * ceil_div(d.W, kSide) * d.images;
-  const float* g = gy.device_data<float>();
-  float* out = gx.device_data<float>();
-  dispatch_width(by_four(d.C, g, out), [&]<int kWidth>() {
-    const Launch shape{.grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(d.C, kWarp * kWidth))},
-                       .block = kThreads,
-                       .shared = static_cast<size_t>(batch * roi_bytes)};
-    launch<roi_align_backward_kernel<kWidth>>(shape, d, batch, g, rois.device_data<float>(), out);
+  dispatch_storage(gy, [&]<class T>() {
+    const T* g = gy.device_data<T>();
+    T* out = gx.device_data<T>();
+    dispatch_width(by_four(d.C, g, out), [&]<int kWidth>() {
+      const Launch shape{.grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(d.C, kWarp * kWidth))},
+                         .block = kThreads,
+                         .shared = static_cast<size_t>(batch * roi_bytes)};
+      launch<roi_align_backward_kernel<T, kWidth>>(shape, d, batch, g, rois.device_data<float>(), out);
+    });
   });
 }
 

@@ -39,20 +39,20 @@ void sps_neighbours_cuda(const Tensor& index_map, const Tensor& rows, i64 passiv
                             index_map.device_data<i64>(), rows.device_data<i64>(), ids.device_data<i32>());
 }
 
-template <int kWidth>
-__global__ void sps_conv2d_kernel(SpsFeatures features, i64 Fo, const i32* ids, const float* weight, const float* bias,
-                                  bool relu, float* y) {
+template <class T, int kWidth>
+__global__ void sps_conv2d_kernel(SpsFeatures<T> features, i64 Fo, const i32* ids, const T* weight, const T* bias,
+                                  bool relu, T* y) {
   const i64 Fi = features.width, N = features.active_rows,
             per_tap = (Fi + TileProduct::kDepth - 1) / TileProduct::kDepth;
   const i64 first_row = i64{blockIdx.x} * TileProduct::kRows, first_column = i64{blockIdx.y} * TileProduct::kColumns;
   const auto gathered = [&](i64 step, int index, int k, auto& values) {
     const i64 row = first_row + index, tap = step / per_tap;
-    const float* const from = row < N ? features.at(ids[row * kTaps + tap]) : nullptr;
+    const T* const from = row < N ? features.at(ids[row * kTaps + tap]) : nullptr;
     TileProduct::read<kWidth>(from, step % per_tap * TileProduct::kDepth + k, Fi, values);
   };
   const auto weights = [&](i64 step, int index, int k, auto& values) {
     const i64 o = first_column + index, tap = step / per_tap;
-    const float* const from = o < Fo ? weight + (o * kTaps + tap) * Fi : nullptr;
+    const T* const from = o < Fo ? weight + (o * kTaps + tap) * Fi : nullptr;
     TileProduct::read<kWidth>(from, step % per_tap * TileProduct::kDepth + k, Fi, values);
   };
   TileProduct product;
@@ -61,23 +61,24 @@ __global__ void sps_conv2d_kernel(SpsFeatures features, i64 Fo, const i32* ids, 
     for (int j = 0; j < TileProduct::kThreadColumns; ++j) {
       const i64 row = first_row + product.first_row() + i, o = first_column + product.first_column() + j;
       if (row >= N || o >= Fo) continue;
-      const float value = product.sum[i][j] + (bias ? bias[o] : 0.0f);
-      y[row * Fo + o] = relu && value < 0 ? 0.0f : value;  // NaN passes
+      const float value = product.sum[i][j] + (bias ? load(bias + o) : 0.0f);
+      store(y + row * Fo + o, relu && value < 0 ? 0.0f : value);  // NaN passes
     }
 }
 
 void sps_conv2d_cuda(const Tensor& ids, const Tensor& active, const Tensor& passive, const Tensor& weight,
                      const Tensor& bias, ops::Activation activation, Tensor& y) {
-  const SpsFeatures features(active, passive);
   const i64 Fo = y.dim(1);
-  const float* w = weight.device_data<float>();
   const Launch shape{.grid = {static_cast<unsigned>(ceil_div(y.dim(0), TileProduct::kRows)),
                               static_cast<unsigned>(ceil_div(Fo, TileProduct::kColumns))},
                      .block = TileProduct::kThreads};
-  dispatch_width(by_four(features.width, features.active, features.passive, w), [&]<int kWidth>() {
-    launch<sps_conv2d_kernel<kWidth>>(shape, features, Fo, ids.device_data<i32>(), w,
-                                      bias.defined() ? bias.device_data<float>() : nullptr,
-                                      activation == ops::Activation::kRelu, y.device_data<float>());
+  dispatch_storage(active, [&]<class T>() {
+    const SpsFeatures<T> features(active, passive);
+    const T* w = weight.device_data<T>();
+    dispatch_width(by_four(features.width, features.active, features.passive, w), [&]<int kWidth>() {
+      launch<sps_conv2d_kernel<T, kWidth>>(shape, features, Fo, ids.device_data<i32>(), w, data_or_null<T>(bias),
+                                           activation == ops::Activation::kRelu, y.device_data<T>());
+    });
   });
 }
 

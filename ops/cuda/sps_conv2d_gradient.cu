@@ -25,19 +25,18 @@ constexpr int kTaps = ops::kSpsTaps;
 
 // g [rows, Fi] = sum over taps and o of gradient(row, tap)[o] w[o, tap, i]. Sources: sources(row, tap, begin, values)
 // reads values begin, begin + 1, ... of what the row gets at the tap; target(row): where the row's sum goes.
-template <int kWidth, class Sources, class Target>
-__device__ void gradient_tile(i64 rows, i64 Fi, i64 Fo, const float* weight, const Sources& sources,
-                              const Target& target) {
+template <int kWidth, class T, class Sources, class Target>
+__device__ void gradient_tile(i64 rows, i64 Fi, i64 Fo, const T* weight, const Sources& sources, const Target& target) {
   const i64 per_tap = (Fo + TileProduct::kDepth - 1) / TileProduct::kDepth;
   const i64 first_row = i64{blockIdx.x} * TileProduct::kRows, first_column = i64{blockIdx.y} * TileProduct::kColumns;
   const auto gradients = [&](i64 step, int index, int k, auto& values) {
     const i64 row = first_row + index;
     if (row < rows) return sources(row, step / per_tap, step % per_tap * TileProduct::kDepth + k, values);
-    TileProduct::read<1>(nullptr, 0, 0, values);
+    TileProduct::zero(values);
   };
   const auto weights = [&](i64 step, int k, int index, auto& values) {
     const i64 o = step % per_tap * TileProduct::kDepth + k, tap = step / per_tap;
-    const float* const from = o < Fo ? weight + (o * kTaps + tap) * Fi : nullptr;
+    const T* const from = o < Fo ? weight + (o * kTaps + tap) * Fi : nullptr;
     TileProduct::read<kWidth>(from, first_column + index, Fi, values);
   };
   TileProduct product;
@@ -45,13 +44,13 @@ __device__ void gradient_tile(i64 rows, i64 Fi, i64 Fo, const float* weight, con
   for (int r = 0; r < TileProduct::kThreadRows; ++r)
     for (int j = 0; j < TileProduct::kThreadColumns; ++j) {
       const i64 row = first_row + product.first_row() + r, i = first_column + product.first_column() + j;
-      if (row < rows && i < Fi) target(row)[i] = product.sum[r][j];
+      if (row < rows && i < Fi) store(target(row) + i, product.sum[r][j]);
     }
 }
 
-template <int kWidth>
-__global__ void active_gradient_kernel(i64 active, i64 Fi, i64 Fo, const i32* ids, const float* gy, const float* weight,
-                                       float* gactive) {
+template <class T, int kWidth>
+__global__ void active_gradient_kernel(i64 active, i64 Fi, i64 Fo, const i32* ids, const T* gy, const T* weight,
+                                       T* gactive) {
   const auto neighbour = [&](i64 row, i64 tap, i64 begin, auto& values) {
     const i64 reader = ids[row * kTaps + kTaps - 1 - tap];
     TileProduct::read<kWidth>(reader >= 0 && reader < active ? gy + reader * Fo : nullptr, begin, Fo, values);
@@ -60,12 +59,12 @@ __global__ void active_gradient_kernel(i64 active, i64 Fi, i64 Fo, const i32* id
 }
 
 // read: the passive rows that are read, *count of them.
-template <int kWidth>
+template <class T, int kWidth>
 __global__ void passive_gradient_kernel(i64 Fi, i64 Fo, GroupsView readers, const i32* read, const i32* count,
-                                        const float* gy, const float* weight, float* gpassive) {
+                                        const T* gy, const T* weight, T* gpassive) {
   if (i64{blockIdx.x} * TileProduct::kRows >= *count) return;
   const auto sum_of_readers = [&](i64 row, i64 tap, i64 begin, auto& values) {
-    TileProduct::read<1>(nullptr, 0, 0, values);
+    TileProduct::zero(values);
     const i64 group = i64{read[row]} * kTaps + tap;
     for (i32 i = readers.first[group]; i < readers.first[group + 1]; ++i) {
       std::remove_reference_t<decltype(values)> more;
@@ -103,12 +102,17 @@ Launch tiles_of(i64 rows, i64 columns) {
 void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& weight, Tensor& gpassive,
                           Tensor& gactive) {
   const i64 active = gactive.dim(0), passive = gpassive.dim(0), Fo = gy.dim(1), Fi = gactive.dim(1);
-  const float *g = gy.device_data<float>(), *w = weight.device_data<float>();
   const i32* id = ids.device_data<i32>();
-  const bool four = by_four(Fi, w) && by_four(Fo, g);
-  dispatch_width(four, [&]<int kWidth>() {
-    launch<active_gradient_kernel<kWidth>>(tiles_of(active, Fi), active, Fi, Fo, id, g, w,
-                                           gactive.device_data<float>());
+  // launch_at<T, kWidth>(gy, weight)
+  const auto dispatch = [&](const auto& launch_at) {
+    dispatch_storage(gy, [&]<class T>() {
+      const T *g = gy.device_data<T>(), *w = weight.device_data<T>();
+      dispatch_width(by_four(Fi, w) && by_four(Fo, g),
+                     [&]<int kWidth>() { launch_at.template operator()<T, kWidth>(g, w); });
+    });
+  };
+  dispatch([&]<class T, int kWidth>(const T* g, const T* w) {
+    launch<active_gradient_kernel<T, kWidth>>(tiles_of(active, Fi), active, Fi, Fo, id, g, w, gactive.device_data<T>());
   });
 
   if (passive == 0) return;
@@ -120,15 +124,16 @@ void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& wei
   launch<is_read_kernel>(over(passive + 1), passive, readers.first.device_data<i32>(), place.device_data<i32>());
   exclusive_scan(place);
   launch<read_rows_kernel>(over(passive), passive, place.device_data<i32>(), read.device_data<i32>());
-  dispatch_width(four, [&]<int kWidth>() {
-    launch<passive_gradient_kernel<kWidth>>(tiles_of(passive, Fi), Fi, Fo, GroupsView(readers), read.device_data<i32>(),
-                                            place.device_data<i32>() + passive, g, w, gpassive.device_data<float>());
+  dispatch([&]<class T, int kWidth>(const T* g, const T* w) {
+    launch<passive_gradient_kernel<T, kWidth>>(tiles_of(passive, Fi), Fi, Fo, GroupsView(readers),
+                                               read.device_data<i32>(), place.device_data<i32>() + passive, g, w,
+                                               gpassive.device_data<T>());
   });
 }
 
 // gw: [parts, Fo, 9, Fi], each part of so many active rows. blockIdx: tile of Fo, tap and tile of Fi, part.
-template <int kWidth>
-__global__ void weight_gradient_kernel(SpsFeatures features, i64 Fo, i64 part_rows, const i32* ids, const float* gy,
+template <class T, int kWidth>
+__global__ void weight_gradient_kernel(SpsFeatures<T> features, i64 Fo, i64 part_rows, const i32* ids, const T* gy,
                                        float* gw) {
   const i64 Fi = features.width, tap = blockIdx.y % kTaps;
   const i64 first_o = i64{blockIdx.x} * TileProduct::kRows, first_i = i64{blockIdx.y / kTaps} * TileProduct::kColumns;
@@ -140,7 +145,7 @@ __global__ void weight_gradient_kernel(SpsFeatures features, i64 Fo, i64 part_ro
   };
   const auto gathered = [&](i64 step, int k, int index, auto& values) {
     const i64 row = begin + step * TileProduct::kDepth + k;
-    const float* const from = row < end ? features.at(ids[row * kTaps + tap]) : nullptr;
+    const T* const from = row < end ? features.at(ids[row * kTaps + tap]) : nullptr;
     TileProduct::read<kWidth>(from, first_i + index, Fi, values);
   };
   TileProduct product;
@@ -153,34 +158,37 @@ __global__ void weight_gradient_kernel(SpsFeatures features, i64 Fo, i64 part_ro
     }
 }
 
-__global__ void add_parts_kernel(i64 n, i64 parts, const float* sums, float* gw) {
+template <class T>
+__global__ void add_parts_kernel(i64 n, i64 parts, const float* sums, T* gw) {
   for (const i64 i : indices(n)) {
     float sum = 0;
     for (i64 part = 0; part < parts; ++part) sum += sums[part * n + i];
-    gw[i] = sum;
+    store(gw + i, sum);
   }
 }
 
 void gradient_of_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive, Tensor& gw) {
   constexpr i64 kBlocks = 512, kFewestRows = 128;  // worth having; worth a part
-  const SpsFeatures features(active, passive);
-  const i64 N = active.dim(0), Fo = gy.dim(1), Fi = features.width;
+  const i64 N = active.dim(0), Fo = gy.dim(1), Fi = active.dim(1);
   const i64 tiles_o = ceil_div(Fo, TileProduct::kRows), tiles_i = kTaps * ceil_div(Fi, TileProduct::kColumns);
   if (gw.numel() == 0) return;
   const i64 most = std::max<i64>(1, std::min(ceil_div(kBlocks, tiles_o * tiles_i), ceil_div(N, kFewestRows)));
   const i64 part_rows = std::max<i64>(1, ceil_div(N, most)), parts = std::max<i64>(1, ceil_div(N, part_rows));
-  Tensor sums = parts == 1 ? gw : Tensor::empty({parts, gw.numel()}, DType::kF32, gw.device());
-  const float* g = gy.device_data<float>();
+  const bool direct = parts == 1 && gw.dtype() == DType::kF32;
+  Tensor sums = direct ? gw : Tensor::empty({parts, gw.numel()}, DType::kF32, gw.device());
   const Launch shape{
       .grid = {static_cast<unsigned>(tiles_o), static_cast<unsigned>(tiles_i), static_cast<unsigned>(parts)},
       .block = TileProduct::kThreads};
-  const bool four = by_four(Fi, features.active, features.passive) && by_four(Fo, g);
-  dispatch_width(four, [&]<int kWidth>() {
-    launch<weight_gradient_kernel<kWidth>>(shape, features, Fo, part_rows, ids.device_data<i32>(), g,
-                                           sums.device_data<float>());
+  dispatch_storage(gy, [&]<class T>() {
+    const SpsFeatures<T> features(active, passive);
+    const T* g = gy.device_data<T>();
+    dispatch_width(by_four(Fi, features.active, features.passive) && by_four(Fo, g), [&]<int kWidth>() {
+      launch<weight_gradient_kernel<T, kWidth>>(shape, features, Fo, part_rows, ids.device_data<i32>(), g,
+                                                sums.device_data<float>());
+    });
+    if (!direct)
+      launch<add_parts_kernel<T>>(over(gw.numel()), gw.numel(), parts, sums.device_data<float>(), gw.device_data<T>());
   });
-  if (parts == 1) return;
-  launch<add_parts_kernel>(over(gw.numel()), gw.numel(), parts, sums.device_data<float>(), gw.device_data<float>());
 }
 
 void sps_conv2d_backward_cuda(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive,

@@ -9,7 +9,8 @@
 //                        features sums its corners in order and adds the sum: chunk by chunk, a fixed order. A passive
 //                        row gathers from all cells that it covers
 //
-// Lanes share the channels of a sample or of a row. An id in the map that is no row reads as the zero row.
+// Columns have the features' element type; sums over chunks are f32. Lanes share the channels of a sample or of a row.
+// An id in the map that is no row reads as the zero row.
 #include <limits>
 
 #include "ops/cuda/bilinear_sample.h"
@@ -28,9 +29,10 @@ constexpr int kTaps = ops::kSpsTaps;
 
 // The active rows first, first + 1, ..., and what decides where they sample. Samples are counted from the chunk's
 // first, [rows, taps].
+template <class T>
 struct Chunk {
   i64 first, count;
-  SpsFeatures features;
+  SpsFeatures<T> features;
   u32 size;
   const i64 *map, *rows;
   const float* offset;
@@ -53,41 +55,46 @@ struct Chunk {
   }
 };
 
-// Calls visit(chunk) for one chunk after the other.
+// Calls visit(chunk) for one chunk after the other, a Chunk<T> for the features' element type T.
 template <class Visit>
 void each_chunk(const Tensor& index_map, const Tensor& rows, const Tensor& active, const Tensor& passive,
                 const Tensor& offset, const Visit& visit) {
   TESSERA_CHECK(index_map.numel() <= std::numeric_limits<i32>::max(),
                 "sps_deform_conv2d: an index map {} is too large for {}", index_map.shape(), index_map.device());
-  Chunk chunk{.first = 0,
-              .count = 0,
-              .features = {active, passive},
-              .size = static_cast<u32>(index_map.dim(1)),
-              .map = index_map.device_data<i64>(),
-              .rows = rows.device_data<i64>(),
-              .offset = offset.device_data<float>()};
   const i64 most = std::max<i64>(1, kColumnBytes / (4 * kTaps * std::max<i64>(1, active.dim(1))));
-  for (; chunk.first < rows.numel(); chunk.first += chunk.count) {
-    chunk.count = std::min(most, rows.numel() - chunk.first);
-    visit(chunk);
-  }
+  dispatch_storage(active, [&]<class T>() {
+    Chunk<T> chunk{.first = 0,
+                   .count = 0,
+                   .features = {active, passive},
+                   .size = static_cast<u32>(index_map.dim(1)),
+                   .map = index_map.device_data<i64>(),
+                   .rows = rows.device_data<i64>(),
+                   .offset = offset.device_data<float>()};
+    for (; chunk.first < rows.numel(); chunk.first += chunk.count) {
+      chunk.count = std::min(most, rows.numel() - chunk.first);
+      visit(chunk);
+    }
+  });
 }
 
-Tensor columns_of(const Chunk& chunk, Device device) {
-  return Tensor::empty({chunk.count, kTaps * chunk.features.width}, DType::kF32, device);
+template <class T>
+Tensor columns_of(const Chunk<T>& chunk, Device device) {
+  const Shape shape{chunk.count, kTaps * chunk.features.width};  // nvcc loses the braces of a dependent argument
+  return Tensor::empty(shape, kDTypeOf<T>, device);
 }
 
-bool features_by_four(const SpsFeatures& features) {
+template <class T>
+bool features_by_four(const SpsFeatures<T>& features) {
   return by_four(features.width, features.active, features.passive);
 }
 
-template <int kWidth>
-__global__ void columns_kernel(Chunk chunk, RowLanes lanes, float* columns) {
+template <class T, int kWidth>
+__global__ void columns_kernel(Chunk<T> chunk, RowLanes lanes, T* columns) {
   const u32 i = lanes.row();
   const i64 width = chunk.features.width;
   if (i >= lanes.rows) return;
   const BilinearSample sample = chunk.sample(i);
-  const float* corners[4];
+  const T* corners[4];
   for (int k = 0; k < 4; ++k) corners[k] = chunk.features.at(chunk.id(i, sample, k));
   for (i64 c = lanes.lane() * kWidth; c < width; c += lanes.count * kWidth) {
     auto sum = Channels<kWidth>::zero();
@@ -97,20 +104,21 @@ __global__ void columns_kernel(Chunk chunk, RowLanes lanes, float* columns) {
   }
 }
 
-void sample_columns(const Chunk& chunk, Tensor& columns) {
+template <class T>
+void sample_columns(const Chunk<T>& chunk, Tensor& columns) {
   dispatch_width(features_by_four(chunk.features), [&]<int kWidth>() {
     const RowLanes lanes(chunk.samples(), ceil_div(chunk.features.width, kWidth));
-    launch<columns_kernel<kWidth>>(lanes.launch(), chunk, lanes, columns.device_data<float>());
+    launch<columns_kernel<T, kWidth>>(lanes.launch(), chunk, lanes, columns.device_data<T>());
   });
 }
 
-template <int kWidth>
-__global__ void backward_samples_kernel(Chunk chunk, RowLanes lanes, const float* gcolumns, float* goffset) {
+template <class T, int kWidth>
+__global__ void backward_samples_kernel(Chunk<T> chunk, RowLanes lanes, const T* gcolumns, float* goffset) {
   const u32 i = lanes.row();
   const i64 width = chunk.features.width;
   const bool mine = i < lanes.rows;  // all lanes stay for the sums
   const BilinearSample sample = mine ? chunk.sample(i) : BilinearSample{};
-  const float* corners[4];
+  const T* corners[4];
   for (int k = 0; k < 4; ++k) corners[k] = mine ? chunk.features.at(chunk.id(i, sample, k)) : nullptr;
   float dots[4] = {};  // of each corner's features with the gradient
   for (i64 c = lanes.lane() * kWidth; c < width && sample.any; c += lanes.count * kWidth) {
@@ -126,7 +134,8 @@ __global__ void backward_samples_kernel(Chunk chunk, RowLanes lanes, const float
 }
 
 // Item 4 i + k is corner k of sample i. weights: what it adds of gcolumns.
-__global__ void ids_kernel(Chunk chunk, i32* keys, float* weights) {
+template <class T>
+__global__ void ids_kernel(Chunk<T> chunk, i32* keys, float* weights) {
   for (const i64 i : indices(chunk.samples())) {
     const BilinearSample sample = chunk.sample(static_cast<u32>(i));
     for (int k = 0; k < 4; ++k) {
@@ -138,9 +147,9 @@ __global__ void ids_kernel(Chunk chunk, i32* keys, float* weights) {
 }
 
 // A row of lanes is a row of features. gactive and gpassive +=
-template <int kWidth>
-__global__ void backward_features_kernel(Chunk chunk, RowLanes lanes, GroupsView by_id, const float* weights,
-                                         const float* gcolumns, float* gactive, float* gpassive) {
+template <class T, int kWidth>
+__global__ void backward_features_kernel(Chunk<T> chunk, RowLanes lanes, GroupsView by_id, const float* weights,
+                                         const T* gcolumns, float* gactive, float* gpassive) {
   const u32 id = lanes.row();
   const i64 width = chunk.features.width, active = chunk.features.active_rows;
   if (id >= lanes.rows) return;
@@ -160,20 +169,20 @@ __global__ void backward_features_kernel(Chunk chunk, RowLanes lanes, GroupsView
 void sps_deform_conv2d_cuda(const Tensor& index_map, const Tensor& rows, const Tensor& active, const Tensor& passive,
                             const Tensor& offset, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const i64 Fo = y.dim(1), depth = kTaps * active.dim(1);
-  each_chunk(index_map, rows, active, passive, offset, [&](const Chunk& chunk) {
+  each_chunk(index_map, rows, active, passive, offset, [&]<class T>(const Chunk<T>& chunk) {
     Tensor columns = columns_of(chunk, y.device());
     sample_columns(chunk, columns);
-    gemm({.M = chunk.count,
-          .N = Fo,
-          .K = depth,
-          .a = columns.device_data<float>(),
-          .a_pitch = depth,
-          .b = weight.device_data<float>(),
-          .b_pitch = depth,
-          .transpose_b = true,
-          .c = y.device_data<float>() + chunk.first * Fo,
-          .c_pitch = Fo,
-          .bias = bias.defined() ? bias.device_data<float>() : nullptr});
+    gemm(Gemm<T>{.M = chunk.count,
+                 .N = Fo,
+                 .K = depth,
+                 .a = columns.device_data<T>(),
+                 .a_pitch = depth,
+                 .b = weight.device_data<T>(),
+                 .b_pitch = depth,
+                 .transpose_b = true,
+                 .c = y.device_data<T>() + chunk.first * Fo,
+                 .c_pitch = Fo,
+                 .bias = data_or_null<T>(bias)});
   });
 }
 
@@ -182,32 +191,37 @@ void sps_deform_conv2d_backward_features_cuda(const Tensor& index_map, const Ten
                                               const Tensor& weight, Tensor& goffset, Tensor& gpassive,
                                               Tensor& gactive) {
   const i64 Fo = gy.dim(1), depth = kTaps * active.dim(1);
-  each_chunk(index_map, rows, active, passive, offset, [&](const Chunk& chunk) {
+  Tensor active_sums = f32_sums(gactive), passive_sums = f32_sums(gpassive);
+  each_chunk(index_map, rows, active, passive, offset, [&]<class T>(const Chunk<T>& chunk) {
     Tensor gcolumns = columns_of(chunk, gy.device());
-    gemm({.M = chunk.count,
-          .N = depth,
-          .K = Fo,
-          .a = gy.device_data<float>() + chunk.first * Fo,
-          .a_pitch = Fo,
-          .b = weight.device_data<float>(),
-          .b_pitch = depth,
-          .c = gcolumns.device_data<float>(),
-          .c_pitch = depth});
+    gemm(Gemm<T>{.M = chunk.count,
+                 .N = depth,
+                 .K = Fo,
+                 .a = gy.device_data<T>() + chunk.first * Fo,
+                 .a_pitch = Fo,
+                 .b = weight.device_data<T>(),
+                 .b_pitch = depth,
+                 .c = gcolumns.device_data<T>(),
+                 .c_pitch = depth});
     check_keys("sps_deform_conv2d_backward_features", 4 * chunk.samples(), chunk.features.rows);
-    Tensor keys = Tensor::empty({4 * chunk.samples()}, DType::kI32, gy.device());
-    Tensor weights = Tensor::empty(keys.shape(), DType::kF32, gy.device());
-    launch<ids_kernel>(over(chunk.samples()), chunk, keys.device_data<i32>(), weights.device_data<float>());
+    const Shape corners{4 * chunk.samples()};
+    Tensor keys = Tensor::empty(corners, DType::kI32, gy.device());
+    Tensor weights = Tensor::empty(corners, DType::kF32, gy.device());
+    launch<ids_kernel<T>>(over(chunk.samples()), chunk, keys.device_data<i32>(), weights.device_data<float>());
     const Groups by_id = group_by_key(std::move(keys), chunk.features.rows);
     dispatch_width(features_by_four(chunk.features), [&]<int kWidth>() {
-      const float* g = gcolumns.device_data<float>();
+      const T* g = gcolumns.device_data<T>();
       const i64 pieces = ceil_div(chunk.features.width, kWidth);
       const RowLanes of_samples(chunk.samples(), pieces, kWarp), of_rows(chunk.features.rows, pieces);
-      launch<backward_samples_kernel<kWidth>>(of_samples.launch(), chunk, of_samples, g, goffset.device_data<float>());
-      launch<backward_features_kernel<kWidth>>(of_rows.launch(), chunk, of_rows, GroupsView(by_id),
-                                               weights.device_data<float>(), g, gactive.device_data<float>(),
-                                               gpassive.device_data<float>());
+      launch<backward_samples_kernel<T, kWidth>>(of_samples.launch(), chunk, of_samples, g,
+                                                 goffset.device_data<float>());
+      launch<backward_features_kernel<T, kWidth>>(of_rows.launch(), chunk, of_rows, GroupsView(by_id),
+                                                  weights.device_data<float>(), g, active_sums.device_data<float>(),
+                                                  passive_sums.device_data<float>());
     });
   });
+  store_sums(active_sums, gactive);
+  store_sums(passive_sums, gpassive);
 }
 
 void sps_deform_conv2d_backward_weight_cuda(const Tensor& index_map, const Tensor& rows, const Tensor& gy,
@@ -215,21 +229,23 @@ void sps_deform_conv2d_backward_weight_cuda(const Tensor& index_map, const Tenso
                                             Tensor& gw) {
   const i64 Fo = gy.dim(1), depth = kTaps * active.dim(1);
   if (rows.numel() == 0) return gw.fill(0);
-  each_chunk(index_map, rows, active, passive, offset, [&](const Chunk& chunk) {
+  Tensor sums = f32_sums(gw);
+  each_chunk(index_map, rows, active, passive, offset, [&]<class T>(const Chunk<T>& chunk) {
     Tensor columns = columns_of(chunk, gy.device());
     sample_columns(chunk, columns);
-    gemm({.M = Fo,
-          .N = depth,
-          .K = chunk.count,
-          .a = gy.device_data<float>() + chunk.first * Fo,
-          .a_pitch = Fo,
-          .transpose_a = true,
-          .b = columns.device_data<float>(),
-          .b_pitch = depth,
-          .c = gw.device_data<float>(),
-          .c_pitch = depth,
-          .accumulate = chunk.first > 0});
+    gemm(Gemm<T, float>{.M = Fo,
+                        .N = depth,
+                        .K = chunk.count,
+                        .a = gy.device_data<T>() + chunk.first * Fo,
+                        .a_pitch = Fo,
+                        .transpose_a = true,
+                        .b = columns.device_data<T>(),
+                        .b_pitch = depth,
+                        .c = sums.device_data<float>(),
+                        .c_pitch = depth,
+                        .accumulate = chunk.first > 0});
   });
+  store_sums(sums, gw);
 }
 
 [[maybe_unused]] const bool kAdded[] = {

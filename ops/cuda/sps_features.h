@@ -6,19 +6,20 @@
 
 namespace tessera::cuda {
 
+template <class T>
 struct SpsFeatures {
-  const float *active, *passive;
+  const T *active, *passive;
   i64 active_rows, rows, width;
 
   SpsFeatures(const Tensor& a, const Tensor& p)
-      : active(a.device_data<float>()),
-        passive(p.device_data<float>()),
+      : active(a.device_data<T>()),
+        passive(p.device_data<T>()),
         active_rows(a.dim(0)),
         rows(a.dim(0) + p.dim(0)),
         width(a.dim(1)) {}
 
   // Null for the zero row, and for an id that is no row.
-  __device__ const float* at(i64 id) const {
+  __device__ const T* at(i64 id) const {
     if (id < 0 || id >= rows) return nullptr;
     return id < active_rows ? active + id * width : passive + (id - active_rows) * width;
   }

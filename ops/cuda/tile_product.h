@@ -4,7 +4,7 @@
 //
 // 256 threads; a thread has 8 x 4 of C in registers. While a step is computed from shared memory the next one is on its
 // way there through registers: two buffers, one barrier per step. Of every 3 reads of 16 bytes a thread makes 32
-// multiply-adds. f32 throughout, whatever ops/precision.h says.
+// multiply-adds. Operands are f32 or bf16 in memory, f32 from there on, whatever ops/precision.h says.
 //
 // An operand is a struct with a `span` (kRows or kColumns) and how its threads share a step: AlongDepth where
 // neighbouring k are neighbours in memory, AlongSpan where neighbouring rows of A (columns of B) are.
@@ -23,12 +23,17 @@ struct TileProduct {
   };
 
   // Values [begin, begin + kCount) of a row of `limit` values; zeros beyond it and for a null row.
-  template <int kWidth, int kCount>
-  __device__ static void read(const float* row, i64 begin, i64 limit, float (&values)[kCount]) {
+  template <int kWidth, class T, int kCount>
+  __device__ static void read(const T* row, i64 begin, i64 limit, float (&values)[kCount]) {
     for (int i = 0; i < kCount; i += kWidth) {
       const auto some = row && begin + i < limit ? Channels<kWidth>::load(row + begin + i) : Channels<kWidth>::zero();
       for (int j = 0; j < kWidth; ++j) values[i + j] = some.value[j];
     }
+  }
+
+  template <int kCount>
+  __device__ static void zero(float (&values)[kCount]) {
+    for (float& value : values) value = 0;
   }
 
   // Source: source(step, index, k, values) fetches k, k + 1, ... of the step, of the index-th row of A or column of B.

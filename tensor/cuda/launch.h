@@ -59,7 +59,9 @@ void launch(const Launch& shape, Args... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   static const std::string name = detail::kernel_name<Kernel>();
 #ifdef TESSERA_CUDA_EMULATED
-  emulated::run_grid(name.c_str(), shape.grid, shape.block, shape.shared, [&] { Kernel(args...); });
+  emulated::enqueue(stream(), [=] {
+    emulated::run_grid(name.c_str(), shape.grid, shape.block, shape.shared, [&] { Kernel(args...); });
+  });
 #else
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shape.shared > kWithoutAsking)

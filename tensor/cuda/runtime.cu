@@ -69,8 +69,24 @@ DeviceCount count_gpus() {
   return {0, fmt::format("no GPU can be used: {}", cudaGetErrorString(status))};
 }
 
+bool capturing(const Gpu& g) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(g.stream, &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+// For what a graph cannot do again: CUDA would refuse it or, worse, record the address of a buffer that is used for
+// something else when the graph is launched.
+void refuse_in_capture(const Gpu& g, const char* what) {
+  const char* op = OpScope::current();
+  TESSERA_CHECK(!capturing(g),
+                "cuda: {}{}{} cannot be recorded in a graph: do it before the recording or after a launch",
+                op ? op : "", op ? ": " : "", what);
+}
+
 void* allocate_memory(size_t bytes, int index) {
   Gpu& g = gpu(index);
+  refuse_in_capture(g, "getting device memory");
   void* data = nullptr;
   const cudaError_t status = cudaMallocAsync(&data, bytes, g.stream);
   if (status == cudaSuccess) return data;
@@ -80,7 +96,9 @@ void* allocate_memory(size_t bytes, int index) {
 }
 
 void deallocate_memory(void* block, int index) {
-  cudaFreeAsync(block, gpu(index).stream);  // unchecked: when the process ends CUDA may have gone before the tensors
+  Gpu& g = gpu(index);
+  refuse_in_capture(g, "giving back device memory");
+  cudaFreeAsync(block, g.stream);  // unchecked: when the process ends CUDA may have gone before the tensors
 }
 
 size_t free_bytes(int index) {
@@ -91,7 +109,9 @@ size_t free_bytes(int index) {
 }
 
 void synchronize_stream(int index) {
-  check(cudaStreamSynchronize(gpu(index).stream), "cudaStreamSynchronize");
+  Gpu& g = gpu(index);
+  refuse_in_capture(g, "waiting for the device");
+  check(cudaStreamSynchronize(g.stream), "cudaStreamSynchronize");
 }
 
 // The next of the two buffers, when the device has read what was in it.
@@ -112,6 +132,7 @@ void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int
   if (bytes == 0) return;
   if (direction == CopyDirection::kWithin)
     return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, g.stream), "copy on the device");
+  refuse_in_capture(g, direction == CopyDirection::kFromHost ? "a copy from the host" : "a copy to the host");
   const std::lock_guard lock(g.mutex);
   auto* out = static_cast<std::byte*>(to);
   const auto* in = static_cast<const std::byte*>(from);
@@ -180,6 +201,31 @@ void end() {
 #endif
 }
 
+// The calls that a thread may not make meanwhile are its own alone: those who load pictures are not disturbed.
+void begin_capture(int index) {
+  check(cudaStreamBeginCapture(gpu(index).stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+}
+
+void* end_capture(int index) {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(gpu(index).stream, &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  check(status, "cudaGraphInstantiate");
+  return executable;
+}
+
+void launch_graph(void* graph, int index) {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), gpu(index).stream), "cudaGraphLaunch");
+  if (synchronous()) check(cudaStreamSynchronize(stream()), "cudaGraphLaunch");
+}
+
+void destroy_graph(void* graph, int index) {
+  make_current(index);
+  cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));  // unchecked, as cudaFreeAsync is
+}
+
 constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .allocate = allocate_memory,
                                     .deallocate = deallocate_memory,
@@ -189,7 +235,11 @@ constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .convert = convert_values,
                                     .synchronize = synchronize_stream,
                                     .begin = begin,
-                                    .end = end};
+                                    .end = end,
+                                    .begin_capture = begin_capture,
+                                    .end_capture = end_capture,
+                                    .launch_graph = launch_graph,
+                                    .destroy_graph = destroy_graph};
 
 [[maybe_unused]] const bool kRegistered = register_device(kDevice, kRuntime);
 
@@ -212,7 +262,7 @@ bool synchronous() {
     const char* text = std::getenv("TESSERA_CUDA_SYNC");
     return text && std::strcmp(text, "0") != 0;
   }();
-  return on;
+  return on && !capturing(gpu(std::max(current_index, 0)));
 }
 
 }  // namespace tessera::cuda

@@ -25,7 +25,7 @@ cudaStream_t stream();
 void check(cudaError_t status, const char* what);
 
 // TESSERA_CUDA_SYNC=1 in the environment: wait after each launch, so that an error is reported by the kernel that
-// made it.
+// made it. Not while a graph is recorded.
 bool synchronous();
 
 }  // namespace tessera::cuda

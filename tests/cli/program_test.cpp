@@ -30,6 +30,7 @@ TEST_CASE("program: bad input ends with 1 and one line that names it") {
               "a.json: cannot be opened");
   check_fails({"score", "--annotations", "a.json", "--results", "r.json", "--metric", "ap"}, 1, "coco-bbox");
   const Workshop& w = workshop();
+  check_fails({"bench", "--model", w.config.string(), "--graph"}, 1, "device cpu cannot record graphs; ");
   check_fails(w.train("x", {"--set", "optimizer.lrr=1"}), 1,
               "--set: unknown option optimizer.lrr; did you mean optimizer.lr?");
   check_fails(w.train("x", {"--set", "training.steps=many"}), 1, "training.steps must be an integer, got \"many\"");

@@ -30,6 +30,7 @@ step info "$build/tessera" info
 step op_cases "$build/tessera_ops" test -d cuda
 step op_gradients "$build/tessera_ops" grad -d cuda
 step training "$build/tessera_tests" -tc='device:*'
+step graphs "$build/tessera_tests" -tc='graph:*,replay:*'
 if [[ -d $goldens ]]; then
   step goldens_ops "$build/tessera_goldens" --device cuda "$goldens/ops"
   for golden in "$goldens"/sparseinst_r50*.safetensors; do
@@ -42,7 +43,13 @@ if command -v compute-sanitizer >/dev/null; then
 else
   echo "on_gpu: no compute-sanitizer on the PATH: memcheck and racecheck were left out"
 fi
-[[ -x $build/tessera_bench ]] && step bench "$build/tessera_bench" --device cuda ${PYTHON:+--python "$PYTHON"} --json "$log/bench.json"
+if [[ -x $build/tessera_bench ]]; then
+  bench=("$build/tessera_bench" --device cuda ${PYTHON:+--python "$PYTHON"})
+  step bench "${bench[@]}" --json "$log/bench.json"
+  for precision in high medium; do  # whole models, with and without replay
+    step "bench_$precision" "${bench[@]}" -f sparseinst --precision $precision --json "$log/bench_$precision.json"
+  done
+fi
 
 {
   printf '\n## %s\n\n' "$(date -u +%Y-%m-%d)"
@@ -50,7 +57,9 @@ fi
     "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -1)" "$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
   printf 'Checks: %s.\n\n' "$(for file in "$log"/*cases.log "$log"/*gradients.log "$log"/goldens*.log; do
     [[ -f $file ]] && printf '%s %s; ' "$(basename "$file" .log)" "$(tail -1 "$file")"; done)"
-  [[ -f $log/bench.log ]] && printf '```\n%s\n```\n' "$(cat "$log/bench.log")"
+  for file in "$log"/bench*.log; do
+    [[ -f $file ]] && printf '`%s`\n\n```\n%s\n```\n\n' "$(basename "$file" .log)" "$(cat "$file")"
+  done
 } >>docs/gpu.md
 echo "on_gpu: $failed steps failed; docs/gpu.md has the table"
 [[ $failed -eq 0 ]]

@@ -137,28 +137,18 @@ TEST_CASE("loader: evaluation reads each sample once in order and keeps the shor
   }
 }
 
-TEST_CASE("loader: a batch is normalised and padded with zeros to a multiple of the divisor") {
+TEST_CASE("loader: a batch keeps its pictures' sizes, and is padded to a multiple of the divisor") {
   const auto source = std::make_shared<FakeSource>(2);
   LoaderConfig config = training(2, 1);
   config.training = false;
   config.divisor = 8;
+  config.statistics.mean[1] = 7;
   Loader loader(source, config);
   const Batch batch = *loader.next();
-  REQUIRE(batch.images.shape() == Shape{2, 16, 16, 3});
+  CHECK(batch.padded == ImageSize{16, 16});
   CHECK(batch.size() == 2);
   CHECK(batch.size_of(1) == ImageSize{4, 9});
-  for (i64 n = 0; n < 2; ++n) {
-    const ImageSize size = batch.size_of(n);
-    for (i64 y = 0; y < 16; ++y) {
-      for (i64 x = 0; x < 16; ++x) {
-        for (i64 c = 0; c < 3; ++c) {
-          const bool inside = y < size.height && x < size.width;
-          const float expected = (static_cast<float>(n) - config.statistics.mean[c]) / config.statistics.std[c];
-          REQUIRE(batch.images.data<float>()[((n * 16 + y) * 16 + x) * 3 + c] == (inside ? expected : 0.0f));
-        }
-      }
-    }
-  }
+  CHECK(batch.statistics.mean[1] == 7);
 }
 
 TEST_CASE("loader: an error in a thread is thrown at its batch's turn, the first sample's, again and again") {

@@ -13,8 +13,10 @@
 #include "models/sparseinst/inference.h"
 #include "models/sparseinst/sparseinst.h"
 #include "ops/optimizer.h"
+#include "ops/pointwise.h"
 #include "tests/goldens/network_goldens.h"
 #include "tests/goldens/sparseinst_setup.h"
+#include "tests/models/enlarged_mask.h"
 
 namespace tessera::goldens {
 
@@ -45,11 +47,7 @@ class SparseInstGolden {
   }
 
  private:
-  Batch batch_of(const std::vector<ImageSize>& sizes, bool with_targets) const {
-    Batch batch = setup_.batch(sizes, with_targets);
-    batch.images = batch.images.to(report_.device());
-    return batch;
-  }
+  Var images_of(const Batch& batch) const { return Var(setup_.images(batch).to(report_.device())); }
 
   // Compares one tensor, in the reference's layout, with the stored one.
   void compare(const std::string& key, const Tensor& got, double limit) {
@@ -96,10 +94,10 @@ class SparseInstGolden {
 
   void check_single() {
     const NoGrad no_grad;
-    const Batch batch = batch_of({setup_.sizes()[0]}, false);
-    compare("single.input", to_nchw(batch.images), 0);
+    const Var images = images_of(setup_.batch({setup_.sizes()[0]}, false));
+    compare("single.input", to_nchw(images.value()), 0);
     nn::Taps taps;
-    model_->forward(Var(batch.images), &taps);
+    model_->forward(images, &taps);
     compare_stages("single.", taps);
     if (taps.contains("offset")) compare("single.c5_last_offset", to_nchw(taps.at("offset")), kForward);
   }
@@ -128,7 +126,7 @@ class SparseInstGolden {
   };
   Evaluation evaluate(const Batch& batch, nn::Taps* taps = nullptr) {
     Evaluation e;
-    e.output = model_->forward(Var(batch.images), taps);
+    e.output = model_->forward(images_of(batch), taps);
     e.targets = make_targets(batch, e.output.masks.dim(2), e.output.masks.dim(3), model_->config().num_classes,
                              report_.device());
     e.matches = match(e.output, e.targets, model_->config().matcher);
@@ -143,7 +141,7 @@ class SparseInstGolden {
   }
 
   void check_batch() {
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     nn::Taps taps;
     const Evaluation e = evaluate(batch, &taps);
     compare_stages("batch.", taps);
@@ -212,7 +210,7 @@ class SparseInstGolden {
 
   // The gradient of every loss term alone.
   void check_single_terms() {
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     for (size_t i = 0; i < 4; ++i) {
       const std::vector<LossTerm> terms = evaluate(batch).terms;
       model_->zero_grad();
@@ -234,13 +232,13 @@ class SparseInstGolden {
                      const InferenceConfig& inference) {
     const std::string prefix = fmt::format("{}.{}.", tag, k);
     const auto part = [k](const Var& x) {
-      const Tensor row = x.value().rows(k, k + 1).to_host();
+      const Tensor row = x.value().rows(k, k + 1);
       return row.reshape(Shape(std::span<const i64>(row.shape().begin() + 1, row.shape().end())));
     };
-    const PictureLogits logits{part(output.logits), part(output.objectness), part(output.masks)};
+    const PictureLogits logits{part(output.logits).to_host(), part(output.objectness).to_host(), part(output.masks)};
     const ImageSize original = setup_.originals().at(static_cast<size_t>(k));
-    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)},
-                                  {batch.images.dim(1), batch.images.dim(2)}, batch.size_of(k), original);
+    const MaskResampler resampler({logits.masks.dim(1), logits.masks.dim(2)}, batch.padded, batch.size_of(k), original,
+                                  report_.device());
     const std::vector<Choice> kept = choose_queries(logits, inference);
     std::vector<i64> queries, labels;
     std::vector<float> scores;
@@ -256,11 +254,10 @@ class SparseInstGolden {
 
     Tensor probabilities = Tensor::empty({static_cast<i64>(kept.size()), original.height, original.width});
     float* place = probabilities.data<float>();
+    const Tensor small = ops::sigmoid(logits.masks).to_host();
     for (const Choice& choice : kept) {
-      resampler.columns(mask_probabilities(logits, choice.query), [&](i64 x, std::span<const float> column) {
-        for (size_t y = 0; y < column.size(); ++y) place[static_cast<i64>(y) * original.width + x] = column[y];
-      });
-      place += original.height * original.width;
+      const Tensor map = test::enlarged(small.rows(choice.query, choice.query + 1), resampler);
+      place = std::ranges::copy(map.span<float>(), place).out;
     }
     compare(prefix + "mask_prob", probabilities, kForward);
   }
@@ -272,10 +269,9 @@ class SparseInstGolden {
     const std::span<const i64> all = file_[fmt::format("post.{}.kept", k)].span<i64>();
     const i64* uncertain = file_[fmt::format("post.{}.area_uncertain", k)].data<i64>();
     double worst = want.size() == kept.size() ? 0 : INFINITY;
+    const std::vector<Rle> masks = threshold_masks(logits.masks, kept, resampler, inference.mask_threshold);
     for (size_t i = 0; i < kept.size() && worst < INFINITY; ++i) {
-      const Rle mask = threshold_mask(mask_probabilities(logits, kept[i].query), resampler, inference.mask_threshold);
-      i64 area = 0;
-      for (size_t run = 1; run < mask.counts.size(); run += 2) area += mask.counts[run];
+      const i64 area = rle_area(masks[i]);
       const auto at = std::ranges::find(all, kept[i].query);
       const i64 allowed = at == all.end() ? 0 : uncertain[at - all.begin()];
       worst = std::max(worst, static_cast<double>(std::abs(area - want[i]) - allowed));
@@ -292,7 +288,7 @@ class SparseInstGolden {
       Tensor m, v;
     };
     std::map<std::string, Moments> moments;
-    const Batch batch = batch_of(setup_.sizes(), true);
+    const Batch batch = setup_.batch(setup_.sizes(), true);
     std::vector<float> losses;
     std::vector<i64> assignments;
     for (i64 step = 0; step <= steps; ++step) {

@@ -15,10 +15,6 @@ ImageSize size_from(const nlohmann::json& pair) {
   return {pair.at(0).get<i64>(), pair.at(1).get<i64>()};
 }
 
-i64 round_up(i64 value, i64 multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace
 
 std::string SparseInstSetup::text(const std::string& key) const {
@@ -127,22 +123,22 @@ Targets SparseInstSetup::targets(i64 k, ImageSize size) const {
 }
 
 Batch SparseInstSetup::batch(const std::vector<ImageSize>& sizes, bool with_targets) const {
-  ImageSize padded;
-  for (const ImageSize& size : sizes)
-    padded = {std::max(padded.height, size.height), std::max(padded.width, size.width)};
-  padded = {round_up(padded.height, 32), round_up(padded.width, 32)};
-  Batch batch;
-  Tensor images = Tensor::zeros({static_cast<i64>(sizes.size()), padded.height, padded.width, 3});
+  std::vector<Sample> samples(sizes.size());
   for (size_t k = 0; k < sizes.size(); ++k) {
     const i64 n = static_cast<i64>(k);
-    draw_picture(n, sizes[k], padded, images.data<float>() + n * padded.height * padded.width * 3);
-    Sample& sample = batch.samples.emplace_back();
-    sample.image = Tensor::empty({sizes[k].height, sizes[k].width, 3}, DType::kU8);
-    sample.image_id = n;
-    if (with_targets) sample.targets = targets(n, sizes[k]);
+    samples[k].image = Tensor::empty({sizes[k].height, sizes[k].width, 3}, DType::kU8);
+    samples[k].image_id = n;
+    if (with_targets) samples[k].targets = targets(n, sizes[k]);
   }
-  batch.images = images;
-  return batch;
+  return make_batch(std::move(samples));
+}
+
+Tensor SparseInstSetup::images(const Batch& batch) const {
+  const auto [height, width] = batch.padded;
+  Tensor images = Tensor::zeros({batch.size(), height, width, 3});
+  for (i64 n = 0; n < batch.size(); ++n)
+    draw_picture(n, batch.size_of(n), batch.padded, images.data<float>() + n * height * width * 3);
+  return images;
 }
 
 }  // namespace tessera::goldens

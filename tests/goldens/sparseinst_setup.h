@@ -25,8 +25,10 @@ class SparseInstSetup {
   std::vector<ImageSize> sizes() const;      // of the two pictures
   std::vector<ImageSize> originals() const;  // of the files they stand for
 
-  // The first sizes.size() pictures, padded to the largest, with or without their objects.
+  // The first sizes.size() pictures, padded to the largest, with or without their objects. The pictures are floats from
+  // the start: images() has them, the samples' bytes mean nothing.
   Batch batch(const std::vector<ImageSize>& sizes, bool with_targets) const;
+  Tensor images(const Batch& batch) const;  // [N, H, W, 3]
 
  private:
   Tensor parameter(const std::string& name, const Shape& shape, bool of_norm) const;

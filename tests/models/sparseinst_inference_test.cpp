@@ -5,7 +5,9 @@
 
 #include "models/sparseinst/inference.h"
 #include "ops/interpolate.h"
+#include "ops/pointwise.h"
 #include "tensor/random.h"
+#include "tests/models/enlarged_mask.h"
 
 using namespace tessera;
 
@@ -81,43 +83,49 @@ TEST_CASE("inference: masks equal two bilinear resizes with a crop between them"
     const Tensor want = ops::interpolate(cropped, c.original.height, c.original.width, ops::Interpolation::kBilinear);
 
     const MaskResampler resampler(c.map, c.padded, c.resized, c.original);
+    const Tensor got = test::enlarged(map.reshape({1, c.map.height, c.map.width}), resampler);
     double worst = 0;
-    i64 seen = 0;
-    resampler.columns(map.span<float>(), [&](i64 x, std::span<const float> column) {
-      CHECK(x == seen++);
-      for (size_t y = 0; y < column.size(); ++y)
-        worst = std::max(worst, std::abs(static_cast<double>(column[y]) -
-                                         want.data<float>()[static_cast<i64>(y) * c.original.width + x]));
-    });
-    CHECK(seen == c.original.width);
+    for (i64 i = 0; i < got.numel(); ++i)
+      worst = std::max(worst, std::abs(double{got.data<float>()[i]} - double{want.data<float>()[i]}));
     CHECK(worst < 2e-6);
   }
 }
 
 TEST_CASE("inference: run lengths are those of the thresholded mask") {
   const MaskResampler resampler({3, 3}, {3, 3}, {3, 3}, {3, 3});
-  const std::vector<float> map = {0.9f, 0.1f, 0.1f, 0.9f, 0.9f, 0.1f, 0.45f, 0.1f, 0.46f};
-  const Rle rle = threshold_mask(map, resampler, 0.45);  // the threshold itself is outside
-  CHECK(rle == encode_rle(Tensor::from(std::vector<u8>{1, 0, 0, 1, 1, 0, 0, 0, 1}, {3, 3})));
-  CHECK(threshold_mask(std::vector<float>(9, 0.0f), resampler, 0.45).counts == std::vector<u32>{9});
-  CHECK(threshold_mask(std::vector<float>(9, 1.0f), resampler, 0.45).counts == std::vector<u32>{0, 9});
+  const Tensor logits = Tensor::from(std::vector<float>{2, -2, -2, 2, 2, -2, 0, -2, 0.01f}, {1, 3, 3});
+  const auto mask_of = [&](const Tensor& masks, double threshold) {
+    return threshold_masks(masks, {{.query = 0}}, resampler, threshold).at(0);
+  };
+  CHECK(mask_of(logits, 0.5) ==  // the threshold itself is outside
+        encode_rle(Tensor::from(std::vector<u8>{1, 0, 0, 1, 1, 0, 0, 0, 1}, {3, 3})));
+  CHECK(mask_of(Tensor::full({1, 3, 3}, -9), 0.45).counts == std::vector<u32>{9});
+  CHECK(mask_of(Tensor::full({1, 3, 3}, 9), 0.45).counts == std::vector<u32>{0, 9});
 }
 
 TEST_CASE("inference: a thousand masks of any size have the runs of their columns, one pixel after the other") {
   Random random(9);
+  i64 decided = 0, all = 0;
   for (int k = 0; k < 1000; ++k) {
     const ImageSize map{random.integer(1, 20), random.integer(1, 20)}, padded{map.height * 4, map.width * 4};
     const ImageSize original{random.integer(1, k % 20 == 0 ? 300 : 70), random.integer(1, 30)};
     const MaskResampler resampler(map, padded, padded, original);
-    std::vector<float> values(static_cast<size_t>(map.height * map.width));
-    const double level = random.uniform(0, 1);  // some masks are nearly empty or nearly full
-    for (float& value : values) value = static_cast<float>(level * 0.8 + 0.2 * random.uniform(0, 1));
-    Tensor plain = Tensor::empty({original.height, original.width}, DType::kU8);
-    resampler.columns(values, [&](i64 x, std::span<const float> column) {
-      for (i64 y = 0; y < original.height; ++y)
-        plain.data<u8>()[y * original.width + x] = column[static_cast<size_t>(y)] > 0.5f;
-    });
+    Tensor logits = Tensor::empty({1, map.height, map.width});
+    const double level = random.uniform(-3, 3);  // some masks are nearly empty or nearly full
+    for (float& value : logits.span<float>()) value = static_cast<float>(level + random.uniform(-1, 1));
+    const Tensor probabilities = test::enlarged(ops::sigmoid(logits), resampler);
+    const Rle rle = threshold_masks(logits, {{.query = 0}}, resampler, 0.5).at(0);
     CAPTURE(original.height);
-    REQUIRE(threshold_mask(values, resampler, 0.5) == encode_rle(plain));
+    const Tensor mask = decode_rle(rle);
+    REQUIRE(encode_rle(mask) == rle);  // in the canonical form
+    REQUIRE(mask.shape() == probabilities.shape());
+    for (i64 i = 0; i < mask.numel(); ++i) {
+      const float p = probabilities.data<float>()[i];
+      ++all;
+      if (std::abs(p - 0.5f) < 1e-6f) continue;  // rounding decides
+      ++decided;
+      REQUIRE(mask.data<u8>()[i] == (p > 0.5f));
+    }
   }
+  CHECK(all - decided < all / 1000);
 }

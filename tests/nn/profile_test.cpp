@@ -175,6 +175,7 @@ TEST_CASE("profile: work, outputs and time belong to the module that runs, and t
   CHECK(runs[0].work.multiply_adds == conv + product + 3);
   CHECK(runs[2].output == Shape{1, 4, 4, 4});
   CHECK(runs[1].output == Shape{1, 2, 2, 5});
+  CHECK(runs[0].output == runs[1].output);  // what comes after the modules is post-processing
   CHECK(runs[0].parameters == 4 * 27 + 4 + 20 + 5 + 8);
   CHECK(runs[1].parameters == runs[0].parameters);
   CHECK(runs[4].calls == 0);

@@ -98,6 +98,7 @@ Var zeros(const Shape& shape) {
 }  // namespace
 
 OP_CASES(arrange) {
+  in_bf16();
   // all orders of three dimensions; the usual ones of four; nothing moves; more than one tile; sizes of 1
   struct Order {
     Shape shape;
@@ -300,6 +301,7 @@ OP_CASES(arrange) {
              },
          .message = "scatter_add_rows: [3, 3] has 3 rows for 2 indices"});
 
+  only_f32();  // scores are
   for (i64 k : {0, 1, 4, 11}) {
     add({.op = "top_k",
          .name = fmt::format("{} of 11", k),

@@ -43,6 +43,7 @@ References naive_batch_norm(const Tensors& t, bool training, bool statistics) {
 }  // namespace
 
 OP_CASES(batch_norm) {
+  in_bf16({1, 2, 3, 4});
   const auto one = [&](const std::string& name, const Shape& shape, bool training, double lo, double hi,
                        const std::vector<int>& grad) {
     const Shape channels{shape[-1]};

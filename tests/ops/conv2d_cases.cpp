@@ -63,6 +63,7 @@ OpCase timed(const Shape& x, i64 Co, i64 K, const Conv2dParams& p) {
 }  // namespace
 
 OP_CASES(conv2d) {
+  in_bf16();
   add(convolution({1, 1, 1, 1}, 1, 1, 1, {}));
   add(convolution({2, 5, 4, 3}, 6, 1, 1, {}));
   add(convolution({2, 5, 4, 3}, 6, 1, 1, {.stride = 2}));

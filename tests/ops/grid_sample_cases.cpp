@@ -51,6 +51,7 @@ References naive_sample_points(const Tensors& t) {
 }  // namespace
 
 OP_CASES(grid_sample) {
+  in_bf16({1});
   const auto grid_case = [](const std::string& name, const Shape& x, const Input& grid, bool align_corners) {
     return OpCase{.name = fmt::format("{} x={} align_corners={}", name, x, align_corners),
                   .in = {uniform(x), grid},
@@ -88,6 +89,7 @@ OP_CASES(grid_sample) {
                   .grad = {0, 2},
                   .reduction = 4 + 0.1 * static_cast<double>(x[1] * x[2])};
   };
+  in_bf16({2});
   add(point_case("images in any order", {3, 7, 5, 3}, integers({40}, 0, 2), uniform({40, 2}, -0.2, 1.2)));
   add(point_case("70 channels", {2, 9, 4, 70}, integers({21}, 0, 1), uniform({21, 2}, 0, 1)));
   add(point_case("one pixel", {1, 1, 1, 1}, integers({5}, 0, 0), uniform({5, 2}, -0.4, 1.4)));

@@ -35,6 +35,7 @@ Tensor naive_group_norm(const Tensors& t, i64 G) {
 }  // namespace
 
 OP_CASES(group_norm) {
+  in_bf16({1, 2});
   const auto one = [&](const std::string& name, const Shape& shape, i64 G, bool weight, bool bias, double lo, double hi,
                        bool grad = true) {
     const i64 C = shape[-1];

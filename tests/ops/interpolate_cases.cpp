@@ -40,6 +40,7 @@ References naive_interpolate(const Tensor& x, i64 height, i64 width, Interpolati
 }  // namespace
 
 OP_CASES(interpolate) {
+  in_bf16();
   struct Mode {
     const char* name;
     Interpolation mode;

@@ -28,6 +28,7 @@ Tensor naive_layer_norm(const Tensors& t, double eps) {
 }  // namespace
 
 OP_CASES(layer_norm) {
+  in_bf16({1, 2});
   const auto one = [&](const std::string& name, const Input& x, i64 C, bool weight, bool bias, bool grad = true) {
     OpCase c{.name = fmt::format("{}{}{}", name, weight ? "" : " no weight", bias ? "" : " no bias"),
              .in = {x, weight ? uniform({C}, 0.5, 1.5) : absent(), bias ? uniform({C}) : absent()},

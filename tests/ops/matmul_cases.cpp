@@ -73,6 +73,7 @@ OpCase product(i64 batch, i64 M, i64 K, i64 N, const Named& t) {
 }  // namespace
 
 OP_CASES(matmul) {
+  in_bf16();
   for (const Named& t : kTransposes) {
     add(product(0, 1, 1, 1, t));
     add(product(0, 7, 5, 3, t));

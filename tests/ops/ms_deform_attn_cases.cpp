@@ -61,6 +61,7 @@ OpCase attention(const std::string& name, i64 N, i64 Q, i64 heads, i64 d, i64 P,
 }  // namespace
 
 OP_CASES(ms_deform_attn) {
+  in_bf16({1, 2});
   const Levels three{{6, 8}, {3, 4}, {2, 2}};
   add(attention("small", 2, 5, 4, 8, 4, three));
   add(attention("one of everything", 1, 1, 1, 1, 1, {{1, 1}}, 0.1, 0.9));

@@ -97,6 +97,9 @@ void OpFamily::add(OpCase one) {
   TESSERA_CHECK(one.run && one.reference, "op cases: {} '{}' needs run and reference", one.op, one.name);
   for (const OpCase& other : cases_)
     TESSERA_CHECK(other.op != one.op || other.name != one.name, "op cases: {} '{}' is listed twice", one.op, one.name);
+  one.bf16 = bf16_;
+  one.kept_f32 = kept_f32_;
+  one.bf16_atol = bf16_atol_;
   cases_.push_back(std::move(one));
 }
 
@@ -111,6 +114,16 @@ void OpFamily::bench(OpCase one) {
   TESSERA_CHECK(one.run && (one.flops > 0 || one.bytes > 0), "op cases: bench {} '{}' needs run, and flops or bytes",
                 one.op, one.name);
   benches_.push_back(std::move(one));
+}
+
+void OpFamily::in_bf16(std::vector<int> kept_f32, double atol) {
+  bf16_ = true;
+  kept_f32_ = std::move(kept_f32);
+  bf16_atol_ = atol;
+}
+
+void OpFamily::only_f32() {
+  bf16_ = false;
 }
 
 std::vector<OpFamily*> op_families() {

@@ -14,7 +14,9 @@
 //
 // Every case is checked for: f64 and f32 results against the reference; in f64 the gradient of a random projection of
 // the outputs against central differences; the f32 gradient against the f64 one; equal bits when run twice; nothing
-// recorded under NoGrad. The same cases serve the unit tests and the program tessera_ops (--help).
+// recorded under NoGrad. On devices that store activations as bf16 the cases of families that say in_bf16() run once
+// more with rounded inputs, against the reference of the rounded inputs. The same cases serve the unit tests and the
+// program tessera_ops (--help).
 #pragma once
 
 #include <fmt/core.h>
@@ -68,6 +70,9 @@ struct OpCase {
   double reduction = 1;               // length of the longest sum: tolerances grow with its square root
   double rtol = 1.3e-6, atol = 1e-5;  // f32 against the reference; another value needs a reason beside it
   double flops = 0, bytes = 0;        // of one forward, for the benchmark
+  bool bf16 = false;                  // set by in_bf16(), as the two below
+  std::vector<int> kept_f32 = {};
+  double bf16_atol = 0;
 };
 
 // A call that must throw an Error whose message contains `message`.
@@ -94,12 +99,18 @@ class OpFamily {
   void add(OpCase one);
   void error(OpError one);
   void bench(OpCase one);  // only measured, not compared
+  // The cases that follow also run in bf16. The inputs `kept_f32` (a norm's parameters) stay f32 then; atol is allowed
+  // beside the rounding of the result, where something in between is rounded, too.
+  void in_bf16(std::vector<int> kept_f32 = {}, double atol = 0);
+  void only_f32();  // the cases that follow do not
 
  private:
   void enlist();
 
   std::string name_;
-  bool listed_ = false;
+  bool listed_ = false, bf16_ = false;
+  std::vector<int> kept_f32_;
+  double bf16_atol_ = 0;
   std::vector<OpCase> cases_, benches_;
   std::vector<OpError> errors_;
 };

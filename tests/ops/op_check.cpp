@@ -15,7 +15,10 @@ constexpr double kGradAbsolute = 1e-5;
 constexpr double kGradRelative = 1e-3;
 constexpr double kF32Gradient = 2e-5;  // f32 gradient against f64, relative to the largest value,
 constexpr double kF32Rounding = 1e-7;  // plus one rounding of the fed gradients, which are up to 1
-constexpr i64 kSamples = 48;           // elements per input whose difference quotient is computed
+// bf16 results are rounded once; gradients also where something is kept for them (which may be up to 1) and where they
+// are summed from several.
+constexpr double kBF16 = 0x1p-8, kBF16Gradient = 3 * kBF16, kBF16Rounding = 0x1p-9;
+constexpr i64 kSamples = 48;  // elements per input whose difference quotient is computed
 
 bool same_bits(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
@@ -58,14 +61,20 @@ std::string check_forward_as(const OpCase& one, const Tensors& inputs, const Ref
   const Outputs got = one.run(vars);
   if (got.size() != want.size()) return fmt::format("{} outputs, the reference has {}", got.size(), want.size());
   const double scale = std::sqrt(std::max(1.0, one.reduction));
-  const double rtol = dtype == DType::kF64 ? kF64Tolerance : one.rtol,
-               atol = dtype == DType::kF64 ? kF64Tolerance : one.atol;
+  const double rtol = dtype == DType::kF64    ? kF64Tolerance
+                      : dtype == DType::kBF16 ? kBF16
+                                              : one.rtol,
+               atol = dtype == DType::kF64    ? kF64Tolerance
+                      : dtype == DType::kBF16 ? one.atol + one.bf16_atol
+                                              : one.atol;
   bool recorded = false;
   for (size_t k = 0; k < got.size(); ++k) {
     const std::string wrong = compare(got[k].value(), want[k], rtol * scale, atol * scale);
     if (!wrong.empty()) return fmt::format("{} output {} {}", name_of(dtype), k, wrong);
-    if (is_compute_float(want[k].dtype()) && is_compute_float(got[k].value().dtype()) &&
-        got[k].value().dtype() != dtype)
+    const DType result = got[k].value().dtype();
+    const bool parameter = dtype == DType::kBF16 && result == DType::kF32 && !one.kept_f32.empty();
+    if (is_compute_float(want[k].dtype()) && (is_compute_float(result) || result == DType::kBF16) && result != dtype &&
+        !parameter)
       return fmt::format("output {} is {} for {} inputs", k, name_of(got[k].value().dtype()), name_of(dtype));
     recorded |= got[k].requires_grad();
   }
@@ -105,16 +114,17 @@ Tensors gradients(const OpCase& one, const Tensors& inputs, const Tensors& weigh
   const Outputs outputs = one.run(vars);
   const auto feed = [&](const Tensor&, Gradients& fed) {
     for (size_t k = 0; k < weights.size(); ++k)
-      if (weights[k].defined()) fed.add(static_cast<int>(k), weights[k].to(dtype).to(device));
+      if (weights[k].defined()) fed.add(static_cast<int>(k), weights[k].to(outputs[k].value().dtype()).to(device));
   };
   record("projection", Tensor::zeros({}), outputs, feed).backward();
   Tensors result;
   for (const int i : one.grad) {
     const Tensor& gradient = vars.at(static_cast<size_t>(i)).grad();
     TESSERA_CHECK(gradient.defined(), "input {} receives no gradient", i);
-    TESSERA_CHECK(gradient.shape() == inputs[i].shape() && gradient.dtype() == dtype,
+    const DType wanted = vars.at(static_cast<size_t>(i)).value().dtype();
+    TESSERA_CHECK(gradient.shape() == inputs[i].shape() && gradient.dtype() == wanted,
                   "the gradient of input {} is {} {}, the input {} {}", i, name_of(gradient.dtype()), gradient.shape(),
-                  name_of(dtype), inputs[i].shape());
+                  name_of(wanted), inputs[i].shape());
     result.push_back(gradient.to_host());
   }
   return result;
@@ -159,6 +169,42 @@ std::string check_differences(const OpCase& one, const Tensors& inputs, const Te
   return "";
 }
 
+bool contains(const std::vector<int>& list, size_t i) {
+  return std::find(list.begin(), list.end(), static_cast<int>(i)) != list.end();
+}
+
+// Whether the case is one for bf16 and the device keeps activations so.
+bool runs_in_bf16(const OpCase& one, Device device) {
+  return one.bf16 && (device.kind == DeviceKind::kCuda || device.kind == DeviceKind::kCudaEmulated);
+}
+
+// The inputs as a bf16 run sees them, in f64.
+Tensors rounded(const OpCase& one, Tensors inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].defined() && inputs[i].dtype() == DType::kF64 && !contains(one.kept_f32, i))
+      inputs[i] = inputs[i].to(DType::kBF16).to(DType::kF64);
+  return inputs;
+}
+
+// The gradients of the f32 or bf16 run against exact ones, and again with the same bits.
+std::string check_gradient_as(const OpCase& one, const Tensors& inputs, const Tensors& weights, const Tensors& exact,
+                              DType dtype, Device device) {
+  const Tensors single = gradients(one, inputs, weights, dtype, device),
+                again = gradients(one, inputs, weights, dtype, device);
+  const bool bf16 = dtype == DType::kBF16;
+  const double relative = bf16 ? kBF16Gradient : kF32Gradient * std::sqrt(std::max(1.0, one.reduction)),
+               absolute = bf16 ? kBF16Rounding : kF32Rounding;
+  for (size_t g = 0; g < exact.size(); ++g) {
+    double largest = 0;
+    for (const double x : exact[g].span<double>()) largest = std::max(largest, std::abs(x));
+    const std::string wrong = compare(single[g], exact[g], 0, absolute + relative * largest);
+    if (!wrong.empty()) return fmt::format("{} gradient of input {} {}", name_of(dtype), one.grad[g], wrong);
+    if (!same_bits(single[g], again[g]))
+      return fmt::format("{} gradient of input {} has other bits when run again", name_of(dtype), one.grad[g]);
+  }
+  return "";
+}
+
 // Runs a check; an exception is its failure.
 template <class F>
 std::string guarded(F&& check) {
@@ -188,8 +234,9 @@ Vars make_vars(const OpCase& one, const Tensors& inputs, DType dtype, Device dev
       vars.emplace_back();
       continue;
     }
-    const bool wanted = with_grad && std::find(one.grad.begin(), one.grad.end(), static_cast<int>(i)) != one.grad.end();
-    vars.emplace_back((x.dtype() == DType::kF64 ? x.to(dtype) : x).to(device), wanted);
+    const bool wanted = with_grad && contains(one.grad, i);
+    const DType as = dtype == DType::kBF16 && contains(one.kept_f32, i) ? DType::kF32 : dtype;
+    vars.emplace_back((x.dtype() == DType::kF64 ? x.to(as) : x).to(device), wanted);
   }
   return vars;
 }
@@ -202,7 +249,10 @@ std::string check_forward(const OpCase& one, Device device) {
       const std::string wrong = check_forward_as(one, inputs, want, DType::kF64, device);
       if (!wrong.empty()) return wrong;
     }
-    return check_forward_as(one, inputs, want, DType::kF32, device);
+    const std::string wrong = check_forward_as(one, inputs, want, DType::kF32, device);
+    if (!wrong.empty() || !runs_in_bf16(one, device)) return wrong;
+    const Tensors halved = rounded(one, inputs);
+    return check_forward_as(one, halved, one.reference(halved), DType::kBF16, device);
   });
 }
 
@@ -216,18 +266,13 @@ std::string check_gradient(const OpCase& one, Device device) {
       const std::string wrong = check_differences(one, inputs, weights, exact);
       if (!wrong.empty()) return wrong;
     }
-    const Tensors single = gradients(one, inputs, weights, DType::kF32, device),
-                  again = gradients(one, inputs, weights, DType::kF32, device);
-    for (size_t g = 0; g < exact.size(); ++g) {
-      double largest = 0;
-      for (const double x : exact[g].span<double>()) largest = std::max(largest, std::abs(x));
-      const std::string wrong = compare(
-          single[g], exact[g], 0, kF32Rounding + kF32Gradient * std::sqrt(std::max(1.0, one.reduction)) * largest);
-      if (!wrong.empty()) return fmt::format("f32 gradient of input {} {}", one.grad[g], wrong);
-      if (!same_bits(single[g], again[g]))
-        return fmt::format("f32 gradient of input {} has other bits when run again", one.grad[g]);
-    }
-    return "";
+    const std::string wrong = check_gradient_as(one, inputs, weights, exact, DType::kF32, device);
+    if (!wrong.empty() || !runs_in_bf16(one, device)) return wrong;
+    const Tensors halved = rounded(one, inputs);
+    Tensors fed = weights;
+    for (Tensor& weight : fed)
+      if (weight.defined()) weight = weight.to(DType::kBF16).to(DType::kF64);
+    return check_gradient_as(one, halved, fed, gradients(one, halved, fed, DType::kF64, {}), DType::kBF16, device);
   });
 }
 

@@ -94,6 +94,7 @@ const ShapePair kPairs[] = {
 }  // namespace
 
 OP_CASES(pointwise) {
+  in_bf16();
   for (const UnaryOp& op : kUnary) {
     const auto run = [&op](const Vars& v) { return op.run(v[0]); };
     const auto reference = [&op](const Tensors& t) { return naive_unary(t[0], op.formula); };

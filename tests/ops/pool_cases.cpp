@@ -65,6 +65,7 @@ References naive_adaptive(const Tensor& x, i64 height, i64 width) {
 }  // namespace
 
 OP_CASES(pool) {
+  in_bf16();
   const auto max_case = [&](const std::string& name, const Input& x, const ops::Pool2dParams& p, bool gradient) {
     add({.op = "max_pool2d",
          .name = fmt::format("{} k={} s={} p={} ceil={}", name, p.kernel, p.stride, p.padding, p.ceil_mode),

@@ -81,6 +81,7 @@ OpCase roi_case(const std::string& name, const Shape& x, const Input& rois, cons
 }  // namespace
 
 OP_CASES(roi_align) {
+  in_bf16({1});
   for (const bool aligned : {false, true})
     for (const i64 ratio : {0, 1, 2, 3}) {
       const RoiAlignParams p{

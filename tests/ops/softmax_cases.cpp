@@ -1,4 +1,4 @@
-// Cases of softmax and log-softmax.
+// Cases of softmax, log-softmax and the normalised sigmoid.
 #include <cmath>
 
 #include "autograd/softmax.h"
@@ -23,6 +23,19 @@ References naive_softmax(const Tensor& x, int dim, bool log) {
         const double shifted = column[c * inner] - largest;
         column[c * inner] = log ? shifted - std::log(sum) : std::exp(shifted) / sum;
       }
+    }
+  return y;
+}
+
+References naive_normalised_sigmoid(const Tensor& x, int axis) {
+  const i64 outer = x.shape().numel(0, axis), count = x.dim(axis), inner = x.shape().numel(axis + 1, x.rank());
+  Tensor y = x.clone();
+  for (i64 o = 0; o < outer; ++o)
+    for (i64 i = 0; i < inner; ++i) {
+      double* column = y.data<double>() + o * count * inner + i;
+      double sum = 0;
+      for (i64 c = 0; c < count; ++c) sum += column[c * inner] = 1 / (1 + std::exp(-column[c * inner]));
+      for (i64 c = 0; c < count; ++c) column[c * inner] /= sum < 1e-6 ? 1e-6 : sum;
     }
   return y;
 }
@@ -103,6 +116,36 @@ OP_CASES(softmax) {
              .grad = {0},
              .bytes = 8.0 * static_cast<double>(shape.numel())});
   }
+
+  in_bf16();
+  const auto sigmoids = [](const std::string& name, const Input& x, int dim, double longest, bool gradient = true) {
+    return OpCase{.op = "normalised_sigmoid",
+                  .name = name,
+                  .in = {x},
+                  .run = [=](const Vars& v) { return normalised_sigmoid(v[0], dim); },
+                  .reference = [=](const Tensors& t) { return naive_normalised_sigmoid(t[0], dim); },
+                  .grad = gradient ? std::vector<int>{0} : std::vector<int>{},
+                  .reduction = longest};
+  };
+  for (int dim : {0, 1, 2}) add(sigmoids(fmt::format("dim {}", dim), uniform({3, 5, 7}, -4, 4), dim, 7));
+  add(sigmoids("one full tile of columns and a rest", uniform({2, 3, 41}, -4, 4), 1, 3));
+  for (const Shape& shape : {Shape{1, 4, 1}, Shape{0, 4, 2}, Shape{4, 0, 3}, Shape{2, 3, 0}})
+    add(sigmoids(shape.str(), uniform(shape), 1, 1));
+  add(sigmoids("columns of 6400", uniform({2, 6400, 70}, -6, 2), 1, 6400));
+  add(sigmoids("rows of 6400", uniform({2, 6400}, -6, 2), 1, 6400));
+  add(sigmoids("sums below the bound", uniform({2, 3, 4}, -30, -20), 1, 3));
+  add(sigmoids("infinities, and NaN spoils its own slice",
+               values({3, 3}, {0, NAN, 1, INFINITY, 2, -INFINITY, 3, 5, -1e30}), 0, 3, false));
+  error({.op = "normalised_sigmoid",
+         .name = "integers",
+         .run = [] { normalised_sigmoid(Var(Tensor::zeros({2}, DType::kI64)), 0); },
+         .message = "normalised_sigmoid: dtype i64 is not supported"});
+  bench({.op = "normalised_sigmoid",
+         .name = "[1, 6400, 400]",
+         .in = {uniform({1, 6400, 400}, -6, 2)},
+         .run = [](const Vars& v) { return normalised_sigmoid(v[0], 1); },
+         .grad = {0},
+         .bytes = 8.0 * 6400 * 400});
 }
 
 }  // namespace tessera::test

@@ -135,6 +135,7 @@ OP_CASES(sps) {
   const SpsStructure dense = structure_of(2, 4, {}), one_cell = structure_of(1, 1, {}), none = structure_of(0, 3, {});
   const SpsStructure once = structure_of(2, 3, {0.5}), twice = structure_of(2, 3, {0.6, 0.5}, 3);
   const SpsStructure nothing = structure_of(2, 3, {0.0});  // everything passive
+  in_bf16();
   for (const i64 d : {1, 2, 5}) {
     add(convolution("all active", dense, 3, 4, d));
     add(convolution("two rounds", twice, 5, 3, d));
@@ -148,6 +149,7 @@ OP_CASES(sps) {
   add(convolution("none active", nothing, 2, 2, 1));
   add(convolution("a dilation beyond the grid and all bounds", once, 2, 2, i64{1} << 60));
 
+  in_bf16({2}, 0x1p-8);  // columns are rounded before their product
   for (const double reach : {0.9, 2.7, 40.0}) add(deformable("two rounds", twice, 3, 4, reach));
   add(deformable("all active", dense, 5, 3, 1.7));
   add(deformable("one round, weight as in checkpoints", once, 18, 2, 1.7, true));
@@ -167,6 +169,7 @@ OP_CASES(sps) {
              return Tensor::full({1, 1}, 0.5 + 5 * 2, DType::kF64);
            }});
 
+  in_bf16();
   add(refine(structure_of(1, 2, {}), {1, 0, 0, 1}, 3));
   add(refine(structure_of(1, 2, {}), {0, 0, 0, 0}, 3));
   add(refine(structure_of(1, 2, {}), {1, 1, 1, 1}, 1));

@@ -10,6 +10,7 @@
 #include "autograd/pointwise.h"
 #include "autograd/reduce.h"
 #include "data/loader.h"
+#include "models/batch_images.h"
 #include "models/segmenter.h"
 #include "tensor/random.h"
 
@@ -45,7 +46,7 @@ class Toy : public Segmenter {
       wanted.push_back(static_cast<float>(sample.index % 2));
     }
     const double share = 1.0 / static_cast<double>(std::max<i64>(1, objects));
-    const Var prediction = mean(Var(batch.images), {1, 2}) * weight + bias * norm;  // [N, 3]
+    const Var prediction = mean(Var(batch_images(batch, {})), {1, 2}) * weight + bias * norm;  // [N, 3]
     const Var error = prediction - Var(Tensor::from(wanted, {batch.size(), 1}));
     std::vector<LossTerm> terms{{"loss_fit", sum(error * error) * share},
                                 {"loss_size", sum(weight * weight) * (share * static_cast<double>(batch.size()))}};

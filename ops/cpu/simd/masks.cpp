@@ -1,17 +1,16 @@
-// See masks.h.
+// See masks.h. Compiled without fused multiply-adds: which pixels are above a threshold must not depend on the level.
 #include "ops/cpu/simd/masks.h"
 
 namespace tessera {
 namespace {
 
-template <int kCount>
-void weighted(const float* const* rows, const float* weights, long n, float* out) {
-  const float *a = rows[0], *b = rows[kCount > 1 ? 1 : 0], *c = rows[kCount > 2 ? 2 : 0], *d = rows[kCount - 1];
-  const float wa = weights[0], wb = weights[kCount > 1 ? 1 : 0], wc = weights[kCount > 2 ? 2 : 0],
-              wd = weights[kCount - 1];
+template <int kCount, class T>
+void weighted(const T* const* rows, const T* weights, long n, T* out) {
+  const T *a = rows[0], *b = rows[kCount > 1 ? 1 : 0], *c = rows[kCount > 2 ? 2 : 0], *d = rows[kCount - 1];
+  const T wa = weights[0], wb = weights[kCount > 1 ? 1 : 0], wc = weights[kCount > 2 ? 2 : 0], wd = weights[kCount - 1];
 #pragma omp simd
   for (long i = 0; i < n; ++i) {
-    float sum = wa * a[i];
+    T sum = wa * a[i];
     if (kCount > 1) sum += wb * b[i];
     if (kCount > 2) sum += wc * c[i];
     if (kCount > 3) sum += wd * d[i];
@@ -19,7 +18,8 @@ void weighted(const float* const* rows, const float* weights, long n, float* out
   }
 }
 
-void weighted_rows(const float* const* rows, const float* weights, long count, long n, float* out) {
+template <class T>
+void weighted_rows(const T* const* rows, const T* weights, long count, long n, T* out) {
   if (count == 1) weighted<1>(rows, weights, n, out);
   if (count == 2) weighted<2>(rows, weights, n, out);
   if (count == 3) weighted<3>(rows, weights, n, out);
@@ -28,7 +28,8 @@ void weighted_rows(const float* const* rows, const float* weights, long count, l
 
 // 64 comparisons as bytes, gathered into the bits of one word; the product moves the lowest bit of byte k to bit 56 +
 // k.
-[[gnu::always_inline]] inline unsigned long long bits_above(const float* values, float limit) {
+template <class T>
+[[gnu::always_inline]] inline unsigned long long bits_above(const T* values, T limit) {
   alignas(64) unsigned char above[64];
 #pragma omp simd
   for (long i = 0; i < 64; ++i) above[i] = values[i] > limit;
@@ -42,8 +43,8 @@ void weighted_rows(const float* const* rows, const float* weights, long count, l
   return bits;
 }
 
-void mask_edges(const float* values, float limit, long n, std::uint32_t base, bool* above, std::uint32_t* places,
-                long* count) {
+template <class T>
+void mask_edges(const T* values, T limit, long n, std::uint32_t base, bool* above, std::uint32_t* places, long* count) {
   long found = 0, begin = 0;
   unsigned long long before = *above;
   const auto take = [&](unsigned long long changes) __attribute__((always_inline)) {
@@ -65,7 +66,8 @@ void mask_edges(const float* values, float limit, long n, std::uint32_t base, bo
 }
 
 [[maybe_unused]] const bool kAdded =
-    simd::weighted_rows.add(TESSERA_SIMD_LEVEL, weighted_rows) && simd::mask_edges.add(TESSERA_SIMD_LEVEL, mask_edges);
+    simd::weighted_rows.add(TESSERA_SIMD_LEVEL, weighted_rows<float>, weighted_rows<double>) &&
+    simd::mask_edges.add(TESSERA_SIMD_LEVEL, mask_edges<float>, mask_edges<double>);
 
 }  // namespace
 }  // namespace tessera

@@ -1,8 +1,9 @@
-// Softmax and log-softmax of one contiguous row, or of up to 32 neighbouring columns at once: three passes, for the
-// maximum, the sum of exponentials and the result. Sums are taken in blocks, and blocks added in double.
+// Softmax, log-softmax and the normalised sigmoid of one contiguous row, or of up to 32 neighbouring columns at once:
+// three passes, for the maximum, the sum and the result. Sums are taken in blocks, and blocks added in double.
 //
 // y = e / sum(e)            gx = y (gy - sum(gy y))         e = exp(x - max)
 // y = x - max - log sum(e)  gx = gy - exp(y) sum(gy)
+// y = s / D                 gx = (1 - s) s / D (gy - sum(gy s) / D)     s = sigmoid(x), D = max(sum(s), smallest)
 #include "ops/cpu/simd/softmax.h"
 
 #include "ops/cpu/simd/elementary.h"
@@ -10,7 +11,7 @@
 namespace tessera {
 namespace {
 
-enum class Kind { kSoftmax, kLogSoftmax };
+enum class Kind { kSoftmax, kLogSoftmax, kSigmoid };
 
 constexpr long kRowBlock = 512, kColumnBlock = 128;  // elements added before going to double
 constexpr long kColumns = simd::kSoftmaxColumns;
@@ -19,41 +20,85 @@ long shorter(long a, long b) {
   return a < b ? a : b;
 }
 
+// What is summed of one value: e, or s.
+template <Kind kKind, class T>
+[[gnu::always_inline]] inline T summand(T x, T largest) {
+  return kKind == Kind::kSigmoid ? sigmoid_of(x) : exp_of(x - largest);
+}
+// What the result needs of the sum: a factor, or the logarithm that is taken off.
+template <Kind kKind, class T>
+T scale_of(double sum) {
+  if (kKind == Kind::kSigmoid && sum < simd::kSmallestSum) sum = simd::kSmallestSum;  // NaN passes
+  return static_cast<T>(kKind == Kind::kLogSoftmax ? __builtin_log(sum) : 1 / sum);
+}
+template <Kind kKind, class T>
+[[gnu::always_inline]] inline T result(T x, T y, T largest, T scale) {
+  return kKind == Kind::kLogSoftmax ? x - largest - scale : y * scale;
+}
+
+// The backward pass: what is summed, and the result, of gy and y (of the sigmoid: x). total: the sum of s.
+template <Kind kKind, class T>
+[[gnu::always_inline]] inline T gradient_summand(T gy, T y) {
+  return kKind == Kind::kSoftmax ? gy * y : kKind == Kind::kLogSoftmax ? gy : gy * sigmoid_of(y);
+}
+template <Kind kKind, class T>
+struct Backward {
+  T sum, scale;
+  Backward(double sum_, double total) : sum(static_cast<T>(sum_)), scale(1) {
+    if (kKind != Kind::kSigmoid) return;
+    scale = scale_of<kKind, T>(total);
+    sum = total < simd::kSmallestSum ? 0 : static_cast<T>(sum_ / total);
+  }
+};
+template <Kind kKind, class T>
+[[gnu::always_inline]] inline T gradient(T gy, T y, T sum, T scale) {
+  if (kKind == Kind::kSoftmax) return y * (gy - sum);
+  if (kKind == Kind::kLogSoftmax) return gy - exp_of(y) * sum;
+  const T s = sigmoid_of(y);
+  return (1 - s) * s * scale * (gy - sum);
+}
+
 template <Kind kKind, class T>
 void forward_row(const T* x, T* y, long n) {
   T largest = x[0];
+  if (kKind != Kind::kSigmoid) {
 #pragma omp simd reduction(max : largest)
-  for (long i = 0; i < n; ++i) largest = x[i] > largest ? x[i] : largest;  // a NaN shows in the sum, if not here
+    for (long i = 0; i < n; ++i) largest = x[i] > largest ? x[i] : largest;  // a NaN shows in the sum, if not here
+  }
   double sum = 0;
   for (long begin = 0; begin < n; begin += kRowBlock) {
     const long end = shorter(begin + kRowBlock, n);
     T block = 0;
 #pragma omp simd reduction(+ : block)
     for (long i = begin; i < end; ++i) {
-      const T e = exp_of(x[i] - largest);
-      if (kKind == Kind::kSoftmax) y[i] = e;
+      const T e = summand<kKind>(x[i], largest);
+      if (kKind != Kind::kLogSoftmax) y[i] = e;
       block += e;
     }
     sum += static_cast<double>(block);
   }
-  const T scale = static_cast<T>(1 / sum), shift = static_cast<T>(__builtin_log(sum));
+  const T scale = scale_of<kKind, T>(sum);
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = kKind == Kind::kSoftmax ? y[i] * scale : x[i] - largest - shift;
+  for (long i = 0; i < n; ++i) y[i] = result<kKind>(x[i], y[i], largest, scale);
 }
 
 template <Kind kKind, class T>
 void backward_row(const T* gy, const T* y, T* gx, long n) {
-  double sum = 0;
+  double sum = 0, total = 0;
   for (long begin = 0; begin < n; begin += kRowBlock) {
     const long end = shorter(begin + kRowBlock, n);
-    T block = 0;
-#pragma omp simd reduction(+ : block)
-    for (long i = begin; i < end; ++i) block += kKind == Kind::kSoftmax ? gy[i] * y[i] : gy[i];
+    T block = 0, block_total = 0;
+#pragma omp simd reduction(+ : block, block_total)
+    for (long i = begin; i < end; ++i) {
+      block += gradient_summand<kKind>(gy[i], y[i]);
+      if (kKind == Kind::kSigmoid) block_total += sigmoid_of(y[i]);
+    }
     sum += static_cast<double>(block);
+    total += static_cast<double>(block_total);
   }
-  const T s = static_cast<T>(sum);
+  const Backward<kKind, T> whole(sum, total);
 #pragma omp simd
-  for (long i = 0; i < n; ++i) gx[i] = kKind == Kind::kSoftmax ? y[i] * (gy[i] - s) : gy[i] - exp_of(y[i]) * s;
+  for (long i = 0; i < n; ++i) gx[i] = gradient<kKind>(gy[i], y[i], whole.sum, whole.scale);
 }
 
 // kFull: the number of columns is known to the compiler, which then keeps maxima and sums in registers.
@@ -62,7 +107,7 @@ void forward_columns(const T* x, T* y, long rows, long stride, long columns) {
   const long width = kFull ? kColumns : columns;
   T largest[kColumns];
   for (long c = 0; c < width; ++c) largest[c] = x[c];
-  for (long r = 1; r < rows; ++r) {
+  for (long r = 1; r < rows && kKind != Kind::kSigmoid; ++r) {
 #pragma omp simd
     for (long c = 0; c < width; ++c) largest[c] = x[r * stride + c] > largest[c] ? x[r * stride + c] : largest[c];
   }
@@ -73,21 +118,20 @@ void forward_columns(const T* x, T* y, long rows, long stride, long columns) {
     for (long r = begin; r < end; ++r) {
 #pragma omp simd
       for (long c = 0; c < width; ++c) {
-        const T e = exp_of(x[r * stride + c] - largest[c]);
-        if (kKind == Kind::kSoftmax) y[r * stride + c] = e;
+        const T e = summand<kKind>(x[r * stride + c], largest[c]);
+        if (kKind != Kind::kLogSoftmax) y[r * stride + c] = e;
         block[c] += e;
       }
     }
     for (long c = 0; c < width; ++c) sums[c] += static_cast<double>(block[c]);
   }
-  T factor[kColumns];  // the scale or the shift of each column
-  for (long c = 0; c < width; ++c)
-    factor[c] = kKind == Kind::kSoftmax ? static_cast<T>(1 / sums[c]) : static_cast<T>(__builtin_log(sums[c]));
+  T scale[kColumns];
+  for (long c = 0; c < width; ++c) scale[c] = scale_of<kKind, T>(sums[c]);
   for (long r = 0; r < rows; ++r) {
 #pragma omp simd
     for (long c = 0; c < width; ++c) {
       const long i = r * stride + c;
-      y[i] = kKind == Kind::kSoftmax ? y[i] * factor[c] : x[i] - largest[c] - factor[c];
+      y[i] = result<kKind>(x[i], y[i], largest[c], scale[c]);
     }
   }
 }
@@ -95,26 +139,33 @@ void forward_columns(const T* x, T* y, long rows, long stride, long columns) {
 template <Kind kKind, bool kFull, class T>
 void backward_columns(const T* gy, const T* y, T* gx, long rows, long stride, long columns) {
   const long width = kFull ? kColumns : columns;
-  double sums[kColumns] = {};
+  double sums[kColumns] = {}, totals[kColumns] = {};
   for (long begin = 0; begin < rows; begin += kColumnBlock) {
     const long end = shorter(begin + kColumnBlock, rows);
-    T block[kColumns] = {};
+    T block[kColumns] = {}, block_total[kColumns] = {};
     for (long r = begin; r < end; ++r) {
 #pragma omp simd
       for (long c = 0; c < width; ++c) {
         const long i = r * stride + c;
-        block[c] += kKind == Kind::kSoftmax ? gy[i] * y[i] : gy[i];
+        block[c] += gradient_summand<kKind>(gy[i], y[i]);
+        if (kKind == Kind::kSigmoid) block_total[c] += sigmoid_of(y[i]);
       }
     }
-    for (long c = 0; c < width; ++c) sums[c] += static_cast<double>(block[c]);
+    for (long c = 0; c < width; ++c) {
+      sums[c] += static_cast<double>(block[c]);
+      totals[c] += static_cast<double>(block_total[c]);
+    }
   }
-  T s[kColumns];
-  for (long c = 0; c < width; ++c) s[c] = static_cast<T>(sums[c]);
+  T sum[kColumns], scale[kColumns];
+  for (long c = 0; c < width; ++c) {
+    const Backward<kKind, T> whole(sums[c], totals[c]);
+    sum[c] = whole.sum, scale[c] = whole.scale;
+  }
   for (long r = 0; r < rows; ++r) {
 #pragma omp simd
     for (long c = 0; c < width; ++c) {
       const long i = r * stride + c;
-      gx[i] = kKind == Kind::kSoftmax ? y[i] * (gy[i] - s[c]) : gy[i] - exp_of(y[i]) * s[c];
+      gx[i] = gradient<kKind>(gy[i], y[i], sum[c], scale[c]);
     }
   }
 }
@@ -134,13 +185,15 @@ void backward(const T* gy, const T* y, T* gx, long rows, long stride, long colum
 }
 
 constexpr int kLevel = TESSERA_SIMD_LEVEL;
-constexpr Kind kSoftmax = Kind::kSoftmax, kLog = Kind::kLogSoftmax;
+constexpr Kind kSoftmax = Kind::kSoftmax, kLog = Kind::kLogSoftmax, kSigmoid = Kind::kSigmoid;
 
 [[maybe_unused]] const bool kAdded[] = {
     simd::softmax.add(kLevel, forward<kSoftmax, float>, forward<kSoftmax, double>),
     simd::softmax_backward.add(kLevel, backward<kSoftmax, float>, backward<kSoftmax, double>),
     simd::log_softmax.add(kLevel, forward<kLog, float>, forward<kLog, double>),
     simd::log_softmax_backward.add(kLevel, backward<kLog, float>, backward<kLog, double>),
+    simd::normalised_sigmoid.add(kLevel, forward<kSigmoid, float>, forward<kSigmoid, double>),
+    simd::normalised_sigmoid_backward.add(kLevel, backward<kSigmoid, float>, backward<kSigmoid, double>),
 };
 
 }  // namespace

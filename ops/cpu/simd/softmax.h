@@ -13,7 +13,8 @@ using Softmax = void(const T* x, T* y, long rows, long stride, long columns);
 template <class T>
 using SoftmaxBackward = void(const T* gy, const T* y, T* gx, long rows, long stride, long columns);
 
-inline constinit FloatTables<Softmax> softmax, log_softmax;
-inline constinit FloatTables<SoftmaxBackward> softmax_backward, log_softmax_backward;
+inline constexpr double kSmallestSum = 1e-6;  // ops::kSmallestSum
+inline constinit FloatTables<Softmax> softmax, log_softmax, normalised_sigmoid;
+inline constinit FloatTables<SoftmaxBackward> softmax_backward, log_softmax_backward, normalised_sigmoid_backward;
 
 }  // namespace tessera::simd

@@ -3,15 +3,31 @@
 
 #include <memory>
 
+#include "tensor/cuda/runtime.h"
+
 namespace tessera::cuda {
 
 namespace {
 
-// The same memory as a tensor of the CPU.
+// The same memory as a tensor of the CPU, which does not keep it: a graph holds addresses.
 Tensor borrowed(const Tensor& tensor) {
+  static const auto nobody = std::make_shared<int>();
   if (!tensor.defined()) return {};
-  return Tensor::borrow(const_cast<void*>(tensor.raw()), tensor.shape(), tensor.dtype(),
-                        std::make_shared<Tensor>(tensor));
+  return Tensor::borrow(const_cast<void*>(tensor.raw()), tensor.shape(), tensor.dtype(), nobody);
+}
+
+// In f32, for the CPU's kernels: they have no bf16.
+Tensor widened(const Tensor& tensor) {
+  return tensor.defined() ? tensor.to(DType::kF32) : Tensor();
+}
+
+// What work(result) computes in f32, stored in y as y's element type.
+template <class Work>
+void narrow_into(Tensor& y, const Work& work) {
+  if (y.dtype() == DType::kF32) return work(y);
+  Tensor result = Tensor::empty(y.shape());
+  work(result);
+  y.copy_from(result.to(y.dtype()));
 }
 
 // The work is the device's operator's, not that of the CPU's operator inside it.
@@ -23,28 +39,33 @@ struct Unheard : WorkListener {
 
 bool dense_conv2d(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, bool relu, Tensor& y) {
-  const Unheard unheard;
   const ops::Conv2dParams params{.stride = dims.stride,
                                  .padding = dims.padding,
                                  .dilation = dims.dilation,
                                  .groups = dims.groups,
                                  .activation = relu ? ops::Activation::kRelu : ops::Activation::kNone};
-  const ops::PackedConv2d packed = ops::conv2d_pack(borrowed(weight), borrowed(bias), params, false);
-  borrowed(y).copy_from(ops::conv2d_packed(borrowed(x), packed, borrowed(residual)));
+  emulated::enqueue(stream(), [=, from = borrowed(x), w = borrowed(weight), b = borrowed(bias), r = borrowed(residual),
+                               to = borrowed(y)] {
+    const Unheard unheard;
+    const ops::PackedConv2d packed = ops::conv2d_pack(widened(w), widened(b), params, false);
+    Tensor(to).copy_from(ops::conv2d_packed(widened(from), packed, widened(r)).to(to.dtype()));
+  });
   return true;
 }
 
 bool dense_conv2d_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
-  const Unheard unheard;
-  Tensor to = borrowed(gx);
-  ops::conv2d_backward_input_kernels(dims, borrowed(gy), borrowed(weight), to);
+  emulated::enqueue(stream(), [=, from = borrowed(gy), w = borrowed(weight), result = borrowed(gx)]() mutable {
+    const Unheard unheard;
+    narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_input_kernels(dims, widened(from), widened(w), to); });
+  });
   return true;
 }
 
 bool dense_conv2d_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
-  const Unheard unheard;
-  Tensor to = borrowed(gw);
-  ops::conv2d_backward_weight_kernels(dims, borrowed(gy), borrowed(x), to);
+  emulated::enqueue(stream(), [=, g = borrowed(gy), from = borrowed(x), result = borrowed(gw)]() mutable {
+    const Unheard unheard;
+    narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_weight_kernels(dims, widened(g), widened(from), to); });
+  });
   return true;
 }
 

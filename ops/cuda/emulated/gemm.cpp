@@ -2,11 +2,13 @@
 #include "ops/cuda/gemm.h"
 
 #include "ops/cpu/gemm.h"
+#include "tensor/cuda/runtime.h"
 
 namespace tessera::cuda {
 
-void gemm(const Gemm& g) {
-  if (g.batch * g.M * g.N == 0) return;
+namespace {
+
+void multiply(const Gemm<float>& g) {
   // run() overwrites C: a sum into it is computed beside it and added.
   std::vector<float> sum(g.accumulate ? static_cast<size_t>(g.batch * g.M * g.N) : 0);
   cpu::Gemm<float> product{.items = g.batch, .rows = g.M, .columns = g.N, .tap_depth = g.K};
@@ -33,6 +35,85 @@ void gemm(const Gemm& g) {
     for (i64 m = 0; m < g.M; ++m)
       for (i64 n = 0; n < g.N; ++n)
         g.c[item * g.c_stride + m * g.c_pitch + n] += sum[static_cast<size_t>((item * g.M + m) * g.N + n)];
+}
+
+// The values from the first to the last of `batch` matrices of so many rows and columns, in f32.
+std::vector<float> widened(const BFloat16* from, i64 batch, i64 stride, i64 rows, i64 pitch, i64 columns) {
+  if (batch * rows * columns == 0) return {};
+  std::vector<float> values(static_cast<size_t>((batch - 1) * stride + (rows - 1) * pitch + columns));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = from[i].to_float();
+  return values;
+}
+
+void multiply(const Gemm<BFloat16, float>& g) {
+  const std::vector<float> a = widened(g.a, g.batch, g.a_stride, g.transpose_a ? g.K : g.M, g.a_pitch,
+                                       g.transpose_a ? g.M : g.K),
+                           b = widened(g.b, g.batch, g.b_stride, g.transpose_b ? g.N : g.K, g.b_pitch,
+                                       g.transpose_b ? g.K : g.N);
+  multiply(Gemm<float>{.batch = g.batch,
+                       .M = g.M,
+                       .N = g.N,
+                       .K = g.K,
+                       .a = a.data(),
+                       .a_pitch = g.a_pitch,
+                       .a_stride = g.a_stride,
+                       .transpose_a = g.transpose_a,
+                       .b = b.data(),
+                       .b_pitch = g.b_pitch,
+                       .b_stride = g.b_stride,
+                       .transpose_b = g.transpose_b,
+                       .c = g.c,
+                       .c_pitch = g.c_pitch,
+                       .c_stride = g.c_stride,
+                       .accumulate = g.accumulate,
+                       .bias = g.bias,
+                       .relu = g.relu});
+}
+
+void multiply(const Gemm<BFloat16>& g) {
+  std::vector<float> c = widened(g.c, g.batch, g.c_stride, g.M, g.c_pitch, g.N);
+  const std::vector<float> bias = widened(g.bias, g.bias ? 1 : 0, 0, 1, 0, g.N);
+  multiply(Gemm<BFloat16, float>{.batch = g.batch,
+                                 .M = g.M,
+                                 .N = g.N,
+                                 .K = g.K,
+                                 .a = g.a,
+                                 .a_pitch = g.a_pitch,
+                                 .a_stride = g.a_stride,
+                                 .transpose_a = g.transpose_a,
+                                 .b = g.b,
+                                 .b_pitch = g.b_pitch,
+                                 .b_stride = g.b_stride,
+                                 .transpose_b = g.transpose_b,
+                                 .c = c.data(),
+                                 .c_pitch = g.c_pitch,
+                                 .c_stride = g.c_stride,
+                                 .accumulate = g.accumulate,
+                                 .bias = g.bias ? bias.data() : nullptr,
+                                 .relu = g.relu});
+  for (i64 item = 0; item < g.batch; ++item)
+    for (i64 m = 0; m < g.M; ++m)
+      for (i64 n = 0; n < g.N; ++n) {
+        const i64 at = item * g.c_stride + m * g.c_pitch + n;
+        g.c[at] = BFloat16::from(c[static_cast<size_t>(at)]);
+      }
+}
+
+template <class T, class Sum>
+void enqueue_product(const Gemm<T, Sum>& g) {
+  if (g.batch * g.M * g.N > 0) emulated::enqueue(stream(), [g] { multiply(g); });
+}
+
+}  // namespace
+
+void gemm(const Gemm<float>& g) {
+  enqueue_product(g);
+}
+void gemm(const Gemm<BFloat16>& g) {
+  enqueue_product(g);
+}
+void gemm(const Gemm<BFloat16, float>& g) {
+  enqueue_product(g);
 }
 
 }  // namespace tessera::cuda

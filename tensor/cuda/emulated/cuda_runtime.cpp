@@ -1,18 +1,34 @@
-// The runtime calls of the emulated device: everything happens at once, in the caller's thread.
+// The runtime calls of the emulated device: everything happens at once, in the caller's thread; or, while a stream is
+// captured, when its graph is launched.
 #include "tensor/cuda/emulated/cuda_runtime.h"
 
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "tensor/cuda/emulated/inject.h"
+
+struct EmulatedGraph {
+  std::vector<std::function<void()>> work;
+};
+struct EmulatedStream {
+  std::unique_ptr<EmulatedGraph> captured;  // null: it is not captured
+};
 
 namespace tessera::emulated {
 
 Machine& machine() {
   static Machine instance;
   return instance;
+}
+
+void enqueue(cudaStream_t stream, const std::function<void()>& work) {
+  if (stream->captured) return stream->captured->work.push_back(work);
+  work();
 }
 
 }  // namespace tessera::emulated
@@ -55,6 +71,8 @@ const char* cudaGetErrorString(cudaError_t status) {
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorIllegalState:
+      return "the operation cannot be performed in the present state";
   }
   return "unknown error";
 }
@@ -76,12 +94,48 @@ cudaError_t cudaSetDevice(int device) {
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  static char instance;
-  *stream = reinterpret_cast<cudaStream_t>(&instance);
+  *stream = new EmulatedStream;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream->captured) return result(cudaErrorIllegalState);
+  stream->captured = std::make_unique<EmulatedGraph>();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (!stream->captured) return result(cudaErrorIllegalState);
+  *graph = stream->captured.release();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = stream->captured ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = new EmulatedGraph(*graph);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  for (const auto& work : executable->work) tessera::emulated::enqueue(stream, work);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
   return cudaSuccess;
 }
 
@@ -136,7 +190,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  std::memmove(to, from, bytes);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  tessera::emulated::enqueue(stream, [=] { std::memmove(to, from, bytes); });
   return cudaSuccess;
 }

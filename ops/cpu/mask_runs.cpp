@@ -1,0 +1,132 @@
+// Run lengths and scores of masks on the CPU; ops/mask_runs.h states the formulas. Threads share the masks. A mask is
+// made taller first, which leaves every column of the small map at the picture's height; a column of the picture is a
+// sum of those, and its edges are taken while it is in the cache.
+#include "ops/mask_runs.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ops/cpu/simd/masks.h"
+#include "ops/cpu/simd/pointwise.h"
+
+namespace tessera::ops {
+namespace {
+
+template <class T>
+class Axis {
+ public:
+  Axis(const char* name, const Tensor& index, const Tensor& weight, i64 in)
+      : out_(index.dim(0)), index_(index.data<i32>()), weight_(weight.data<T>()) {
+    for (i64 i = 0; i < out_ * kResizeTaps; ++i)
+      TESSERA_CHECK(index_[i] >= 0 && index_[i] < in, "mask_runs: {}.index is {} at {}, the maps have {} {}", name,
+                    index_[i], i / kResizeTaps, in, name);
+  }
+  i64 out() const { return out_; }
+
+  // Position o of the output: the weighted sum of lines of n values, of which `from` holds one per input position.
+  void blend(i64 o, const T* from, i64 n, T* to) const {
+    const T* lines[kResizeTaps];
+    const T* weight = weight_ + o * kResizeTaps;
+    long count = 0;
+    for (; count < kResizeTaps && weight[count] != 0; ++count)
+      lines[count] = from + index_[o * kResizeTaps + count] * n;
+    if (count == 0)
+      std::fill(to, to + n, T(0));
+    else
+      sum_(lines, weight, count, n, to);
+  }
+
+ private:
+  i64 out_;
+  const i32* index_;
+  const T* weight_;
+  simd::WeightedRows<T>* sum_ = simd::weighted_rows.get<T>();
+};
+
+const i64* checked_queries(const char* op, const Tensor& queries, i64 masks) {
+  for (const i64 query : queries.span<i64>())
+    TESSERA_CHECK(query >= 0 && query < masks, "{}: query {} of {} masks", op, query, masks);
+  return queries.data<i64>();
+}
+
+template <class T>
+std::vector<T> probabilities_of(const Tensor& masks, i64 query) {
+  const i64 n = masks.dim(1) * masks.dim(2);
+  std::vector<T> probabilities(static_cast<size_t>(n));
+  simd::sigmoid.get<T>()(masks.data<T>() + query * n, probabilities.data(), n);
+  return probabilities;
+}
+
+// map: one value per row and column of the small map, w columns.
+template <class T>
+std::vector<i32> runs_of(const std::vector<T>& map, i64 w, const Axis<T>& rows, const Axis<T>& columns, T threshold) {
+  constexpr i64 kStrip = 16;  // rows that are turned together: a cache line of each column
+  const i64 H = rows.out();
+  std::vector<T> tall(static_cast<size_t>(w * H)), strip(static_cast<size_t>(kStrip * w));  // tall: column by column
+  for (i64 y0 = 0; y0 < H; y0 += kStrip) {
+    const i64 count = std::min(kStrip, H - y0);
+    for (i64 y = 0; y < count; ++y) rows.blend(y0 + y, map.data(), w, strip.data() + y * w);
+    for (i64 j = 0; j < w; ++j)
+      for (i64 y = 0; y < count; ++y) tall[static_cast<size_t>(j * H + y0 + y)] = strip[static_cast<size_t>(y * w + j)];
+  }
+  const auto edges_of = simd::mask_edges.get<T>();
+  std::vector<i32> runs;
+  std::vector<T> column(static_cast<size_t>(H));
+  std::vector<u32> edges(static_cast<size_t>(H));
+  bool above = false;
+  i32 last = 0;
+  for (i64 x = 0; x < columns.out(); ++x) {
+    columns.blend(x, tall.data(), H, column.data());
+    long count = 0;
+    edges_of(column.data(), threshold, H, static_cast<u32>(x * H), &above, edges.data(), &count);
+    for (long i = 0; i < count; ++i) {
+      const i32 edge = static_cast<i32>(edges[static_cast<size_t>(i)]);
+      runs.push_back(edge - last);
+      last = edge;
+    }
+  }
+  runs.push_back(static_cast<i32>(H * columns.out()) - last);
+  return runs;
+}
+
+void mask_runs_cpu(const Tensor& masks, const Tensor& queries, const Tensor& row_index, const Tensor& row_weight,
+                   const Tensor& column_index, const Tensor& column_weight, double threshold, Tensor& offsets,
+                   Tensor& runs) {
+  dispatch_float(masks.dtype(), "mask_runs", [&]<class T>() {
+    const i64 K = queries.dim(0), *query = checked_queries("mask_runs", queries, masks.dim(0));
+    const Axis<T> rows("rows", row_index, row_weight, masks.dim(1));
+    const Axis<T> columns("columns", column_index, column_weight, masks.dim(2));
+    std::vector<std::vector<i32>> found(static_cast<size_t>(K));
+#pragma omp parallel for schedule(dynamic) if (K > 1)
+    for (i64 k = 0; k < K; ++k)
+      found[static_cast<size_t>(k)] =
+          runs_of(probabilities_of<T>(masks, query[k]), masks.dim(2), rows, columns, static_cast<T>(threshold));
+    i64* offset = offsets.data<i64>();
+    for (i64 k = 0; k < K; ++k) offset[k + 1] = offset[k] + std::ssize(found[static_cast<size_t>(k)]);
+    runs = Tensor::empty({offset[K]}, DType::kI32);
+    for (i64 k = 0; k < K; ++k) std::ranges::copy(found[static_cast<size_t>(k)], runs.data<i32>() + offset[k]);
+  });
+}
+
+void maskness_cpu(const Tensor& masks, const Tensor& queries, double threshold, Tensor& y) {
+  dispatch_float(masks.dtype(), "maskness", [&]<class T>() {
+    const i64 K = queries.dim(0), *query = checked_queries("maskness", queries, masks.dim(0));
+    T* out = y.data<T>();
+#pragma omp parallel for schedule(dynamic) if (K > 1)
+    for (i64 k = 0; k < K; ++k) {
+      double sum = 0, count = 0;
+      for (const T p : probabilities_of<T>(masks, query[k]))
+        if (p > static_cast<T>(threshold)) {
+          sum += static_cast<double>(p);
+          count += 1;
+        }
+      out[k] = static_cast<T>(sum / (count + 1e-6));
+    }
+  });
+}
+
+const bool kAdded[] = {mask_runs_kernels.add(DeviceKind::kCpu, mask_runs_cpu),
+                       maskness_kernels.add(DeviceKind::kCpu, maskness_cpu)};
+
+}  // namespace
+}  // namespace tessera::ops

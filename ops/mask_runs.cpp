@@ -1,0 +1,49 @@
+#include "ops/mask_runs.h"
+
+namespace tessera::ops {
+
+namespace {
+
+void check_maps(const char* op, const Tensor& masks, const Tensor& queries, double threshold) {
+  TESSERA_CHECK(masks.defined() && masks.rank() == 3 && masks.dim(1) > 0 && masks.dim(2) > 0,
+                "{}: masks must be [M, h, w] with h and w above 0, got {}", op, masks.shape());
+  TESSERA_CHECK(is_compute_float(masks.dtype()), "{}: masks are {}, use f32 or f64", op, name_of(masks.dtype()));
+  TESSERA_CHECK(queries.defined() && queries.rank() == 1 && queries.dtype() == DType::kI64,
+                "{}: queries must be i64 [K], got {} {}", op, name_of(queries.dtype()), queries.shape());
+  TESSERA_CHECK(threshold == threshold, "{}: the threshold is NaN", op);
+}
+
+// Returns the number of outputs.
+i64 check_taps(const char* axis, const ResizeTaps& taps, DType dtype) {
+  TESSERA_CHECK(taps.index.defined() && taps.index.rank() == 2 && taps.index.dim(0) > 0 &&
+                    taps.index.dim(1) == kResizeTaps && taps.index.dtype() == DType::kI32,
+                "mask_runs: {}.index must be i32 [out, {}] with out above 0, got {} {}", axis, kResizeTaps,
+                name_of(taps.index.dtype()), taps.index.shape());
+  TESSERA_CHECK(taps.weight.shape() == taps.index.shape() && taps.weight.dtype() == dtype,
+                "mask_runs: {}.weight must be {} {}, got {} {}", axis, name_of(dtype), taps.index.shape(),
+                name_of(taps.weight.dtype()), taps.weight.shape());
+  return taps.index.dim(0);
+}
+
+}  // namespace
+
+MaskRuns mask_runs(const Tensor& masks, const Tensor& queries, const ResizeTaps& rows, const ResizeTaps& columns,
+                   double threshold) {
+  check_maps("mask_runs", masks, queries, threshold);
+  const i64 H = check_taps("rows", rows, masks.dtype()), W = check_taps("columns", columns, masks.dtype());
+  TESSERA_CHECK(H < (i64{1} << 31) / W, "mask_runs: a picture of {} x {} has 2^31 pixels or more", H, W);
+  MaskRuns result;
+  result.offsets = Tensor::zeros({queries.dim(0) + 1}, DType::kI64, masks.device());
+  mask_runs_kernels(masks, queries, rows.index, rows.weight, columns.index, columns.weight, threshold, result.offsets,
+                    result.runs);
+  return result;
+}
+
+Tensor maskness(const Tensor& masks, const Tensor& queries, double threshold) {
+  check_maps("maskness", masks, queries, threshold);
+  Tensor y = Tensor::empty({queries.dim(0)}, masks.dtype(), masks.device());
+  maskness_kernels(masks, queries, threshold, y);
+  return y;
+}
+
+}  // namespace tessera::ops

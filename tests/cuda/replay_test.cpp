@@ -1,0 +1,165 @@
+// SparseInst with graphs: what it says is what it says without them, whatever changed in between.
+#include <cstring>
+
+#include "nn/taps.h"
+#include "tensor/allocator.h"
+#include "tests/cuda/other_device.h"
+#include "tests/models/tiny_sparseinst.h"
+#include "tests/support/check_error.h"
+
+namespace tessera {
+
+namespace {
+
+// One network twice: as it is, and with graphs.
+struct Twins {
+  Device device;
+  std::unique_ptr<SparseInst> plain = test::tiny_model(), graphs = test::tiny_model();
+
+  explicit Twins(Device where) : device(where) {
+    for (SparseInst* model : {plain.get(), graphs.get()}) model->to(device);
+    fuse();
+  }
+  void fuse() {
+    nn::fuse_for_inference(*plain);
+    nn::fuse_for_inference(*graphs, {.graph = true});
+  }
+  Tensor images(const Shape& shape, u64 seed) const {
+    Tensor x = Tensor::empty(shape);
+    Random(seed).fill_uniform(x, -2, 2);
+    return x.to(device);
+  }
+  // Whether both say the same, bit for bit, of new images.
+  bool agree(const Shape& shape, u64 seed) {
+    const NoGrad no_grad;
+    const Var x(images(shape, seed));
+    const SparseInstOutput a = plain->forward(x), b = graphs->forward(x);
+    const auto same = [](const Var& left, const Var& right) {
+      const Tensor l = left.value().to_host(), r = right.value().to_host();
+      return l.shape() == r.shape() && std::memcmp(l.raw(), r.raw(), l.bytes()) == 0;
+    };
+    return same(a.logits, b.logits) && same(a.objectness, b.objectness) && same(a.masks, b.masks) &&
+           same(a.maps, b.maps);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("replay: each size has its own graph, and new images get the bits of the eager forward") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  Twins twins(*device);
+  u64 seed = 1;
+  for (int round = 0; round < 4; ++round)
+    for (const Shape& shape : {Shape{1, 64, 64, 3}, {1, 64, 96, 3}, {2, 64, 64, 3}}) CHECK(twins.agree(shape, seed++));
+}
+
+TEST_CASE("replay: a size is recorded when it comes again; the model's graphs go with train()") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  Twins twins(*device);
+  const NoGrad no_grad;
+  const Var x(twins.images({1, 64, 64, 3}, 1));
+  const auto allocated = [&] { return memory_report(*device).allocated; };
+  const size_t before = allocated();
+  twins.graphs->forward(x);
+  CHECK(allocated() == before);
+  {
+    const Tensor masks = twins.graphs->forward(x).masks.value();
+    CHECK(allocated() > before);
+    const Tensor first = masks.to_host();
+    const SparseInstOutput output = twins.graphs->forward(Var(twins.images({1, 64, 64, 3}, 2)));
+    CHECK(output.masks.value().same_memory(masks));  // which the second images have changed
+    CHECK(std::memcmp(masks.to_host().raw(), first.raw(), first.bytes()) != 0);
+  }
+  twins.graphs->train();
+  CHECK(allocated() <= before);  // the fused weights have gone, too
+}
+
+TEST_CASE("replay: the graphs that were not used for longest go, and their memory with them") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  Twins twins(*device);
+  const NoGrad no_grad;
+  const auto forward = [&](i64 n) { twins.graphs->forward(Var(twins.images({n, 32, 32, 3}, 1))); };
+  constexpr i64 kKept = ForwardGraphs<SparseInstOutput>::kKept;
+  const size_t before = memory_report(*device).allocated;
+  forward(1);
+  forward(1);
+  CHECK(memory_report(*device).allocated > before);
+  for (i64 n = 2; n <= kKept; ++n) forward(n);
+  CHECK(memory_report(*device).allocated > before);
+  forward(kKept + 1);
+  CHECK(memory_report(*device).allocated == before);
+  forward(1);  // counts as new
+  CHECK(memory_report(*device).allocated == before);
+}
+
+TEST_CASE("replay: weights that change in place are seen, and new ones after they were fused again") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  Twins twins(*device);
+  const Shape shape{1, 64, 64, 3};
+  for (u64 seed = 1; seed < 4; ++seed) CHECK(twins.agree(shape, seed));
+  for (SparseInst* model : {twins.plain.get(), twins.graphs.get()})
+    for (const auto& [name, parameter] : nn::named_parameters(*model))
+      if (name.ends_with("cls_score.weight")) parameter->value().fill(0.25);  // a linear layer has no fused form
+  CHECK(twins.agree(shape, 4));
+
+  SparseInstConfig config = test::tiny_config();
+  Random random(11);
+  SparseInst other(config, random);
+  for (SparseInst* model : {twins.plain.get(), twins.graphs.get()})
+    nn::load_state(*model, nn::state_dict(other), nn::Strictness::kExact, false);
+  for (u64 seed = 5; seed < 8; ++seed) CHECK(twins.agree(shape, seed));  // not fused: no graphs
+  twins.fuse();
+  for (u64 seed = 8; seed < 11; ++seed) CHECK(twins.agree(shape, seed));
+}
+
+TEST_CASE("replay: the precision that is set counts as part of the size") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  Twins twins(*device);
+  struct Restore {
+    ~Restore() { set_precision(Precision::kHighest); }
+  } restore;
+  for (u64 seed = 1; seed < 10; ++seed) {
+    set_precision(seed % 3 == 0 ? Precision::kMedium : Precision::kHighest);
+    CHECK(twins.agree({1, 64, 64, 3}, seed));
+  }
+}
+
+TEST_CASE("replay: intermediate results are those of a forward of their own, not of a graph") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  Twins twins(*device);
+  const NoGrad no_grad;
+  const Var x(twins.images({1, 64, 64, 3}, 1)), next(twins.images({1, 64, 64, 3}, 2));
+  for (int k = 0; k < 3; ++k) twins.graphs->forward(x);
+  nn::Taps taps;
+  twins.graphs->forward(x, &taps);
+  const Tensor masks = taps.at("pred_masks").to_host();
+  twins.graphs->forward(next);
+  CHECK(std::memcmp(taps.at("pred_masks").to_host().raw(), masks.raw(), masks.bytes()) == 0);
+}
+
+TEST_CASE("replay: detections are those of the eager model; on a device without graphs it is an error") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  Twins twins(*device);
+  for (int k = 0; k < 3; ++k) {
+    const Batch batch = test::rectangles({2, 3});
+    const auto expected = twins.plain->detect(batch), found = twins.graphs->detect(batch);
+    REQUIRE(found.size() == expected.size());
+    for (size_t n = 0; n < found.size(); ++n) {
+      REQUIRE(found[n].size() == expected[n].size());
+      for (size_t i = 0; i < found[n].size(); ++i) {
+        CHECK(found[n][i].score == expected[n][i].score);
+        CHECK(found[n][i].mask.counts == expected[n][i].mask.counts);
+      }
+    }
+  }
+  CHECK_ERROR(nn::fuse_for_inference(*test::tiny_model(), {.graph = true}), "device cpu cannot record graphs");
+}
+
+}  // namespace tessera
