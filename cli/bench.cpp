@@ -27,7 +27,7 @@ struct BenchCommand {
     const Config config = read_config(file);
     if (threads > 0) omp_set_num_threads(threads);
     const std::unique_ptr<Segmenter> network = make_model(config.model, config.training.seed);
-    network->to(Device::parse(device));
+    network->to(chosen_device(device));
     nn::fuse_for_inference(*network, inference);
     const Batch batch = measured_batch(config, size.empty() ? std::nullopt : std::optional(parse_size(size)));
     Progress progress("bench", 0, 100);

@@ -4,15 +4,16 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "ops/precision.h"
 #include "tensor/device.h"
 
 namespace tessera {
 
-// Adds it to a command. The device is looked for when the command runs: Device::parse(name) says what is wrong.
-inline void add_device(CLI::App& command, std::string& name) {
-  command.add_option("--device", name, "where to compute: cpu, or cuda (a build with it; cuda:1 is the second GPU)")
-      ->type_name("DEVICE")
-      ->default_str("cpu");
-}
+// Adds it to a command. The device is looked for when the command runs.
+void add_device(CLI::App& command, std::string& name);
+
+// The device of that name; Device::parse says what is wrong with it. A line on stderr where it computes every precision
+// alike and another than the highest is asked for.
+Device chosen_device(const std::string& name, Precision asked = precision());
 
 }  // namespace tessera

@@ -23,7 +23,7 @@ struct EvalCommand {
 
   void run() const {
     const LoadedModel loaded = load_model(checkpoint, overrides, config, annotations);
-    loaded.model->to(Device::parse(device));
+    loaded.model->to(chosen_device(device));
     nn::fuse_for_inference(*loaded.model, inference);
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;

@@ -25,7 +25,7 @@ struct MapsCommand {
   void run() const {
     const std::vector<std::filesystem::path> files = image_files(images, limit);
     const LoadedModel loaded = load_model(checkpoint, overrides, config);
-    loaded.model->to(Device::parse(device));
+    loaded.model->to(chosen_device(device));
     std::vector<Tensor> sums;  // of the maps of each query, all at one size
     Progress progress("maps", 0, static_cast<i64>(files.size()));
     for (size_t i = 0; i < files.size(); ++i) {

@@ -10,7 +10,4 @@ namespace tessera {
 // Adds it to a command; it is set when the command line is read.
 void add_precision(CLI::App& command);
 
-// A line on stderr where this machine computes every level alike and another than the highest is asked for.
-void note_precision(Precision precision);
-
 }  // namespace tessera

@@ -59,7 +59,7 @@ void save_maps(Segmenter& model, const Batch& batch, const Tensor& image, const 
 void predict(const PredictOptions& options) {
   const std::vector<fs::path> files = image_files(options.images, options.limit);
   const LoadedModel loaded = load_model(options.checkpoint, options.overrides, options.config);
-  loaded.model->to(Device::parse(options.device));
+  loaded.model->to(chosen_device(options.device));
   nn::fuse_for_inference(*loaded.model, options.inference);
   std::optional<Annotated> annotated;
   if (!options.annotations.empty()) annotated.emplace(options.annotations);

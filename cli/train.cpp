@@ -6,7 +6,6 @@
 
 #include "cli/commands.h"
 #include "cli/device.h"
-#include "cli/precision.h"
 #include "data/coco_source.h"
 #include "tensor/file.h"
 #include "train/evaluate.h"
@@ -113,13 +112,12 @@ struct TrainCommand {
       };
     }
 
-    note_precision(config.training.precision);
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!config.training.init_weights.empty()) {
       const LoadedWeights weights = load_initial_weights(*model, config.training);
       fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
     }
-    model->to(Device::parse(device));
+    model->to(chosen_device(device, config.training.precision));
     if (dry_run) return describe(*model, job);
 
     if (overwrite && !resume) remove_run(job.folder);

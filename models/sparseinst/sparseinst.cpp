@@ -33,10 +33,11 @@ void SparseInst::fuse(const nn::InferenceOptions& options) {
 
 Losses SparseInst::losses(const Batch& batch) {
   // Before the forward pass: a copy to a device that is computing may make the host wait.
-  const i64 S = config_.scale_factor;
+  const Tensor images = batch_images(batch, device());
+  const auto mask_side = [&](i64 side) { return config_.scale_factor * ((side + 7) / 8); };
   const SparseInstTargets targets =
-      make_targets(batch, S * batch.padded.height / 8, S * batch.padded.width / 8, config_.num_classes, device());
-  SparseInstOutput output = forward(Var(batch_images(batch, device()).to(training_dtype)));
+      make_targets(batch, mask_side(images.dim(1)), mask_side(images.dim(2)), config_.num_classes, device());
+  SparseInstOutput output = forward(Var(images.to(training_dtype)));
   for (Var* result : {&output.logits, &output.masks, &output.objectness})
     if (*result) *result = cast(*result, DType::kF32);  // matching and losses are f32
   const Matches matches = match(output, targets, config_.matcher);
