@@ -59,9 +59,10 @@ struct TrainingWinograd {
   ~TrainingWinograd() { ops::allow_winograd(false); }
 };
 
-Call sparseinst_step() {
+Call sparseinst_step(DType dtype) {
   const std::shared_ptr<SparseInst> model = sparseinst();
   model->train();
+  model->training_dtype = dtype;
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);
   return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
     const TrainingWinograd winograd;
@@ -162,7 +163,12 @@ void model_cases(Cases& cases) {
   cases.push_back({.group = "training steps, batch 4",
                    .name = "sparseinst_r50_giam 320, AdamW",
                    .peer = {{"op", "sparseinst_step"}, {"size", 320}, {"batch", 4}},
-                   .make = sparseinst_step});
+                   .make = [] { return sparseinst_step(DType::kF32); }});
+  if (device().kind != DeviceKind::kCpu)  // which has no bf16 kernels
+    cases.push_back({.group = "training steps, batch 4",
+                     .name = "sparseinst_r50_giam 320, AdamW, mixed precision",
+                     .peer = {{"op", "sparseinst_step"}, {"size", 320}, {"batch", 4}, {"mixed", true}},
+                     .make = [] { return sparseinst_step(DType::kBF16); }});
   cases.push_back({.group = "training steps, batch 4",
                    .name = "resnet50 224, SGD",
                    .peer = {{"op", "resnet50_step"}, {"size", 224}, {"batch", 4}},

@@ -116,7 +116,7 @@ def loss(outputs, labels, targets):
             p, t = masks[i].flatten(1).sigmoid(), target.flatten(1)
             dice = 2 * p @ t.T / ((p * p).sum(-1)[:, None] + (t * t).sum(-1)[None] + 1e-4)
             score = dice ** 0.8 * logits[i].sigmoid()[:, label] ** 0.2
-            rows.append(linear_sum_assignment(score.numpy(), maximize=True))
+            rows.append(linear_sum_assignment(score.cpu().numpy(), maximize=True))
     y, s, t, o = torch.zeros_like(logits), [], [], []
     for i, (row, column) in enumerate(rows):
         y[i, row, labels[i][column]] = 1
@@ -207,7 +207,7 @@ def sparseinst(size, batch=1, masks=False):
     return inference(lambda: SparseInst(nn.BatchNorm2d), x, all_masks) if masks else inference(lambda: SparseInst(nn.BatchNorm2d), x)
 
 
-def sparseinst_step(size, batch):
+def sparseinst_step(size, batch, mixed=False):
     def make(memory_format):
         model = SparseInst(FrozenNorm).train().to(memory_format=memory_format)
         optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.05)
@@ -217,7 +217,9 @@ def sparseinst_step(size, batch):
 
         def step():
             optimizer.zero_grad(set_to_none=True)
-            loss(model(x), labels, targets).backward()
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
+                outputs = model(x)
+            loss([output.float() for output in outputs], labels, targets).backward()
             optimizer.step()
         return step
     return training(make)
