@@ -1,6 +1,7 @@
 // y = s / max(sum s, 1e-6), s = sigmoid(x), along one dimension of [outer, count, inner]; formulas in ops/softmax.h.
-// One reduction (ops/cuda/reduce.h) for the sums, in double, and one pass for the result, a thread per element:
+// One reduction (ops/cuda/reduce.h) for the sums, in double, and one pass for the result, a thread per 1 or 4 elements:
 // memory limits both, x is read twice.
+#include "ops/cuda/map.h"
 #include "ops/cuda/reduce.h"
 #include "ops/softmax.h"
 
@@ -27,22 +28,33 @@ struct StoreFloat {
   __device__ void operator()(i64 slice, double sum) const { sums[slice] = static_cast<float>(sum); }
 };
 
-// The slice of an element: (o, i).
-__device__ i64 slice_of(const ops::ReduceDims& dims, i64 at) {
-  return at / (dims.count * dims.inner) * dims.inner + at % dims.inner;
+// The elements as a map whose channels are the slices of one o.
+MapDims as_map(const ops::ReduceDims& dims) {
+  if (dims.inner == 1) return {dims.outer, 1, dims.count, 1};  // blocks of many elements
+  return {dims.outer, dims.count, 1, dims.inner};
 }
 
-template <class T>
-__global__ void divide_kernel(i64 n, ops::ReduceDims dims, const T* x, const float* sums, T* y) {
-  for (const i64 i : indices(n)) store(y + i, sigmoid_of(load(x + i)) / bounded(sums[slice_of(dims, i)]));
+template <class T, int kWidth>
+__global__ void divide_kernel(MapDims map, const T* x, const float* sums, T* y) {
+  for (const MapPosition at : positions<kWidth>(map)) {
+    const i64 i = map.at(at.n, at.h, at.w, at.c);
+    auto values = Channels<kWidth>::load(x + i);
+    for (int j = 0; j < kWidth; ++j)
+      values.value[j] = sigmoid_of(values.value[j]) / bounded(sums[at.n * map.C + at.c + j]);
+    values.store(y + i);
+  }
 }
 
 template <class T>
 void normalised_sigmoid_of(const ops::ReduceDims& dims, const Tensor& x, Tensor& y) {
   const T* from = x.device_data<T>();
+  T* to = y.device_data<T>();
   Tensor sums = Tensor::empty({dims.outer, dims.inner}, DType::kF32, x.device());
   reduce<DoubleSum>(dims, x.device(), LoadSigmoid<T>{from}, StoreFloat{sums.device_data<float>()});
-  launch<divide_kernel<T>>(over(x.numel()), x.numel(), dims, from, sums.device_data<float>(), y.device_data<T>());
+  const MapDims map = as_map(dims);
+  dispatch_width(by_four(map.C, from, to), [&]<int kWidth>() {
+    launch<divide_kernel<T, kWidth>>(over_map<kWidth>(map), map, from, sums.device_data<float>(), to);
+  });
 }
 
 void normalised_sigmoid_cuda(const ops::ReduceDims& dims, const Tensor& x, Tensor& y) {
@@ -75,25 +87,34 @@ struct StorePair {
   }
 };
 
-template <class T>
-__global__ void input_gradient_kernel(i64 n, ops::ReduceDims dims, const T* gy, const T* x, const float* scales,
-                                      const float* products, T* gx) {
-  for (const i64 i : indices(n)) {
-    const i64 slice = slice_of(dims, i);
-    const float s = sigmoid_of(load(x + i));
-    store(gx + i, (1 - s) * s * scales[slice] * (load(gy + i) - products[slice]));
+template <class T, int kWidth>
+__global__ void input_gradient_kernel(MapDims map, const T* gy, const T* x, const float* scales, const float* products,
+                                      T* gx) {
+  for (const MapPosition at : positions<kWidth>(map)) {
+    const i64 i = map.at(at.n, at.h, at.w, at.c), slice = at.n * map.C + at.c;
+    auto gradient = Channels<kWidth>::load(gy + i);
+    const auto values = Channels<kWidth>::load(x + i);
+    for (int j = 0; j < kWidth; ++j) {
+      const float s = sigmoid_of(values.value[j]);
+      gradient.value[j] = (1 - s) * s * scales[slice + j] * (gradient.value[j] - products[slice + j]);
+    }
+    gradient.store(gx + i);
   }
 }
 
 template <class T>
 void gradient_of(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& x, Tensor& gx) {
   const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
+  T* to = gx.device_data<T>();
   Tensor scales = Tensor::empty({dims.outer, dims.inner}, DType::kF32, x.device()),
          products = Tensor::empty({dims.outer, dims.inner}, DType::kF32, x.device());
   reduce<PairSum>(dims, x.device(), LoadPair<T>{gradient, values},
                   StorePair{scales.device_data<float>(), products.device_data<float>()});
-  launch<input_gradient_kernel<T>>(over(x.numel()), x.numel(), dims, gradient, values, scales.device_data<float>(),
-                                   products.device_data<float>(), gx.device_data<T>());
+  const MapDims map = as_map(dims);
+  dispatch_width(by_four(map.C, gradient, values, to), [&]<int kWidth>() {
+    launch<input_gradient_kernel<T, kWidth>>(over_map<kWidth>(map), map, gradient, values, scales.device_data<float>(),
+                                             products.device_data<float>(), to);
+  });
 }
 
 void normalised_sigmoid_backward_cuda(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& x, Tensor& gx) {

@@ -1,6 +1,9 @@
 // The emulated device's matrix product: its memory is the processor's, so the CPU's product works on it.
 #include "ops/cuda/gemm.h"
 
+#include <type_traits>
+#include <vector>
+
 #include "ops/cpu/gemm.h"
 #include "tensor/cuda/runtime.h"
 
@@ -45,11 +48,25 @@ std::vector<float> widened(const BFloat16* from, i64 batch, i64 stride, i64 rows
   return values;
 }
 
-void multiply(const Gemm<BFloat16, float>& g) {
+template <class Sum>
+void multiply(const Gemm<BFloat16, Sum>& g) {
+  constexpr bool kNarrow = std::is_same_v<Sum, BFloat16>;
   const std::vector<float> a = widened(g.a, g.batch, g.a_stride, g.transpose_a ? g.K : g.M, g.a_pitch,
                                        g.transpose_a ? g.M : g.K),
                            b = widened(g.b, g.batch, g.b_stride, g.transpose_b ? g.N : g.K, g.b_pitch,
                                        g.transpose_b ? g.K : g.N);
+  std::vector<float> wide_c, wide_bias;
+  float* c = nullptr;
+  const float* bias = nullptr;
+  if constexpr (kNarrow) {
+    wide_c = widened(g.c, g.batch, g.c_stride, g.M, g.c_pitch, g.N);
+    wide_bias = widened(g.bias, g.bias ? 1 : 0, 0, 1, 0, g.N);
+    c = wide_c.data();
+    bias = g.bias ? wide_bias.data() : nullptr;
+  } else {
+    c = g.c;
+    bias = g.bias;
+  }
   multiply(Gemm<float>{.batch = g.batch,
                        .M = g.M,
                        .N = g.N,
@@ -62,41 +79,19 @@ void multiply(const Gemm<BFloat16, float>& g) {
                        .b_pitch = g.b_pitch,
                        .b_stride = g.b_stride,
                        .transpose_b = g.transpose_b,
-                       .c = g.c,
+                       .c = c,
                        .c_pitch = g.c_pitch,
                        .c_stride = g.c_stride,
                        .accumulate = g.accumulate,
-                       .bias = g.bias,
+                       .bias = bias,
                        .relu = g.relu});
-}
-
-void multiply(const Gemm<BFloat16>& g) {
-  std::vector<float> c = widened(g.c, g.batch, g.c_stride, g.M, g.c_pitch, g.N);
-  const std::vector<float> bias = widened(g.bias, g.bias ? 1 : 0, 0, 1, 0, g.N);
-  multiply(Gemm<BFloat16, float>{.batch = g.batch,
-                                 .M = g.M,
-                                 .N = g.N,
-                                 .K = g.K,
-                                 .a = g.a,
-                                 .a_pitch = g.a_pitch,
-                                 .a_stride = g.a_stride,
-                                 .transpose_a = g.transpose_a,
-                                 .b = g.b,
-                                 .b_pitch = g.b_pitch,
-                                 .b_stride = g.b_stride,
-                                 .transpose_b = g.transpose_b,
-                                 .c = c.data(),
-                                 .c_pitch = g.c_pitch,
-                                 .c_stride = g.c_stride,
-                                 .accumulate = g.accumulate,
-                                 .bias = g.bias ? bias.data() : nullptr,
-                                 .relu = g.relu});
-  for (i64 item = 0; item < g.batch; ++item)
-    for (i64 m = 0; m < g.M; ++m)
-      for (i64 n = 0; n < g.N; ++n) {
-        const i64 at = item * g.c_stride + m * g.c_pitch + n;
-        g.c[at] = BFloat16::from(c[static_cast<size_t>(at)]);
-      }
+  if constexpr (kNarrow)
+    for (i64 item = 0; item < g.batch; ++item)
+      for (i64 m = 0; m < g.M; ++m)
+        for (i64 n = 0; n < g.N; ++n) {
+          const i64 at = item * g.c_stride + m * g.c_pitch + n;
+          g.c[at] = BFloat16::from(wide_c[static_cast<size_t>(at)]);
+        }
 }
 
 template <class T, class Sum>
