@@ -33,18 +33,12 @@ void multiply_rows(const Panels<T>& panels, i64 rows, i64 depth, const T* const*
   gemm_kernels<T>().block({.rows = rows,
                            .columns = panels.columns,
                            .a_rows = a_rows,
-                           .a_taps = 1,
-                           .tap = 0,
-                           .taps = 1,
                            .tap_offset = a_offset,
                            .tap_depth = depth,
-                           .a_columns = nullptr,
-                           .a_step = 0,
                            .b = b,
                            .panel_stride = panels.width * depth,
                            .c_rows = c_rows,
-                           .c_column = c_column,
-                           .accumulate = false});
+                           .c_column = c_column});
 }
 
 // c_rows[i][c_column + j] (+)= the sum over k < depth of a[k * rows + i] b(k, j)
@@ -53,11 +47,6 @@ void multiply_columns(const Panels<T>& panels, i64 rows, i64 depth, const T* a, 
                       i64 c_column, bool accumulate) {
   gemm_kernels<T>().block({.rows = rows,
                            .columns = panels.columns,
-                           .a_rows = nullptr,
-                           .a_taps = 1,
-                           .tap = 0,
-                           .taps = 1,
-                           .tap_offset = 0,
                            .tap_depth = depth,
                            .a_columns = a,
                            .a_step = rows,

@@ -140,22 +140,13 @@ struct Convolution {
         gemm_kernels<T>().block({.rows = count,
                                  .columns = form.padded(width),
                                  .a_rows = scratch.v_rows.data(),
-                                 .a_taps = 1,
-                                 .tap = 0,
-                                 .taps = 1,
                                  .tap_offset = p * v_slice + k,
                                  .tap_depth = length,
-                                 .a_columns = nullptr,
-                                 .a_step = 0,
                                  .b = u + group * form.size() + form.offset(column, p, k),
                                  .panel_stride = form.panel * length,
                                  .c_rows = scratch.m_rows.data(),
                                  .c_column = p * m_slice,
-                                 .accumulate = k > 0,
-                                 .bias = nullptr,
-                                 .residual_rows = nullptr,
-                                 .relu = false,
-                                 .ceiling = 0});
+                                 .accumulate = k > 0});
       }
     const i64 channel = group * form.columns + column;
     for (i64 t = 0; t < count; ++t) {

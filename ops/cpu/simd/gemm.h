@@ -19,19 +19,19 @@ inline constexpr int kTileRows = 6;  // rows of C held in registers
 
 template <class T>
 struct GemmBlock {
-  i64 rows, columns;          // the part of C this block computes; depth = taps * tap_depth products per element
-  const T* const* a_rows;     // [row tile][a_taps][kTileRows] start of each row's taps, or null: A is given by columns
-  i64 a_taps;                 // taps in the table
-  i64 tap, taps;              // the taps to sum: [tap, tap + taps)
-  i64 tap_offset, tap_depth;  // of each tap the elements [tap_offset, tap_offset + tap_depth)
-  const T* a_columns;         // A(i, k) = a_columns[k * a_step + i], when a_rows is null; then taps = 1
-  i64 a_step;
-  const T* b;               // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
-  i64 panel_stride;         // elements from one panel to the next
-  T* const* c_rows;         // [rows]
-  i64 c_column;             // the first column of C
-  bool accumulate;          // add to what C holds
-  const T* bias = nullptr;  // [columns, up to a whole vector], added to the sum, or null
+  i64 rows = 0, columns = 0;         // the part of C this block computes; depth = taps * tap_depth products per element
+  const T* const* a_rows = nullptr;  // [row tile][a_taps][kTileRows] start of each row's taps, or null: a_columns
+  i64 a_taps = 1;                    // taps in the table
+  i64 tap = 0, taps = 1;             // the taps to sum: [tap, tap + taps)
+  i64 tap_offset = 0, tap_depth = 0;  // of each tap the elements [tap_offset, tap_offset + tap_depth)
+  const T* a_columns = nullptr;       // A(i, k) = a_columns[k * a_step + i], when a_rows is null; then taps = 1
+  i64 a_step = 0;
+  const T* b = nullptr;        // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
+  i64 panel_stride = 0;        // elements from one panel to the next
+  T* const* c_rows = nullptr;  // [rows]
+  i64 c_column = 0;            // the first column of C
+  bool accumulate = false;     // add to what C holds
+  const T* bias = nullptr;     // [columns, up to a whole vector], added to the sum, or null
   const T* const* residual_rows = nullptr;  // [rows], read from column c_column on and added to the sum, or null
   bool relu = false;                        // last of all: min(max(., 0), ceiling)
   T ceiling = 0;
