@@ -12,14 +12,9 @@ void check_defined(const Tensor& x, const char* op) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
 }
 
-void check_float(const Tensor& x, const char* op) {
+void check_float(const Tensor& x, const char* op, bool (&takes)(DType) = is_activation) {
   check_defined(x, op);
-  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
-}
-
-void check_scores(const Tensor& x, const char* op) {
-  check_defined(x, op);
-  TESSERA_CHECK(is_compute_float(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
 }
 
 void check_rows(const Tensor& x, const Tensor& rows, const char* op) {
@@ -144,7 +139,7 @@ Tensor scatter_add_rows(const Tensor& x, const Tensor& rows, i64 count) {
 }
 
 TopKResult top_k(const Tensor& x, i64 k) {
-  check_scores(x, "top_k");
+  check_float(x, "top_k", is_compute_float);
   TESSERA_CHECK(x.rank() >= 1 && 0 <= k && k <= x.dim(-1), "top_k: k = {} of the last dimension of {}", k, x.shape());
   const Shape shape = with_size(x.shape(), x.rank() - 1, k);
   TopKResult result{Tensor::empty(shape, x.dtype(), x.device()), Tensor::empty(shape, DType::kI64, x.device())};
@@ -153,7 +148,7 @@ TopKResult top_k(const Tensor& x, i64 k) {
 }
 
 Tensor top_k_backward(const Tensor& gy, const Tensor& indices, const Shape& x_shape) {
-  check_scores(gy, "top_k_backward");
+  check_float(gy, "top_k_backward", is_compute_float);
   TESSERA_CHECK(gy.shape() == indices.shape() && indices.dtype() == DType::kI64 && gy.rank() == x_shape.rank() &&
                     gy.rank() >= 1 && gy.shape() == with_size(x_shape, gy.rank() - 1, gy.dim(-1)),
                 "top_k_backward: gradient {} and {} indices {} do not belong to {}", gy.shape(),

@@ -11,8 +11,8 @@
 // Shapes: x [N, ..., C], weight and bias [C], each may be undefined (1 and 0); mean and rstd [N, G]. All of one dtype,
 // f32 or f64, or x, y and their gradients in bf16 and the rest in f32. No samples or no rows: an empty result and zero
 // gradients. NaN or infinity in a group makes that group of that sample NaN. Sums are taken over chunks of rows in the
-// dtype, and of the chunks in double; the order depends on the shape alone. Source: Wu and He 2018, eq. 1 and 7, with
-// PyTorch's conventions.
+// dtype, and of the chunks in double; the order depends on the shape alone.
+// Source: Wu and He 2018, eq. 1 and 7, with PyTorch's conventions.
 #pragma once
 
 #include "ops/kernel_table.h"

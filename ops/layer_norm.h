@@ -11,7 +11,8 @@
 // of one dtype, f32 or f64, or x, y and their gradients in bf16 and the rest in f32. No rows: an empty result and zero
 // gradients. C = 0: an empty result. A row with NaN or infinity is NaN throughout, other rows are not touched by it.
 // Sums over a row are taken in blocks in the dtype itself, blocks and rows in double; the order depends on the shape
-// alone. Source: Ba, Kiros and Hinton 2016, eq. 4, with PyTorch's eps under the root.
+// alone.
+// Source: Ba, Kiros and Hinton 2016, eq. 4, with PyTorch's eps under the root.
 #pragma once
 
 #include "ops/kernel_table.h"

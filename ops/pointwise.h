@@ -1,7 +1,8 @@
 // Pointwise operators: y[i] = f(x[i]) and y[i] = f(a[i], b[i]), each with its backward.
 //
-// dtypes: f32, f64 and bf16 (ops/dtypes.h); both arguments of a binary operator have the same. NaN in gives NaN out. f32 functions are
-// within a relative error of 1e-6 of the exact value over the whole range, infinities and denormals included.
+// dtypes: f32, f64 and bf16 (ops/dtypes.h); both arguments of a binary operator have the same. NaN in gives NaN out.
+// f32 functions are within a relative error of 1e-6 of the exact value over the whole range, infinities and denormals
+// included.
 //
 // A backward takes gy = d(loss)/dy and whichever of x and y makes it cheapest, and returns gx = gy * f'(x).
 #pragma once

@@ -14,8 +14,8 @@
 // The backward of the maximum gives gy to the chosen pixel; that of an average spreads gy / divisor over the window.
 // All backward kernels gather: they are deterministic.
 //
-// Shapes: x [N, H, W, C] -> y [N, Ho, Wo, C], f32, f64 or bf16; N and C may be 0, H and W may not. Errors: rank, kernel or
-// stride < 1, padding < 0 or more than half the kernel, no output pixel. Source: PyTorch.
+// Shapes: x [N, H, W, C] -> y [N, Ho, Wo, C], f32, f64 or bf16; N and C may be 0, H and W may not.
+// Errors: rank, kernel or stride < 1, padding < 0 or more than half the kernel, no output pixel. Source: PyTorch.
 #pragma once
 
 #include "ops/kernel_table.h"

@@ -34,6 +34,7 @@ void SparseInst::fuse(const nn::InferenceOptions& options) {
 Losses SparseInst::losses(const Batch& batch) {
   // Before the forward pass: a copy to a device that is computing may make the host wait.
   const Tensor images = batch_images(batch, device());
+  // Masks are scale_factor times the features, whose stride is 8, rounded up.
   const auto mask_side = [&](i64 side) { return config_.scale_factor * ((side + 7) / 8); };
   const SparseInstTargets targets =
       make_targets(batch, mask_side(images.dim(1)), mask_side(images.dim(2)), config_.num_classes, device());

@@ -17,6 +17,7 @@
 //
 // Compiled without fused multiply-adds, see the header. The sum of a mask's probabilities is taken by a block, in f64.
 #include "ops/cuda/block_reduce.h"
+#include "ops/cuda/elementary.h"
 #include "ops/cuda/scan.h"
 #include "ops/mask_runs.h"
 
@@ -38,9 +39,6 @@ struct Dims {
 
 __device__ bool within(i64 index, i64 count) {
   return index >= 0 && index < count;
-}
-__device__ float sigmoid_of(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
 }
 
 __global__ void probabilities_kernel(Dims d, const float* masks, const i64* queries, float* probabilities) {

@@ -1,6 +1,7 @@
 // y = s / max(sum s, 1e-6), s = sigmoid(x), along one dimension of [outer, count, inner]; formulas in ops/softmax.h.
 // One reduction (ops/cuda/reduce.h) for the sums, in double, and one pass for the result, a thread per 1 or 4 elements:
 // memory limits both, x is read twice.
+#include "ops/cuda/elementary.h"
 #include "ops/cuda/map.h"
 #include "ops/cuda/reduce.h"
 #include "ops/softmax.h"
@@ -11,9 +12,6 @@ namespace {
 
 using namespace cuda;
 
-__device__ float sigmoid_of(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
-}
 __device__ float bounded(float sum) {
   return sum < static_cast<float>(ops::kSmallestSum) ? static_cast<float>(ops::kSmallestSum) : sum;  // NaN passes
 }

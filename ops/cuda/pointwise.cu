@@ -2,6 +2,7 @@
 // allow it, else one, and in very large tensors several such, one grid apart. Memory limits all of them; neighbouring
 // threads have neighbouring elements, so that a warp reads and writes whole lines.
 #include "ops/cuda/channels.h"
+#include "ops/cuda/elementary.h"
 #include "ops/pointwise.h"
 
 namespace tessera {
@@ -35,9 +36,6 @@ struct Relu {
 struct Relu6 {
   __device__ static float of(float x) { return x < 0 ? 0.0f : x > 6 ? 6.0f : x; }
 };
-__device__ float sigmoid_of(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
-}
 struct Sigmoid {
   __device__ static float of(float x) { return sigmoid_of(x); }
 };

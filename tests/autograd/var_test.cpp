@@ -141,6 +141,16 @@ TEST_CASE("tape: undefined inputs are passed over, and gradients nobody needs ar
   CHECK(list(x.grad()) == List{1});
 }
 
+TEST_CASE("tape: a cast converts the value, and its gradient back") {
+  const Var x(Tensor::from(std::vector<float>{1.5f, -2}), true);
+  const Var wide = cast(x, DType::kF64);
+  CHECK(list(wide.value()) == List{1.5, -2});
+  sum(wide * wide).backward();
+  CHECK(x.grad().dtype() == DType::kF32);
+  CHECK(list(x.grad().to(DType::kF64)) == List{3, -4});
+  CHECK(cast(x, DType::kF32).value().same_memory(x.value()));
+}
+
 TEST_CASE("tape: backward needs a scalar, or a gradient of the value's shape") {
   const Var x = leaf({1, 2});
   CHECK_ERROR((x * 2.0).backward(), "backward: a scalar is needed, got [2]");

@@ -1,6 +1,7 @@
 // Training with bf16 activations: what is bf16, what stays f32, and that the network learns the same.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/pointwise.h"
@@ -23,9 +24,13 @@ struct Step {
   std::vector<std::pair<std::string, Tensor>> gradients;  // on the CPU
 };
 
-Step first_step(Device device, DType dtype) {
+// round_weights: to bf16, once, before the step.
+Step first_step(Device device, DType dtype, bool round_weights = false) {
   const std::unique_ptr<SparseInst> model = test::model_on(device);
   model->training_dtype = dtype;
+  if (round_weights)
+    for (auto& [name, parameter] : nn::named_parameters(*model))
+      parameter->value().copy_from(parameter->value().to(DType::kBF16).to(DType::kF32));
   Step step;
   Var total;
   for (const LossTerm& term : model->losses(test::rectangles({2, 0, 3})).terms) {
@@ -57,16 +62,29 @@ TEST_CASE("mixed precision: activations are bf16 all through the network") {
                                      std::pair{half.objectness, full.objectness}}) {
     CHECK(narrow.value().dtype() == DType::kBF16);
     const Tensor a = narrow.value().to(DType::kF32).to_host(), b = wide.value().to_host();
-    CHECK(norm(ops::sub(a, b)) < 8 * kBF16 * norm(b));
+    CHECK(norm(ops::sub(a, b)) < 4 * kBF16 * norm(b));  // 0.6 to 2.3
     CHECK(norm(ops::sub(a, b)) > 0);
   }
 }
 
-TEST_CASE("mixed precision: weights get f32 gradients that agree with those of f32 activations") {
+// This network's gradients are sensitive: its maps are small, and batch normalisation takes differences of sums over
+// few values. How much so is measured: rounding the weights alone, in f32 arithmetic, moves the worst of them by a
+// fifth.
+TEST_CASE(
+    "mixed precision: weights get f32 gradients, about as far off as rounding the weights alone puts them") {
   const std::optional<Device> device = test::other_device();
   if (!device) return;
   const Step mixed = first_step(*device, DType::kBF16), full = first_step(*device, DType::kF32);
-  CHECK(mixed.loss == doctest::Approx(full.loss).epsilon(4 * kBF16));
+  const Step moved = first_step(*device, DType::kF32, true);
+  const auto distance = [&](const Step& step, size_t i) {
+    const Tensor& exact = full.gradients[i].second;
+    return norm(ops::sub(step.gradients[i].second, exact)) / norm(exact);
+  };
+  double most = 0;
+  for (size_t i = 0; i < full.gradients.size(); ++i) most = std::max(most, distance(moved, i));
+  CHECK(most < 0.3);
+  CHECK(mixed.loss == doctest::Approx(full.loss).epsilon(kBF16));
+  CHECK(mixed.loss != full.loss);  // else nothing was bf16
   REQUIRE(mixed.gradients.size() == full.gradients.size());
   for (size_t i = 0; i < full.gradients.size(); ++i) {
     const auto& [name, gradient] = mixed.gradients[i];
@@ -74,7 +92,7 @@ TEST_CASE("mixed precision: weights get f32 gradients that agree with those of f
     REQUIRE(gradient.dtype() == DType::kF32);
     CHECK(std::isfinite(norm(gradient)));
     CHECK(norm(gradient) > 0);
-    CHECK(norm(ops::sub(gradient, full.gradients[i].second)) < 0.25 * norm(full.gradients[i].second));
+    CHECK(distance(mixed, i) < 2 * most);
   }
 }
 
@@ -92,6 +110,7 @@ TEST_CASE("mixed precision: the checkpoint of a resumed run equals that of an un
   job.resume = true;
   const std::unique_ptr<SparseInst> model = test::model_on(*device);
   CHECK(train(*model, job) == 0);
+  CHECK(model->training_dtype == DType::kBF16);
   for (const auto& [name, parameter] : nn::named_parameters(*model)) CHECK(parameter->value().dtype() == DType::kF32);
   CHECK(read_file(checkpoint_path(whole.path(), 4)) == read_file(checkpoint_path(halves.path(), 4)));
 }
