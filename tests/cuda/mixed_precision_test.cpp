@@ -70,8 +70,7 @@ TEST_CASE("mixed precision: activations are bf16 all through the network") {
 // This network's gradients are sensitive: its maps are small, and batch normalisation takes differences of sums over
 // few values. How much so is measured: rounding the weights alone, in f32 arithmetic, moves the worst of them by a
 // fifth.
-TEST_CASE(
-    "mixed precision: weights get f32 gradients, about as far off as rounding the weights alone puts them") {
+TEST_CASE("mixed precision: weights get f32 gradients, about as far off as rounding the weights alone puts them") {
   const std::optional<Device> device = test::other_device();
   if (!device) return;
   const Step mixed = first_step(*device, DType::kBF16), full = first_step(*device, DType::kF32);
@@ -82,7 +81,7 @@ TEST_CASE(
   };
   double most = 0;
   for (size_t i = 0; i < full.gradients.size(); ++i) most = std::max(most, distance(moved, i));
-  CHECK(most < 0.3);
+  CHECK(most < 0.3);  // 0.22 on the emulated device
   CHECK(mixed.loss == doctest::Approx(full.loss).epsilon(kBF16));
   CHECK(mixed.loss != full.loss);  // else nothing was bf16
   REQUIRE(mixed.gradients.size() == full.gradients.size());
