@@ -15,6 +15,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/file.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 extern char** environ;
@@ -33,7 +34,7 @@ class Program {
  public:
   Program(const fs::path& folder, const Arguments& arguments, const std::string& name = "tessera")
       : out_(folder / "stdout"), err_(folder / "stderr") {
-    Arguments all{std::string(TESSERA_BINARY_DIR) + "/" + name};
+    Arguments all{(binary_dir() / name).string()};
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : all) pointers.push_back(argument.data());

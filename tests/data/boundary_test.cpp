@@ -7,6 +7,7 @@
 #include "tensor/random.h"
 #include "tests/data/mask_cases.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 
 namespace tessera {
 namespace {
@@ -56,7 +57,7 @@ TEST_CASE("boundary: a square loses its inside, and the image's border is bounda
 }
 
 TEST_CASE("boundary: masks of every shape equal the Boundary IoU package's") {
-  const auto expected = nlohmann::json::parse(std::ifstream(TESSERA_SOURCE_DIR "/tests/data/boundary_cases.json"));
+  const auto expected = nlohmann::json::parse(std::ifstream(test::source_dir() / "tests/data/boundary_cases.json"));
   int compared = 0;
   for (const nlohmann::json& item : test::mask_cases()["cases"]) {
     const std::string name = item["name"];

@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "data/rasterise.h"
+#include "tests/support/paths.h"
 
 namespace tessera::test {
 
 inline const nlohmann::json& mask_cases() {
   static const nlohmann::json cases =
-      nlohmann::json::parse(std::ifstream(TESSERA_SOURCE_DIR "/tests/data/mask_cases.json"));
+      nlohmann::json::parse(std::ifstream(test::source_dir() / "tests/data/mask_cases.json"));
   return cases;
 }
 

@@ -11,6 +11,7 @@
 #include "eval/accumulate.h"
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera {
@@ -63,7 +64,7 @@ TEST_CASE("coco: perfect detections give 1, absent areas -1") {
 }
 
 TEST_CASE("coco: every figure of the edge cases equals the COCO tool's") {
-  const auto cases = nlohmann::json::parse(std::ifstream(TESSERA_SOURCE_DIR "/tests/eval/coco_edge_cases.json"));
+  const auto cases = nlohmann::json::parse(std::ifstream(test::source_dir() / "tests/eval/coco_edge_cases.json"));
   const test::TemporaryFolder folder;
   CHECK(cases.size() == 34);
   for (const nlohmann::json& item : cases) {

@@ -10,6 +10,7 @@
 #include "data/rasterise.h"
 #include "eval/average_precision.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 
 namespace tessera {
 namespace {
@@ -155,7 +156,7 @@ TEST_CASE("lvis: seen with COCO's categories a data set keeps what COCO knows an
 }
 
 TEST_CASE("lvis: AP* and its boundary variant on a hundred images equal the official tools' in every digit") {
-  const auto cases = nlohmann::json::parse(std::ifstream(TESSERA_SOURCE_DIR "/tests/eval/lvis_cases.json"));
+  const auto cases = nlohmann::json::parse(std::ifstream(test::source_dir() / "tests/eval/lvis_cases.json"));
   CocoDataset dataset;
   for (const auto& image : cases["images"])
     dataset.images.push_back({image[0].get<i64>(), "", image[1].get<i64>(), image[2].get<i64>(),

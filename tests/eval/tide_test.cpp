@@ -10,6 +10,7 @@
 #include "data/rasterise.h"
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera {
@@ -131,8 +132,8 @@ TEST_CASE("tide: a class that the data set does not list counts as 0") {
 }
 
 TEST_CASE("tide: every figure of the edge cases equals the official tool's") {
-  const auto sets = nlohmann::json::parse(std::ifstream(TESSERA_SOURCE_DIR "/tests/eval/coco_edge_cases.json"));
-  const auto expected = nlohmann::json::parse(std::ifstream(TESSERA_SOURCE_DIR "/tests/eval/tide_edge_cases.json"));
+  const auto sets = nlohmann::json::parse(std::ifstream(test::source_dir() / "tests/eval/coco_edge_cases.json"));
+  const auto expected = nlohmann::json::parse(std::ifstream(test::source_dir() / "tests/eval/tide_edge_cases.json"));
   REQUIRE(sets.size() == expected.size());
   const test::TemporaryFolder folder;
   for (size_t i = 0; i < sets.size(); ++i) {

@@ -6,6 +6,7 @@
 #include "tests/goldens/network_goldens.h"
 #include "tests/goldens/ops_goldens.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera::goldens {
@@ -48,7 +49,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 TEST_CASE("goldens: operators and their gradients agree with PyTorch's stored results") {
   Report report(Device{}, false);
-  check_ops_folder(TESSERA_SOURCE_DIR "/tests/goldens/ops", report);  // made by tests/oracle/ops_oracle.py
+  check_ops_folder(test::source_dir() / "tests/goldens/ops", report);  // made by tests/oracle/ops_oracle.py
   for (const std::string& line : report.lines()) CHECK_MESSAGE(!line.starts_with("FAIL"), line);
   CHECK(report.failed() == 0);
   CHECK(report.passed() >= 47);

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "tests/house/include_rules.h"
+#include "tests/support/paths.h"
 
 namespace tessera::house {
 
@@ -32,7 +33,7 @@ bool is_source(const fs::path& path) {
 }  // namespace
 
 TEST_CASE("house: every #include goes down the floors and exists, and models name no device") {
-  const fs::path root = TESSERA_SOURCE_DIR;
+  const fs::path root = test::source_dir();
   const auto exists = [&](const std::string& path) { return fs::is_regular_file(root / path); };
   int files = 0;
   for (const fs::directory_entry& folder : fs::directory_iterator(root)) {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/paths.h"
+
 namespace tessera::test {
 namespace {
 
@@ -67,7 +69,7 @@ TEST_CASE("simd: no inner loop of a micro-kernel touches the stack") {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__) || !defined(__x86_64__)
   MESSAGE("skipped: not the optimised x86 code");
 #else
-  const std::filesystem::path folder = std::filesystem::path(TESSERA_BINARY_DIR) / "ops";
+  const std::filesystem::path folder = test::binary_dir() / "ops";
   if (std::system("objdump --version >/dev/null 2>&1") != 0 || !std::filesystem::is_directory(folder)) {
     MESSAGE("skipped: no objdump, or the object files are not in ", folder.string());
     return;

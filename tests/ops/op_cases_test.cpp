@@ -7,6 +7,7 @@
 
 #include "tests/ops/naive.h"
 #include "tests/ops/op_case.h"
+#include "tests/support/paths.h"
 
 namespace tessera::test {
 
@@ -70,7 +71,7 @@ TEST_CASE("ops: wrong input is refused with a message that says what is wrong") 
 }
 
 TEST_CASE("ops: the table operator x device is the stored one (tessera_ops support > tests/ops/support.txt)") {
-  std::ifstream file(TESSERA_SOURCE_DIR "/tests/ops/support.txt");
+  std::ifstream file(test::source_dir() / "tests/ops/support.txt");
   REQUIRE(file);
   std::string stored, op, device;
   const std::vector<Device> devices = registered_devices();  // those of this build; the list covers all builds

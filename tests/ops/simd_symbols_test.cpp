@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/paths.h"
+
 namespace tessera::test {
 namespace {
 
@@ -23,7 +25,7 @@ std::vector<std::string> lines_of(const std::string& command) {
 }  // namespace
 
 TEST_CASE("simd: object files of one level export no function") {
-  const std::filesystem::path folder = std::filesystem::path(TESSERA_BINARY_DIR) / "ops";
+  const std::filesystem::path folder = test::binary_dir() / "ops";
   if (lines_of("nm --version 2>/dev/null").empty() || !std::filesystem::is_directory(folder)) {
     MESSAGE("skipped: no nm, or the object files are not in ", folder.string());
     return;

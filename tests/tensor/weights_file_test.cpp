@@ -8,13 +8,14 @@
 
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace tessera;
 
 namespace {
 
-const std::filesystem::path kFolder = std::filesystem::path(TESSERA_SOURCE_DIR) / "tests/tensor/weights";
+const std::filesystem::path kFolder = test::source_dir() / "tests/tensor/weights";
 
 std::map<std::string, Tensor> read(const std::filesystem::path& path) {
   std::map<std::string, Tensor> tensors;

@@ -1,3 +1,4 @@
+#include "tests/support/paths.h"
 #include "train/config.h"
 
 #include <doctest/doctest.h>
@@ -69,7 +70,7 @@ TEST_CASE("config: values out of range are errors") {
 TEST_CASE("config: every file in configs/ is a valid configuration") {
   int files = 0;
   for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(std::string(TESSERA_SOURCE_DIR) + "/configs")) {
+       std::filesystem::recursive_directory_iterator(test::source_dir() / "configs")) {
     if (entry.path().extension() != ".toml") continue;
     ++files;
     CHECK_NOTHROW_MESSAGE(read_config(entry.path()), entry.path().string());

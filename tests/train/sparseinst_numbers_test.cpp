@@ -5,13 +5,14 @@
 #include <set>
 
 #include "cli/measure.h"
+#include "tests/support/paths.h"
 #include "train/config.h"
 
 using namespace tessera;
 
 namespace {
 
-const std::filesystem::path kFolder = std::filesystem::path(TESSERA_SOURCE_DIR) / "configs" / "sparseinst";
+const std::filesystem::path kFolder = test::source_dir() / "configs" / "sparseinst";
 
 struct Map {
   i64 height, width;
