@@ -14,16 +14,19 @@ struct ImageSize {
   bool operator==(const ImageSize&) const = default;
 };
 
-// The image of a JPEG or PNG file as u8 [H, W, 3]. Grey is repeated over the three channels, alpha is dropped, of
-// 16-bit samples the high byte is kept, and a JPEG is turned upright as its EXIF orientation says (PIL's exif_transpose
-// and convert("RGB")). A file that is missing, truncated, corrupt or larger than 2^28 pixels is an error that names it.
+// The image of a JPEG or PNG file as u8 [H, W, 3], as PIL decodes it: exif_transpose(Image.open(path)).convert("RGB").
+// It is upright, as EXIF or XMP says; palettes and inks (CMYK) become colours; alpha is dropped, not blended; of 16-bit
+// colours the high byte is kept, but 16-bit grey is cut off at 255. JPEGs may differ by two levels. A file that is
+// missing, cut off, damaged, of another kind or larger than 2^28 pixels is an error that names it; only damage within
+// the compressed data of a JPEG goes unnoticed, and costs a part of the picture, as in PIL.
 Tensor load_image(const std::filesystem::path& path);
 Tensor decode_image(std::string_view bytes, const std::string& name);  // `name` is for messages
 
 // The values of a grey PNG of 8 or 16 bits, as they are stored: i32 [H, W]. Colour and alpha are errors.
 Tensor load_grey(const std::filesystem::path& path);
 
-// Height and width as load_image would return them, read from the header alone.
+// Height and width as load_image would return them, read from the header alone (of a PNG also from the metadata behind
+// the pixels, which are skipped): a file that is damaged farther on still has a size.
 ImageSize image_size(const std::filesystem::path& path);
 
 // u8 [H, W, 3] or [H, W] as a PNG file. save_png replaces `path` only when the whole file is written.

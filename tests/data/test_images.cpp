@@ -1,6 +1,10 @@
 #include "tests/data/test_images.h"
 
-#include <stb_image_write.h>
+#include <cstdlib>
+// clang-format off
+#include <cstdio>  // jpeglib.h needs it
+#include <jpeglib.h>
+// clang-format on
 
 namespace tessera::test {
 
@@ -19,10 +23,6 @@ u32 crc32(const std::string& bytes) {  // bit by bit: the definition
     for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? 0xEDB88320 ^ crc >> 1 : crc >> 1;
   }
   return ~crc;
-}
-
-std::string chunk(const std::string& type, const std::string& data) {
-  return big_endian(static_cast<u32>(data.size()), 4) + type + data + big_endian(crc32(type + data), 4);
 }
 
 // A zlib stream with one stored (uncompressed) block.
@@ -44,19 +44,43 @@ std::string stored_zlib(const std::string& data) {
 }
 
 std::string header_chunk(u32 height, u32 width, int colour, int depth) {
-  return chunk("IHDR", big_endian(width, 4) + big_endian(height, 4) + static_cast<char>(depth) +
-                           static_cast<char>(colour) + std::string(3, '\0'));
+  return png_chunk("IHDR", big_endian(width, 4) + big_endian(height, 4) + static_cast<char>(depth) +
+                               static_cast<char>(colour) + std::string(3, '\0'));
 }
 
 }  // namespace
 
-std::string jpeg_bytes(const Tensor& image) {
-  std::string bytes;
-  const auto append = [](void* context, void* data, int size) {
-    static_cast<std::string*>(context)->append(static_cast<char*>(data), static_cast<size_t>(size));
-  };
-  stbi_write_jpg_to_func(append, &bytes, static_cast<int>(image.dim(1)), static_cast<int>(image.dim(0)), 3,
-                         image.data<u8>(), 95);
+std::string png_chunk(const std::string& type, const std::string& data) {
+  return big_endian(static_cast<u32>(data.size()), 4) + type + data + big_endian(crc32(type + data), 4);
+}
+
+std::string jpeg_bytes(const Tensor& image, const JpegOptions& options) {
+  const i64 row_bytes = image.dim(1) * image.dim(2);
+  jpeg_compress_struct encoder;
+  jpeg_error_mgr errors;
+  encoder.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&encoder);
+  unsigned char* buffer = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&encoder, &buffer, &size);
+  encoder.image_height = static_cast<JDIMENSION>(image.dim(0));
+  encoder.image_width = static_cast<JDIMENSION>(image.dim(1));
+  encoder.input_components = static_cast<int>(image.dim(2));
+  encoder.in_color_space = image.dim(2) == 1 ? JCS_GRAYSCALE : image.dim(2) == 3 ? JCS_RGB : JCS_CMYK;
+  jpeg_set_defaults(&encoder);
+  if (options.ycck) jpeg_set_colorspace(&encoder, JCS_YCCK);
+  if (options.progressive) jpeg_simple_progression(&encoder);
+  encoder.comp_info[0].h_samp_factor = encoder.comp_info[0].v_samp_factor = 1;
+  encoder.arith_code = options.arithmetic;
+  encoder.restart_interval = static_cast<unsigned>(options.restart_interval);
+  jpeg_set_quality(&encoder, 95, TRUE);
+  jpeg_start_compress(&encoder, TRUE);
+  for (JSAMPROW row = const_cast<u8*>(image.data<u8>()); encoder.next_scanline < encoder.image_height; row += row_bytes)
+    jpeg_write_scanlines(&encoder, &row, 1);
+  jpeg_finish_compress(&encoder);
+  jpeg_destroy_compress(&encoder);
+  std::string bytes(reinterpret_cast<char*>(buffer), size);
+  std::free(buffer);
   return bytes;
 }
 
@@ -82,7 +106,7 @@ std::string png_bytes(i64 height, i64 width, int colour, int depth, const std::v
     filtered.append(samples.begin() + y * row, samples.begin() + (y + 1) * row);
   }
   return "\x89PNG\r\n\x1a\n" + header_chunk(static_cast<u32>(height), static_cast<u32>(width), colour, depth) +
-         chunk("IDAT", stored_zlib(filtered)) + chunk("IEND", "");
+         png_chunk("IDAT", stored_zlib(filtered)) + png_chunk("IEND", "");
 }
 
 void set_png_size(std::string& png, u32 height, u32 width) {

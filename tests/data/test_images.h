@@ -8,11 +8,20 @@
 
 namespace tessera::test {
 
-std::string jpeg_bytes(const Tensor& image);  // u8 [H, W, 3], quality 95
+struct JpegOptions {
+  bool progressive = false, arithmetic = false, ycck = false;
+  int restart_interval = 0;  // in blocks of pixels
+};
+
+// u8 [H, W, C] as a JPEG of quality 95 without subsampling: grey, RGB, or four inks, which get Adobe's marker.
+std::string jpeg_bytes(const Tensor& image, const JpegOptions& options = {});
 
 // An EXIF block with one entry, the orientation; and a JPEG with the block as its APP1 segment.
 std::string exif_block(int orientation, bool little_endian);
 std::string with_exif(const std::string& jpeg, const std::string& block);
+
+// A PNG chunk with its checksum.
+std::string png_chunk(const std::string& type, const std::string& data);
 
 // A PNG of PNG colour type `colour` (0 grey, 2 RGB, 4 grey + alpha, 6 RGBA) and `depth` bits per sample from raw rows.
 std::string png_bytes(i64 height, i64 width, int colour, int depth, const std::vector<u8>& samples);
