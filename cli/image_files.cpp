@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "cli/passed_over.h"
+
 namespace tessera {
 
 namespace fs = std::filesystem;
@@ -23,6 +25,7 @@ std::vector<fs::path> image_files(const std::vector<std::string>& arguments, i64
     }
     TESSERA_CHECK(!found.empty(), "{}: the folder holds no JPEG or PNG file", argument);
     std::sort(found.begin(), found.end());
+    fmt::print(stderr, "{}", passed_over(argument, found));
     files.insert(files.end(), found.begin(), found.end());
   }
   if (limit > 0 && limit < static_cast<i64>(files.size())) files.resize(static_cast<size_t>(limit));
