@@ -35,9 +35,9 @@ using Polygons = std::vector<std::vector<double>>;  // each x0, y0, x1, y1, ...;
 
 struct CocoAnnotation {
   i64 id = 0, image_id = 0, category_id = 0;
-  XywhBox bbox{};
-  double area = 0;       // as annotated, never recomputed: it decides small, medium and large
-  bool iscrowd = false;  // a region with many objects: left out of training, ignored by the evaluation
+  std::optional<XywhBox> bbox = {};  // absent where the file gives none (absent, null, []) or no four finite numbers
+  std::optional<double> area = {};   // as annotated, never recomputed: it decides small, medium and large
+  bool iscrowd = false;              // a region with many objects: left out of training, ignored by the evaluation
   // monostate: the file gives none (absent, null or an empty list)
   std::variant<std::monostate, Polygons, Rle> segmentation;
   bool ignore = false;  // LVIS and Boundary AP leave such an object out of the count; COCO AP knows only iscrowd

@@ -100,10 +100,17 @@ void read_segmentation(json::Value value, CocoAnnotation& annotation, std::optio
   if (!parts.empty()) annotation.segmentation = std::move(parts);
 }
 
+// null and [] are no box.
+std::optional<XywhBox> read_box(json::Value value) {
+  if (json::is_null(value)) return std::nullopt;
+  XywhBox box{};
+  const size_t count = json::read_some(value, box);
+  TESSERA_CHECK(count == 0 || count == 4, "[x, y, width, height] is expected, this has {} numbers", count);
+  return count == 0 ? std::nullopt : std::optional(box);
+}
+
 CocoAnnotation read_annotation(json::Value value) {
   std::optional<i64> id, image_id, category_id;
-  std::optional<double> area;
-  bool has_box = false;
   std::optional<JsonRle> rle;
   CocoAnnotation annotation;
   json::for_each_field(value, [&](std::string_view key, json::Value field) {
@@ -114,10 +121,9 @@ CocoAnnotation read_annotation(json::Value value) {
     } else if (key == "category_id") {
       category_id = json::read_integer(field);
     } else if (key == "area") {
-      area = json::read_number(field);
+      if (!json::is_null(field)) annotation.area = json::read_number(field);
     } else if (key == "bbox") {
-      json::read_exactly(field, annotation.bbox);
-      has_box = true;
+      annotation.bbox = read_box(field);
     } else if (key == "iscrowd") {
       const i64 flag = json::read_integer(field);
       TESSERA_CHECK(flag == 0 || flag == 1, "0 or 1 is expected, not {}", flag);
@@ -132,17 +138,16 @@ CocoAnnotation read_annotation(json::Value value) {
   json::at_place(fmt::format("annotation {}", *id), [&] {
     annotation.image_id = require(image_id, "image_id");
     annotation.category_id = require(category_id, "category_id");
-    annotation.area = require(area, "area");
-    TESSERA_CHECK(has_box, "there is no \"bbox\"");
     if (rle) rle->build(annotation.segmentation.emplace<Rle>());
   });
   return annotation;
 }
 
 void check_annotation(const CocoAnnotation& annotation, const CocoImage& image) {
-  const bool finite = std::isfinite(annotation.area) && std::all_of(annotation.bbox.begin(), annotation.bbox.end(),
-                                                                    [](double v) { return std::isfinite(v); });
-  TESSERA_CHECK(finite, "the box or the area is not finite");
+  const auto finite = [](double v) { return std::isfinite(v); };
+  TESSERA_CHECK((!annotation.area || finite(*annotation.area)) &&
+                    (!annotation.bbox || std::ranges::all_of(*annotation.bbox, finite)),
+                "the box or the area is not finite");
   if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation)) {
     TESSERA_CHECK(!parts->empty() && parts->front().size() > 4,
                   "a polygon of {} numbers, at least three points (6) are needed",
@@ -255,11 +260,16 @@ void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
     text += "],\n\"annotations\":[";
     separator = "\n";
     for (const CocoAnnotation& annotation : dataset.annotations) {
-      append("{}{{\"id\":{},\"image_id\":{},\"category_id\":{},\"iscrowd\":{},\"area\":", separator, annotation.id,
+      append("{}{{\"id\":{},\"image_id\":{},\"category_id\":{},\"iscrowd\":{}", separator, annotation.id,
              annotation.image_id, annotation.category_id, annotation.iscrowd ? 1 : 0);
-      json::append_number(text, annotation.area);
-      text += ",\"bbox\":";
-      json::append_numbers(text, annotation.bbox);
+      if (annotation.area) {
+        text += ",\"area\":";
+        json::append_number(text, *annotation.area);
+      }
+      if (annotation.bbox) {
+        text += ",\"bbox\":";
+        json::append_numbers(text, *annotation.bbox);
+      }
       if (annotation.ignore) text += ",\"ignore\":1";
       if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation)) {
         text += ",\"segmentation\":[";

@@ -107,15 +107,17 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
   for (const i64 position : positions) {
     const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
     if (annotation.iscrowd) continue;
-    const auto& [x, y, width, height] = annotation.bbox;
-    Box box = geometry.apply_to_box({x, y, x + width, y + height});
     const std::span<u8> plane = planes.span<u8>().subspan(targets.annotations.size() * pixels, pixels);
     try {
       if (!draw_object(annotation, geometry, plane)) continue;
     } catch (const Error& error) {
       fail("{}: annotation {}: {}", dataset_->name, annotation.id, error.what());
     }
-    if (geometry.crops()) box = bounds(plane, size);
+    Box box = bounds(plane, size);
+    if (annotation.bbox && !geometry.crops()) {
+      const auto& [x, y, width, height] = *annotation.bbox;
+      box = geometry.apply_to_box({x, y, x + width, y + height});
+    }
     if (box[2] - box[0] <= kLeastBoxSide || box[3] - box[1] <= kLeastBoxSide) continue;
     targets.annotations.push_back(annotation.id);
     classes.push_back(dataset_->class_index.at(annotation.category_id));

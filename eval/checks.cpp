@@ -5,13 +5,18 @@
 
 namespace tessera {
 
-void check_annotations(const CocoDataset& dataset, bool masks) {
+void check_annotations(const CocoDataset& dataset, ApTask task, bool areas) {
   TESSERA_CHECK(
       dataset.image_index.size() == dataset.images.size() && dataset.annotations_of.size() == dataset.images.size(),
       "evaluate: {} is not indexed, call index_coco()", dataset.name);
-  for (const CocoAnnotation& annotation : dataset.annotations)
-    TESSERA_CHECK(!masks || !std::holds_alternative<std::monostate>(annotation.segmentation),
+  for (const CocoAnnotation& annotation : dataset.annotations) {
+    TESSERA_CHECK(task == ApTask::kBbox || !std::holds_alternative<std::monostate>(annotation.segmentation),
                   "{}: annotation {}: it has no segmentation, masks cannot be evaluated", dataset.name, annotation.id);
+    TESSERA_CHECK(task != ApTask::kBbox || annotation.bbox,
+                  "{}: annotation {}: it has no bbox, boxes cannot be evaluated", dataset.name, annotation.id);
+    TESSERA_CHECK(!areas || annotation.area, "{}: annotation {}: it has no area, which says if it is small or large",
+                  dataset.name, annotation.id);
+  }
 }
 
 i64 checked_image(const CocoDataset& dataset, const DetectionList& detections, i64 i, const std::string& results_name) {

@@ -70,7 +70,7 @@ void GroupMatcher::pair_boxes() {
     const DetectionView& found = detection(candidates_[d]);
     const XywhBox box = found.bbox ? *found.bbox : rle_bbox(*found.segmentation);
     for (u32 g = 0; g < truths_.size(); ++g) {
-      const double overlap = box_overlap(box, annotations_[g]->bbox, truths_[g].crowd);
+      const double overlap = box_overlap(box, *annotations_[g]->bbox, truths_[g].crowd);
       if (overlap >= kLeast) pairs_.push_back({d, g, overlap});
     }
   }

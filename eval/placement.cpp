@@ -52,7 +52,7 @@ class Placer {
   void place_truths() {
     for (size_t i = 0; i < dataset_.annotations.size(); ++i) {
       const CocoAnnotation& annotation = dataset_.annotations[i];
-      if (rules_.lvis && !(annotation.area > 0)) continue;
+      if (rules_.lvis && !(*annotation.area > 0)) continue;
       placement_.truths.push_back({static_cast<u32>(dataset_.class_index.at(annotation.category_id)),
                                    image_rank_[dataset_.image_index.at(annotation.image_id)], static_cast<u32>(i)});
     }

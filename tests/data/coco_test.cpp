@@ -123,9 +123,7 @@ TEST_CASE("coco: broken annotation files are errors that say where") {
   CHECK_ERROR(broken("\"image_id\": 7, \"bbox\"", "\"bbox\""),
               "annotations: [0]: annotation 100: there is no \"image_id\"");
   CHECK_ERROR(broken("\"id\": 101,", ""), "annotations: [1]: there is no \"id\"");
-  CHECK_ERROR(broken("\"area\": 14.0,", ""), "annotation 100: there is no \"area\"");
-  CHECK_ERROR(broken("\"bbox\": [1, 1, 7, 7],", ""), "annotation 100: there is no \"bbox\"");
-  CHECK_ERROR(broken("[1, 1, 7, 7]", "[1, 1, 7]"), "annotations: [0]: bbox: an array of 4 numbers is expected");
+  CHECK_ERROR(broken("[1, 1, 7, 7]", "[1, 1, 7]"), "annotations: [0]: bbox: [x, y, width, height] is expected");
   CHECK_ERROR(broken("\"area\": 14.0", "\"area\": \"14\""), "area: a finite number is expected");
   CHECK_ERROR(broken("\"area\": 14.0", "\"area\": 1e999"), "area");
   CHECK_ERROR(broken("\"area\": 14.0", "\"area\": NaN"), "area");
@@ -140,6 +138,22 @@ TEST_CASE("coco: broken annotation files are errors that say where") {
   CHECK_ERROR(broken("\"height\": 10", "\"height\": 0"), "image 7: mask: a size of 0 x 10");
   CHECK_ERROR(broken("\"height\": 10", "\"height\": 3000000000"), "image 7: mask: a size of 3000000000 x 10");
   CHECK_ERROR(broken("\"file_name\": \"\"", "\"file_name\": 5"), "images: [1]: file_name: a string is expected");
+}
+
+TEST_CASE("coco: an annotation may lack its box and its area, also when it is written") {
+  Files files;
+  std::string text = replaced(kSmall, "\"bbox\": [1, 1, 7, 7],", "");
+  text = replaced(text, "\"bbox\": [0, 0, 2, 2]", "\"bbox\": null");
+  text = replaced(text, "\"bbox\": [0, 0, 2, 2]", "\"bbox\": []");
+  text = replaced(text, "\"area\": 14.0,", "");
+  text = replaced(text, "\"area\": 3", "\"area\": null");
+  save_coco(files.folder / "copy.json", files.coco(text));
+  for (const CocoDataset& dataset : {files.coco(text), load_coco(files.folder / "copy.json")}) {
+    for (size_t i = 0; i < 3; ++i) CHECK(!dataset.annotations[i].bbox);
+    CHECK(dataset.annotations[3].bbox == XywhBox{0, 0, 2, 2});
+    for (size_t i = 0; i < 2; ++i) CHECK(!dataset.annotations[i].area);
+    CHECK(dataset.annotations[2].area == 3.0);
+  }
 }
 
 TEST_CASE("coco: segmentations that describe no mask are errors that name the annotation") {
