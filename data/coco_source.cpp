@@ -57,9 +57,7 @@ CocoSource::CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesyst
       const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
       if (annotation.iscrowd) continue;
       empty = false;
-      TESSERA_CHECK(!config_.targets || !std::holds_alternative<std::monostate>(annotation.segmentation),
-                    "{}: annotation {} has no segmentation; masks cannot be learned from it", dataset_->name,
-                    annotation.id);
+      if (config_.targets) check_mask(*dataset_, position);
     }
     if (!empty || !config_.skip_empty) chosen_.push_back(static_cast<i64>(i));
   }

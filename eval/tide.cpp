@@ -109,7 +109,7 @@ class Analysis {
       if (!annotation.iscrowd) ++positives_[annotation.category_id].positives;
     images_.resize(dataset_.images.size());
     for (i64 i = 0; i < static_cast<i64>(detections_.size()); ++i)
-      images_[checked_image(dataset_, detections_, i, results_name_)].found.push_back(i);
+      images_[checked_image(dataset_, detections_, i, task_, results_name_)].found.push_back(i);
   }
 
   // Overlaps of detections (rows) and annotations.
