@@ -66,7 +66,7 @@ void read_object(json::Value value, std::vector<CityscapesPolygon>& objects) {
       });
       outlined = true;
     } else if (key == "deleted") {
-      deleted = json::read_integer(field) != 0;
+      deleted = json::read_flag(field);
     }
   });
   TESSERA_CHECK(labelled, "there is no \"label\"");
@@ -148,16 +148,23 @@ std::vector<CityscapesRegion> load_cityscapes_regions(const fs::path& png) {
 
 CityscapesPolygons load_cityscapes_polygons(const fs::path& path) {
   CityscapesPolygons polygons;
+  bool objects = false;
   json::Document document(path);
   document.for_each_field([&](std::string_view key, json::Value value) {
     if (key == "imgHeight")
       polygons.height = json::read_integer(value);
     else if (key == "imgWidth")
       polygons.width = json::read_integer(value);
-    else if (key == "objects")
+    else if (key == "objects") {
       json::for_each_element(value, [&](json::Value object) { read_object(object, polygons.objects); });
+      objects = true;
+    }
   });
-  json::at_place(path.string(), [&] { check_mask_size(polygons.height, polygons.width); });
+  json::at_place(path.string(), [&] {
+    TESSERA_CHECK(objects, "there is no \"objects\"; is this a *_gtFine_polygons.json?");
+    TESSERA_CHECK(polygons.height != 0 && polygons.width != 0, "there is no \"imgHeight\" and \"imgWidth\"");
+    check_mask_size(polygons.height, polygons.width);
+  });
   return polygons;
 }
 

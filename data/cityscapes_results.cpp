@@ -5,6 +5,7 @@
 
 #include "data/cityscapes.h"
 #include "data/image.h"
+#include "data/json_fault.h"
 #include "tensor/file.h"
 
 namespace tessera {
@@ -47,14 +48,15 @@ CityscapesDetection parse_line(std::string_view line, const fs::path& folder, co
 }  // namespace
 
 std::vector<CityscapesDetection> load_cityscapes_results(const fs::path& text, const fs::path& root) {
-  const std::string content = read_file(text);
+  const std::string file = read_file(text);
+  const std::string_view content = json::without_byte_order_mark(file);
   const fs::path folder = fs::absolute(text).parent_path(), top = fs::absolute(root).lexically_normal();
   std::vector<CityscapesDetection> detections;
   std::map<fs::path, size_t> position;
   i64 number = 0;
   for (size_t begin = 0; begin < content.size();) {
     const size_t end = std::min(content.find('\n', begin), content.size());
-    std::string_view line(content.data() + begin, end - begin);
+    std::string_view line = content.substr(begin, end - begin);
     if (line.ends_with('\r')) line.remove_suffix(1);
     begin = end + 1;
     ++number;

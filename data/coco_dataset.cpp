@@ -21,92 +21,110 @@ T require(const std::optional<T>& value, const char* key) {
   return *value;
 }
 
-// The last two parts of .../val2017/000000000042.jpg: the folder and the name.
+// Throws unless there are polygons or runs.
+void check_segmentation(const auto& segmentation) {
+  TESSERA_CHECK(!std::holds_alternative<std::monostate>(segmentation), "it has no segmentation");
+  const BadMask* bad = std::get_if<BadMask>(&segmentation);
+  TESSERA_CHECK(!bad, "{}", bad->reason);
+}
+
+// The image may have no size: that of the runs is enough.
+void check_size(const Rle& rle, i64 height, i64 width) {
+  if (height <= 0 || width <= 0) return;
+  TESSERA_CHECK(rle.height == height && rle.width == width,
+                "its run-length mask is {} x {} (height x width), its image {} x {}", rle.height, rle.width, height,
+                width);
+}
+
+// The last two parts of .../val2017/000000000042.jpg: the folder and the name. Empty when there are no two.
 std::string name_from_url(std::string_view url) {
   const size_t name = url.rfind('/');
-  TESSERA_CHECK(name != std::string_view::npos && name > 0, "\"{}\" does not end in a folder and a file", url);
+  if (name == std::string_view::npos || name == 0) return "";
   const size_t folder = url.rfind('/', name - 1);
   return std::string(url.substr(folder == std::string_view::npos ? 0 : folder + 1));
 }
 
 CocoImage read_image(json::Value value) {
-  std::optional<i64> id, height, width;
-  std::optional<std::string> file_name, named_by_url;
+  std::optional<i64> id;
+  std::string named_by_url;
   CocoImage image;
   json::for_each_field(value, [&](std::string_view key, json::Value field) {
     if (key == "id")
       id = json::read_integer(field);
     else if (key == "height")
-      height = json::read_integer(field);
+      image.height = json::find_integer(field).value_or(0);
     else if (key == "width")
-      width = json::read_integer(field);
+      image.width = json::find_integer(field).value_or(0);
     else if (key == "file_name")
-      file_name = json::read_string(field);
-    else if (key == "coco_url" && !json::is_null(field))
-      named_by_url = name_from_url(json::read_string(field));
-    else if (key == "neg_category_ids")
+      image.file_name = json::find_string(field).value_or("");
+    else if (key == "coco_url")
+      named_by_url = name_from_url(json::find_string(field).value_or(""));
+    else if (key == "neg_category_ids" && !json::is_null(field))
       json::read_integers(field, image.neg_category_ids.emplace());
-    else if (key == "not_exhaustive_category_ids") {
+    else if (key == "not_exhaustive_category_ids" && !json::is_null(field)) {
       image.not_exhaustive_category_ids.clear();
       json::read_integers(field, image.not_exhaustive_category_ids);
     }
   });
   image.id = require(id, "id");
-  image.file_name = file_name ? *file_name : require(named_by_url, "file_name");
+  if (image.file_name.empty()) image.file_name = named_by_url;
   constexpr size_t kCocoName = std::string_view("000000000042.jpg").size();
   if (image.neg_category_ids && image.file_name.starts_with("COCO_") && image.file_name.size() > kCocoName)
     image.file_name.erase(0, image.file_name.size() - kCocoName);
-  image.height = require(height, "height");
-  image.width = require(width, "width");
   return image;
 }
 
 CocoCategory read_category(json::Value value) {
   std::optional<i64> id;
-  std::optional<std::string> name;
   CocoCategory category;
   json::for_each_field(value, [&](std::string_view key, json::Value field) {
     if (key == "id")
       id = json::read_integer(field);
     else if (key == "name")
-      name = json::read_string(field);
-    else if (key == "synset" && !json::is_null(field))
-      category.synset = json::read_string(field);
+      category.name = json::find_string(field).value_or("");
+    else if (key == "synset")
+      category.synset = json::find_string(field).value_or("");
     else if (key == "frequency") {
-      const std::string_view letter = json::read_string(field);
-      TESSERA_CHECK(letter == "r" || letter == "c" || letter == "f", "r, c or f is expected, not \"{}\"", letter);
-      category.frequency = letter[0];
+      const std::string_view letter = json::find_string(field).value_or("");
+      if (letter == "r" || letter == "c" || letter == "f") category.frequency = letter[0];
     }
   });
   category.id = require(id, "id");
-  category.name = require(name, "name");
+  if (category.name.empty()) category.name = std::to_string(category.id);
   return category;
 }
 
 // The kind is decided by the value alone: a list of polygons, or an object.
-void read_segmentation(json::Value value, CocoAnnotation& annotation, std::optional<JsonRle>& rle) {
+void read_segmentation(json::Value value, CocoAnnotation& annotation) {
   annotation.segmentation = std::monostate{};
-  rle.reset();
-  if (json::is_null(value)) return;
-  if (value.type() == simdjson::ondemand::json_type::object) {
-    rle.emplace().read(value);
-    return;
-  }
-  Polygons parts;
-  json::for_each_element(value, [&](json::Value part) {
-    json::read_numbers(part, parts.emplace_back());
-    parts.back().shrink_to_fit();
+  const auto read = [&] {
+    if (json::is_null(value) || json::find_string(value) == "") return;
+    if (value.raw_json_token().starts_with('{')) {
+      JsonRle rle;
+      rle.read(value);
+      if (!rle.is_empty()) rle.build(annotation.segmentation.emplace<Rle>());
+      return;
+    }
+    Polygons parts;
+    json::for_each_element(value, [&](json::Value part) {
+      TESSERA_CHECK(
+          part.raw_json_token().starts_with('['),
+          "a polygon [x, y, x, y, ...] is expected, not {}; also a single one stands in a list: [[x, y, ...]]",
+          json::in_words(part));
+      json::read_numbers(part, parts.emplace_back());
+      parts.back().shrink_to_fit();
+    });
+    if (!parts.empty()) annotation.segmentation = std::move(parts);
+  };
+  json::catch_message(read, [&](std::string_view message) {
+    annotation.segmentation = BadMask{json::joined("segmentation", message)};
   });
-  if (!parts.empty()) annotation.segmentation = std::move(parts);
 }
 
 CocoAnnotation read_annotation(json::Value value) {
   std::optional<i64> id, image_id, category_id;
-  std::optional<double> area;
-  bool has_box = false;
-  std::optional<JsonRle> rle;
   CocoAnnotation annotation;
-  json::for_each_field(value, [&](std::string_view key, json::Value field) {
+  const auto read_field = [&](std::string_view key, json::Value field) {
     if (key == "id") {
       id = json::read_integer(field);
     } else if (key == "image_id") {
@@ -114,45 +132,28 @@ CocoAnnotation read_annotation(json::Value value) {
     } else if (key == "category_id") {
       category_id = json::read_integer(field);
     } else if (key == "area") {
-      area = json::read_number(field);
+      annotation.area = json::find_number(field);
     } else if (key == "bbox") {
-      json::read_exactly(field, annotation.bbox);
-      has_box = true;
+      XywhBox box{};
+      annotation.bbox = json::find_numbers(field, box) == box.size() ? std::optional(box) : std::nullopt;
     } else if (key == "iscrowd") {
-      const i64 flag = json::read_integer(field);
-      TESSERA_CHECK(flag == 0 || flag == 1, "0 or 1 is expected, not {}", flag);
-      annotation.iscrowd = flag == 1;
-    } else if (key == "ignore" && !json::is_null(field)) {
-      annotation.ignore = json::read_number(field) != 0;
+      annotation.iscrowd = json::read_flag(field);
+    } else if (key == "ignore") {
+      annotation.ignore = json::read_flag(field);
     } else if (key == "segmentation") {
-      read_segmentation(field, annotation, rle);
+      read_segmentation(field, annotation);
     }
-  });
-  annotation.id = require(id, "id");
-  json::at_place(fmt::format("annotation {}", *id), [&] {
+  };
+  const auto read = [&] {
+    json::for_each_field(value, read_field);
+    annotation.id = require(id, "id");
     annotation.image_id = require(image_id, "image_id");
     annotation.category_id = require(category_id, "category_id");
-    annotation.area = require(area, "area");
-    TESSERA_CHECK(has_box, "there is no \"bbox\"");
-    if (rle) rle->build(annotation.segmentation.emplace<Rle>());
+  };
+  json::catch_message(read, [&](std::string_view message) {
+    throw_error(id ? json::joined(fmt::format(" (id {})", *id), message) : std::string(message));
   });
   return annotation;
-}
-
-void check_annotation(const CocoAnnotation& annotation, const CocoImage& image) {
-  const bool finite = std::isfinite(annotation.area) && std::all_of(annotation.bbox.begin(), annotation.bbox.end(),
-                                                                    [](double v) { return std::isfinite(v); });
-  TESSERA_CHECK(finite, "the box or the area is not finite");
-  if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation)) {
-    TESSERA_CHECK(!parts->empty() && parts->front().size() > 4,
-                  "a polygon of {} numbers, at least three points (6) are needed",
-                  parts->empty() ? 0 : parts->front().size());
-  } else if (const Rle* rle = std::get_if<Rle>(&annotation.segmentation)) {
-    TESSERA_CHECK(rle->height == image.height && rle->width == image.width,
-                  "its run-length mask is {} x {} (height x width), image {} is {} x {}", rle->height, rle->width,
-                  image.id, image.height, image.width);
-    check_rle(*rle);
-  }
 }
 
 }  // namespace
@@ -163,7 +164,6 @@ void index_coco(CocoDataset& dataset) {
     for (const CocoImage& image : dataset.images) {
       const i64 position = static_cast<i64>(dataset.image_index.size());
       TESSERA_CHECK(dataset.image_index.emplace(image.id, position).second, "image id {} occurs twice", image.id);
-      json::at_place(fmt::format("image {}", image.id), [&] { check_mask_size(image.height, image.width); });
     }
     std::stable_sort(dataset.categories.begin(), dataset.categories.end(),
                      [](const CocoCategory& a, const CocoCategory& b) { return a.id < b.id; });
@@ -184,11 +184,9 @@ void index_coco(CocoDataset& dataset) {
                     annotation.image_id);
       TESSERA_CHECK(dataset.class_index.contains(annotation.category_id), "annotation {}: there is no category {}",
                     annotation.id, annotation.category_id);
-      try {
-        check_annotation(annotation, dataset.images[image->second]);
-      } catch (const Error& error) {
-        fail("annotation {}: {}", annotation.id, error.what());
-      }
+      TESSERA_CHECK(
+          (!annotation.area || std::isfinite(*annotation.area)) && (!annotation.bbox || is_finite(*annotation.bbox)),
+          "annotation {}: the box or the area is not finite", annotation.id);
       dataset.annotations_of[image->second].push_back(static_cast<i64>(i));
     }
   });
@@ -222,6 +220,10 @@ CocoDataset load_coco(const std::filesystem::path& path) {
 }
 
 void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
+  for (const CocoAnnotation& annotation : dataset.annotations) {
+    const BadMask* bad = std::get_if<BadMask>(&annotation.segmentation);
+    TESSERA_CHECK(!bad, "{}: annotation {}: {}", path.string(), annotation.id, bad->reason);
+  }
   std::string text;
   auto append = [&text]<class... Args>(fmt::format_string<Args...> format, Args&&... args) {
     fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
@@ -255,11 +257,16 @@ void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
     text += "],\n\"annotations\":[";
     separator = "\n";
     for (const CocoAnnotation& annotation : dataset.annotations) {
-      append("{}{{\"id\":{},\"image_id\":{},\"category_id\":{},\"iscrowd\":{},\"area\":", separator, annotation.id,
+      append("{}{{\"id\":{},\"image_id\":{},\"category_id\":{},\"iscrowd\":{}", separator, annotation.id,
              annotation.image_id, annotation.category_id, annotation.iscrowd ? 1 : 0);
-      json::append_number(text, annotation.area);
-      text += ",\"bbox\":";
-      json::append_numbers(text, annotation.bbox);
+      if (annotation.area) {
+        text += ",\"area\":";
+        json::append_number(text, *annotation.area);
+      }
+      if (annotation.bbox) {
+        text += ",\"bbox\":";
+        json::append_numbers(text, *annotation.bbox);
+      }
       if (annotation.ignore) text += ",\"ignore\":1";
       if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation)) {
         text += ",\"segmentation\":[";
@@ -280,15 +287,41 @@ void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
   write_file(path, text);
 }
 
+bool is_finite(const XywhBox& box) {
+  return std::ranges::all_of(box, [](double v) { return std::isfinite(v); });
+}
+
+std::string annotation_place(const CocoDataset& dataset, i64 position) {
+  return fmt::format("{}: annotations[{}] (id {})", dataset.name, position,
+                     dataset.annotations[static_cast<size_t>(position)].id);
+}
+
+void check_mask(const CocoDataset& dataset, i64 position) {
+  const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
+  const CocoImage& image = dataset.images[static_cast<size_t>(dataset.image_index.at(annotation.image_id))];
+  try {
+    check_segmentation(annotation.segmentation);
+    if (const Rle* rle = std::get_if<Rle>(&annotation.segmentation)) {
+      check_size(*rle, image.height, image.width);
+      check_rle(*rle);
+    } else {
+      TESSERA_CHECK(image.has_size(), "a mask made of polygons needs \"height\" and \"width\" of image {}", image.id);
+      check_mask_size(image.height, image.width);
+      check_polygons(std::get<Polygons>(annotation.segmentation));
+    }
+  } catch (const Error& error) {
+    fail("{}: {}", annotation_place(dataset, position), error.what());
+  }
+}
+
 Rle annotation_mask(const CocoAnnotation& annotation, i64 height, i64 width) {
   try {
     if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation))
       return rasterise_polygons(*parts, height, width);
-    const Rle* rle = std::get_if<Rle>(&annotation.segmentation);
-    TESSERA_CHECK(rle, "it has no segmentation");
-    TESSERA_CHECK(rle->height == height && rle->width == width, "its run-length mask is {} x {}, the image {} x {}",
-                  rle->height, rle->width, height, width);
-    return *rle;
+    check_segmentation(annotation.segmentation);
+    const Rle& rle = std::get<Rle>(annotation.segmentation);
+    check_size(rle, height, width);
+    return rle;
   } catch (const Error& error) {
     fail("annotation {}: {}", annotation.id, error.what());
   }

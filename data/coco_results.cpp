@@ -1,7 +1,8 @@
 #include <fmt/format.h>
 
-#include <cmath>
 #include <iterator>
+#include <limits>
+#include <tuple>
 
 #include "data/coco_rle.h"
 #include "data/detection_list.h"
@@ -16,15 +17,36 @@ namespace {
 struct Part {
   std::vector<DetectionView> detections;
   RunStore runs;
+  std::deque<std::string> reasons;
   JsonRle json_mask;  // the last mask read: their memory is used again
   Rle mask;
 };
 
 std::optional<XywhBox> read_box(json::Value value) {
+  if (json::is_null(value)) return std::nullopt;
   XywhBox box{};
-  const size_t count = json::read_some(value, box);
-  TESSERA_CHECK(count == 0 || count == 4, "[x, y, width, height] is expected, this has {} numbers", count);
-  return count == 0 ? std::nullopt : std::optional(box);
+  const std::optional<size_t> count = json::find_numbers(value, box);
+  if (count == 0) return std::nullopt;
+  if (count != box.size()) box.fill(std::numeric_limits<double>::quiet_NaN());
+  return box;
+}
+
+void read_mask(json::Value value, Part& part) {
+  DetectionView& detection = part.detections.back();
+  detection.segmentation.reset();
+  detection.bad_mask = {};
+  const auto is_no_mask = [&](std::string_view message) {
+    detection.bad_mask = part.reasons.emplace_back(json::joined("segmentation", message));
+  };
+  if (!value.raw_json_token().starts_with('{'))
+    return is_no_mask(
+        fmt::format("a run-length mask {{\"size\", \"counts\"}} is expected, not {}", json::in_words(value)));
+  const auto read = [&] {
+    part.json_mask.read(value);
+    part.json_mask.build(part.mask);
+    detection.segmentation = RleView(part.mask.height, part.mask.width, part.runs.add(part.mask.counts));
+  };
+  json::catch_message(read, is_no_mask);
 }
 
 void read_detection(json::Value value, Part& part) {
@@ -40,20 +62,19 @@ void read_detection(json::Value value, Part& part) {
     } else if (key == "score") {
       detection.score = json::read_number(field);
       score = true;
-    } else if (key == "bbox" && !json::is_null(field)) {
+    } else if (key == "bbox") {
       detection.bbox = read_box(field);
-    } else if (key == "segmentation" && !json::is_null(field)) {
-      TESSERA_CHECK(field.type() == simdjson::ondemand::json_type::object,
-                    "a run-length mask {{\"size\", \"counts\"}} is expected");
-      part.json_mask.read(field);
-      part.json_mask.build(part.mask);
-      detection.segmentation = RleView(part.mask.height, part.mask.width, part.runs.add(part.mask.counts));
+    } else if (key == "segmentation") {
+      read_mask(field, part);
     }
   });
   TESSERA_CHECK(image_id, "there is no \"image_id\"");
   TESSERA_CHECK(category_id, "there is no \"category_id\"");
   TESSERA_CHECK(score, "there is no \"score\"");
-  TESSERA_CHECK(detection.bbox || detection.segmentation, "there is neither a \"bbox\" nor a \"segmentation\"");
+  const auto& [box, mask] = std::tie(detection.bbox, detection.segmentation);
+  TESSERA_CHECK(box || detection.bad_mask.empty(), "{}", detection.bad_mask);
+  TESSERA_CHECK(box || mask, "there is neither a \"bbox\" nor a \"segmentation\"");
+  TESSERA_CHECK(mask || is_finite(*box), "bbox: [x, y, width, height] is expected, four finite numbers");
 }
 
 }  // namespace
@@ -67,6 +88,7 @@ DetectionList load_detections(const std::filesystem::path& path) {
   for (Part& part : parts) {
     list.detections_.insert(list.detections_.end(), part.detections.begin(), part.detections.end());
     list.runs_.push_back(std::move(part.runs));
+    list.reasons_.push_back(std::move(part.reasons));
   }
   return list;
 }

@@ -17,7 +17,8 @@ void JsonRle::read(json::Value value) {
         counts_.clear();
         json::read_integers(field, counts_);
       } else {
-        text_ = json::read_string(field);
+        text_ = json::find_string(field);
+        TESSERA_CHECK(text_, "runs [...] or their compressed string is expected, not {}", json::in_words(field));
       }
     }
   });

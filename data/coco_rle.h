@@ -14,6 +14,7 @@ class JsonRle {
  public:
   void read(json::Value value);
   void build(Rle& rle) const;
+  bool is_empty() const { return size_.empty() && !text_ && !listed_; }  // {}
 
  private:
   std::vector<i64> size_, counts_;

@@ -57,9 +57,7 @@ CocoSource::CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesyst
       const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
       if (annotation.iscrowd) continue;
       empty = false;
-      TESSERA_CHECK(!config_.targets || !std::holds_alternative<std::monostate>(annotation.segmentation),
-                    "{}: annotation {} has no segmentation; masks cannot be learned from it", dataset_->name,
-                    annotation.id);
+      if (config_.targets) check_mask(*dataset_, position);
     }
     if (!empty || !config_.skip_empty) chosen_.push_back(static_cast<i64>(i));
   }
@@ -107,15 +105,17 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
   for (const i64 position : positions) {
     const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
     if (annotation.iscrowd) continue;
-    const auto& [x, y, width, height] = annotation.bbox;
-    Box box = geometry.apply_to_box({x, y, x + width, y + height});
     const std::span<u8> plane = planes.span<u8>().subspan(targets.annotations.size() * pixels, pixels);
     try {
       if (!draw_object(annotation, geometry, plane)) continue;
     } catch (const Error& error) {
       fail("{}: annotation {}: {}", dataset_->name, annotation.id, error.what());
     }
-    if (geometry.crops()) box = bounds(plane, size);
+    Box box = bounds(plane, size);
+    if (annotation.bbox && !geometry.crops()) {
+      const auto& [x, y, width, height] = *annotation.bbox;
+      box = geometry.apply_to_box({x, y, x + width, y + height});
+    }
     if (box[2] - box[0] <= kLeastBoxSide || box[3] - box[1] <= kLeastBoxSide) continue;
     targets.annotations.push_back(annotation.id);
     classes.push_back(dataset_->class_index.at(annotation.category_id));

@@ -1,7 +1,10 @@
 // Detections by the hundred thousand, as evaluators read them.
 #pragma once
 
+#include <deque>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "data/coco.h"
 
@@ -21,8 +24,9 @@ class RunStore {
 struct DetectionView {
   i64 image_id = 0, category_id = 0;
   double score = 0;
-  std::optional<XywhBox> bbox;
+  std::optional<XywhBox> bbox;  // NaN where the file gives one that is no [x, y, width, height] in finite numbers
   std::optional<RleView> segmentation;
+  std::string_view bad_mask = {};  // why there is no mask, where the file gives a segmentation
 };
 
 // The runs of every mask add up to its size: the list is made of checked masks only.
@@ -42,9 +46,11 @@ class DetectionList {
 
   std::vector<DetectionView> detections_;
   std::vector<RunStore> runs_;
+  std::vector<std::deque<std::string>> reasons_;  // behind bad_mask; a deque's elements never move
 };
 
-// Reads a result file (data/coco.h) on all threads.
+// Reads a result file (data/coco.h) on all threads. Every detection has a box or a mask; what only one of the two kinds
+// of metrics needs is judged by the evaluator: a mask beside a box may be anything.
 DetectionList load_detections(const std::filesystem::path& path);
 
 }  // namespace tessera

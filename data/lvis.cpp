@@ -110,7 +110,7 @@ bool is_lvis(const CocoDataset& dataset) {
 
 CocoDataset with_coco_categories(const CocoDataset& lvis) {
   CocoDataset coco;
-  coco.name = lvis.name;
+  coco.name = lvis.name + " (with COCO's categories, its annotations numbered anew)";
   std::unordered_map<i64, i64> coco_id;  // of LVIS categories
   for (const CocoCategory& category : lvis.categories) {
     const CocoSynset* synset = find_synset(category.synset);

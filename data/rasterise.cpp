@@ -16,9 +16,13 @@ struct Point {
   i64 x, y;  // on the fine grid
 };
 
-i64 to_grid(double coordinate) {
+void check_coordinate(double coordinate) {
   TESSERA_CHECK(std::abs(coordinate) <= kMaxCoordinate, "polygon: coordinate {} is out of range (up to {} pixels)",
                 coordinate, kMaxCoordinate);
+}
+
+i64 to_grid(double coordinate) {
+  check_coordinate(coordinate);
   return static_cast<i64>(kScale * coordinate + 0.5);  // truncates toward zero, as the official tool does
 }
 
@@ -118,10 +122,16 @@ Rle rasterise_polygon(std::span<const double> xy, i64 height, i64 width) {
   return rle;
 }
 
-Rle rasterise_polygons(std::span<const std::vector<double>> parts, i64 height, i64 width) {
+void check_polygons(std::span<const std::vector<double>> parts) {
   TESSERA_CHECK(!parts.empty(), "polygon: the list of parts is empty");
-  TESSERA_CHECK(parts[0].size() > 4, "polygon: the first part has {} numbers, at least three points (6) are needed",
-                parts[0].size());
+  TESSERA_CHECK(parts[0].size() > 4, "polygon: the first part has {} numbers{}, at least three points (6) are needed",
+                parts[0].size(), parts[0].size() == 4 ? ", as a box has" : "");
+  for (const std::vector<double>& part : parts)
+    for (const double coordinate : part) check_coordinate(coordinate);
+}
+
+Rle rasterise_polygons(std::span<const std::vector<double>> parts, i64 height, i64 width) {
+  check_polygons(parts);
   std::vector<Rle> masks;
   masks.reserve(parts.size());
   for (const std::vector<double>& part : parts) masks.push_back(rasterise_polygon(part, height, width));

@@ -15,8 +15,11 @@ namespace tessera {
 Rle rasterise_polygon(std::span<const double> xy, i64 height, i64 width);
 
 // One object made of several parts: their union. Throws when there is no part, or when the first has fewer than three
-// points ("too few" as the COCO tool sees it: at most four numbers); later parts may be anything.
+// points ("too few" as the COCO tool sees it: at most four numbers); later parts may have any number.
 Rle rasterise_polygons(std::span<const std::vector<double>> parts, i64 height, i64 width);
+
+// Throws what rasterise_polygons() would throw, without drawing anything.
+void check_polygons(std::span<const std::vector<double>> parts);
 
 // A box as the polygon of its four corners.
 Rle rasterise_box(const XywhBox& box, i64 height, i64 width);

@@ -153,13 +153,13 @@ class Evaluation {
 
 ApResult evaluate_coco(const CocoDataset& dataset, const DetectionList& detections, ApTask task,
                        const ApOptions& options) {
-  check_annotations(dataset, task != ApTask::kBbox);
+  check_annotations(dataset, task, true);
   return Evaluation(dataset, detections, task, options, coco_rules(task)).take();
 }
 
 ApResult evaluate_lvis(const CocoDataset& dataset, const DetectionList& detections, ApTask task,
                        const ApOptions& options) {
-  check_annotations(dataset, task != ApTask::kBbox);
+  check_annotations(dataset, task, true);
   TESSERA_CHECK(!options.class_agnostic, "evaluate_lvis: LVIS has no class-agnostic evaluation");
   return Evaluation(dataset, detections, task, options, lvis_rules(task, dataset)).take();
 }

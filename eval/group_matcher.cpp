@@ -1,6 +1,7 @@
 #include "eval/group_matcher.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "data/boundary.h"
 #include "data/rasterise.h"
@@ -70,7 +71,7 @@ void GroupMatcher::pair_boxes() {
     const DetectionView& found = detection(candidates_[d]);
     const XywhBox box = found.bbox ? *found.bbox : rle_bbox(*found.segmentation);
     for (u32 g = 0; g < truths_.size(); ++g) {
-      const double overlap = box_overlap(box, annotations_[g]->bbox, truths_[g].crowd);
+      const double overlap = box_overlap(box, *annotations_[g]->bbox, truths_[g].crowd);
       if (overlap >= kLeast) pairs_.push_back({d, g, overlap});
     }
   }
@@ -79,15 +80,17 @@ void GroupMatcher::pair_boxes() {
 // The lesser of two overlaps is at least kLeast only if that of the masks is: few boundaries need to be made.
 void GroupMatcher::pair_masks(const CocoImage& image) {
   const bool boundaries = task_ == ApTask::kBoundary;
-  const i64 distance = boundaries ? boundary_distance(image.height, image.width, options_.boundary_ratio) : 0;
   std::vector<Rle> truth_masks;
   std::vector<PreparedMask> prepared_truths;
   std::vector<LazyBoundary> truth_boundaries;
   truth_masks.reserve(truths_.size());  // the other two point into it
-  for (const CocoAnnotation* annotation : annotations_) {
+  for (const CocoAnnotation* annotation : annotations_)
     truth_masks.push_back(annotation_mask(*annotation, image.height, image.width));
-    prepared_truths.emplace_back(truth_masks.back());
-    truth_boundaries.emplace_back(truth_masks.back(), distance);
+  const auto [height, width] = std::tie(truth_masks[0].height, truth_masks[0].width);  // the image may have no size
+  const i64 distance = boundaries ? boundary_distance(height, width, options_.boundary_ratio) : 0;
+  for (const Rle& mask : truth_masks) {
+    prepared_truths.emplace_back(mask);
+    truth_boundaries.emplace_back(mask, distance);
   }
   Rle made;
   for (u32 d = 0; d < candidates_.size(); ++d) {

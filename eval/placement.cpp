@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 #include "data/parallel.h"
 #include "data/rasterise.h"
@@ -52,7 +53,7 @@ class Placer {
   void place_truths() {
     for (size_t i = 0; i < dataset_.annotations.size(); ++i) {
       const CocoAnnotation& annotation = dataset_.annotations[i];
-      if (rules_.lvis && !(annotation.area > 0)) continue;
+      if (rules_.lvis && !(*annotation.area > 0)) continue;
       placement_.truths.push_back({static_cast<u32>(dataset_.class_index.at(annotation.category_id)),
                                    image_rank_[dataset_.image_index.at(annotation.image_id)], static_cast<u32>(i)});
     }
@@ -67,7 +68,7 @@ class Placer {
     parallel_for(
         count,
         [&](i64 i) {
-          const i64 image = checked_image(dataset_, detections_, i, options_.results_name);
+          const i64 image = checked_image(dataset_, detections_, i, task_, options_.results_name);
           const auto cls = dataset_.class_index.find(detections_[i].category_id);
           image_of[i] = static_cast<u32>(image);
           items[i] = {cls == dataset_.class_index.end() ? no_class : static_cast<u32>(cls->second), image_rank_[image],
@@ -115,10 +116,11 @@ class Placer {
 
   // The area that decides whether a detection is small, medium or large.
   double checked_area(i64 i, const CocoImage& image) const {
-    const auto& [image_id, category_id, score, box, mask] = detections_[i];
+    const auto& [box, mask] = std::tie(detections_[i].bbox, detections_[i].segmentation);
     const bool by_box = placement_.box_results && (task_ == ApTask::kBbox || options_.areas_from_boxes);
     if (by_box && !box) fail_at(i, "it has no box, though the first result has one");
     if (!placement_.box_results && !mask) fail_at(i, "it has no mask, though the first result has one");
+    if (by_box && !is_finite(*box)) fail_at(i, kBoxExpected);
     if (by_box) return (*box)[2] * (*box)[3];
     if (mask) return static_cast<double>(rle_area(*mask));
     try {

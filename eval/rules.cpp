@@ -51,8 +51,8 @@ ApRules coco_rules(ApTask task) {
 ApRules lvis_rules(ApTask task, const CocoDataset& dataset) {
   ApRules rules{.limits = kLvisLimits, .stats = kLvisStats, .ignore_field = true, .lvis = true, .federated = true};
   for (const CocoCategory& category : dataset.categories)
-    TESSERA_CHECK(category.frequency != 0, "{}: category {} has no \"frequency\"; is this an LVIS file?", dataset.name,
-                  category.id);
+    TESSERA_CHECK(category.frequency != 0, "{}: category {} has no \"frequency\" (r, c or f); is this an LVIS file?",
+                  dataset.name, category.id);
   if (task == ApTask::kBoundary) {
     for (AreaRange& range : rules.areas) range.high = std::nextafter(range.high, 0.0);
     rules.federated = dataset.images.empty() || dataset.images[0].neg_category_ids;

@@ -19,7 +19,7 @@ struct ApRules {
 
 inline MatchTruth match_truth(const CocoAnnotation& annotation, const ApRules& rules) {
   const bool crowd = rules.crowds && annotation.iscrowd;
-  return {annotation.id, annotation.area, crowd || (rules.ignore_field && annotation.ignore), crowd};
+  return {annotation.id, *annotation.area, crowd || (rules.ignore_field && annotation.ignore), crowd};
 }
 
 ApRules coco_rules(ApTask task);

@@ -104,12 +104,12 @@ class Analysis {
 
  private:
   void collect() {
-    check_annotations(dataset_, task_ != ApTask::kBbox);
+    check_annotations(dataset_, task_, false);
     for (const CocoAnnotation& annotation : dataset_.annotations)
       if (!annotation.iscrowd) ++positives_[annotation.category_id].positives;
     images_.resize(dataset_.images.size());
     for (i64 i = 0; i < static_cast<i64>(detections_.size()); ++i)
-      images_[checked_image(dataset_, detections_, i, results_name_)].found.push_back(i);
+      images_[checked_image(dataset_, detections_, i, task_, results_name_)].found.push_back(i);
   }
 
   // Overlaps of detections (rows) and annotations.
@@ -120,7 +120,7 @@ class Analysis {
       std::vector<XywhBox> boxes, truth_boxes;
       for (const i64 d : found)
         boxes.push_back(detections_[d].bbox ? *detections_[d].bbox : rle_bbox(*detections_[d].segmentation));
-      for (const i64 g : truths) truth_boxes.push_back(dataset_.annotations[g].bbox);
+      for (const i64 g : truths) truth_boxes.push_back(*dataset_.annotations[g].bbox);
       return box_overlaps(boxes, truth_boxes, crowd);
     }
     std::vector<Rle> made;

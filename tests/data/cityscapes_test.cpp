@@ -84,12 +84,15 @@ TEST_CASE("cityscapes: polygons.json gives labels, groups and outlines in order"
   };
   check(R"({"objects": [)", "");
   check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "bicyle", "polygon": []}]})",
-        "objects: [0]: label: there is no label \"bicyle\"");
-  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "car"}]})", "objects: [0]: there is no \"polygon\"");
-  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"polygon": []}]})", "objects: [0]: there is no \"label\"");
+        "objects[0]: label: there is no label \"bicyle\"");
+  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "car"}]})", "objects[0]: there is no \"polygon\"");
+  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"polygon": []}]})", "objects[0]: there is no \"label\"");
   check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "car", "polygon": [[1, 2, 3]]}]})",
-        "objects: [0]: polygon: [0]: an array of 2 numbers is expected");
-  check(R"({"imgHeight": 10, "objects": []})", "mask: a size of 10 x 0");
+        "objects[0]: polygon[0]: a list of 2 numbers is expected, this one has 3");
+  check(R"({"imgHeight": 10, "objects": []})", "there is no \"imgHeight\" and \"imgWidth\"");
+  check(R"({"imgHeight": 10, "imgWidth": 20})", "there is no \"objects\"");
+  check(R"([{"imgHeight": 10}])", "an object {...} is expected at the top of the file, not a list");
+  check(R"({"imgHeight": "10"})", "imgHeight: an integer is expected, not the string \"10\"");
 }
 
 }  // namespace

@@ -169,7 +169,10 @@ TEST_CASE("coco source: an empty data set and annotations without masks are erro
   const TemporaryFolder folder;
   auto dataset = write_dataset(folder);
   dataset->annotations[1].segmentation = std::monostate{};
-  CHECK_ERROR(CocoSource(dataset, folder.path(), {}), "annotations.json: annotation 12 has no segmentation");
+  CHECK_ERROR(CocoSource(dataset, folder.path(), {}),
+              "annotations.json: annotations[1] (id 12): it has no segmentation");
+  dataset->annotations[1].segmentation = BadMask{"segmentation[0]: a polygon is expected"};
+  CHECK_ERROR(CocoSource(dataset, folder.path(), {}), "annotations[1] (id 12): segmentation[0]: a polygon is expected");
   CHECK(CocoSource(dataset, folder.path(), {.targets = false}).size() == 3);
   dataset->annotations.clear();
   index_coco(*dataset);

@@ -113,7 +113,7 @@ TEST_CASE("coco: broken annotation files are errors that say where") {
   CHECK_ERROR(files.coco(""), "empty");
   CHECK_ERROR(files.coco("[]"), "file.json");
   CHECK_ERROR(files.coco("{}"), "there is no \"images\"");
-  CHECK_ERROR(files.coco("\xff\xfe{}"), "file.json");
+  CHECK_ERROR(files.coco("\xff\xfe{}"), "file.json: it is in UTF-16");
   CHECK_ERROR(files.coco(std::string(kSmall) + "{}"), "file.json");
   CHECK_ERROR(files.coco(R"({"images": {}, "categories": [], "annotations": []})"), "images");
   const std::string text = kSmall;
@@ -121,14 +121,8 @@ TEST_CASE("coco: broken annotation files are errors that say where") {
 
   auto broken = [&](const char* from, const char* to) { files.coco(replaced(kSmall, from, to)); };
   CHECK_ERROR(broken("\"image_id\": 7, \"bbox\"", "\"bbox\""),
-              "annotations: [0]: annotation 100: there is no \"image_id\"");
-  CHECK_ERROR(broken("\"id\": 101,", ""), "annotations: [1]: there is no \"id\"");
-  CHECK_ERROR(broken("\"area\": 14.0,", ""), "annotation 100: there is no \"area\"");
-  CHECK_ERROR(broken("\"bbox\": [1, 1, 7, 7],", ""), "annotation 100: there is no \"bbox\"");
-  CHECK_ERROR(broken("[1, 1, 7, 7]", "[1, 1, 7]"), "annotations: [0]: bbox: an array of 4 numbers is expected");
-  CHECK_ERROR(broken("\"area\": 14.0", "\"area\": \"14\""), "area: a finite number is expected");
-  CHECK_ERROR(broken("\"area\": 14.0", "\"area\": 1e999"), "area");
-  CHECK_ERROR(broken("\"area\": 14.0", "\"area\": NaN"), "area");
+              "file.json: annotations[0] (id 100): there is no \"image_id\"");
+  CHECK_ERROR(broken("\"id\": 101,", ""), "annotations[1]: there is no \"id\"");
   CHECK_ERROR(broken("\"id\": 100", "\"id\": 100.5"), "id: an integer is expected");
   CHECK_ERROR(broken("\"id\": 100", "\"id\": 123456789012345678901234567890"), "id: an integer is expected");
   CHECK_ERROR(broken("\"id\": 100", "\"id\": 101"), "annotation id 101 occurs twice");
@@ -136,29 +130,123 @@ TEST_CASE("coco: broken annotation files are errors that say where") {
   CHECK_ERROR(broken("\"category_id\": 18", "\"category_id\": 1"), "annotation 100: there is no category 1");
   CHECK_ERROR(broken("{\"id\": 18", "{\"id\": 3"), "category id 3 occurs twice");
   CHECK_ERROR(broken("\"id\": 3, \"file_name\"", "\"id\": 7, \"file_name\""), "image id 7 occurs twice");
-  CHECK_ERROR(broken("\"iscrowd\": 1", "\"iscrowd\": 2"), "iscrowd: 0 or 1 is expected, not 2");
-  CHECK_ERROR(broken("\"height\": 10", "\"height\": 0"), "image 7: mask: a size of 0 x 10");
-  CHECK_ERROR(broken("\"height\": 10", "\"height\": 3000000000"), "image 7: mask: a size of 3000000000 x 10");
-  CHECK_ERROR(broken("\"file_name\": \"\"", "\"file_name\": 5"), "images: [1]: file_name: a string is expected");
+  CHECK_ERROR(broken("\"iscrowd\": 1", "\"iscrowd\": 2"), "iscrowd: 0, 1, true or false is expected, not 2");
+  CHECK_ERROR(broken("\"image_id\": 3", "\"image_id\": \"3\""),
+              "annotations[2] (id 102): image_id: an integer is expected, not the string \"3\"");
+  CHECK_ERROR(broken("\"id\": 101", "\"id\": null"), "annotations[1]: id: an integer is expected, not null");
+  CHECK_ERROR(broken("{\"id\": 18", "{\"id\": []"), "categories[0]: id: an integer is expected, not a list");
 }
 
-TEST_CASE("coco: segmentations that describe no mask are errors that name the annotation") {
+TEST_CASE("coco: iscrowd and ignore may be numbers, true and false, null, or absent") {
   Files files;
-  auto broken = [&](const char* from, const char* to) { files.coco(replaced(kSmall, from, to)); };
-  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "[1, 1, 5, 1]"), "annotation 100: a polygon of 4 numbers");
-  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "[]"), "annotation 100: a polygon of 0 numbers");
-  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "1"), "segmentation: [0]: an array is expected");
-  CHECK_ERROR(broken("[1, 1, 5, 1, 5, 4.5, 1, 4.5]", "[1, 1, null, 1, 5, 4.5]"), "a finite number is expected");
-  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "[0, 2, 8, 1, 88]"), "annotation 101: rle: 5 runs add up to 99");
-  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "[0, -2, 8, 1, 93]"), "annotation 101: rle: a run of -2");
-  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "[0, 4294967396]"), "annotation 101: rle: a run of 4294967396");
-  CHECK_ERROR(broken("[0, 2, 8, 1, 89]", "null"), "counts: a string is expected");
-  CHECK_ERROR(broken("\"size\": [10, 10]", "\"size\": [5, 20]"), "annotation 101: its run-length mask is 5 x 20");
-  CHECK_ERROR(broken("\"size\": [10, 10]", "\"size\": [10]"), "annotation 101: rle: \"size\"");
-  CHECK_ERROR(broken(", \"size\": [10, 10]", ""), "annotation 101: rle: \"size\"");
-  CHECK_ERROR(broken("\"counts\": \"132\"", "\"count\": \"132\""), "annotation 102: rle: there is no \"counts\"");
-  CHECK_ERROR(broken("\"132\"", "\"1P\""), "annotation 102: rle: the string of 2 characters ends inside a number");
-  CHECK_ERROR(broken("\"size\": [2, 3]", "\"size\": [1000000000, 1000000000]"), "annotation 102: mask: a size of");
+  for (const char* yes : {"1", "1.0", "true"}) {
+    const CocoDataset dataset =
+        files.coco(replaced(kSmall, "\"iscrowd\": 1", fmt::format("\"ignore\": {0}, \"iscrowd\": {0}", yes)));
+    CHECK(dataset.annotations[1].iscrowd);
+    CHECK(dataset.annotations[1].ignore);
+  }
+  for (const char* no : {"0", "0.0", "false", "null"}) {
+    const CocoDataset dataset =
+        files.coco(replaced(kSmall, "\"iscrowd\": 1", fmt::format("\"ignore\": {0}, \"iscrowd\": {0}", no)));
+    CHECK(!dataset.annotations[1].iscrowd);
+    CHECK(!dataset.annotations[1].ignore);
+  }
+  CHECK(!files.coco(replaced(kSmall, "\"iscrowd\": 1,", "")).annotations[1].iscrowd);
+  CHECK_ERROR(files.coco(replaced(kSmall, "\"iscrowd\": 1", "\"iscrowd\": \"0\"")),
+              "annotations[1] (id 101): iscrowd: 0, 1, true or false is expected, not the string \"0\"");
+}
+
+TEST_CASE("coco: names, sizes of images and what only LVIS has are judged by nobody who does not need them") {
+  Files files;
+  for (const char* size : {"\"height\": -1", "\"height\": null", "\"height\": \"10\"", "\"h\": 10"})
+    CHECK(!files.coco(replaced(kSmall, "\"height\": 10", size)).images[0].has_size());
+  CHECK(files.coco(replaced(kSmall, "\"file_name\": \"\"", "\"file_name\": 5")).images[1].file_name.empty());
+  CHECK(files.coco(replaced(kSmall, "\"name\": \"dog\"", "\"name\": null")).categories[1].name == "18");
+  CHECK(files.coco(replaced(kSmall, "\"name\": \"dog\"", "\"synset\": 4, \"frequency\": 17")).categories[1].frequency ==
+        0);
+}
+
+TEST_CASE("coco: an annotation may lack its box and its area, also when it is written") {
+  Files files;
+  std::string text = replaced(kSmall, "\"bbox\": [1, 1, 7, 7],", "");
+  text = replaced(text, "\"bbox\": [0, 0, 2, 2]", "\"bbox\": null");
+  text = replaced(text, "\"bbox\": [0, 0, 2, 2]", "\"bbox\": [1, NaN, 2]");
+  text = replaced(text, "\"area\": 14.0,", "");
+  text = replaced(text, "\"area\": 3", "\"area\": NaN");
+  save_coco(files.folder / "copy.json", files.coco(text));
+  for (const CocoDataset& dataset : {files.coco(text), load_coco(files.folder / "copy.json")}) {
+    for (size_t i = 0; i < 3; ++i) CHECK(!dataset.annotations[i].bbox);
+    CHECK(dataset.annotations[3].bbox == XywhBox{0, 0, 2, 2});
+    for (size_t i = 0; i < 2; ++i) CHECK(!dataset.annotations[i].area);
+    CHECK(dataset.annotations[2].area == 3.0);
+  }
+}
+
+TEST_CASE("coco: every way to write no segmentation is none") {
+  Files files;
+  for (const char* none : {"null", "[]", "{}", "\"\"", "[ ]"}) {
+    const CocoDataset dataset =
+        files.coco(replaced(kSmall, "\"segmentation\": []", fmt::format("\"segmentation\": {}", none)));
+    CHECK_ERROR(check_mask(dataset, 3), "file.json: annotations[3] (id 103): it has no segmentation");
+    CHECK(std::holds_alternative<std::monostate>(dataset.annotations[3].segmentation));
+  }
+}
+
+TEST_CASE("coco: segmentations that describe no mask are errors where the mask is needed, and name the annotation") {
+  Files files;
+  const auto broken = [&](const std::string& from, const std::string& to, const std::string& message) {
+    const CocoDataset dataset = files.coco(replaced(kSmall, from, to));
+    i64 faults = 0;
+    for (size_t i = 0; i < 3; ++i) {
+      try {
+        check_mask(dataset, static_cast<i64>(i));
+      } catch (const Error& error) {
+        ++faults;
+        INFO(std::string(error.what()));
+        CHECK(std::string(error.what()).find(message) != std::string::npos);
+        CHECK(std::string(error.what()).find(fmt::format("file.json: annotations[{}] (id {}): ", i, 100 + i)) !=
+              std::string::npos);
+      }
+    }
+    CHECK(faults > 0);
+  };
+  const std::string polygon = "[1, 1, 5, 1, 5, 4.5, 1, 4.5]", runs = "[0, 2, 8, 1, 89]", size = "\"size\": [10, 10]";
+  broken(polygon, "[1, 1, 5, 1]", "(id 100): polygon: the first part has 4 numbers, as a box has");
+  broken(polygon, "[]", "(id 100): polygon: the first part has 0 numbers");
+  broken(polygon, "1", "(id 100): segmentation[0]: a polygon [x, y, x, y, ...] is expected, not 1");
+  broken(polygon, "[1, 1, null, 1, 5, 4.5]", "(id 100): segmentation[0][2]: a finite number is expected, not null");
+  broken(polygon, "[1, 1, NaN, 1, 5, 4.5]", "segmentation[0][2]: a finite number is expected, not NaN (Python");
+  broken(polygon, "[1, 1, 5e7, 1, 5, 4.5]", "(id 100): polygon: coordinate 50000000 is out of range");
+  broken(polygon + ", [6, 6, 8, 6, 8, 8]", "\"1 2\"", "segmentation[0]: a polygon [x, y, x, y, ...] is expected");
+  broken("[" + polygon + ", [6, 6, 8, 6, 8, 8]]", "7", "(id 100): segmentation: a list [...] is expected, not 7");
+  broken("\"height\": 10", "\"height\": -1",
+         "(id 100): a mask made of polygons needs \"height\" and \"width\" of image 7");
+  broken("\"height\": 10", "\"height\": 3000000000", "3000000000 x 10");
+  broken("\"height\": 10", "\"height\": 12",
+         "(id 101): its run-length mask is 10 x 10 (height x width), its image 12 x 10");
+  broken(runs, "[0, 2, 8, 1, 88]", "(id 101): segmentation: rle: 5 runs add up to 99");
+  broken(runs, "[0, -2, 8, 1, 93]", "(id 101): segmentation: rle: a run of -2");
+  broken(runs, "[0, 4294967396]", "(id 101): segmentation: rle: a run of 4294967396");
+  broken(runs, "null", "segmentation: counts: runs [...] or their compressed string is expected, not null");
+  broken(size, "\"size\": [5, 20]", "(id 101): its run-length mask is 5 x 20");
+  broken(size, "\"size\": [10]", "(id 101): segmentation: rle: \"size\"");
+  broken(", " + size, "", "(id 101): segmentation: rle: \"size\"");
+  broken("\"counts\": \"132\"", "\"count\": \"132\"", "(id 102): segmentation: rle: there is no \"counts\"");
+  broken("\"132\"", "\"1P\"", "(id 102): segmentation: rle: the string of 2 characters ends inside a number");
+  broken("\"size\": [2, 3]", "\"size\": [1000000000, 1000000000]", "(id 102): segmentation: mask: a size of");
+}
+
+TEST_CASE("coco: masks of runs need no size of their image") {
+  Files files;
+  const CocoDataset dataset = files.coco(replaced(kSmall, "\"width\": 3, \"height\": 2, ", ""));
+  check_mask(dataset, 2);
+  CHECK(annotation_mask(dataset.annotations[2], dataset.images[1].height, dataset.images[1].width).width == 3);
+}
+
+TEST_CASE("coco: a bad mask is not written") {
+  Files files;
+  const CocoDataset dataset = files.coco(replaced(kSmall, "[0, 2, 8, 1, 89]", "[0, 2, 8, 1, 88]"));
+  CHECK_ERROR(save_coco(files.folder / "copy.json", dataset), "copy.json: annotation 101: segmentation: rle");
 }
 
 TEST_CASE("coco: a file of nested brackets or a huge nothing is read without harm") {
@@ -241,9 +329,9 @@ TEST_CASE("coco: a result file of several megabytes is read in pieces, and error
   entries[39000] = R"({"image_id": 1, "category_id": 2, "bbox": [0, 0, 1, 1]})";
   CHECK_ERROR(load_detections(path()), "file.json: [39000]: there is no \"score\"");
   entries[39000] = "{}], [{}";
-  CHECK_ERROR(load_detections(path()), "file.json: [39000]");
+  CHECK_ERROR(load_detections(path()), "file.json: line 39001, column 5 (byte");
   entries[39000] = "{}]";
-  CHECK_ERROR(load_detections(path()), "file.json: [39000]");
+  CHECK_ERROR(load_detections(path()), "file.json: line 39001, column 5 (byte");
 }
 
 TEST_CASE("coco: a list of detections holds only masks whose runs add up") {
@@ -267,8 +355,8 @@ TEST_CASE("coco: what LVIS files say in addition is read and written") {
   CHECK(v1.images[0].file_name == "val2017/000000397133.jpg");
   CHECK(read(lists + R"("file_name": "COCO_val2014_000000266409.jpg")").images[0].file_name == "000000266409.jpg");
   CHECK(read(R"("file_name": "COCO_val2014_000000266409.jpg")").images[0].file_name == "COCO_val2014_000000266409.jpg");
-  CHECK_ERROR(read(lists + R"("coco_url": "name.jpg")"), "does not end in a folder and a file");
-  CHECK_ERROR(read(lists + R"("coco_url": null)"), "there is no \"file_name\"");
+  for (const char* url : {"\"name.jpg\"", "null", "7"})
+    CHECK(read(lists + "\"coco_url\": " + url).images[0].file_name.empty());
   const std::filesystem::path copy = files.folder / "copy.json";
   save_coco(copy, v1);
   for (const CocoDataset& dataset : {v1, load_coco(copy)}) {
@@ -285,21 +373,45 @@ TEST_CASE("coco: broken result files are errors that say where") {
   const std::string good = R"({"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [0, 0, 1, 1]})";
   auto second = [&](const std::string& entry) { files.results("[" + good + ", " + entry + "]"); };
   CHECK(files.results("[" + good + "]").size() == 1);
-  CHECK_ERROR(files.results("{}"), "file.json");
+  CHECK_ERROR(files.results("{}"), "file.json: a list [...] is expected at the top of the file, not an object");
+  CHECK_ERROR(files.results("{\"results\": [" + good + "]}"),
+              "a list [...] is expected at the top of the file, not an object with \"results\"");
   CHECK_ERROR(files.results("[" + good), "file.json");
   CHECK_ERROR(files.results("[" + good + "] 5"), "file.json");
-  CHECK_ERROR(second("5"), "file.json: [1]");
+  CHECK_ERROR(second("5"), "file.json: [1]: an object {...} is expected, not 5");
   CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "bbox": [0, 0, 1, 1]})"), "[1]: there is no \"score\"");
-  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": NaN, "bbox": [0, 0, 1, 1]})"), "[1]: score");
-  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": null, "bbox": [0, 0, 1, 1]})"), "[1]: score");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": NaN, "bbox": [0, 0, 1, 1]})"),
+              "[1]: score: a finite number is expected, not NaN (Python");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": null, "bbox": [0, 0, 1, 1]})"),
+              "[1]: score: a finite number is expected, not null");
+  CHECK_ERROR(second(R"({"image_id": "1", "category_id": 2, "score": 1, "bbox": [0, 0, 1, 1]})"),
+              "file.json: [1]: image_id: an integer is expected, not the string \"1\"");
   CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1})"), "neither a \"bbox\" nor a \"segmentation\"");
   CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1, "bbox": []})"), "neither a \"bbox\"");
-  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1, "bbox": [1, 2, 3]})"), "this has 3 numbers");
+  CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1, "bbox": [1, 2, 3]})"),
+              "[1]: bbox: [x, y, width, height] is expected");
   CHECK_ERROR(second(R"({"image_id": 1, "category_id": 2, "score": 1, "segmentation": [[1, 1, 2, 2, 3, 1]]})"),
               "[1]: segmentation: a run-length mask");
   CHECK_ERROR(
       second(R"({"image_id": 1, "category_id": 2, "score": 1, "segmentation": {"size": [2, 3], "counts": "13"}})"),
       "[1]: segmentation: rle: 2 runs add up to 4");
+}
+
+TEST_CASE("coco: a result's box and mask excuse each other, and say what they are where they are needed") {
+  Files files;
+  const std::string head = R"([{"image_id": 1, "category_id": 2, "score": 0.5, )", box = R"("bbox": [0, 0, 1, 1])",
+                    mask = R"("segmentation": {"size": [1, 2], "counts": [0, 2]})";
+  const auto first = [&](const std::string& rest) { return load_detections(files.write(head + rest + "}]")); };
+  for (const char* bad : {"[]", "{}", "null", "\"\"", "[[1, 1, 2, 2, 3, 1]]", R"({"size": [2, 3], "counts": "13"})"}) {
+    const DetectionList list = first(box + ", \"segmentation\": " + bad);
+    CHECK(list[0].bbox == XywhBox{0, 0, 1, 1});
+    CHECK(!list[0].segmentation);
+    CHECK(list[0].bad_mask.starts_with("segmentation: "));
+  }
+  CHECK(first(box)[0].bad_mask.empty());
+  for (const char* none : {"null", "[]"}) CHECK(!first(mask + ", \"bbox\": " + none)[0].bbox);
+  for (const char* bad : {"[1, 2, 3]", "[1, 2, NaN, 3]", "\"1 2 3 4\"", "{}"})
+    CHECK(!is_finite(*first(mask + ", \"bbox\": " + bad)[0].bbox));
 }
 
 }  // namespace

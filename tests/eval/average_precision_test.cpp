@@ -172,7 +172,7 @@ TEST_CASE("coco: detections that do not fit the data set are errors that name th
 TEST_CASE("coco: annotations without a mask are an error for masks only") {
   CocoDataset dataset = squares();
   dataset.annotations[1].segmentation = std::monostate{};
-  CHECK_ERROR(evaluate_coco(dataset, {}, ApTask::kSegm), "squares: annotation 2: it has no segmentation");
+  CHECK_ERROR(evaluate_coco(dataset, {}, ApTask::kSegm), "squares: annotations[1] (id 2): it has no segmentation");
   CHECK(evaluate_coco(dataset, {}, ApTask::kBbox).stats[0] == 0);
 }
 

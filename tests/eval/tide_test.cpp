@@ -198,7 +198,7 @@ TEST_CASE("tide: detections that do not fit the data set are errors that name th
   CHECK_ERROR(evaluate({5, 1, 0.5, std::nullopt, std::nullopt}), "neither a box nor a mask");
   CocoDataset bare = squares();
   bare.annotations[1].segmentation = std::monostate{};
-  CHECK_ERROR(evaluate_tide(bare, {}, ApTask::kSegm), "squares: annotation 2: it has no segmentation");
+  CHECK_ERROR(evaluate_tide(bare, {}, ApTask::kSegm), "squares: annotations[1] (id 2): it has no segmentation");
 }
 
 TEST_CASE("tide: the table names every kind of mistake") {

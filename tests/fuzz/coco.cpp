@@ -6,9 +6,14 @@
 void tessera::fuzz::read(std::string_view bytes) {
   const MemoryFile file(bytes);
   const CocoDataset dataset = load_coco(file.path());
-  for (const CocoAnnotation& annotation : dataset.annotations) {
+  for (size_t i = 0; i < dataset.annotations.size(); ++i) {
+    const CocoAnnotation& annotation = dataset.annotations[i];
     const CocoImage& image = dataset.images.at(static_cast<size_t>(dataset.image_index.at(annotation.image_id)));
-    if (annotation.segmentation.index() != 0 && image.height * image.width < 1'000'000)
-      (void)rle_area(annotation_mask(annotation, image.height, image.width));
+    try {
+      check_mask(dataset, static_cast<i64>(i));
+    } catch (const Error&) {
+      continue;
+    }
+    if (image.height * image.width < 1'000'000) (void)rle_area(annotation_mask(annotation, image.height, image.width));
   }
 }
