@@ -9,6 +9,7 @@
 #include "data/coco_source.h"
 #include "tensor/file.h"
 #include "train/evaluate.h"
+#include "train/memory.h"
 #include "train/preflight.h"
 #include "train/trainer.h"
 #include "train/weights.h"
@@ -63,6 +64,17 @@ void describe(Segmenter& model, const Job& job) {
                sample.original.height, sample.original.width, sample.targets.count());
 }
 
+// What a user should know before the first step.
+void warn(const Config& config, const CocoSource& train, const CocoSource* val, Device device) {
+  std::vector<std::string> lines = warnings(config, train, val);
+  const MemoryEstimate memory = estimate_memory(config, train, device);
+  fmt::print("memory: {}\n", memory.str());
+  if (memory.total() > memory.available)
+    lines.push_back("memory: " + memory.str() +
+                    ": a smaller training.batch_size with a larger training.accumulate takes less");
+  print_warnings(lines);
+}
+
 struct TrainCommand {
   std::string config_file, out, device = "cpu";
   std::vector<std::string> overrides;
@@ -114,7 +126,7 @@ struct TrainCommand {
       fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
     }
     model->to(chosen_device(device, config.training.precision));
-    print_warnings(warnings(config, *train_source, val_source.get()));
+    warn(config, *train_source, val_source.get(), model->device());
     if (dry_run) return describe(*model, job);
 
     if (overwrite && !resume) remove_run(job.folder);

@@ -49,6 +49,7 @@ TEST_CASE("program: boxes of zeros are those of the masks, and both that and a s
                            "schedule.milestones: the run ends before 210000, 250000", "evaluation.every = 4"})
     CHECK_MESSAGE(trained.err.find(part) != std::string::npos, part);
   CHECK(trained.err.starts_with("tessera: warning: "));
+  CHECK(trained.out.find("memory: about ") != std::string::npos);
   Arguments dry = more;
   dry.push_back("--dry-run");
   CHECK(run(w.train("zeros", dry)).err == trained.err);
