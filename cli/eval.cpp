@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/precision.h"
 #include "train/evaluate.h"
+#include "train/preflight.h"
 
 namespace tessera {
 
@@ -32,11 +33,13 @@ struct EvalCommand {
     const auto dataset = std::make_shared<const CocoDataset>(load_coco(annotation_file));
     check_classes(loaded.info, *dataset);
     const auto source = inference_source(dataset, images.empty() ? data.val_images : images, loaded.config);
+    check_pictures(*source, images.empty() ? "data.val_images" : "--images");
+    print_warnings(missing_figures(*dataset));
     const std::optional<Evaluation> result =
         evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config);
-    fmt::print("{}{}", ap_table(result->segm), ap_table(result->bbox));
+    for (const ApResult& figures : result->figures) fmt::print("{}", ap_table(figures));
     fmt::print("{} images in {:.1f} s\n", source->size(), result->seconds);
-    if (!json.empty()) write_output(json, ap_json(std::vector{result->segm, result->bbox}));
+    if (!json.empty()) write_output(json, ap_json(result->figures));
   }
 
   // The categories that model and data set share must mean the same.

@@ -9,6 +9,8 @@
 #include "data/coco_source.h"
 #include "tensor/file.h"
 #include "train/evaluate.h"
+#include "train/memory.h"
+#include "train/preflight.h"
 #include "train/trainer.h"
 #include "train/weights.h"
 
@@ -27,15 +29,6 @@ void take_classes(const CocoDataset& data, bool given, ModelConfig& model) {
   TESSERA_CHECK(!given || model.num_classes() == classes, "train: model.num_classes is {}, but {} has {} categories",
                 model.num_classes(), data.name, classes);
   model.num_classes() = classes;
-}
-
-void check_same_categories(const CocoDataset& train, const CocoDataset& val) {
-  for (const CocoCategory& category : val.categories) {
-    const auto found = train.class_index.find(category.id);
-    TESSERA_CHECK(
-        found != train.class_index.end() && train.categories[static_cast<size_t>(found->second)].name == category.name,
-        "train: {} has category {} \"{}\", which {} has not", val.name, category.id, category.name, train.name);
-  }
 }
 
 Figures figures(const ApResult& result) {
@@ -71,6 +64,17 @@ void describe(Segmenter& model, const Job& job) {
                sample.original.height, sample.original.width, sample.targets.count());
 }
 
+// What a user should know before the first step.
+void warn(const Config& config, const CocoSource& train, const CocoSource* val, Device device) {
+  std::vector<std::string> lines = warnings(config, train, val);
+  const MemoryEstimate memory = estimate_memory(config, train, device);
+  fmt::print("memory: {}\n", memory.str());
+  if (memory.total() > memory.available)
+    lines.push_back("memory: " + memory.str() +
+                    ": a smaller training.batch_size with a larger training.accumulate takes less");
+  print_warnings(lines);
+}
+
 struct TrainCommand {
   std::string config_file, out, device = "cpu";
   std::vector<std::string> overrides;
@@ -96,21 +100,25 @@ struct TrainCommand {
       job.classes.push_back(category.name);
       job.category_ids.push_back(category.id);
     }
-    job.data = std::make_shared<CocoSource>(
+    const auto train_source = std::make_shared<const CocoSource>(
         train_data, config.data.train_images,
         CocoSourceConfig{
             .augment = config.augment.config(), .seed = config.training.seed, .skip_empty = config.data.skip_empty});
+    job.data = train_source;
+    std::shared_ptr<const CocoSource> val_source;
     if (!config.data.val_annotations.empty()) {
       const auto val_data = load_dataset("data.val_annotations", config.data.val_annotations);
-      check_same_categories(*train_data, *val_data);
+      val_source = inference_source(val_data, config.data.val_images, config);
       job.evaluate = [&config, ids = job.category_ids, val_data,
-                      source = inference_source(val_data, config.data.val_images, config)](
-                         Segmenter& model) -> std::optional<Scores> {
-        const std::optional<Evaluation> result = evaluate(model, ids, *val_data, source, config);
+                      val_source](Segmenter& model) -> std::optional<Scores> {
+        const std::optional<Evaluation> result = evaluate(model, ids, *val_data, val_source, config);
         if (!result) return std::nullopt;
-        return Scores{{"segm", figures(result->segm)}, {"bbox", figures(result->bbox)}};
+        Scores scores;
+        for (const ApResult& task : result->figures) scores.emplace_back(name_of(task.task), figures(task));
+        return scores;
       };
     }
+    check_data(config, *train_source, val_source.get());
 
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!config.training.init_weights.empty()) {
@@ -118,6 +126,7 @@ struct TrainCommand {
       fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
     }
     model->to(chosen_device(device, config.training.precision));
+    warn(config, *train_source, val_source.get(), model->device());
     if (dry_run) return describe(*model, job);
 
     if (overwrite && !resume) remove_run(job.folder);

@@ -212,6 +212,10 @@ CocoDataset load_coco(const std::filesystem::path& path) {
       json::for_each_element(value, [&](json::Value entry) { dataset.annotations.push_back(read_annotation(entry)); });
     }
   });
+  TESSERA_CHECK(annotations || !images,
+                "{}: there is no \"annotations\": an image list, as of a test set, can be predicted on, but neither "
+                "trained on nor evaluated",
+                dataset.name);
   for (const auto& [present, key] :
        {std::pair(images, "images"), {categories, "categories"}, {annotations, "annotations"}})
     TESSERA_CHECK(present, "{}: there is no \"{}\"; is this a COCO annotation file?", dataset.name, key);

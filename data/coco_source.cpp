@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/parallel.h"
 #include "data/rasterise.h"
 #include "tensor/random.h"
 
@@ -10,6 +11,31 @@ namespace tessera {
 namespace {
 
 constexpr double kLeastBoxSide = 1e-5;  // pixels; below it a box counts as empty, as in detectron2
+
+// What becomes of an annotation. All but the last are reasons to leave it out, in the order of the words for them.
+enum class Fate : u8 { kCrowd, kNoMask, kMalformedMask, kEmptyMask, kKept };
+constexpr std::array<const char*, 4> kReasons = {"crowd regions", "without a mask", "with a malformed mask",
+                                                 "with an empty mask, or one outside the picture"};
+
+Fate fate_of(const CocoAnnotation& annotation, ImageSize size) {
+  if (annotation.iscrowd) return Fate::kCrowd;
+  if (std::holds_alternative<std::monostate>(annotation.segmentation)) return Fate::kNoMask;
+  try {
+    return rle_area(annotation_mask(annotation, size.height, size.width)) > 0 ? Fate::kKept : Fate::kEmptyMask;
+  } catch (const Error&) {
+    return Fate::kMalformedMask;
+  }
+}
+
+// The annotated box behind `geometry`; nothing where the file has none, or an empty one.
+std::optional<Box> annotated_box(const CocoAnnotation& annotation, const Geometry& geometry) {
+  const std::optional<XywhBox> given = annotation.bbox;
+  if (!given) return std::nullopt;
+  const auto& [x, y, width, height] = *given;
+  const Box box = geometry.apply_to_box({x, y, x + width, y + height});
+  if (box[2] - box[0] <= kLeastBoxSide || box[3] - box[1] <= kLeastBoxSide) return std::nullopt;
+  return box;
+}
 
 // Draws the object at the size behind `geometry` into `plane`; false when nothing of it is left.
 bool draw_object(const CocoAnnotation& annotation, const Geometry& geometry, std::span<u8> plane) {
@@ -51,18 +77,56 @@ CocoSource::CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesyst
   if (config_.augment) check(*config_.augment);
   TESSERA_CHECK(config_.shortest > 0 && config_.longest > 0,
                 "coco source: sides of {} (at most {}) pixels are impossible", config_.shortest, config_.longest);
-  for (size_t i = 0; i < dataset_->images.size(); ++i) {
-    bool empty = true;
-    for (const i64 position : dataset_->annotations_of[i]) {
-      const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
-      if (annotation.iscrowd) continue;
-      empty = false;
-      if (config_.targets) check_mask(*dataset_, position);
-    }
-    if (!empty || !config_.skip_empty) chosen_.push_back(static_cast<i64>(i));
+  const std::vector<CocoAnnotation>& annotations = dataset_->annotations;
+  const auto size_of = [&](const CocoAnnotation& annotation) {
+    const CocoImage& image = dataset_->images[static_cast<size_t>(dataset_->image_index.at(annotation.image_id))];
+    return ImageSize{image.height, image.width};
+  };
+  std::vector<Fate> fates(annotations.size());
+  parallel_for(static_cast<i64>(fates.size()), [&](i64 position) {
+    const size_t i = static_cast<size_t>(position);
+    if (config_.targets)
+      fates[i] = fate_of(annotations[i], size_of(annotations[i]));
+    else
+      fates[i] = annotations[i].iscrowd ? Fate::kCrowd : Fate::kKept;
+  });
+  for (size_t i = 0; i < fates.size(); ++i) {
+    const std::string id = std::to_string(annotations[i].id);
+    kept_.push_back(fates[i] == Fate::kKept);
+    if (!kept_[i])
+      left_out_[static_cast<size_t>(fates[i])].add(id);
+    else if (config_.targets && !annotated_box(annotations[i], Geometry(size_of(annotations[i]))))
+      boxes_of_masks_.add(id);
   }
-  TESSERA_CHECK(!chosen_.empty(), "{}: the data set is empty: {} images, none of them {}", dataset_->name,
-                dataset_->images.size(), config_.skip_empty ? "with an object" : "to load");
+
+  TESSERA_CHECK(!dataset_->images.empty(), "{}: the data set is empty: 0 images", dataset_->name);
+  TESSERA_CHECK(!config_.targets || std::ranges::find(kept_, true) != kept_.end(),
+                "{}: there is no object to train on: {} images, {} annotations{}", dataset_->name,
+                dataset_->images.size(), annotations.size(), annotations.empty() ? "" : "; " + left_out());
+  for (size_t i = 0; i < dataset_->images.size(); ++i) {
+    const std::vector<i64>& positions = dataset_->annotations_of[i];
+    if (!config_.skip_empty || std::ranges::any_of(positions, [&](i64 p) { return kept_[static_cast<size_t>(p)]; }))
+      chosen_.push_back(static_cast<i64>(i));
+  }
+}
+
+std::string CocoSource::left_out() const {
+  i64 count = 0;
+  std::string reasons;
+  for (size_t i = 0; i < left_out_.size() && config_.targets; ++i) {
+    if (left_out_[i].count == 0) continue;
+    count += left_out_[i].count;
+    reasons += fmt::format("{}{} {} (annotation{} {})", reasons.empty() ? "" : ", ", left_out_[i].count, kReasons[i],
+                           left_out_[i].count == 1 ? "" : "s", left_out_[i].names());
+  }
+  if (count == 0) return "";
+  return fmt::format("{} of {} objects are left out: {}", count, dataset_->annotations.size(), reasons);
+}
+
+i64 CocoSource::objects(i64 index) const {
+  const size_t position = static_cast<size_t>(chosen_[static_cast<size_t>(index)]);
+  return std::ranges::count_if(dataset_->annotations_of[position],
+                               [&](i64 p) -> bool { return kept_[static_cast<size_t>(p)]; });
 }
 
 ImageSize CocoSource::original_size(i64 index) const {
@@ -104,19 +168,15 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
   std::vector<float> boxes;
   for (const i64 position : positions) {
     const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
-    if (annotation.iscrowd) continue;
+    if (!kept_[static_cast<size_t>(position)]) continue;
     const std::span<u8> plane = planes.span<u8>().subspan(targets.annotations.size() * pixels, pixels);
     try {
       if (!draw_object(annotation, geometry, plane)) continue;
     } catch (const Error& error) {
       fail("{}: annotation {}: {}", dataset_->name, annotation.id, error.what());
     }
-    Box box = bounds(plane, size);
-    if (annotation.bbox && !geometry.crops()) {
-      const auto& [x, y, width, height] = *annotation.bbox;
-      box = geometry.apply_to_box({x, y, x + width, y + height});
-    }
-    if (box[2] - box[0] <= kLeastBoxSide || box[3] - box[1] <= kLeastBoxSide) continue;
+    const std::optional<Box> annotated = geometry.crops() ? std::nullopt : annotated_box(annotation, geometry);
+    const Box box = annotated ? *annotated : bounds(plane, size);
     targets.annotations.push_back(annotation.id);
     classes.push_back(dataset_->class_index.at(annotation.category_id));
     for (const double side : box) boxes.push_back(static_cast<float>(side));

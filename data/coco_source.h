@@ -1,6 +1,7 @@
 // Samples from COCO annotations and a folder of pictures.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "data/coco.h"
 #include "data/geometry.h"
 #include "data/loader.h"
+#include "data/tally.h"
 #include "data/transforms.h"
 
 namespace tessera {
@@ -22,30 +24,42 @@ struct CocoSourceConfig {
   bool targets = true;      // false: pictures only, for inference
 };
 
-// Targets are the annotations that are no crowd, as the network is to find them. Polygons are mapped as coordinates and
-// drawn at the network's size; RLE masks are decoded, cropped, flipped and resized by nearest. Boxes are the annotated
-// ones, or the masks' own behind a crop. An object whose box or mask is empty afterwards is dropped.
+// Targets are the annotations that are no crowd and whose mask has a pixel at the picture's own size, as the network is
+// to find them. Polygons are mapped as coordinates and drawn at the network's size; RLE masks are decoded, cropped,
+// flipped and resized by nearest. Boxes are the annotated ones, or the masks' own behind a crop and where the file has
+// none, or an empty one. An object that augmentation leaves without a pixel is dropped from that sample.
 class CocoSource : public SampleSource {
  public:
-  // Throws when the settings make no sense, when no picture is left to load, and, if targets are asked for, when an
-  // annotation has no segmentation.
+  // Throws when the settings make no sense, when no picture is left to load, and, if targets are asked for, when no
+  // object is left to find.
   CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesystem::path images, CocoSourceConfig config);
 
+  const CocoDataset& dataset() const { return *dataset_; }
+  const std::filesystem::path& folder() const { return images_; }
+  // Which annotations are no targets and why: "3 of 20 objects are left out: 2 without a mask (annotations 4, 7), ..".
+  // Empty when all are, or when targets are not asked for.
+  std::string left_out() const;
+  const Tally& boxes_of_masks() const { return boxes_of_masks_; }  // targets whose box is their mask's: annotation ids
+
   i64 size() const override { return static_cast<i64>(chosen_.size()); }
+  i64 objects(i64 index) const;  // to be found in sample `index`, before augmentation
   // Throws when the file cannot be read or its size is not the annotated one.
   Sample load(i64 epoch, i64 index) const override;
   ImageSize original_size(i64 index) const override;
-
- private:
   const CocoImage& image(i64 index) const {
     return dataset_->images[static_cast<size_t>(chosen_[static_cast<size_t>(index)])];
   }
+
+ private:
   Targets targets(i64 image, const Geometry& geometry) const;
 
   std::shared_ptr<const CocoDataset> dataset_;
   std::filesystem::path images_;
   CocoSourceConfig config_;
-  std::vector<i64> chosen_;  // positions in dataset_->images
+  std::vector<bool> kept_;         // of each annotation: is it a target?
+  std::vector<i64> chosen_;        // positions in dataset_->images
+  std::array<Tally, 4> left_out_;  // annotation ids by reason
+  Tally boxes_of_masks_;
 };
 
 }  // namespace tessera

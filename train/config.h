@@ -29,6 +29,7 @@ struct ModelConfig {
     if (name == "sparseinst") sparseinst.fields(field);
   }
   i64& num_classes() { return sparseinst.num_classes; }
+  i64 most_objects() const { return sparseinst.num_masks; }  // that the network can find in a picture
 };
 
 // [data]: COCO annotation files and the folders of their images.

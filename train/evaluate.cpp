@@ -8,11 +8,25 @@
 
 namespace tessera {
 
+Tally lacking(const CocoDataset& truth, ApTask task) {
+  Tally without;
+  for (const CocoAnnotation& annotation : truth.annotations) {
+    const std::optional<XywhBox> box = annotation.bbox;
+    const bool mask = std::holds_alternative<Polygons>(annotation.segmentation) ||
+                      std::holds_alternative<Rle>(annotation.segmentation);
+    if (task == ApTask::kBbox ? !box : !mask) without.add(std::to_string(annotation.id));
+  }
+  return without;
+}
+
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,
                                    bool quiet) {
   const auto start = std::chrono::steady_clock::now();
   const NoGrad no_grad;
+  TESSERA_CHECK(lacking(truth, ApTask::kSegm).count == 0 || lacking(truth, ApTask::kBbox).count == 0,
+                "{}: some annotations have no mask and some no box, there is nothing to compare all of them by",
+                truth.name);
   const bool training = model.training();
   model.eval();
   Loader loader(images, {.batch_size = config.evaluation.batch_size,
@@ -40,13 +54,13 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   model.train(training);
   if (SignalGuard::received()) return std::nullopt;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result.segm = evaluate_coco(truth, result.detections, ApTask::kSegm);
-  result.bbox = evaluate_coco(truth, result.detections, ApTask::kBbox);
+  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})
+    if (lacking(truth, task).count == 0) result.figures.push_back(evaluate_coco(truth, result.detections, task));
   return result;
 }
 
-std::shared_ptr<const SampleSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
-                                                     const std::filesystem::path& images, const Config& config) {
+std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
+                                                   const std::filesystem::path& images, const Config& config) {
   return std::make_shared<CocoSource>(dataset, images,
                                       CocoSourceConfig{.augment = std::nullopt,
                                                        .shortest = config.input.shortest,

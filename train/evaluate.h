@@ -13,13 +13,17 @@
 
 namespace tessera {
 
+// The annotations (their ids) without what a task compares: a mask, or a box.
+Tally lacking(const CocoDataset& truth, ApTask task);
+
 struct Evaluation {
-  ApResult segm, bbox;
+  std::vector<ApResult> figures;      // of masks, of boxes; not of a task that some annotation lacks
   std::vector<Detection> detections;  // masks and their boxes, category ids of the data set
   double seconds = 0;                 // of loading and detecting
 };
 
-// Detects in every picture of `images` (data set `truth`) and scores masks and the masks' boxes. The model is used in
+// Detects in every picture of `images` (data set `truth`) and scores masks and the masks' boxes, as far as they are
+// annotated; annotations that lack both are an error. The model is used in
 // evaluation mode without gradients and left in the mode it was in. category_ids: of the model's classes, by index.
 // Nothing when a signal asked to stop (train/signals.h).
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
@@ -27,7 +31,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
                                    bool quiet = false);
 
 // The pictures of a data set as evaluation and prediction see them: resized as [input] says, without targets.
-std::shared_ptr<const SampleSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
-                                                     const std::filesystem::path& images, const Config& config);
+std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
+                                                   const std::filesystem::path& images, const Config& config);
 
 }  // namespace tessera

@@ -165,19 +165,59 @@ TEST_CASE("coco source: every fault names the file") {
   CHECK_ERROR(source.load(0, 2), "image3.png: cannot be opened");
 }
 
-TEST_CASE("coco source: an empty data set and annotations without masks are errors") {
+TEST_CASE("coco source: an object without a usable mask is left out, counted and named") {
   const TemporaryFolder folder;
   auto dataset = write_dataset(folder);
-  dataset->annotations[1].segmentation = std::monostate{};
+  const Polygon outside = {200, 10, 240, 10, 240, 50}, flat = {10, 10, 50, 10, 30, 10}, far = {1e9, 0, 2e9, 0, 1e9, 9};
+  for (i64 id = 20; const Polygon& polygon : {outside, flat, far})
+    dataset->annotations.push_back(annotation(id++, 1, Polygons{polygon}));
+  dataset->annotations.push_back(annotation(23, 1, encode_rle(Tensor::zeros({kHeight, kWidth}, DType::kU8))));
+  for (i64 id = 30; id < 35; ++id) dataset->annotations.push_back(annotation(id, 3, std::monostate{}));
+  index_coco(*dataset);
+  const CocoSource source(dataset, folder.path(), {.shortest = 60});
+  CHECK(source.left_out() ==
+        "11 of 13 objects are left out: 2 crowd regions (annotations 13, 14), "
+        "5 without a mask (annotations 30, 31, 32 and 2 more), 1 with a malformed mask (annotation 22), "
+        "3 with an empty mask, or one outside the picture (annotations 20, 21, 23)");
+  CHECK(source.objects(0) == 2);
+  CHECK(source.objects(2) == 0);
+  CHECK(source.load(0, 0).targets.annotations == std::vector<i64>{11, 12});
+  CHECK(CocoSource(dataset, folder.path(), {.skip_empty = true}).size() == 1);
+  const CocoSource pictures(dataset, folder.path(), {.targets = false});  // nothing is left out of pictures alone
+  CHECK(pictures.left_out().empty());
+  CHECK(pictures.objects(2) == 5);
+}
+
+TEST_CASE("coco source: an object without a box, or with an empty one, gets that of its mask") {
+  const TemporaryFolder folder;
+  auto dataset = write_dataset(folder);
+  const CocoSource annotated(dataset, folder.path(), {.shortest = 60});
+  CHECK(annotated.boxes_of_masks().count == 0);
+  CocoAnnotation& first = dataset->annotations[0];
+  for (const XywhBox& useless : {XywhBox{}, XywhBox{10, 10, 0, 40}, XywhBox{500, 10, 60, 40}}) {
+    first.bbox = useless;
+    const CocoSource source(dataset, folder.path(), {.shortest = 60});
+    CHECK(source.boxes_of_masks().first == std::vector<std::string>{"11"});
+    const Sample sample = source.load(0, 0);
+    REQUIRE(sample.targets.annotations == std::vector<i64>{11, 12});
+    const auto [x, y, w, h] = rle_bbox(annotation_mask(first, kHeight, kWidth));
+    const float* box = sample.targets.boxes.data<float>();
+    CHECK(std::vector<double>(box, box + 4) == std::vector<double>{x, y, x + w, y + h});
+    CHECK(std::vector<double>(box + 4, box + 8) == std::vector<double>{10, 10, 70, 50});  // as annotated
+  }
+}
+
+TEST_CASE("coco source: a data set without pictures, or without an object to train on, is an error") {
+  const TemporaryFolder folder;
+  auto dataset = write_dataset(folder);
+  for (CocoAnnotation& annotation : dataset->annotations) annotation.segmentation = std::monostate{};
   CHECK_ERROR(CocoSource(dataset, folder.path(), {}),
-              "annotations.json: annotations[1] (id 12): it has no segmentation");
-  dataset->annotations[1].segmentation = BadMask{"segmentation[0]: a polygon is expected"};
-  CHECK_ERROR(CocoSource(dataset, folder.path(), {}), "annotations[1] (id 12): segmentation[0]: a polygon is expected");
+              "annotations.json: there is no object to train on: 3 images, 4 annotations; 4 of 4 objects are left out: "
+              "2 crowd regions (annotations 13, 14), 2 without a mask (annotations 11, 12)");
   CHECK(CocoSource(dataset, folder.path(), {.targets = false}).size() == 3);
   dataset->annotations.clear();
   index_coco(*dataset);
-  CHECK_ERROR(CocoSource(dataset, folder.path(), {.skip_empty = true}),
-              "the data set is empty: 3 images, none of them with an object");
+  CHECK_ERROR(CocoSource(dataset, folder.path(), {}), "there is no object to train on: 3 images, 0 annotations");
   dataset->images.clear();
   index_coco(*dataset);
   CHECK_ERROR(CocoSource(dataset, folder.path(), {}), "the data set is empty: 0 images");

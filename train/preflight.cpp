@@ -1,0 +1,233 @@
+#include "train/preflight.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "data/image.h"
+#include "data/parallel.h"
+#include "train/evaluate.h"
+#include "train/progress.h"
+
+namespace tessera {
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+void refuse(const Lines& faults) {
+  TESSERA_CHECK(faults.empty(), "before the first step: {}", fmt::join(faults, "; and "));
+}
+
+enum class Fault { kNone, kAbsent, kUnreadable, kOtherSize };
+
+struct Checked {
+  Fault fault = Fault::kNone;
+  std::string what = {};
+};
+
+Checked check_picture(const CocoImage& image, const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / image.file_name;
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return {Fault::kAbsent, image.file_name};
+  try {
+    const ImageSize size = image_size(file);
+    if (size == ImageSize{image.height, image.width}) return {};
+    return {Fault::kOtherSize, fmt::format("{} is {} x {} (height x width), annotated {} x {}", image.file_name,
+                                           size.height, size.width, image.height, image.width)};
+  } catch (const Error& error) {
+    return {Fault::kUnreadable, error.what()};
+  }
+}
+
+Lines picture_faults(const CocoSource& source, const std::string& folder_option) {
+  std::vector<Checked> checked(static_cast<size_t>(source.size()));
+  Progress progress("check pictures", 0, source.size());
+  constexpr i64 kBlock = 1024;  // between two updates of the progress line, which one thread draws
+  for (i64 first = 0; first < source.size(); first += kBlock) {
+    const i64 last = std::min(first + kBlock, source.size());
+    parallel_for(last - first, [&](i64 i) {
+      checked[static_cast<size_t>(first + i)] = check_picture(source.image(first + i), source.folder());
+    });
+    progress.update(last);
+  }
+  Tally absent, unreadable, other_size;
+  for (const auto& [fault, what] : checked) {
+    if (fault == Fault::kAbsent) absent.add(what);
+    if (fault == Fault::kUnreadable) unreadable.add(what);
+    if (fault == Fault::kOtherSize) other_size.add(what);
+  }
+  Lines faults;
+  const auto tell = [&](const Tally& tally, const char* what, const char* way_out) {
+    if (tally.count > 0)
+      faults.push_back(fmt::format("{} of the {} pictures of {} {} in {} = \"{}\" ({}): {}", tally.count, source.size(),
+                                   source.dataset().name, what, folder_option, source.folder().string(), tally.names(),
+                                   way_out));
+  };
+  tell(absent, "do not exist", "name the folder that the file's names are relative to, or take these out of the file");
+  tell(unreadable, "cannot be read", "replace them, or take them out of the file");
+  tell(other_size, "have another size",
+       "these are not the pictures that were annotated, or they were resized or turned");
+  return faults;
+}
+
+// Ids and names of the validation set's categories must be among the training set's.
+Lines category_faults(const CocoDataset& train, const CocoDataset& val) {
+  Tally strange;
+  for (const CocoCategory& category : val.categories) {
+    const auto found = train.class_index.find(category.id);
+    if (found == train.class_index.end()) {
+      strange.add(fmt::format("{} \"{}\"", category.id, category.name));
+      continue;
+    }
+    const std::string& name = train.categories[static_cast<size_t>(found->second)].name;
+    if (name != category.name) strange.add(fmt::format("{} \"{}\", there \"{}\"", category.id, category.name, name));
+  }
+  if (strange.count == 0) return {};
+  return {
+      fmt::format("{} of the {} categories of {} are not those of {} ({}): both files must give a class the same id "
+                  "and name",
+                  strange.count, val.categories.size(), val.name, train.name, strange.names())};
+}
+
+bool has_empty_box(const CocoAnnotation& annotation) {
+  const std::optional<XywhBox> box = annotation.bbox;
+  return box && ((*box)[2] <= 0 || (*box)[3] <= 0);
+}
+
+// Does the validation set have what its evaluation compares?
+Lines validation_faults(const CocoDataset& val, Metric metric) {
+  const size_t count = val.annotations.size();
+  if (count == 0)
+    return {
+        fmt::format("{} has no annotations, as test sets have none, so there is nothing to compare with: name a "
+                    "validation set, or set data.val_annotations = \"\" to train without evaluation",
+                    val.name)};
+  const bool masks = metric == Metric::kSegm;
+  Tally lacking_metric = lacking(val, masks ? ApTask::kSegm : ApTask::kBbox);
+  if (!masks && std::ranges::all_of(val.annotations, has_empty_box))
+    for (const CocoAnnotation& annotation : val.annotations) lacking_metric.add(std::to_string(annotation.id));
+  Lines faults;
+  if (lacking_metric.count > 0)
+    faults.push_back(fmt::format(
+        "{} of the {} annotations of {} have no {} ({}), which evaluation.metric = \"{}\" needs: add them, or set "
+        "evaluation.metric = \"{}\"",
+        lacking_metric.count, count, val.name, masks ? "segmentation" : "box", lacking_metric.names(),
+        masks ? "segm" : "bbox", masks ? "bbox" : "segm"));
+
+  std::vector<std::string> malformed(count);
+  Tally no_area, no_mask;
+  if (lacking(val, ApTask::kSegm).count == 0)
+    parallel_for(static_cast<i64>(count), [&](i64 i) {
+      const CocoAnnotation& annotation = val.annotations[static_cast<size_t>(i)];
+      const CocoImage& image = val.images[static_cast<size_t>(val.image_index.at(annotation.image_id))];
+      try {
+        annotation_mask(annotation, image.height, image.width);
+      } catch (const Error& error) {
+        malformed[static_cast<size_t>(i)] = error.what();
+      }
+    });
+  for (size_t i = 0; i < count; ++i) {
+    const std::optional<double> area = val.annotations[i].area;
+    if (!area) no_area.add(std::to_string(val.annotations[i].id));
+    if (!malformed[i].empty()) no_mask.add(malformed[i]);
+  }
+  if (no_area.count > 0)
+    faults.push_back(
+        fmt::format("{} of the {} annotations of {} have no area ({}), which tells small objects from large "
+                    "ones: add it",
+                    no_area.count, count, val.name, no_area.names()));
+  if (no_mask.count > 0)
+    faults.push_back(fmt::format("{} of the {} masks of {} are malformed ({}): mend them, or take them out of the file",
+                                 no_mask.count, count, val.name, no_mask.names()));
+  return faults;
+}
+
+void append(Lines& lines, const Lines& more) {
+  lines.insert(lines.end(), more.begin(), more.end());
+}
+
+void warn_of_crowded_pictures(const CocoSource& source, i64 most_objects, Lines& lines) {
+  Tally crowded;
+  i64 largest = 0;
+  for (i64 i = 0; i < source.size(); ++i) {
+    const i64 objects = source.objects(i);
+    if (objects > most_objects) crowded.add(source.image(i).file_name);
+    largest = std::max(largest, objects);
+  }
+  if (crowded.count > 0)
+    lines.push_back(
+        fmt::format("{}: {} of {} pictures have more objects than the {} that the network can find, up to {} "
+                    "({}); model.num_masks is the limit",
+                    source.dataset().name, crowded.count, source.size(), most_objects, largest, crowded.names()));
+}
+
+void warn_of_short_run(const Config& config, bool evaluates, Lines& lines) {
+  const i64 steps = config.training.steps;
+  const ScheduleConfig& schedule = config.schedule;
+  std::vector<i64> missed;
+  std::ranges::copy_if(schedule.milestones, std::back_inserter(missed), [&](i64 m) { return m >= steps; });
+  const auto warn = [&]<class... Args>(fmt::format_string<Args...> format, Args&&... args) {
+    lines.push_back(fmt::format(format, std::forward<Args>(args)...) + fmt::format(" (training.steps = {})", steps));
+  };
+  if (schedule.kind == ScheduleKind::kMultiStep && !missed.empty())
+    warn("schedule.milestones: the run ends before {}, where the learning rate would drop", fmt::join(missed, ", "));
+  if (schedule.warmup_steps >= steps)
+    warn("schedule.warmup_steps = {}: the run ends before the learning rate has reached its value",
+         schedule.warmup_steps);
+  if (evaluates && config.evaluation.every > steps)
+    warn("evaluation.every = {}: the only evaluation is after the last step", config.evaluation.every);
+  if (config.training.checkpoint_every > steps)
+    warn("training.checkpoint_every = {}: the only checkpoint is after the last step",
+         config.training.checkpoint_every);
+}
+
+}  // namespace
+
+void check_pictures(const CocoSource& source, const std::string& folder_option) {
+  refuse(picture_faults(source, folder_option));
+}
+
+void check_data(const Config& config, const CocoSource& train, const CocoSource* val) {
+  Lines faults;
+  if (val) {
+    append(faults, category_faults(train.dataset(), val->dataset()));
+    append(faults, validation_faults(val->dataset(), config.evaluation.metric));
+  }
+  append(faults, picture_faults(train, "data.train_images"));
+  if (val) append(faults, picture_faults(*val, "data.val_images"));
+  refuse(faults);
+}
+
+Lines warnings(const Config& config, const CocoSource& train, const CocoSource* val) {
+  Lines lines;
+  const std::string left_out = train.left_out();
+  if (!left_out.empty()) lines.push_back(fmt::format("{}: {}", train.dataset().name, left_out));
+  if (const Tally& boxes = train.boxes_of_masks(); boxes.count > 0)
+    lines.push_back(fmt::format("{}: {} objects have no box, or an empty one, and get that of their mask ({})",
+                                train.dataset().name, boxes.count, boxes.names()));
+  warn_of_crowded_pictures(train, config.model.most_objects(), lines);
+  if (val) {
+    warn_of_crowded_pictures(*val, config.model.most_objects(), lines);
+    append(lines, missing_figures(val->dataset()));
+  }
+  warn_of_short_run(config, val != nullptr, lines);
+  return lines;
+}
+
+Lines missing_figures(const CocoDataset& truth) {
+  Lines lines;
+  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})
+    if (const Tally without = lacking(truth, task); without.count > 0)
+      lines.push_back(fmt::format("{}: there will be no {} figures: {} of {} annotations have no {} ({})", truth.name,
+                                  name_of(task), without.count, truth.annotations.size(),
+                                  task == ApTask::kBbox ? "box" : "mask", without.names()));
+  return lines;
+}
+
+void print_warnings(const Lines& lines) {
+  for (const std::string& line : lines) fmt::print(stderr, "tessera: warning: {}\n", line);
+}
+
+}  // namespace tessera
