@@ -25,7 +25,8 @@ void check_values(const char* op, const Tensor& rois, i64 images) {
 }
 
 void check(const char* op, const Shape& x, DType dtype, const Tensor& rois, const RoiAlignParams& p) {
-  TESSERA_CHECK(is_activation(dtype), "{}: dtype {} is not supported, use f32 or f64", op, name_of(dtype));
+  TESSERA_CHECK(is_activation(dtype), "{}: dtype {} is not supported, use {}", op, name_of(dtype),
+                types_taken(is_activation));
   TESSERA_CHECK(x.rank() == 4, "{}: x must be [N, H, W, C], got {}", op, x);
   TESSERA_CHECK(x[1] > 0 && x[2] > 0, "{}: x has no pixels: {}", op, x);
   TESSERA_CHECK(rois.defined() && rois.rank() == 2 && rois.dim(1) == 5,

@@ -209,7 +209,7 @@ OP_CASES(pointwise) {
   error({.op = "relu",
          .name = "integers",
          .run = [] { relu(Var(Tensor::zeros({2}, DType::kI64))); },
-         .message = "relu: dtype i64 is not supported, use f32 or f64"});
+         .message = "relu: dtype i64 is not supported, use f32, f64 (on the CPU) or bf16 (on CUDA devices)"});
   error({.op = "relu", .name = "undefined", .run = [] { relu(Var()); }, .message = "relu: the input is undefined"});
 }
 
