@@ -16,18 +16,20 @@ struct ConvertCommand {
   std::vector<std::string> overrides;
 
   void run() const {
-    const WeightsFile file = read_weights_file(in);
-    TESSERA_CHECK(!is_checkpoint(file), "{}: is a checkpoint of tessera already; tessera export is the way back", in);
+    const WeightsFile file = read_weights_file(find_checkpoint(in));
+    TESSERA_CHECK(!is_checkpoint(file), "{}: is a checkpoint of tessera already; tessera export is the way back",
+                  file.path.string());
     config.empty() ? copy(file) : fit(file);
   }
 
  private:
   // The same tensors in the other format.
   void copy(const WeightsFile& file) const {
-    save_safetensors(out, file.tensors, {{"format", "pt"}});
-    for (const NamedTensor& entry : file.tensors)
+    const std::vector<NamedTensor> tensors = file.state_dict();
+    save_safetensors(out, tensors, {{"format", "pt"}});
+    for (const NamedTensor& entry : tensors)
       fmt::print("{:<60} {:<5} {}\n", entry.name, name_of(entry.tensor.dtype()), entry.tensor.shape());
-    fmt::print("{} tensors in {}, names and layout as they were\n", file.tensors.size(), out);
+    fmt::print("{} tensors in {}, names and layout as they were\n", tensors.size(), out);
   }
 
   // A checkpoint of the configured model.
@@ -36,7 +38,8 @@ struct ConvertCommand {
     const LoadedWeights weights = load_weights(*loaded.model, file, nn::Strictness::kMatching);
     fmt::print("{}", weights.table(*loaded.model, file));
     const size_t wrong = weights.report.missing.size() + weights.report.mismatched.size();
-    TESSERA_CHECK(wrong == 0, "{}: does not fit the model of {}: see the table; {} was not written", in, config, out);
+    TESSERA_CHECK(wrong == 0, "{}: does not fit the model of {}: {}; {} was not written", in, config,
+                  weights.report.str(), out);
     save_checkpoint(out, loaded.info, *loaded.model, nullptr, nullptr);
     fmt::print("checkpoint in {}\n", out);
   }

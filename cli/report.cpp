@@ -2,8 +2,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "cli/chart.h"
 #include "cli/commands.h"
@@ -31,46 +33,65 @@ struct History {
   std::map<std::string, Series> curves;
   std::map<std::string, double> last_evaluation;  // "segm AP" -> value
   i64 steps = 0;
+  i64 lines = 0, numbers = 0;  // passed over
 
-  void add(const std::string& name, double x, double y) {
+  // Numbers that are not finite are written as null.
+  template <class Value>
+  std::optional<double> number(const Value& value) {
+    double found = 0;
+    if (value.get(found) == simdjson::SUCCESS && std::isfinite(found)) return found;
+    ++numbers;
+    return std::nullopt;
+  }
+  void add(const std::string& name, i64 step, std::optional<double> value) {
+    if (!value) return;
     Series& series = curves[name];
     series.name = name;
-    series.x.push_back(x);
-    series.y.push_back(y);
+    series.x.push_back(static_cast<double>(step));
+    series.y.push_back(*value);
+  }
+
+  // False: the line is none that this program knows.
+  bool read(const simdjson::dom::element& line) {
+    i64 step = 0;
+    std::string_view event;
+    if (line["step"].get(step) || line["event"].get(event) || step <= 0) return false;
+    if (event == "step") {
+      for (const char* name : {"loss", "lr", "grad_norm", "images_per_s"}) add(name, step, number(line[name]));
+      simdjson::dom::object losses;
+      if (line["losses"].get(losses) == simdjson::SUCCESS)
+        for (const auto& [name, value] : losses) add(std::string(name), step, number(value));
+    } else if (event == "eval") {
+      last_evaluation.clear();
+      for (const std::string task : {"segm", "bbox"}) {
+        simdjson::dom::object figures;
+        if (line[task].get(figures)) continue;
+        for (const auto& [figure, found] : figures) {
+          const std::string name = fmt::format("{} {}", task, std::string_view(figure));
+          const std::optional<double> value = number(found);
+          add(name, step, value);
+          if (value) last_evaluation[name] = *value;
+        }
+      }
+    } else {
+      return false;
+    }
+    steps = std::max(steps, step);
+    return true;
   }
 };
 
+// Of a run that was killed, or is going on, the last line may be half a line.
 History read_history(const fs::path& path) {
   History history;
+  if (!fs::exists(path)) return history;
   simdjson::dom::parser parser;
   const std::string text = read_file(path);
-  i64 number = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    ++number;
-    try {
-      const simdjson::dom::element line = parser.parse(text.data() + begin, end - begin, true);
-      const double step = static_cast<double>(i64(line["step"]));
-      history.steps = std::max(history.steps, static_cast<i64>(step));
-      if (std::string_view(line["event"]) == "step") {
-        for (const char* name : {"loss", "lr", "grad_norm", "images_per_s"})
-          history.add(name, step, double(line[name]));
-        for (const auto& [name, value] : line["losses"].get_object())
-          history.add(std::string(name), step, double(value));
-      } else if (std::string_view(line["event"]) == "eval") {
-        history.last_evaluation.clear();
-        for (const char* task : {"segm", "bbox"}) {
-          simdjson::dom::object figures;
-          if (line[task].get(figures)) continue;
-          for (const auto& [name, value] : figures) {
-            history.add(fmt::format("{} {}", task, std::string_view(name)), step, double(value));
-            history.last_evaluation[fmt::format("{} {}", task, std::string_view(name))] = double(value);
-          }
-        }
-      }
-    } catch (const simdjson::simdjson_error& error) {
-      fail("{}:{}: not a line of a training log: {}", path.string(), number, error.what());
-    }
+    simdjson::dom::element line;
+    const bool parsed = parser.parse(text.data() + begin, end - begin, true).get(line) == simdjson::SUCCESS;
+    if (!parsed || !history.read(line)) ++history.lines;
     begin = end + 1;
   }
   return history;
@@ -90,6 +111,17 @@ std::string picture_tag(const Tensor& picture, const std::string& caption) {
       escape_html(caption), base64(encode_png(picture)));
 }
 
+// html(), or why it could not be made, which is also said on the terminal: a page without it is better than none.
+template <class F>
+std::string or_reason(const std::string& what, const F& html) {
+  try {
+    return html();
+  } catch (const Error& error) {
+    fmt::print("no {}: {}\n", what, error.what());
+    return fmt::format("<p>No {}: {}</p>\n", escape_html(what), escape_html(error.what()));
+  }
+}
+
 // Validation images with what is annotated (left) and what the model finds (right).
 std::string samples(const fs::path& folder) {
   const LoadedModel loaded = load_model(folder);
@@ -101,10 +133,13 @@ std::string samples(const fs::path& folder) {
   for (i64 i = 0; i < shown; ++i) {
     const i64 position = i * count / shown;  // spread over the set
     const CocoImage& info = dataset.images[static_cast<size_t>(position)];
-    const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
-    std::vector<Instance> found = loaded.model->detect(loaded.batch_of(image)).at(0);
-    std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
-    html += picture_tag(draw_annotated_and_found(image, dataset, position, found, loaded.info.classes), info.file_name);
+    html += or_reason(info.file_name, [&] {
+      const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
+      std::vector<Instance> found = loaded.model->detect(loaded.batch_of(image)).at(0);
+      std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
+      return picture_tag(draw_annotated_and_found(image, dataset, position, found, loaded.info.classes),
+                         info.file_name);
+    });
     progress.update(i + 1);
   }
   return html;
@@ -137,10 +172,29 @@ table { border-collapse: collapse; } td, th { padding: .25rem .6rem; border: 1px
 pre { background: #f3f4f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
 )";
 
+// What the run writes when it begins, or else what its checkpoint holds.
+std::string configuration(const fs::path& folder) {
+  const fs::path file = folder / "config.toml";
+  const std::string text = fs::exists(file) ? read_file(file) : Checkpoint::open(find_checkpoint(folder)).info().config;
+  return "<pre>" + escape_html(text) + "</pre>\n";
+}
+
+std::string passed_over(const History& history) {
+  std::string text;
+  if (history.lines > 0)
+    text += fmt::format("; {} lines of the log, cut off or unknown, were passed over", history.lines);
+  if (history.numbers > 0)
+    text += fmt::format("; {} numbers, missing or not finite, were passed over", history.numbers);
+  return text;
+}
+
 void report(const ReportOptions& options) {
   const fs::path folder = options.folder;
+  TESSERA_CHECK(fs::is_directory(folder), "{}: is no folder", folder.string());
+  TESSERA_CHECK(fs::exists(folder / "log.jsonl") || fs::exists(folder / "config.toml") ||
+                    fs::exists(best_path(folder)) || !list_checkpoints(folder).empty(),
+                "{}: holds no run: neither log.jsonl nor config.toml nor a checkpoint", folder.string());
   const History history = read_history(folder / "log.jsonl");
-  TESSERA_CHECK(history.steps > 0, "{}: the log has no steps yet", (folder / "log.jsonl").string());
   std::vector<std::string> terms;
   for (const auto& [name, series] : history.curves)
     if (name.starts_with("loss_")) terms.push_back(name);
@@ -150,17 +204,19 @@ void report(const ReportOptions& options) {
       "content=\"width=device-width\">";
   page += fmt::format("<title>{0}</title><style>{1}{2}</style><body><h1>{0}</h1>",
                       escape_html(folder.lexically_normal().string()), kStyle, kChartStyle);
-  page += fmt::format("<p>{} steps.</p><h2>Evaluation</h2>", history.steps) + evaluation_table(history);
+  page += fmt::format("<p>{} steps{}.</p><h2>Evaluation</h2>", history.steps, passed_over(history)) +
+          evaluation_table(history);
   page += chart_of(history, "AP on the validation set", {"segm AP", "segm AP50", "bbox AP", "bbox AP50"});
   page += "<h2>Training</h2>" + chart_of(history, "loss", {"loss"}) +
           chart_of(history, "loss terms (weighted)", terms, true);
   page += chart_of(history, "learning rate", {"lr"}) + chart_of(history, "gradient norm", {"grad_norm"}, true);
   page += chart_of(history, "images per second", {"images_per_s"});
-  page += "<h2>Samples: annotated (left), predicted (right)</h2>" + samples(folder);
-  page += "<h2>Configuration</h2><pre>" + escape_html(Checkpoint::open(find_checkpoint(folder)).info().config) +
-          "</pre></body></html>\n";
+  page +=
+      "<h2>Samples: annotated (left), predicted (right)</h2>" + or_reason("samples", [&] { return samples(folder); });
+  page += "<h2>Configuration</h2>" + or_reason("configuration", [&] { return configuration(folder); });
+  page += "</body></html>\n";
   write_file(folder / "report.html", page);
-  fmt::print("{}\n", (folder / "report.html").string());
+  fmt::print("{}: {} steps{}\n", (folder / "report.html").string(), history.steps, passed_over(history));
 }
 
 }  // namespace

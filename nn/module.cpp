@@ -112,8 +112,17 @@ Tensor transpose_convolution(const Tensor& x, bool forth) {
   return result.to(x.device());
 }
 
-std::string list(const char* what, const std::vector<std::string>& names) {
-  return names.empty() ? "" : fmt::format("\n  {} ({}): {}", what, names.size(), fmt::join(names, ", "));
+// "a, b, c", and of many the first few.
+std::string listed(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 8;
+  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
+  return fmt::format("{} and {} more", fmt::join(names.begin(), names.begin() + kShown, ", "), names.size() - kShown);
+}
+
+// The module at the top that a tensor lies in: "backbone.*"; of a parameter of the whole its name.
+std::string module_of(const std::string& name) {
+  const size_t dot = name.find('.');
+  return dot == std::string::npos ? name : name.substr(0, dot + 1) + "*";
 }
 
 }  // namespace
@@ -177,8 +186,28 @@ std::vector<NamedTensor> state_dict(Module& module) {
 }
 
 std::string LoadReport::str() const {
-  return fmt::format("{} tensors loaded", loaded.size()) + list("missing in the file", missing) +
-         list("not in the model", unexpected) + list("of another shape", mismatched);
+  struct Part {
+    size_t loaded = 0, total = 0;
+    std::vector<std::string> missing;
+  };
+  std::map<std::string, Part> modules;
+  for (const std::string& name : loaded) ++modules[module_of(name)].loaded, ++modules[module_of(name)].total;
+  for (const std::string& name : mismatched) ++modules[module_of(name.substr(0, name.find(':')))].total;
+  for (const std::string& name : missing) {
+    Part& part = modules[module_of(name)];
+    ++part.total;
+    part.missing.push_back(name);
+  }
+  std::vector<std::string> parts;
+  for (const auto& [module, part] : modules) {
+    const bool all = part.missing.size() == part.total;
+    parts.push_back(all ? fmt::format("{}: {} missing", module, part.total)
+                        : fmt::format("{}: {} of {} loaded", module, part.loaded, part.total));
+    if (!all && !part.missing.empty()) parts.back() += ", missing " + listed(part.missing);
+  }
+  if (!mismatched.empty()) parts.push_back("of another shape: " + listed(mismatched));
+  if (!unexpected.empty()) parts.push_back("not in the model: " + listed(unexpected));
+  return fmt::format("{}", fmt::join(parts, "; "));
 }
 
 LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, Strictness strictness,

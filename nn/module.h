@@ -98,10 +98,11 @@ std::vector<NamedTensor> state_dict(Module& module);
 // What happened to each name when weights were loaded.
 struct LoadReport {
   std::vector<std::string> loaded, missing, unexpected, mismatched;  // mismatched: "name: file [..], model [..]"
-  std::string str() const;                                           // a readable summary of everything but `loaded`
+  // One line, by module: "backbone.*: 53 of 53 loaded; decoder.*: 52 missing; not in the model: fc.bias".
+  std::string str() const;
 };
 enum class Strictness {
-  kExact,     // any missing, unexpected or mis-shaped tensor is an error that lists all of them at once
+  kExact,     // any missing, unexpected or mis-shaped tensor is an error that tells of all of them at once
   kMatching,  // copies what fits and reports the rest (fine-tuning from other weights)
 };
 

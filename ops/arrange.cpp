@@ -14,7 +14,7 @@ void check_defined(const Tensor& x, const char* op) {
 
 void check_float(const Tensor& x, const char* op, bool (&takes)(DType) = is_activation) {
   check_defined(x, op);
-  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()), types_taken(takes));
 }
 
 void check_rows(const Tensor& x, const Tensor& rows, const char* op) {

@@ -26,8 +26,8 @@ namespace {
 
 void check_operand(const char* op, const char* name, const Tensor& tensor, DType dtype) {
   TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: {} has dtype {}, use f32 or f64", op, name,
-                name_of(tensor.dtype()));
+  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: {} has dtype {}, use {}", op, name, name_of(tensor.dtype()),
+                types_taken(is_activation));
   TESSERA_CHECK(tensor.dtype() == dtype, "{}: {} has dtype {}, the first operand {}; convert one with to()", op, name,
                 name_of(tensor.dtype()), name_of(dtype));
 }

@@ -11,6 +11,11 @@ inline bool is_activation(DType dtype) {
   return is_compute_float(dtype) || dtype == DType::kBF16;
 }
 
+// For errors: "use f32 or f64", and of operators with bf16 kernels what is true of them.
+inline const char* types_taken(bool (&takes)(DType)) {
+  return takes(DType::kBF16) ? "f32, f64 (on the CPU) or bf16 (on CUDA devices)" : "f32 or f64";
+}
+
 // The type of parameters, statistics and sums that belong to activations of type `dtype`.
 inline DType parameter_dtype(DType dtype) {
   return dtype == DType::kBF16 ? DType::kF32 : dtype;

@@ -16,7 +16,8 @@ void check_channels(const char* op, const char* name, const Tensor& vector, cons
 
 GroupNormDims check(const char* op, const Tensor& x, i64 groups, const Tensor& weight) {
   TESSERA_CHECK(x.defined() && x.rank() >= 2, "{}: x must be [N, ..., C], got {}", op, x.shape());
-  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()),
+                types_taken(is_activation));
   const i64 C = x.dim(-1);
   TESSERA_CHECK(groups >= 1 && C % groups == 0, "{}: {} channels cannot be split into {} groups; x {}", op, C, groups,
                 x.shape());

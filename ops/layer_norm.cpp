@@ -8,7 +8,8 @@ namespace {
 
 void check_input(const char* op, const Tensor& x) {
   TESSERA_CHECK(x.defined() && x.rank() >= 1, "{}: x must be [..., C], got {}", op, x.shape());
-  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()),
+                types_taken(is_activation));
 }
 
 void check_channels(const char* op, const char* name, const Tensor& vector, const Tensor& x) {

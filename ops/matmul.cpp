@@ -22,8 +22,8 @@ const char* name_of(Transpose transpose) {
 
 void check_float(const char* op, const Tensor& tensor) {
   TESSERA_CHECK(tensor.defined(), "{}: an operand is undefined", op);
-  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: dtype {} is not supported, use f32 or f64", op,
-                tessera::name_of(tensor.dtype()));
+  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: dtype {} is not supported, use {}", op,
+                tessera::name_of(tensor.dtype()), types_taken(is_activation));
 }
 
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {

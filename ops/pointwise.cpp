@@ -10,7 +10,8 @@ namespace {
 
 void check_float(const Tensor& x, const char* op) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()),
+                types_taken(is_activation));
 }
 
 void check_pair(const Tensor& a, const Tensor& b, const char* op) {

@@ -11,7 +11,7 @@ namespace {
 
 void check_float(const Tensor& x, const char* op, bool (&takes)(DType) = is_activation) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", op, name_of(x.dtype()));
+  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()), types_taken(takes));
 }
 
 struct Reduced {

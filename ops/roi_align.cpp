@@ -25,7 +25,8 @@ void check_values(const char* op, const Tensor& rois, i64 images) {
 }
 
 void check(const char* op, const Shape& x, DType dtype, const Tensor& rois, const RoiAlignParams& p) {
-  TESSERA_CHECK(is_activation(dtype), "{}: dtype {} is not supported, use f32 or f64", op, name_of(dtype));
+  TESSERA_CHECK(is_activation(dtype), "{}: dtype {} is not supported, use {}", op, name_of(dtype),
+                types_taken(is_activation));
   TESSERA_CHECK(x.rank() == 4, "{}: x must be [N, H, W, C], got {}", op, x);
   TESSERA_CHECK(x[1] > 0 && x[2] > 0, "{}: x has no pixels: {}", op, x);
   TESSERA_CHECK(rois.defined() && rois.rank() == 2 && rois.dim(1) == 5,
@@ -36,8 +37,9 @@ void check(const char* op, const Shape& x, DType dtype, const Tensor& rois, cons
   TESSERA_CHECK(p.height > 0 && p.width > 0, "{}: the output must have bins, asked for {} x {}", op, p.height, p.width);
   TESSERA_CHECK(p.spatial_scale > 0 && std::isfinite(p.spatial_scale), "{}: spatial_scale {} must be positive", op,
                 p.spatial_scale);
-  TESSERA_CHECK(p.sampling_ratio >= 0 && p.sampling_ratio <= kMaxSamplingRatio,
-                "{}: sampling_ratio {} must lie in 0 (adaptive) to {}", op, p.sampling_ratio, kMaxSamplingRatio);
+  TESSERA_CHECK(p.sampling_ratio <= kMaxSamplingRatio,
+                "{}: sampling_ratio {} must be at most {}; 0 or less: as many points as a bin has pixels", op,
+                p.sampling_ratio, kMaxSamplingRatio);
   if (rois.device() == Device{}) dispatch_float(dtype, op, [&]<class T>() { check_values<T>(op, rois, x[0]); });
 }
 

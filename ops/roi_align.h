@@ -6,13 +6,13 @@
 //   y[r, i, j, c] = 1 / (n_y n_x) sum over a < n_y, b < n_x of x(image, v_a, u_b)[c]
 //   v_a = s y0 - o + (i + (a + 1/2) / n_y) (s y1 - s y0) / h          o = 1/2 when aligned, else 0; u_b in the same way
 //
-//   n_y = sampling_ratio, or with sampling_ratio 0 = ceil((s y1 - s y0) / h) per roi, and n_x likewise.
+//   n_y = sampling_ratio, or where that is 0 or less = ceil((s y1 - s y0) / h) per roi, and n_x likewise.
 //
 // x(image, v, u) is bilinear, with torchvision's edges: a point with v < -1 or v > H is 0 (but counts in the mean), -1
 // <= v <= 0 is row 0, and from H - 1 on it is row H - 1; columns likewise.
 //
 // Odd rois. Not aligned, a scaled roi is made at least 1 wide and 1 high, keeping its first corner. Aligned, an empty
-// or inverted roi is left as it is: with sampling_ratio 0 it has no points and gives 0; otherwise its points lie where
+// or inverted roi is left as it is: without a sampling_ratio it has no points and gives 0; with one its points lie where
 // the formula puts them (mirrored when inverted). A huge roi costs no more than the pixels of the map: points outside
 // are counted, not visited. A coordinate that is NaN or infinite, or an image that is no index of x, is an error; on
 // other devices than the CPU such a roi gives 0 and adds nothing to the gradient.
@@ -28,7 +28,7 @@ namespace tessera::ops {
 struct RoiAlignParams {
   i64 height = 0, width = 0;  // bins: torchvision's output_size
   double spatial_scale = 1;   // pixels of x per unit of the rois
-  i64 sampling_ratio = 0;     // points per bin and axis; 0: as many as the bin has pixels
+  i64 sampling_ratio = -1;    // points per bin and axis; 0 or less: as many as the bin has pixels
   bool aligned = false;       // pixel centres at whole numbers, as in Detectron2
 };
 

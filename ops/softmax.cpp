@@ -8,7 +8,8 @@ namespace {
 
 Tensor forward(const SoftmaxTable& kernels, const Tensor& x, int dim, bool (&takes)(DType) = is_compute_float) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", kernels.name());
-  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use f32 or f64", kernels.name(), name_of(x.dtype()));
+  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use {}", kernels.name(), name_of(x.dtype()),
+                types_taken(takes));
   const ReduceDims dims = reduce_dims(x.shape(), dim, kernels.name());
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   kernels(dims, x, y);

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
+#include <unordered_map>
 
 namespace tessera {
 
@@ -86,48 +86,55 @@ class TensorWalk {
   TensorWalk(const TorchStorages& storages, StoredReader& reader, const std::string& where)
       : storages_(storages), reader_(reader), where_(where) {}
 
-  std::vector<NamedTensor> run(const Value& root) {
-    visit(weights_of(root), "", 0);
-    TESSERA_CHECK(!tensors_.empty(), "{}: holds no tensors", where_);
-    return std::move(tensors_);
+  PickledTensors run(const Value& root) {
+    visit(root, "", 0);
+    TESSERA_CHECK(!found_.tensors.empty(), "{}: holds no tensors", where_);
+    while (const char* key = well_known_key()) found_.weights += std::string(key) + ".";
+    return std::move(found_);
   }
 
  private:
-  // Down through the well-known wrappers.
-  static const Value& weights_of(const Value& root) {
-    const Value* value = &root;
-    for (int depth = 0; depth < kMaxDepth; ++depth) {
-      const Value* inner = nullptr;
-      for (const char* key : {"state_dict_ema", "model_ema", "ema_state_dict", "params_ema", "state_dict",
-                              "model_state_dict", "model", "module", "params", "blobs"})
-        if (!inner) inner = dict_under(*value, key);
-      if (!inner) break;
-      value = inner;
+  // The first of the well-known keys in the dict found_.weights that holds a dict of tensors.
+  const char* well_known_key() const {
+    for (const char* key : {"state_dict_ema", "model_ema", "ema_state_dict", "params_ema", "state_dict",
+                            "model_state_dict", "model", "module", "params", "blobs"}) {
+      const std::string inside = found_.weights + key + ".";
+      const auto first = names_.lower_bound(inside);
+      if (found_.dicts.contains(inside) && first != names_.end() && first->starts_with(inside)) return key;
     }
-    return *value;
-  }
-  static const Value* dict_under(const Value& dict, std::string_view key) {
-    if (!is_dict(dict)) return nullptr;
-    for (size_t i = 0; i + 1 < dict.items.size(); i += 2)
-      if (dict.items[i]->is(Kind::kText) && dict.items[i]->text == key && is_dict(*dict.items[i + 1]) &&
-          !dict.items[i + 1]->items.empty())
-        return dict.items[i + 1];
     return nullptr;
   }
 
+  // Is anything in it made by a call, as tensors are? Each value is looked at once, however often it is referred to.
+  bool holds_tensors(const Value& value, int depth) {
+    if (value.is(Kind::kCall) && !is_dict(value)) return true;
+    if (value.items.empty()) return false;
+    check_depth(depth);
+    const auto [found, fresh] = holds_tensors_.try_emplace(&value, false);  // in a circle: what the others hold
+    if (!fresh) return found->second;
+    bool holds = false;
+    for (const Value* item : value.items) holds = holds || holds_tensors(*item, depth + 1);
+    return holds_tensors_[&value] = holds;
+  }
+  void check_depth(int depth) const {
+    TESSERA_CHECK(depth <= kMaxDepth, "{}: nested deeper than {} levels, or in a circle", where_, kMaxDepth);
+  }
+
   void visit(const Value& value, const std::string& name, int depth) {
-    TESSERA_CHECK(depth <= kMaxDepth, "{}: {}: nested deeper than {} levels, or in a circle", where_,
-                  name.substr(0, 60), kMaxDepth);
+    check_depth(depth);
     TESSERA_CHECK(++visits_ <= kMaxVisits, "{}: more than {} values are not read", where_, kMaxVisits);
-    if (is_dict(value)) {
-      for (size_t i = 0; i + 1 < value.items.size(); i += 2) {
+    const bool dict = is_dict(value);
+    if (dict || value.is(Kind::kList) || value.is(Kind::kTuple)) {
+      if (!holds_tensors(value, depth)) return;
+      if (!name.empty()) found_.dicts.insert(name + ".");
+      for (size_t i = 0; i + dict < value.items.size(); i += 1 + dict) {
         const Value& key = *value.items[i];
-        if (key.is(Kind::kText) || key.is(Kind::kInteger))
+        if (!dict)
+          visit(key, join(name, std::to_string(i)), depth + 1);
+        else if (key.is(Kind::kText) || key.is(Kind::kInteger))
           visit(*value.items[i + 1],
                 join(name, key.is(Kind::kText) ? std::string(key.text) : std::to_string(key.integer)), depth + 1);
       }
-    } else if (value.is(Kind::kList) || value.is(Kind::kTuple)) {
-      for (size_t i = 0; i < value.items.size(); ++i) visit(*value.items[i], join(name, std::to_string(i)), depth + 1);
     } else if (value.is(Kind::kCall)) {
       add(value, name.empty() ? "tensor" : name);
     }
@@ -164,7 +171,7 @@ class TensorWalk {
                            expect(item(*arguments, 3), Kind::kText).text == "F");
     if (!stored) return;
     TESSERA_CHECK(names_.insert(name).second, "{}: two tensors are called {}", where_, name);
-    tensors_.push_back({name, reader_.read(*stored, place_)});
+    found_.tensors.push_back({name, reader_.read(*stored, place_)});
   }
 
   // (storage, offset, size, stride, requires_grad, hooks), in _v3 also the dtype behind the hooks
@@ -187,15 +194,17 @@ class TensorWalk {
     return tensor;
   }
 
-  // The state of an array: (version, shape, dtype, column-major?, bytes)
-  StoredTensor numpy_array(const Value* state) {
+  // The state of an array: (version, shape, dtype, column-major?, bytes). Of texts, objects and dates: none.
+  std::optional<StoredTensor> numpy_array(const Value* state) {
     TESSERA_CHECK(state, "{}: damaged array", place_);
     return numpy_array(item(*state, 2), item(*state, 4), item(*state, 1), item(*state, 3).integer != 0);
   }
-  StoredTensor numpy_array(const Value& dtype, const Value& bytes, const Value& shape, bool column_major) {
+  std::optional<StoredTensor> numpy_array(const Value& dtype, const Value& bytes, const Value& shape,
+                                          bool column_major) {
     // dtype("f4", False, True) with the state (version, byte order, ...)
     TESSERA_CHECK(dtype.calls("numpy.dtype"), "{}: damaged array: no dtype", place_);
     const std::string_view name = expect(item(*dtype.arguments, 0), Kind::kText).text;
+    if (!name.empty() && std::string_view("OSUVMm").find(name[0]) != std::string_view::npos) return std::nullopt;
     const auto* known = std::find_if(std::begin(kNumpyTypes), std::end(kNumpyTypes),
                                      [&](const NumpyType& type) { return type.name == name; });
     TESSERA_CHECK(known != std::end(kNumpyTypes), "{}: elements of NumPy's type {} are not read", place_, name);
@@ -253,8 +262,9 @@ class TensorWalk {
   const TorchStorages& storages_;
   StoredReader& reader_;
   const std::string& where_;
-  std::vector<NamedTensor> tensors_;
+  PickledTensors found_;
   std::set<std::string> names_;
+  std::unordered_map<const Value*, bool> holds_tensors_;
   std::map<const Value*, std::string> decoded_;
   std::string place_;  // the file and the tensor's name, for messages
   size_t visits_ = 0;
@@ -280,8 +290,8 @@ std::optional<StoredType> torch_type(std::string_view global) {
   return std::nullopt;
 }
 
-std::vector<NamedTensor> pickled_tensors(const pickle::Value& root, const TorchStorages& storages, StoredReader& reader,
-                                         const std::string& where) {
+PickledTensors pickled_tensors(const pickle::Value& root, const TorchStorages& storages, StoredReader& reader,
+                               const std::string& where) {
   return TensorWalk(storages, reader, where).run(root);
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,10 +27,15 @@ struct TorchStorages {
   bool big_endian = false;
 };
 
-// Of a training checkpoint the weights alone: the first of the well-known keys ("state_dict_ema", "state_dict",
-// "model", ...; averaged weights before the trained ones) that holds a dict, on every level. Values that are no tensors
-// are passed over. Errors begin with `where`.
-std::vector<NamedTensor> pickled_tensors(const pickle::Value& root, const TorchStorages& storages, StoredReader& reader,
-                                         const std::string& where);
+struct PickledTensors {
+  std::vector<NamedTensor> tensors;
+  std::set<std::string> dicts;  // what the names in each nested dict or list begin with: "net.", "net.head."
+  std::string weights;          // the one of them that holds the weights, if its keys are well known; else empty
+};
+
+// All tensors below the root; values that are no tensors are passed over. Well-known keys are "state_dict_ema",
+// "state_dict", "model", ..., one in another: averaged weights before the trained ones. Errors begin with `where`.
+PickledTensors pickled_tensors(const pickle::Value& root, const TorchStorages& storages, StoredReader& reader,
+                               const std::string& where);
 
 }  // namespace tessera

@@ -22,7 +22,7 @@ std::string_view bytes_of(const MappedFile& file) {
 }
 
 // <name>/data.pkl the pickle, <name>/data/<key> the storages, <name>/byteorder "little" or "big" (since 2.0).
-std::vector<NamedTensor> read_zip_format(std::string_view file, StoredReader& reader, const std::string& where) {
+PickledTensors read_zip_format(std::string_view file, StoredReader& reader, const std::string& where) {
   constexpr std::string_view kPickle = "data.pkl";
   std::map<std::string_view, std::string_view> entries;
   std::string prefix;
@@ -51,7 +51,7 @@ std::vector<NamedTensor> read_zip_format(std::string_view file, StoredReader& re
 
 // Pickles of a magic number, the version 1001, the writer's machine, the object and the list of storage keys; then of
 // each storage the number of elements (8 bytes) and the elements. All numbers are little-endian.
-std::vector<NamedTensor> read_old_format(std::string_view file, StoredReader& reader, const std::string& where) {
+PickledTensors read_old_format(std::string_view file, StoredReader& reader, const std::string& where) {
   size_t at = 0;
   const auto next = [&] {
     Pickle pickle(file.substr(at), where, tensor_globals());
@@ -90,7 +90,7 @@ std::vector<NamedTensor> read_old_format(std::string_view file, StoredReader& re
   return pickled_tensors(object.root(), storages, reader, where);
 }
 
-std::vector<NamedTensor> read_mapped(const std::shared_ptr<const MappedFile>& mapped, const std::string& where) {
+PickledTensors read_mapped(const std::shared_ptr<const MappedFile>& mapped, const std::string& where) {
   const std::string_view file = bytes_of(*mapped);
   StoredReader reader(file, mapped);
   if (file.starts_with("PK")) return read_zip_format(file, reader, where);
@@ -108,12 +108,22 @@ std::vector<NamedTensor> read_mapped(const std::shared_ptr<const MappedFile>& ma
 
 }  // namespace
 
+std::vector<NamedTensor> WeightsFile::state_dict() const {
+  std::vector<NamedTensor> result;
+  for (const NamedTensor& entry : tensors)
+    if (entry.name.starts_with(weights)) result.push_back({entry.name.substr(weights.size()), entry.tensor});
+  return result;
+}
+
 WeightsFile read_weights_file(const std::filesystem::path& path) {
   const std::shared_ptr<const MappedFile> mapped = MappedFile::open(path);
   const bool safetensors = mapped->size() > 8 && mapped->data()[8] == '{';  // behind the length of the header
-  if (!safetensors) return {path, read_mapped(mapped, path.string()), {}};
+  if (!safetensors) {
+    PickledTensors found = read_mapped(mapped, path.string());
+    return {path, std::move(found.tensors), {}, std::move(found.dicts), std::move(found.weights)};
+  }
   const SafeTensors file = SafeTensors::open(path);
-  return {path, file.tensors(), file.metadata()};
+  return {path, file.tensors(), file.metadata(), {}, ""};
 }
 
 }  // namespace tessera

@@ -1,9 +1,12 @@
 #include "train/weight_names.h"
 
-#include <algorithm>
-#include <set>
+#include <fmt/ranges.h>
 
-#include "tensor/dtype.h"
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "tensor/error.h"
 
 namespace tessera {
 
@@ -71,36 +74,109 @@ constexpr NameConvention kConventions[] = {
     {"the model itself", as_it_is}, {"torchvision", from_torchvision}, {"Caffe2", from_caffe2}};
 constexpr const char* kPrefixes[] = {"", "module.", "_orig_mod.", "model.", "backbone.", "backbone.bottom_up."};
 
+using Names = std::map<std::string, Shape>;
+
+// Calls visit(name, shape) for the names that begin with `prefix`.
+template <class F>
+void for_each_under(const Names& names, const std::string& prefix, F&& visit) {
+  for (auto at = names.lower_bound(prefix); at != names.end() && at->first.starts_with(prefix); ++at)
+    visit(at->first, at->second);
+}
+
+bool starts_a_name(const Names& names, const std::string& prefix) {
+  const auto first = names.lower_bound(prefix);
+  return first != names.end() && first->first.starts_with(prefix);
+}
+
+// What may stand before the model's names: of all names and of those in each dict the parts "module.", "module.net.",
+// ... that most begin with, each with every one of kPrefixes behind it.
+std::set<std::string> prefixes_of(const NamesInFile& file) {
+  std::set<std::string> found;
+  const auto add_under = [&](std::string prefix) {
+    for (bool deeper = true; deeper;) {
+      i64 names = 0;
+      std::map<std::string, i64> parts;
+      for_each_under(file.tensors, prefix, [&](const std::string& name, const Shape&) {
+        ++names;
+        if (const size_t dot = name.find('.', prefix.size()); dot != std::string::npos)
+          ++parts[name.substr(prefix.size(), dot + 1 - prefix.size())];
+      });
+      for (const char* behind : kPrefixes)
+        if (const std::string whole = prefix + behind; starts_a_name(file.tensors, whole)) found.insert(whole);
+      const auto most = std::max_element(parts.begin(), parts.end(),
+                                         [](const auto& a, const auto& b) { return a.second < b.second; });
+      deeper = most != parts.end() && 2 * most->second > names;
+      if (deeper) prefix += most->first;
+    }
+  };
+  add_under("");
+  for (const std::string& dict : file.dicts) add_under(dict);
+  return found;
+}
+
+// The innermost dict that all names with this prefix lie in.
+std::string dict_of(const NamesInFile& file, std::string prefix) {
+  while (!prefix.empty() && !file.dicts.contains(prefix)) {
+    prefix.pop_back();
+    prefix.resize(prefix.rfind('.') + 1);  // npos + 1 is 0
+  }
+  return prefix;
+}
+
+struct Candidate {
+  NameRule rule;
+  i64 shapes = 0, names = 0;  // tensors of the file that fit
+
+  auto fit() const { return std::tuple(shapes, names); }
+  bool apart_from(const Candidate& other) const {
+    return !rule.remove.starts_with(other.rule.remove) && !other.rule.remove.starts_with(rule.remove);
+  }
+};
+
 }  // namespace
 
 std::string NameRule::operator()(const std::string& name) const {
-  if (name.ends_with("num_batches_tracked")) return "";
-  return add + convention->rename(name.starts_with(remove) ? name.substr(remove.size()) : name);
+  if (!name.starts_with(dict) || name.ends_with("num_batches_tracked")) return "";
+  return name.starts_with(remove) ? add + convention->rename(name.substr(remove.size())) : name;
 }
 
 std::string NameRule::str() const {
   std::string text = fmt::format("names of {}", convention->name);
   if (!remove.empty()) text += fmt::format(", without {}", remove);
   if (!add.empty()) text += fmt::format(", {} put before them", add);
+  if (!dict.empty()) text += fmt::format(", all outside of {} passed over", dict);
   return text;
 }
 
-NameRule find_name_rule(const std::vector<std::string>& file, const std::vector<std::string>& model,
-                        const std::string& add) {
-  const std::set<std::string> wanted(model.begin(), model.end());
-  NameRule best;
-  i64 most = -1;
+NameRule find_name_rule(const NamesInFile& file, const Names& model, const std::string& add) {
+  const std::set<std::string> prefixes = prefixes_of(file);
+  // The best so far, in the order of simplicity; where nothing fits, the names are left as they are.
+  std::vector<Candidate> best{{{file.weights, add, &kConventions[0], file.weights}}};
   for (const std::string& before : add.empty() ? std::vector<std::string>{"", "backbone."} : std::vector{add})
     for (const NameConvention& convention : kConventions)
-      for (const char* prefix : kPrefixes) {
-        const NameRule rule{prefix, before, &convention};
-        const i64 fits = std::count_if(file.begin(), file.end(),
-                                       [&](const std::string& name) { return wanted.contains(rule(name)); });
-        if (fits <= most) continue;
-        most = fits;
-        best = rule;
+      for (const std::string& prefix : prefixes) {
+        Candidate candidate{{prefix, before, &convention, dict_of(file, prefix)}};
+        for_each_under(file.tensors, prefix, [&](const std::string& name, const Shape& shape) {
+          const auto found = model.find(candidate.rule(name));
+          if (found == model.end()) return;
+          ++candidate.names;
+          candidate.shapes += found->second == shape;
+        });
+        if (candidate.names == 0 || candidate.fit() < best.front().fit()) continue;
+        if (candidate.fit() > best.front().fit()) best.clear();
+        best.push_back(candidate);
       }
-  return best;
+  const auto preferred = std::find_if(best.begin(), best.end(), [&](const Candidate& candidate) {
+    return !file.weights.empty() && candidate.rule.remove.starts_with(file.weights);
+  });
+  if (preferred != best.end()) return preferred->rule;
+  std::set<std::string> rivals{best.front().rule.remove};
+  for (const Candidate& candidate : best)
+    if (candidate.apart_from(best.front())) rivals.insert(candidate.rule.remove);
+  TESSERA_CHECK(rivals.size() == 1,
+                "{} fit the model equally well, {} tensors each; save the one that is meant in a file of its own",
+                fmt::join(rivals, ", "), best.front().names);
+  return best.front().rule;
 }
 
 }  // namespace tessera

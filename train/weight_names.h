@@ -8,12 +8,17 @@
 // both brought to detectron2's
 //                 stem.conv1  stem.conv1.norm  res2.0.conv2  res2.0.conv2.norm  res2.0.shortcut  res2.0.shortcut.norm
 //
-// Around them a file may have a prefix ("module." of DataParallel, "backbone.bottom_up." of detectron2's detectors),
-// and a backbone alone lacks the model's "backbone.".
+// Around them a file may have prefixes: what most of its names begin with ("module._orig_mod." of a compiled network in
+// DataParallel), a prefix that a tool puts before the network alone ("model." of Lightning, "backbone.bottom_up." of
+// detectron2's detectors), and the keys of the dicts that the tensors lie in ("net."). A backbone alone lacks the
+// model's "backbone.".
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
-#include <vector>
+
+#include "tensor/shape.h"
 
 namespace tessera {
 
@@ -22,19 +27,29 @@ struct NameConvention {
   std::string (*rename)(const std::string& name);
 };
 
-// From a name of a file to one of a model: takes the prefix `remove` off, renames, puts `add` before it.
+// From a name of a file to one of a model: takes the prefix `remove` off, renames, puts `add` before it. A name without
+// the prefix stays as it is.
 struct NameRule {
   std::string remove, add;
   const NameConvention* convention = nullptr;
+  std::string dict;  // the nested dict of the file that the weights lie in ("net."); what lies elsewhere is passed over
 
-  // Empty for num_batches_tracked, which no model here has.
+  // Empty: passed over. So is num_batches_tracked, which no model here has.
   std::string operator()(const std::string& name) const;
   std::string str() const;  // "names of torchvision, backbone. put before them"
 };
 
-// The rule under which most of the file's names are names of the model; of equals the simplest. `add`: a prefix that is
-// always put before the names; empty: whatever fits best.
-NameRule find_name_rule(const std::vector<std::string>& file, const std::vector<std::string>& model,
+// The tensors of a file by name, and how it nests them (tensor/weights_file.h).
+struct NamesInFile {
+  std::map<std::string, Shape> tensors;
+  std::set<std::string> dicts = {};
+  std::string weights = {};
+};
+
+// The rule under which most of the file's tensors fit the model by name and shape, and then by name alone; of equals
+// the simplest. `add`: a prefix that is always put before the names; empty: whatever fits best. Several dicts that fit
+// equally well are an error that lists them, unless one of them is file.weights.
+NameRule find_name_rule(const NamesInFile& file, const std::map<std::string, Shape>& model,
                         const std::string& add = "");
 
 }  // namespace tessera

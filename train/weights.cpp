@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "train/checkpoint.h"
+
 namespace tessera {
 
 namespace {
@@ -34,9 +36,9 @@ void exchange_red_and_blue(nn::Module& model, const std::vector<std::string>& lo
   }
 }
 
-std::string shape_in_reference(const nn::StateEntry& entry) {
+Shape shape_in_reference(const nn::StateEntry& entry) {
   const Shape& s = entry.tensor.shape();
-  return (entry.layout == nn::Layout::kSame ? s : Shape{s[0], s[3], s[1], s[2]}).str();
+  return entry.layout == nn::Layout::kSame ? s : Shape{s[0], s[3], s[1], s[2]};
 }
 
 }  // namespace
@@ -55,7 +57,7 @@ std::string LoadedWeights::table(nn::Module& model, const WeightsFile& file) con
   };
   std::string text = line("", "model", "shape", "file");
   for (const nn::StateEntry& entry : nn::state(model)) {
-    const std::string shape = shape_in_reference(entry);
+    const std::string shape = shape_in_reference(entry).str();
     const auto origin = origins.find(entry.name);
     if (origin == origins.end())
       text += line("missing", entry.name, shape, "");
@@ -77,12 +79,18 @@ LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Stric
                            const std::string& prefix) {
   const bool ours = is_checkpoint(file);
   const std::vector<NamedTensor> tensors = ours ? model_tensors(file) : file.tensors;
-  std::vector<std::string> theirs, wanted;
-  for (const NamedTensor& entry : tensors) theirs.push_back(entry.name);
-  for (const nn::StateEntry& entry : nn::state(model)) wanted.push_back(entry.name);
+  NamesInFile theirs{.dicts = file.dicts, .weights = file.weights};
+  std::map<std::string, Shape> wanted;
+  for (const NamedTensor& entry : tensors) theirs.tensors.emplace(entry.name, entry.tensor.shape());
+  for (const nn::StateEntry& entry : nn::state(model))
+    wanted.emplace(entry.name, ours ? entry.tensor.shape() : shape_in_reference(entry));
   LoadedWeights result;
-  result.names = find_name_rule(theirs, wanted, prefix);
-  for (const std::string& name : theirs) result.origins.emplace(result.names(name), name);
+  try {
+    result.names = find_name_rule(theirs, wanted, prefix);
+  } catch (const Error& error) {
+    fail("{}: {}", file.path.string(), error.what());
+  }
+  for (const NamedTensor& entry : tensors) result.origins.emplace(result.names(entry.name), entry.name);
   try {
     result.report = nn::load_state(model, tensors, strictness, !ours, result.names);
   } catch (const Error& error) {
@@ -92,10 +100,10 @@ LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Stric
 }
 
 LoadedWeights load_initial_weights(nn::Module& model, const TrainingConfig& config) {
-  const WeightsFile file = read_weights_file(config.init_weights);
+  const WeightsFile file = read_weights_file(find_checkpoint(config.init_weights));
   LoadedWeights result = load_weights(model, file, nn::Strictness::kMatching, config.init_prefix);
   TESSERA_CHECK(!result.report.loaded.empty(),
-                "{}: no tensor fits the model (training.init_prefix is \"{}\"); the file has {}", config.init_weights,
+                "{}: no tensor fits the model (training.init_prefix is \"{}\"); the file has {}", file.path.string(),
                 config.init_prefix, file.tensors.empty() ? "no tensors" : file.tensors.front().name + ", ...");
   if (config.init_bgr) exchange_red_and_blue(model, result.report.loaded);
   return result;

@@ -28,8 +28,8 @@ struct LoadedWeights {
 LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Strictness strictness,
                            const std::string& prefix = "");
 
-// The initial weights of a run, config.init_weights. What is missing, left over or of another shape is told in the
-// report; a file of which nothing fits is an error.
+// The initial weights of a run, config.init_weights: a file, or the folder of a run (find_checkpoint()). What is
+// missing, left over or of another shape is told in the report; a file of which nothing fits is an error.
 LoadedWeights load_initial_weights(nn::Module& model, const TrainingConfig& config);
 
 // The model's tensors under the reference's names and in PyTorch's layout, for other tools.

@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::array<i64, 3> kSfmDilations = {1, 3, 5};
 
-// Selective fusion of dilations: one Linear + ReLU, the sum of three dilated convolutions, each with its ReLU, then two
-// of the first kind. The convolutions read the processed active features, but the passive ones as they came.
+// SFM, the semantic fusion module: one Linear + ReLU, the sum of three dilated convolutions, each with its ReLU, then
+// two of the first kind. The convolutions read the processed active features, but the passive ones as they came.
 class Sfm : public ProcessingModule {
  public:
   Sfm(i64 width, Random& random) : first_(width, width, random) {

@@ -21,7 +21,7 @@ Sps sample(Random& random, i64 width) {
 }  // namespace
 
 TEST_CASE("processing: the parameters of the paper's modules") {
-  // Table 5's heads differ by these alone: 30 G^2 + 6 G for SFM.
+  // Table 5's heads differ by these alone: 30 G^2 + 6 G for the semantic fusion module (SFM).
   const auto count = [](Processing kind) {
     Random random(1);
     i64 parameters = 0;

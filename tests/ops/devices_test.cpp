@@ -8,10 +8,17 @@
 #include "ops/arrange.h"
 #include "ops/assignment.h"
 #include "ops/boxes.h"
+#include "ops/conv2d.h"
+#include "ops/group_norm.h"
+#include "ops/layer_norm.h"
 #include "ops/losses.h"
 #include "ops/mask_runs.h"
+#include "ops/matmul.h"
 #include "ops/optimizer.h"
+#include "ops/pointwise.h"
 #include "ops/reduce.h"
+#include "ops/roi_align.h"
+#include "ops/softmax.h"
 #include "ops/sort.h"
 #include "ops/sps.h"
 #include "tests/ops/op_case.h"
@@ -49,6 +56,20 @@ void check_moves(Device device) {
 }
 
 }  // namespace
+
+TEST_CASE("devices: an operator with bf16 kernels names that type among those it takes, one without does not") {
+  const Tensor x = Tensor::zeros({2, 3, 3, 4}, DType::kI64);
+  const char* const types = "use f32, f64 (on the CPU) or bf16 (on CUDA devices)";
+  const ops::RoiAlignParams one_bin{.height = 1, .width = 1};
+  CHECK_ERROR(ops::relu(x), types);
+  CHECK_ERROR(ops::sum(x, {0}), types);
+  CHECK_ERROR(ops::matmul(x, x), types);
+  CHECK_ERROR(ops::conv2d(x, x, Tensor(), {}), types);
+  CHECK_ERROR(ops::layer_norm(x, Tensor(), Tensor(), 1e-5), types);
+  CHECK_ERROR(ops::group_norm(x, 2, Tensor(), Tensor(), 1e-5), types);
+  CHECK_ERROR(ops::roi_align(x, x, one_bin), types);
+  CHECK_ERROR(ops::softmax(x, 0), "dtype i64 is not supported, use f32 or f64");
+}
 
 TEST_CASE("devices: rows, positions and classes outside are not read, and give what the headers say") {
   on_other_devices([](Device device) {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "autograd/pointwise.h"
+#include "ops/pointwise.h"
 #include "tests/ops/op_case.h"
 
 namespace tessera::test {
@@ -131,6 +132,33 @@ OP_CASES(pointwise) {
                return naive_unary(t[0], [&op](double x) { return std::isnan(x) ? x : op.formula(x); });
              }});
   }
+  // One rule on all devices: the gradient passes where y is inside, and NaN is not; a NaN among the gradients passes
+  // like any other. Enough elements for whole vectors and a rest.
+  struct BackwardOp {
+    const char* name;
+    Tensor (*run)(const Tensor& gy, const Tensor& y);
+    bool (*passes)(double y);
+  };
+  for (const BackwardOp& op :
+       {BackwardOp{"relu_backward", ops::relu_backward, [](double y) { return y > 0; }},
+        BackwardOp{"relu6_backward", ops::relu6_backward, [](double y) { return y > 0 && y < 6; }}}) {
+    std::vector<double> gy, y;
+    for (int i = 0; i < 67; ++i) {
+      gy.push_back(i % 13 == 5 ? NAN : i - 30);
+      y.push_back(std::vector<double>{NAN, 3, 0, 6, -NAN, INFINITY, -0.0, 1e-30}[static_cast<size_t>(i % 8)]);
+    }
+    add({.op = op.name,
+         .name = "NaN and the kinks",
+         .in = {values({67}, gy), values({67}, y)},
+         .run = [op](const Vars& v) { return Var(op.run(v[0].value(), v[1].value())); },
+         .reference =
+             [op](const Tensors& t) {
+               Tensor gx = t[0].clone();
+               for (i64 i = 0; i < gx.numel(); ++i)
+                 if (!op.passes(t[1].data<double>()[i])) gx.data<double>()[i] = 0;
+               return gx;
+             }});
+  }
   for (const BinaryOp& op : kBinary) {
     for (const ShapePair& pair : kPairs)
       add({.op = op.name,
@@ -209,7 +237,7 @@ OP_CASES(pointwise) {
   error({.op = "relu",
          .name = "integers",
          .run = [] { relu(Var(Tensor::zeros({2}, DType::kI64))); },
-         .message = "relu: dtype i64 is not supported, use f32 or f64"});
+         .message = "relu: dtype i64 is not supported, use f32, f64 (on the CPU) or bf16 (on CUDA devices)"});
   error({.op = "relu", .name = "undefined", .run = [] { relu(Var()); }, .message = "relu: the input is undefined"});
 }
 

@@ -83,7 +83,7 @@ OpCase roi_case(const std::string& name, const Shape& x, const Input& rois, cons
 OP_CASES(roi_align) {
   in_bf16({1});
   for (const bool aligned : {false, true})
-    for (const i64 ratio : {0, 1, 2, 3}) {
+    for (const i64 ratio : {-1, 0, 1, 2, 3}) {
       const RoiAlignParams p{
           .height = 7, .width = 5, .spatial_scale = 0.25, .sampling_ratio = ratio, .aligned = aligned};
       add(roi_case("boxes", {2, 9, 13, 11}, boxes({2, 9, 13, 11}, 6, 0.25), p));
@@ -151,9 +151,9 @@ OP_CASES(roi_align) {
                run({2, 0, 4, 3}, {}, square);
              },
          .message = "roi_align: x has no pixels: [2, 0, 4, 3]"});
-  error({.name = "negative ratio",
-         .run = [=] { run(map, {}, {.height = 3, .width = 3, .sampling_ratio = -1}); },
-         .message = "roi_align: sampling_ratio -1 must lie in 0 (adaptive) to 65536"});
+  error({.name = "ratio beyond all pixels",
+         .run = [=] { run(map, {}, {.height = 3, .width = 3, .sampling_ratio = 65537}); },
+         .message = "roi_align: sampling_ratio 65537 must be at most 65536"});
   error({.name = "scale",
          .run = [=] { run(map, {}, {.height = 3, .width = 3, .spatial_scale = 0}); },
          .message = "roi_align: spatial_scale 0 must be positive"});

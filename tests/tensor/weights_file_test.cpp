@@ -19,7 +19,7 @@ const std::filesystem::path kFolder = test::source_dir() / "tests/tensor/weights
 
 std::map<std::string, Tensor> read(const std::filesystem::path& path) {
   std::map<std::string, Tensor> tensors;
-  for (const NamedTensor& entry : read_weights_file(path).tensors) tensors.emplace(entry.name, entry.tensor);
+  for (const NamedTensor& entry : read_weights_file(path).state_dict()) tensors.emplace(entry.name, entry.tensor);
   return tensors;
 }
 
@@ -98,6 +98,15 @@ TEST_CASE("weights file: files of PyTorch 1.13 and 2.15, new and old format, giv
     CAPTURE(name);
     check_torch(read(kFolder / name));
   }
+}
+
+TEST_CASE("weights file: of a training checkpoint all tensors are read, and which dict holds the weights") {
+  const WeightsFile file = read_weights_file(kFolder / "torch-2.15-zip.pth");
+  CHECK(file.weights == "model.");
+  CHECK(file.dicts == std::set<std::string>{"model.", "model.block.", "model.block.steps.", "optimizer.",
+                                            "optimizer.state.", "optimizer.state.0."});
+  CHECK(file.tensors.size() == 23);
+  CHECK(file.state_dict().size() == 22);
 }
 
 TEST_CASE("weights file: a file of a big-endian machine gives every value") {

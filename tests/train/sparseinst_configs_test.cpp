@@ -71,6 +71,19 @@ TEST_CASE("configs: the ablations change one thing of the plain model") {
   CHECK(model_of("ablations/cross_attention").iam.cross_attention);
 }
 
+TEST_CASE("configs: what stands for the paper alone has no maskness, what stands for the authors' repository has it") {
+  int ablations = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kFolder)) {
+    if (entry.path().extension() != ".toml") continue;
+    CAPTURE(entry.path().string());
+    const bool ablation = entry.path().parent_path().filename() == "ablations";
+    ablations += ablation;
+    const bool paper_alone = ablation || entry.path().stem() == "r50vd_dcn_giam_aug_448";
+    CHECK(read_config(entry.path()).model.sparseinst.inference.maskness == !paper_alone);
+  }
+  CHECK(ablations >= 21);
+}
+
 TEST_CASE("configs: the tiny model has about 0.8 million parameters") {
   const Config config = read_config(kFolder / "sparseinst_tiny.toml");
   const std::unique_ptr<Segmenter> model = make_model(config.model, 1);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "nn/layers.h"
+#include "tensor/file.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/toy.h"
@@ -28,7 +29,119 @@ TrainingConfig from_file(const std::filesystem::path& path) {
   return config;
 }
 
+struct Network : nn::Module {
+  Network() : random(1), conv({.in = 3, .out = 2, .kernel = 2}, random), fc(4, 5, random) {}
+  void visit(nn::Visitor& v) override {
+    v.child("backbone.conv", conv);
+    v.child("decoder.fc", fc);
+  }
+  Random random;
+  nn::Conv2d conv;
+  nn::Linear fc;
+};
+
+// Pieces of a pickle, protocol 2: a dict, and a NumPy array of f32 whose elements are all `value`.
+using Entries = std::vector<std::pair<std::string, std::string>>;
+std::string dict(const Entries& entries) {
+  std::string code = "}(";
+  for (const auto& [key, value] : entries) code += "U" + std::string(1, static_cast<char>(key.size())) + key + value;
+  return code + "u";
+}
+std::string array(const Shape& shape, float value) {
+  using namespace std::string_literals;
+  std::string code = "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85"s + "C\1b\x87R(K\1("s;
+  for (const i64 size : shape) code += "K"s + static_cast<char>(size);
+  code += "tcnumpy\ndtype\nU\2f4\x85R\x89"s + "C" + static_cast<char>(shape.numel() * 4);
+  for (i64 i = 0; i < shape.numel(); ++i) code.append(reinterpret_cast<const char*>(&value), sizeof value);
+  return code + "tb";
+}
+// The state dict of Network, filled with `value`.
+Entries network(const std::string& prefix, float value, i64 classes = 5) {
+  return {{prefix + "backbone.conv.weight", array({2, 3, 2, 2}, value)},
+          {prefix + "backbone.conv.bias", array({2}, value)},
+          {prefix + "decoder.fc.weight", array({classes, 4}, value)},
+          {prefix + "decoder.fc.bias", array({classes}, value)}};
+}
+WeightsFile pickled(const test::TemporaryFolder& folder, const std::string& root) {
+  write_file(folder / "w.pkl", "\x80\2" + root + ".");
+  return read_weights_file(folder / "w.pkl");
+}
+
+// Loads what the pickle holds, all of it or an error, and gives the value that the network is filled with then.
+float loaded(const std::string& root) {
+  const test::TemporaryFolder folder;
+  Network model;
+  load_weights(model, pickled(folder, root), nn::Strictness::kExact);
+  for (const nn::StateEntry& entry : nn::state(model))
+    for (const float value : entry.tensor.span<float>()) REQUIRE(value == model.fc.bias.value().span<float>()[0]);
+  return model.fc.bias.value().span<float>()[0];
+}
+
 }  // namespace
+
+TEST_CASE("weights: a state dict is found under any key, nested too, with what stands before its names") {
+  const std::string adam = dict({{"state", dict({{"0", dict({{"exp_avg", array({2, 3, 2, 2}, 9)}})}})}});
+  CHECK(loaded(dict(network("", 1))) == 1);
+  CHECK(loaded(dict(network("module._orig_mod.", 2))) == 2);
+  CHECK(loaded(dict({{"net", dict(network("", 3))}})) == 3);
+  CHECK(loaded(dict({{"net", dict(network("module.", 4))}, {"epoch", "K\3"}, {"optimizer", adam}})) == 4);
+  CHECK(loaded(dict({{"run", dict({{"best", dict(network("_orig_mod.", 5))}})}, {"step", array({1}, 7)}})) == 5);
+  CHECK(loaded("](" + dict(network("", 6)) + adam + "e") == 6);  // a list of both
+  CHECK(loaded(dict({{"state_dict", dict({{"net", dict(network("", 7))}})}})) == 7);
+  const auto part = [](const char* layer, const Shape& weight, i64 bias) {
+    return dict({{layer, dict({{"weight", array(weight, 8)}, {"bias", array({bias}, 8)}})}});
+  };
+  CHECK(loaded(dict({{"backbone", part("conv", {2, 3, 2, 2}, 2)}, {"decoder", part("fc", {5, 4}, 5)}})) == 8);
+}
+
+TEST_CASE("weights: of several state dicts the one that fits best is loaded, of equals the averaged one") {
+  const auto both = [](const char* first, const Entries& a, const char* second, const Entries& b) {
+    return dict({{first, dict(a)}, {second, dict(b)}});
+  };
+  CHECK(loaded(both("model", {{"generator.weight", array({2}, 0)}}, "net", network("", 1))) == 1);
+  CHECK(loaded(both("student", network("", 1, 4), "teacher", network("", 2))) == 2);  // the shapes tell
+  CHECK(loaded(both("model", network("", 1), "model_ema", network("", 2))) == 2);
+  CHECK(loaded(both("state_dict", network("", 1), "optimizer", network("", 2))) == 1);
+  const std::string equal = both("student", network("", 1), "teacher", network("module.", 2));
+  CHECK_ERROR(loaded(equal), "w.pkl: student., teacher.module. fit the model equally well, 4 tensors each");
+}
+
+TEST_CASE("weights: the report of what was loaded groups by module") {
+  const test::TemporaryFolder folder;
+  Network model;
+  const auto report = [&](Entries entries) {
+    return load_weights(model, pickled(folder, dict(entries)), nn::Strictness::kMatching).report.str();
+  };
+  Entries entries = network("", 1);
+  CHECK(report(entries) == "backbone.*: 2 of 2 loaded; decoder.*: 2 of 2 loaded");
+  entries.pop_back();
+  CHECK(report(entries) == "backbone.*: 2 of 2 loaded; decoder.*: 1 of 2 loaded, missing decoder.fc.bias");
+  entries.pop_back();
+  entries.emplace_back("head.bias", array({1}, 0));
+  CHECK(report(entries) == "backbone.*: 2 of 2 loaded; decoder.*: 2 missing; not in the model: head.bias");
+  CHECK(report(network("", 1, 3)) ==
+        "backbone.*: 2 of 2 loaded; decoder.*: 0 of 2 loaded; of another shape: decoder.fc.weight: file [3, 4], model "
+        "[5, 4], decoder.fc.bias: file [3], model [5]");
+}
+
+TEST_CASE("weights: a run's folder gives its best checkpoint, or else the latest") {
+  const test::TemporaryFolder folder;
+  test::Toy toy, other;
+  const auto save = [&](const std::filesystem::path& path, float value) {
+    toy.weight.value().fill(value);
+    save_checkpoint(path, {}, toy, nullptr, nullptr);
+  };
+  const auto first = [&] {
+    load_initial_weights(other, from_file(folder.path()));
+    return other.weight.value().span<float>()[0];
+  };
+  CHECK_ERROR(first(), "holds no checkpoint");
+  save(checkpoint_path(folder.path(), 3), 3);
+  save(checkpoint_path(folder.path(), 6), 6);
+  CHECK(first() == 6);
+  save(best_path(folder.path()), 3);
+  CHECK(first() == 3);
+}
 
 TEST_CASE("weights: a file in PyTorch's layout is transposed, prefixed, and turned from BGR to RGB on request") {
   const test::TemporaryFolder folder;

@@ -7,7 +7,8 @@
 namespace tessera {
 namespace {
 
-// Comparisons are turned so that NaN takes the branch that keeps it.
+// Comparisons are turned so that NaN takes the branch that keeps it; in the backwards it takes the one that stops the
+// gradient (ops/pointwise.h).
 struct Relu {
   template <class T>
   T operator()(T x) const {
@@ -91,13 +92,13 @@ struct ClampMin {
 struct ReluBackward {
   template <class T>
   T operator()(T gy, T y) const {
-    return y <= 0 ? T(0) : gy;
+    return y > 0 ? gy : T(0);
   }
 };
 struct Relu6Backward {
   template <class T>
   T operator()(T gy, T y) const {
-    return (y <= 0) | (y >= 6) ? T(0) : gy;
+    return (y > 0) & (y < 6) ? gy : T(0);
   }
 };
 struct SigmoidBackward {
