@@ -65,6 +65,9 @@ void index_coco(CocoDataset& dataset);
 // LVIS v0.5, COCO_val2014_000000000042.jpg, becomes the name that the file has in COCO 2017, 000000000042.jpg.
 CocoDataset load_coco(const std::filesystem::path& path);
 
+// The same, of a file that may have images alone: COCO's test sets, or the images.json of tessera predict.
+CocoDataset load_image_list(const std::filesystem::path& path);
+
 // Writes a file that any COCO tool reads: atomically, numbers with all their digits, RLE compressed.
 void save_coco(const std::filesystem::path& path, const CocoDataset& dataset);
 
