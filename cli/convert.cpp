@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/loaded_model.h"
+#include "cli/output.h"
 #include "train/weights.h"
 
 namespace tessera {
@@ -16,6 +17,7 @@ struct ConvertCommand {
   std::vector<std::string> overrides;
 
   void run() const {
+    check_outputs({out}, {in, config, annotations});
     const WeightsFile file = read_weights_file(in);
     TESSERA_CHECK(!is_checkpoint(file), "{}: is a checkpoint of tessera already; tessera export is the way back", in);
     config.empty() ? copy(file) : fit(file);
@@ -46,6 +48,7 @@ struct ExportCommand {
   std::string checkpoint, config, out;
 
   void run() const {
+    check_outputs({out}, {find_checkpoint(checkpoint), config});
     const LoadedModel loaded = load_model(checkpoint, {}, config);
     const std::vector<NamedTensor> tensors = reference_tensors(*loaded.model);
     save_safetensors(out, tensors, {{"format", "pt"}});

@@ -31,7 +31,11 @@ struct EvalCommand {
                   "eval: the configuration has no data.val_annotations; give --annotations and --images");
     const auto dataset = std::make_shared<const CocoDataset>(load_coco(annotation_file));
     check_classes(loaded.info, *dataset);
-    const auto source = inference_source(dataset, images.empty() ? data.val_images : images, loaded.config);
+    const std::filesystem::path folder = images.empty() ? data.val_images : images;
+    std::vector<std::filesystem::path> inputs = {annotation_file, find_checkpoint(checkpoint), config};
+    for (const CocoImage& image : dataset->images) inputs.push_back(folder / image.file_name);
+    check_outputs({json}, inputs);
+    const auto source = inference_source(dataset, folder, loaded.config);
     const std::optional<Evaluation> result =
         evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config);
     fmt::print("{}{}", ap_table(result->segm), ap_table(result->bbox));
