@@ -29,6 +29,7 @@ struct ModelConfig {
     if (name == "sparseinst") sparseinst.fields(field);
   }
   i64& num_classes() { return sparseinst.num_classes; }
+  double score_threshold() const { return sparseinst.inference.score_threshold; }
 };
 
 // [data]: COCO annotation files and the folders of their images.
