@@ -18,16 +18,25 @@ Var resized(const Var& x, ImageSize size) {
   return interpolate(x, size.height, size.width, ops::Interpolation::kBilinear);
 }
 
-}  // namespace
-
-ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch, const char* who)
-    : padded_(batch.padded), picture_(batch.size_of(0)) {
+SparseInst& with_maps(Segmenter& model, const char* who) {
   auto* sparseinst = dynamic_cast<SparseInst*>(&model);
   TESSERA_CHECK(sparseinst && !sparseinst->config().iam.cross_attention,
                 "{}: the model has no instance activation maps", who);
-  const SparseInstConfig& config = sparseinst->config();
+  return *sparseinst;
+}
+
+}  // namespace
+
+i64 activation_map_count(Segmenter& model, const char* who) {
+  return with_maps(model, who).config().num_masks;
+}
+
+ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch, const char* who)
+    : padded_(batch.padded), picture_(batch.size_of(0)) {
+  SparseInst& sparseinst = with_maps(model, who);
+  const SparseInstConfig& config = sparseinst.config();
   const NoGrad no_grad;
-  const Var logits = sparseinst->forward(Var(batch_images(batch, model.device()))).maps;  // [1, h, w, G Q]
+  const Var logits = sparseinst.forward(Var(batch_images(batch, model.device()))).maps;  // [1, h, w, G Q]
   const i64 h = logits.dim(1), w = logits.dim(2), Q = config.num_masks, G = config.iam.groups;
   const Var flat = reshape(logits, {h * w, G * Q});
   const Var active = config.iam.activation == IamActivation::kSoftmax ? softmax(flat, 0) : sigmoid(flat);

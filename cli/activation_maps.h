@@ -6,9 +6,12 @@
 
 namespace tessera {
 
+// How many maps a model has for a picture; throws, naming `who` asks, when it has none.
+i64 activation_map_count(Segmenter& model, const char* who);
+
 class ActivationMaps {
  public:
-  // Runs the network on a batch of one picture. `who` stands in the error for a model without such maps.
+  // Runs the network on a batch of one picture.
   ActivationMaps(Segmenter& model, const Batch& batch, const char* who);
 
   i64 count() const { return maps_.dim(3); }

@@ -24,6 +24,7 @@ struct BenchCommand {
 
   void run() const {
     const std::filesystem::path file = find_config(model);
+    check_outputs({json}, {file});
     const Config config = read_config(file);
     if (threads > 0) omp_set_num_threads(threads);
     const std::unique_ptr<Segmenter> network = make_model(config.model, config.training.seed);

@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/loaded_model.h"
+#include "cli/output.h"
 #include "train/weights.h"
 
 namespace tessera {
@@ -16,7 +17,9 @@ struct ConvertCommand {
   std::vector<std::string> overrides;
 
   void run() const {
-    const WeightsFile file = read_weights_file(find_checkpoint(in));
+    const std::filesystem::path path = find_checkpoint(in);
+    check_outputs({out}, {path, config, annotations});
+    const WeightsFile file = read_weights_file(path);
     TESSERA_CHECK(!is_checkpoint(file), "{}: is a checkpoint of tessera already; tessera export is the way back",
                   file.path.string());
     config.empty() ? copy(file) : fit(file);
@@ -49,6 +52,7 @@ struct ExportCommand {
   std::string checkpoint, config, out;
 
   void run() const {
+    check_outputs({out}, {find_checkpoint(checkpoint), config});
     const LoadedModel loaded = load_model(checkpoint, {}, config);
     const std::vector<NamedTensor> tensors = reference_tensors(*loaded.model);
     save_safetensors(out, tensors, {{"format", "pt"}});

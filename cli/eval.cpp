@@ -32,7 +32,11 @@ struct EvalCommand {
                   "eval: the configuration has no data.val_annotations; give --annotations and --images");
     const auto dataset = std::make_shared<const CocoDataset>(load_coco(annotation_file));
     check_classes(loaded.info, *dataset);
-    const auto source = inference_source(dataset, images.empty() ? data.val_images : images, loaded.config);
+    const std::filesystem::path folder = images.empty() ? data.val_images : images;
+    std::vector<std::filesystem::path> inputs = {annotation_file, find_checkpoint(checkpoint), config};
+    for (const CocoImage& image : dataset->images) inputs.push_back(folder / image.file_name);
+    check_outputs({json}, inputs);
+    const auto source = inference_source(dataset, folder, loaded.config);
     check_pictures(*source, images.empty() ? "data.val_images" : "--images");
     print_warnings(missing_figures(*dataset));
     const std::optional<Evaluation> result =

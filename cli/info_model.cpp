@@ -9,6 +9,7 @@ namespace tessera {
 
 void print_model(const ModelInfoOptions& options) {
   const std::filesystem::path file = find_config(options.model);
+  check_outputs({options.json}, {file});
   const Config config = read_config(file);
   Progress progress("measure", 0, 100);
   progress.update(0, "building");

@@ -1,12 +1,14 @@
 // tessera maps: where each query of a SparseInst looks, on average over many images (the paper's Figure 6).
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "cli/activation_maps.h"
 #include "cli/commands.h"
 #include "cli/device.h"
 #include "cli/image_files.h"
 #include "cli/loaded_model.h"
+#include "cli/output.h"
 #include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
@@ -24,24 +26,37 @@ struct MapsCommand {
 
   void run() const {
     const std::vector<std::filesystem::path> files = image_files(images, limit);
+    std::vector<std::filesystem::path> inputs = files;
+    inputs.insert(inputs.end(), {find_checkpoint(checkpoint), config});
+    check_outputs({out}, inputs);
     const LoadedModel loaded = load_model(checkpoint, overrides, config);
     loaded.model->to(chosen_device(device));
-    std::vector<Tensor> sums;  // of the maps of each query, all at one size
+    // Of the maps of each query, all at one size.
+    std::vector<Tensor> sums(static_cast<size_t>(activation_map_count(*loaded.model, "maps")));
+    FailedImages failed;
     Progress progress("maps", 0, static_cast<i64>(files.size()));
     for (size_t i = 0; i < files.size(); ++i) {
-      const ActivationMaps maps(*loaded.model, loaded.batch_of(load_image(files[i])), "maps");
-      if (sums.empty()) sums.assign(static_cast<size_t>(maps.count()), Tensor());
+      std::optional<ActivationMaps> maps;
+      try {
+        maps.emplace(*loaded.model, loaded.batch_of(load_image(files[i])), "maps");
+      } catch (const std::exception& error) {
+        progress.clear();
+        failed.add(files[i], error);
+        continue;
+      }
       for (size_t q = 0; q < sums.size(); ++q) {
-        const Tensor map = maps.map(static_cast<i64>(q), {size, size});
+        const Tensor map = maps->map(static_cast<i64>(q), {size, size});
         sums[q] = sums[q] ? ops::add(sums[q], map) : map;
       }
       progress.update(static_cast<i64>(i) + 1, files[i].filename().string());
     }
     progress.clear();
-    const std::filesystem::path path = out;
-    if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
-    save_png(path, picture(sums));
-    fmt::print("{}: the maps of {} queries, averaged over {} images\n", out, sums.size(), files.size());
+    const i64 total = static_cast<i64>(files.size()), used = total - failed.count();
+    if (used > 0) {
+      write_output(out, encode_png(picture(sums)));
+      fmt::print("{}: the maps of {} queries, averaged over {} images\n", out, sums.size(), used);
+    }
+    failed.check(total);
   }
 
   // One tile per query, each from black (nothing) to white (its highest value), with its number: about a square.

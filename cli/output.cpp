@@ -1,11 +1,53 @@
 #include "cli/output.h"
 
+#include <sys/stat.h>
+
+#include <unordered_map>
+
+#include "tensor/error.h"
 #include "tensor/file.h"
 
 namespace tessera {
 
-void write_output(const std::filesystem::path& path, const std::string& text) {
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
+namespace fs = std::filesystem;
+
+namespace {
+
+// Equal for all names of one file: its number on its device, and of a file that is yet to be written the path without
+// links.
+std::string identity(const fs::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) == 0) return fmt::format("{}:{}", status.st_dev, status.st_ino);
+  std::error_code unreadable;
+  const fs::path canonical = fs::weakly_canonical(fs::absolute(path), unreadable);
+  return unreadable ? fs::absolute(path).lexically_normal().string() : canonical.string();
+}
+
+}  // namespace
+
+void check_outputs(const std::vector<fs::path>& outputs, const std::vector<fs::path>& inputs) {
+  std::unordered_map<std::string, const fs::path*> written;
+  for (const fs::path& output : outputs) {
+    if (output.empty()) continue;
+    std::error_code absent;
+    TESSERA_CHECK(!fs::is_directory(output, absent), "{}: is a folder, and a file of this name would be written",
+                  output.string());
+    const auto [other, first] = written.emplace(identity(output), &output);
+    TESSERA_CHECK(first, "{}: would be written twice, also as {}; nothing was computed", other->second->string(),
+                  output.string());
+  }
+  for (const fs::path& input : inputs) {
+    if (input.empty()) continue;
+    const auto found = written.find(identity(input));
+    TESSERA_CHECK(found == written.end(),
+                  "{}: is read by this call, and {} would overwrite it; nothing was computed, choose another place for "
+                  "what is written",
+                  input.string(), found->second->string());
+  }
+}
+
+void write_output(const fs::path& path, const std::string& text) {
+  if (path.has_parent_path()) fs::create_directories(path.parent_path());
   write_file(path, text);
 }
 

@@ -3,12 +3,20 @@
 #include <algorithm>
 
 #include "data/draw.h"
+#include "data/transforms.h"
 
 namespace tessera {
 
 namespace {
 
 constexpr i64 kReadable = 320;  // pixels: images with a shorter side below this are enlarged
+
+// A whole factor that makes an image readable. Strips stay strips: see shortest_side_size.
+i64 readable_factor(ImageSize size) {
+  const ImageSize readable = shortest_side_size(size, kReadable);
+  const i64 side = std::min(size.height, size.width);
+  return std::max<i64>(1, (std::min(readable.height, readable.width) + side - 1) / side);
+}
 
 // The annotated objects of one image (crowd regions left out) as instances of score 1.
 std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image) {
@@ -25,10 +33,15 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
 
 }  // namespace
 
+void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position) {
+  const CocoImage& info = dataset.images.at(static_cast<size_t>(position));
+  TESSERA_CHECK(size.height == info.height && size.width == info.width, "{}: has {} x {} pixels, but {} says {} x {}",
+                file.string(), size.height, size.width, dataset.name, info.height, info.width);
+}
+
 Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
                       Label label) {
-  const i64 factor =
-      std::max<i64>(1, (kReadable + std::min(image.dim(0), image.dim(1)) - 1) / std::min(image.dim(0), image.dim(1)));
+  const i64 factor = readable_factor({image.dim(0), image.dim(1)});
   const i64 text_scale = std::max<i64>(1, std::min(image.dim(0), image.dim(1)) * factor / 400);
   Tensor picture = factor > 1 ? enlarge(image, factor) : image.clone();
   std::stable_sort(instances.begin(), instances.end(),
@@ -55,10 +68,8 @@ Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, cons
 
 Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset, i64 position,
                                 std::vector<Instance> found, const std::vector<std::string>& classes) {
-  const CocoImage& info = dataset.images.at(static_cast<size_t>(position));
-  TESSERA_CHECK(image.dim(0) == info.height && image.dim(1) == info.width,
-                "{}: has {} x {} pixels, but {} says {} x {}", info.file_name, image.dim(0), image.dim(1), dataset.name,
-                info.height, info.width);
+  check_picture_size(dataset.images.at(static_cast<size_t>(position)).file_name, {image.dim(0), image.dim(1)}, dataset,
+                     position);
   std::vector<std::string> annotated_classes;
   for (const CocoCategory& category : dataset.categories) annotated_classes.push_back(category.name);
   return beside(draw_instances(image, annotated_instances(dataset, position), annotated_classes, Label::kName),

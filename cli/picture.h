@@ -1,13 +1,18 @@
 // Pictures of detected and annotated objects.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "data/coco.h"
+#include "data/image.h"
 #include "models/segmenter.h"
 
 namespace tessera {
+
+// Throws unless a picture of this size is what the data set says of its image. `file` is for the message.
+void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position);
 
 enum class Label { kName, kNameAndScore };
 

@@ -1,20 +1,23 @@
 // tessera predict: pictures with masks, boxes, names and scores, and the results as COCO JSON.
+#include <simdjson.h>
+
 #include <algorithm>
-#include <map>
 #include <memory>
-#include <optional>
 
 #include "cli/activation_maps.h"
 #include "cli/commands.h"
 #include "cli/device.h"
 #include "cli/image_files.h"
+#include "cli/image_names.h"
 #include "cli/inference.h"
 #include "cli/loaded_model.h"
+#include "cli/output.h"
 #include "cli/picture.h"
 #include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "train/progress.h"
+#include "train/signals.h"
 
 namespace tessera {
 
@@ -31,65 +34,131 @@ struct PredictOptions {
   nn::InferenceOptions inference;
 };
 
-// The annotated data set, and which of its images has a file's name.
-struct Annotated {
-  CocoDataset dataset;
-  std::map<std::string, i64> position_of;
-
-  explicit Annotated(const std::string& path) : dataset(load_coco(path)) {
-    for (size_t i = 0; i < dataset.images.size(); ++i)
-      position_of.emplace(fs::path(dataset.images[i].file_name).filename().string(), static_cast<i64>(i));
+class Prediction {
+ public:
+  // Everything that can be wrong with the call is found here.
+  explicit Prediction(const PredictOptions& options)
+      : options_(options),
+        files_(image_files(options.images, options.limit)),
+        below_(below_common_folder(files_)),
+        annotated_(!options.annotations.empty()),
+        names_(distinct_names(below_)) {
+    if (annotated_) {
+      truth_ = load_image_list(options_.annotations);
+      positions_ = match_images(truth_, files_);
+    } else {
+      for (const fs::path& path : below_)
+        TESSERA_CHECK(simdjson::validate_utf8(path.string()),
+                      "{}: the name is not UTF-8, and images.json could not hold it; rename the file", path.string());
+    }
+    model_ = load_model(options_.checkpoint, options_.overrides, options_.config);
+    check_paths();
   }
-  i64 position(const fs::path& file) const {
-    const auto found = position_of.find(file.filename().string());
-    TESSERA_CHECK(found != position_of.end(), "{}: {} has no image of this name", file.string(), dataset.name);
-    return found->second;
+
+  void run() {
+    model_.model->to(chosen_device(options_.device));
+    nn::fuse_for_inference(*model_.model, options_.inference);
+    const SignalGuard signals;
+    FailedImages failed;
+    const i64 total = static_cast<i64>(files_.size());
+    Progress progress("predict", 0, total);
+    i64 done = 0;
+    for (; done < total && !SignalGuard::received(); ++done) {
+      const size_t i = static_cast<size_t>(done);
+      try {
+        predict(i);
+      } catch (const std::exception& error) {
+        progress.clear();
+        failed.add(files_[i], error);
+      }
+      progress.update(done + 1, files_[i].filename().string());
+    }
+    progress.clear();
+    // Where nothing could be read there is nothing to replace the results of an earlier call with.
+    if (!found_.images.empty()) save(done - failed.count());
+    if (SignalGuard::received()) {
+      fmt::print(stderr, "tessera: predict: stopped after {} of {} images\n", done, total);
+      throw CLI::RuntimeError(128 + SignalGuard::received());
+    }
+    failed.check(total);
   }
-};
 
-// The activation map of each drawn instance over the image, best first.
-void save_maps(Segmenter& model, const Batch& batch, const Tensor& image, const std::vector<Instance>& instances,
-               const fs::path& stem) {
-  const ActivationMaps maps(model, batch, "predict --maps");
-  for (size_t i = 0; i < instances.size(); ++i)
-    save_png(fs::path(stem.string() + fmt::format("-map{:02}.png", i)),
-             heat_map(image, maps.map(instances[i].query, {image.dim(0), image.dim(1)})));
-}
+ private:
+  fs::path picture(size_t i) const { return out_ / (names_[i] + ".png"); }
+  fs::path map_picture(size_t i, i64 map) const { return out_ / fmt::format("{}-map{:02}.png", names_[i], map); }
 
-void predict(const PredictOptions& options) {
-  const std::vector<fs::path> files = image_files(options.images, options.limit);
-  const LoadedModel loaded = load_model(options.checkpoint, options.overrides, options.config);
-  loaded.model->to(chosen_device(options.device));
-  nn::fuse_for_inference(*loaded.model, options.inference);
-  std::optional<Annotated> annotated;
-  if (!options.annotations.empty()) annotated.emplace(options.annotations);
-  fs::create_directories(options.out);
+  void check_paths() const {
+    TESSERA_CHECK(!fs::exists(out_) || fs::is_directory(out_), "{}: is a file, --out is a folder", out_.string());
+    std::vector<fs::path> outputs = {out_ / "results.json"}, inputs = files_;
+    if (!annotated_) outputs.push_back(out_ / "images.json");
+    const i64 maps = options_.maps ? activation_map_count(*model_.model, "predict --maps") : 0;
+    for (size_t i = 0; i < files_.size(); ++i) {
+      outputs.push_back(picture(i));
+      for (i64 map = 0; map < maps; ++map) outputs.push_back(map_picture(i, map));
+    }
+    inputs.insert(inputs.end(), {find_checkpoint(options_.checkpoint), options_.config, options_.annotations});
+    check_outputs(outputs, inputs);
+  }
 
-  std::vector<Detection> results;
-  Progress progress("predict", 0, static_cast<i64>(files.size()));
-  for (size_t i = 0; i < files.size(); ++i) {
-    const Tensor image = load_image(files[i]);
-    const i64 position = annotated ? annotated->position(files[i]) : 0;
-    const i64 id = annotated ? annotated->dataset.images[static_cast<size_t>(position)].id : static_cast<i64>(i) + 1;
-    const Batch batch = loaded.batch_of(image);
-    std::vector<Instance> instances = loaded.model->detect(batch).at(0);
-    for (const Instance& instance : instances)
-      results.push_back({id, loaded.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
-                         rle_bbox(instance.mask), instance.mask});
+  void predict(size_t i) {
+    const Tensor image = load_image(files_[i]);
+    const ImageSize size{image.dim(0), image.dim(1)};
+    if (annotated_) check_picture_size(files_[i], size, truth_, positions_[i]);
+    const Batch batch = model_.batch_of(image);
+    std::vector<Instance> instances = model_.model->detect(batch).at(0);
+    // The model compares scores before maskness, and its masks may be empty: both as the evaluation of the reference
+    // wants it. Neither is an object to its user.
+    const double least = model_.config.model.score_threshold();
+    std::erase_if(instances,
+                  [&](const Instance& instance) { return instance.score <= least || rle_area(instance.mask) == 0; });
+    report(i, size, instances);
+
     std::stable_sort(instances.begin(), instances.end(),
                      [](const Instance& a, const Instance& b) { return a.score > b.score; });
-    std::erase_if(instances, [&](const Instance& instance) { return instance.score < options.threshold; });
-    const fs::path stem = fs::path(options.out) / files[i].stem();
-    save_png(stem.string() + ".png",
-             annotated ? draw_annotated_and_found(image, annotated->dataset, position, instances, loaded.info.classes)
-                       : draw_instances(image, instances, loaded.info.classes, Label::kNameAndScore));
-    if (options.maps) save_maps(*loaded.model, batch, image, instances, stem);
-    progress.update(static_cast<i64>(i) + 1, files[i].filename().string());
+    std::erase_if(instances, [&](const Instance& instance) { return instance.score < options_.threshold; });
+    const std::vector<std::string>& classes = model_.info.classes;
+    write_output(picture(i),
+                 encode_png(truth_.annotations.empty()
+                                ? draw_instances(image, instances, classes, Label::kNameAndScore)
+                                : draw_annotated_and_found(image, truth_, positions_[i], instances, classes)));
+    if (!options_.maps) return;
+    const ActivationMaps maps(*model_.model, batch, "predict --maps");
+    for (size_t k = 0; k < instances.size(); ++k)
+      write_output(map_picture(i, static_cast<i64>(k)),
+                   encode_png(heat_map(image, maps.map(instances[k].query, size))));
   }
-  progress.clear();
-  save_results(fs::path(options.out) / "results.json", results);
-  fmt::print("{} pictures and results.json ({} objects) in {}\n", files.size(), results.size(), options.out);
-}
+
+  // Into the results, before anything of this image is written: a picture that cannot be does not take them along.
+  void report(size_t i, ImageSize size, const std::vector<Instance>& instances) {
+    const i64 id = annotated_ ? truth_.images[static_cast<size_t>(positions_[i])].id : static_cast<i64>(i) + 1;
+    found_.images.push_back({id, below_[i].string(), size.height, size.width});
+    for (const Instance& instance : instances)
+      results_.push_back({id, model_.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
+                          rle_bbox(instance.mask), instance.mask});
+  }
+
+  void save(i64 pictures) {
+    fs::create_directories(out_);
+    if (!annotated_) {
+      for (size_t k = 0; k < model_.info.classes.size(); ++k)
+        found_.categories.push_back({model_.info.category_ids[k], model_.info.classes[k]});
+      save_coco(out_ / "images.json", found_);
+    }
+    save_results(out_ / "results.json", results_);
+    fmt::print("{} pictures and results.json ({} objects) in {}\n", pictures, results_.size(), options_.out);
+  }
+
+  const PredictOptions& options_;
+  const fs::path out_ = options_.out;
+  const std::vector<fs::path> files_, below_;  // as given, and below the folder that holds all of them
+  const bool annotated_;
+  const std::vector<std::string> names_;  // of the pictures to write
+  CocoDataset truth_;                     // of --annotations
+  std::vector<i64> positions_;            // of each file in it
+  LoadedModel model_;
+  CocoDataset found_;  // the images that were read
+  std::vector<Detection> results_;
+};
 
 }  // namespace
 
@@ -104,22 +173,25 @@ void add_predict(CLI::App& app) {
   command->add_option("--config", options->config, "configuration in place of the stored one");
   command
       ->add_option("--out", options->out,
-                   "folder for the pictures and results.json (image ids count the images from 1)")
+                   "folder for the pictures, results.json, and images.json, which tells whose image ids these are; no "
+                   "image is overwritten")
       ->required();
   command->add_option("images", options->images, "image files, or folders of them")->required();
-  command->add_option("--threshold", options->threshold, "draw objects of at least this score; results.json holds all")
+  command
+      ->add_option("--threshold", options->threshold,
+                   "draw objects of at least this score; results.json holds all above inference.score_threshold")
       ->capture_default_str();
   command->add_option("--limit", options->limit, "stop after this many images; 0: all")->capture_default_str();
   command->add_option("--set", options->overrides, "a.b=value: change an option of the stored configuration")
       ->allow_extra_args(false);
   command->add_option("--annotations", options->annotations,
-                      "COCO annotation file of the images: draws what is annotated beside what is found, and "
-                      "results.json has its image ids");
+                      "COCO annotation file or image list of the images, matched by the longest ends of their paths: "
+                      "results.json has its image ids, and what is annotated is drawn beside what is found");
   add_inference(*command, options->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   add_device(*command, options->device);
   add_precision(*command);
-  command->callback([options] { predict(*options); });
+  command->callback([options] { Prediction(*options).run(); });
 }
 
 }  // namespace tessera

@@ -21,6 +21,7 @@ struct ScoreCommand {
   std::string metric, json, picture, curves, category;
 
   void run() {
+    check_outputs({json, picture, curves}, {request.annotations, request.results});
     std::optional<Progress> progress;
     request.progress = [&](i64 done, i64 total) {
       if (!progress) progress.emplace(metric, 0, total);

@@ -192,7 +192,9 @@ void index_coco(CocoDataset& dataset) {
   });
 }
 
-CocoDataset load_coco(const std::filesystem::path& path) {
+namespace {
+
+CocoDataset read_coco(const std::filesystem::path& path, bool images_suffice) {
   CocoDataset dataset;
   dataset.name = path.string();
   bool images = false, categories = false, annotations = false;
@@ -218,9 +220,20 @@ CocoDataset load_coco(const std::filesystem::path& path) {
                 dataset.name);
   for (const auto& [present, key] :
        {std::pair(images, "images"), {categories, "categories"}, {annotations, "annotations"}})
-    TESSERA_CHECK(present, "{}: there is no \"{}\"; is this a COCO annotation file?", dataset.name, key);
+    TESSERA_CHECK(present || (images_suffice && key != std::string_view("images")),
+                  "{}: there is no \"{}\"; is this a COCO annotation file?", dataset.name, key);
   index_coco(dataset);
   return dataset;
+}
+
+}  // namespace
+
+CocoDataset load_coco(const std::filesystem::path& path) {
+  return read_coco(path, false);
+}
+
+CocoDataset load_image_list(const std::filesystem::path& path) {
+  return read_coco(path, true);
 }
 
 void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {

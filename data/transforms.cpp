@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace tessera {
 
@@ -17,8 +16,12 @@ ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest) {
   } else {
     height = scale * static_cast<double>(size.height);
   }
-  if (std::max(height, width) > static_cast<double>(longest)) {
-    const double shrink = static_cast<double>(longest) / std::max(height, width);
+  constexpr double kMostSides = 10;
+  const double most =
+      std::max(static_cast<double>(std::max(size.height, size.width)), kMostSides * static_cast<double>(shortest));
+  const double limit = std::min(static_cast<double>(longest), most);
+  if (std::max(height, width) > limit) {
+    const double shrink = limit / std::max(height, width);
     height *= shrink;
     width *= shrink;
   }
@@ -91,8 +94,7 @@ Geometry augment_geometry(const AugmentConfig& config, ImageSize source, Random&
     return geometry;
   }
   if (random.chance(config.crop_probability)) {
-    constexpr i64 kNoLimit = std::numeric_limits<i64>::max();
-    geometry.resize(shortest_side_size(geometry.size(), choose(config.crop_shortest, random), kNoLimit));
+    geometry.resize(shortest_side_size(geometry.size(), choose(config.crop_shortest, random)));
     crop_absolute_range(config, geometry, random);
   }
   geometry.resize(shortest_side_size(geometry.size(), choose(config.shortest, random), config.longest));

@@ -1,6 +1,7 @@
 // The resizing rule and the augmentations of the papers. Each draws a Geometry; nothing here touches a pixel.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -10,8 +11,9 @@
 namespace tessera {
 
 // Shorter side to `shortest`, aspect kept, unless the longer side would exceed `longest`, which then decides; rounded
-// half up (detectron2's ResizeShortestEdge).
-ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest);
+// half up (detectron2's ResizeShortestEdge). A strip is not enlarged beyond 10 shorter sides: without a limit one of
+// 1 x 9000 pixels would become 600 x 5400000. Pictures up to that aspect, and those that shrink, never meet this rule.
+ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest = std::numeric_limits<i64>::max());
 
 // Large scale jittering (Ghiasi et al., "Simple Copy-Paste", CVPR 2021): the picture is fitted into `target` times a
 // factor uniform in [min_scale, max_scale], then a window of at most `target` is cut out at a uniform place.

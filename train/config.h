@@ -30,6 +30,7 @@ struct ModelConfig {
   }
   i64& num_classes() { return sparseinst.num_classes; }
   i64 most_objects() const { return sparseinst.num_masks; }  // that the network can find in a picture
+  double score_threshold() const { return sparseinst.inference.score_threshold; }
 };
 
 // [data]: COCO annotation files and the folders of their images.

@@ -16,16 +16,6 @@ nlohmann::json read_json(const fs::path& path) {
   return nlohmann::json::parse(read_file(path));
 }
 
-// A checkpoint of two steps, made once.
-const std::string& trained() {
-  static const std::string folder = [] {
-    const Outcome outcome = run(workshop().train("drawn", {"--set", "training.steps=2"}));
-    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
-    return (workshop().folder / "drawn").string();
-  }();
-  return folder;
-}
-
 }  // namespace
 
 TEST_CASE("named config: a file, a full name or the end of one; else an error with the nearest name") {

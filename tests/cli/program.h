@@ -118,6 +118,16 @@ inline const Workshop& workshop() {
   return shared;
 }
 
+// A run of two steps, made once.
+inline const std::string& trained() {
+  static const std::string folder = [] {
+    const Outcome outcome = run(workshop().train("drawn", {"--set", "training.steps=2"}));
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return (workshop().folder / "drawn").string();
+  }();
+  return folder;
+}
+
 inline void check_fails(const Arguments& arguments, int code, const std::string& part) {
   const Outcome outcome = run(arguments);
   INFO("stderr: ", outcome.err);

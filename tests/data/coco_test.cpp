@@ -106,6 +106,18 @@ TEST_CASE("coco: what is saved is read back the same") {
   }
 }
 
+TEST_CASE("coco: an image list may have images alone, an annotation file may not") {
+  Files files;
+  const auto path =
+      files.write(R"({"info": {}, "images": [{"id": 7, "file_name": "a.jpg", "height": 10, "width": 10}]})");
+  const CocoDataset list = load_image_list(path);
+  CHECK(list.images.size() == 1);
+  CHECK(list.annotations_of.size() == 1);
+  CHECK_ERROR(load_coco(path), "there is no \"categories\"");
+  CHECK_ERROR(load_image_list(files.write("{}")), "there is no \"images\"");
+  CHECK(load_image_list(files.write(kSmall)).annotations.size() == 4);
+}
+
 TEST_CASE("coco: broken annotation files are errors that say where") {
   Files files;
   CHECK_ERROR(load_coco(files.folder / "absent.json"), "absent.json");

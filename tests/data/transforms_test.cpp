@@ -48,6 +48,21 @@ TEST_CASE("shortest_side_size: the shorter side decides until the longer one wou
   CHECK_ERROR(shortest_side_size({0, 5}, 640, 853), "impossible");
 }
 
+TEST_CASE("shortest_side_size: a strip is not enlarged beyond ten shorter sides, all else is as without that rule") {
+  for (const ImageSize strip : {ImageSize{1, 9000}, {9000, 1}, {10, 3000}, {4096, 16}, {1, 1000000}, {2, 21}}) {
+    const ImageSize size = shortest_side_size(strip, 600);
+    INFO(strip.height, " x ", strip.width, " becomes ", size.height, " x ", size.width);
+    CHECK(size.height * size.width <= std::max<i64>(600 * 6000, strip.height * strip.width));
+    CHECK(std::min(size.height, size.width) >= std::min(strip.height, strip.width));
+  }
+  CHECK(shortest_side_size({1, 9000}, 600) == ImageSize{1, 9000});
+  CHECK(shortest_side_size({10, 3000}, 600) == ImageSize{20, 6000});
+  CHECK(shortest_side_size({60, 601}, 600) == ImageSize{599, 6000});
+  CHECK(shortest_side_size({60, 600}, 600) == ImageSize{600, 6000});
+  CHECK(shortest_side_size({600, 30000}, 600) == ImageSize{600, 30000});   // as large as before
+  CHECK(shortest_side_size({1200, 30000}, 600) == ImageSize{600, 15000});  // shrinks
+}
+
 TEST_CASE("geometry: picture and masks are flipped and cropped alike") {
   Geometry geometry({6, 8});
   geometry.flip().crop(1, 2, {3, 4});
