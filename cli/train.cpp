@@ -7,10 +7,10 @@
 #include "cli/commands.h"
 #include "cli/device.h"
 #include "data/coco_source.h"
-#include "tensor/file.h"
 #include "train/evaluate.h"
 #include "train/memory.h"
 #include "train/preflight.h"
+#include "train/resume.h"
 #include "train/trainer.h"
 #include "train/weights.h"
 
@@ -75,26 +75,49 @@ void warn(const Config& config, const CocoSource& train, const CocoSource* val, 
   print_warnings(lines);
 }
 
+// The configuration and the device of a run that goes on: those in its last checkpoint, changed by what is given anew.
+// Each change is printed. Nothing where the folder has no checkpoint.
+struct Resumed {
+  Config config;
+  std::string device;
+};
+std::optional<Resumed> resumed_run(const std::filesystem::path& folder, const std::vector<Setting>& given,
+                                   const std::string& device) {
+  const std::optional<Checkpoint> last =
+      last_checkpoint(folder, [](const std::string& why) { fmt::print(stderr, "tessera: {}\n", why); });
+  if (!last) return std::nullopt;
+  Resumed resumed{make_config(given, stored_config(*last)), device.empty() ? last->info().device : device};
+  for (const OptionChange& change : changes_on_resume(*last, resumed.config)) fmt::print("{}\n", change.str());
+  if (resumed.device != last->info().device) fmt::print("--device: {} -> {}\n", last->info().device, resumed.device);
+  return resumed;
+}
+
 struct TrainCommand {
-  std::string config_file, out, device = "cpu";
+  std::string config_file, out, device;
   std::vector<std::string> overrides;
   bool resume = false, overwrite = false, dry_run = false;
 
   void run() const {
-    std::vector<Setting> settings = read_settings(config_file);
+    if (config_file.empty() && !resume) throw CLI::RequiredError("CONFIG");
+    if (config_file.empty() && out.empty()) throw CLI::RequiredError("--resume without CONFIG: --out");
+    std::vector<Setting> settings;
+    if (!config_file.empty()) settings = read_settings(config_file);
     for (const std::string& text : overrides) settings.push_back(parse_override(text));
     Job job;
-    job.config = make_config(settings);
-    Config& config = job.config;
     job.resume = resume;
     job.folder = out.empty() ? std::filesystem::path("runs") / std::filesystem::path(config_file).stem()
                              : std::filesystem::path(out);
+    const std::optional<Resumed> resumed = resume ? resumed_run(job.folder, settings, device) : std::nullopt;
+    TESSERA_CHECK(resumed || !config_file.empty(),
+                  "train: {} holds no checkpoint to resume from; begin the run with its CONFIG", job.folder.string());
+    job.config = resumed ? resumed->config : make_config(settings);
+    Config& config = job.config;
     TESSERA_CHECK(dry_run || resume || overwrite || !holds_run(job.folder),
                   "train: {} holds a run already; --resume continues it, --overwrite begins anew", job.folder.string());
 
     const auto train_data = load_dataset("data.train_annotations", config.data.train_annotations);
-    const bool classes_given =
-        std::any_of(settings.begin(), settings.end(), [](const Setting& s) { return s.name == "model.num_classes"; });
+    const bool classes_given = resumed || std::any_of(settings.begin(), settings.end(),
+                                                      [](const Setting& s) { return s.name == "model.num_classes"; });
     take_classes(*train_data, classes_given, config.model);
     for (const CocoCategory& category : train_data->categories) {
       job.classes.push_back(category.name);
@@ -121,17 +144,15 @@ struct TrainCommand {
     check_data(config, *train_source, val_source.get());
 
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
-    if (!config.training.init_weights.empty()) {
+    if (!resumed && !config.training.init_weights.empty()) {
       const LoadedWeights weights = load_initial_weights(*model, config.training);
       fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
     }
-    model->to(chosen_device(device, config.training.precision));
+    const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
+    model->to(chosen_device(place, config.training.precision));
     warn(config, *train_source, val_source.get(), model->device());
     if (dry_run) return describe(*model, job);
 
-    if (overwrite && !resume) remove_run(job.folder);
-    std::filesystem::create_directories(job.folder);
-    write_file(job.folder / "config.toml", to_toml(config));
     fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {} steps\n", job.folder.string(),
                millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
                config.training.batch_size * config.training.accumulate, config.training.steps);
@@ -149,10 +170,11 @@ struct TrainCommand {
 void add_train(CLI::App& app) {
   CLI::App* train = app.add_subcommand("train", "Trains a model as a configuration file says");
   train->footer(
-      "Exit codes: 0 done, 1 an error, 2 a wrong command line, 130 or 143 stopped by SIGINT or SIGTERM after saving.");
+      "Exit codes: 0 done, 1 an error (after saving the steps done), 2 a wrong command line, 128 + number stopped by "
+      "SIGINT, SIGTERM, SIGHUP or SIGPIPE after saving.");
   const auto command = std::make_shared<TrainCommand>();
-  train->add_option("CONFIG", command->config_file, "TOML file; --dry-run prints every option with its value")
-      ->required();
+  train->add_option("CONFIG", command->config_file,
+                    "TOML file; --dry-run prints every option with its value. Not needed with --resume --out DIR");
   train->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);
   train->add_option_function<std::string>(
       "--precision",
@@ -164,8 +186,11 @@ void add_train(CLI::App& app) {
   add_device(*train, command->device);
   train->add_option("--out", command->out, "folder for log and checkpoints (default: runs/<name of the file>)");
   CLI::Option* resume =
-      train->add_flag("--resume", command->resume, "continue from the latest checkpoint in the folder");
-  train->add_flag("--overwrite", command->overwrite, "remove the folder's log and checkpoints first")->excludes(resume);
+      train->add_flag("--resume", command->resume,
+                      "continue from the last checkpoint in the folder, with the configuration that it holds; CONFIG, "
+                      "--set and --device change what is given anew");
+  train->add_flag("--overwrite", command->overwrite, "put a new run in the place of the folder's log and checkpoints")
+      ->excludes(resume);
   train->add_flag("--dry-run", command->dry_run, "print configuration, parameters and the first batch; train nothing");
   train->callback([command] { command->run(); });
 }

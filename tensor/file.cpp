@@ -28,6 +28,15 @@ int open_regular(const std::filesystem::path& path, size_t& size) {
   return descriptor;
 }
 
+// A new name in the folder of `path` must survive a power cut: syncs the folder. A file system that cannot is no error.
+void sync_folder(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;
+  (void)fsync(directory);
+  ::close(directory);
+}
+
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
@@ -101,19 +110,26 @@ void AtomicFile::commit() {
     ::unlink(temporary_.c_str());
     fail("{}: cannot be written: {}; the previous file, if any, is unchanged", path_.string(), std::strerror(reason));
   }
-  // The rename itself must survive a power cut: sync the folder too. A file system that cannot is no error.
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    (void)fsync(directory);
-    ::close(directory);
-  }
+  sync_folder(path_);
 }
 
 void write_file(const std::filesystem::path& path, const std::string& text) {
   AtomicFile file(path);
   file.write(text.data(), text.size());
   file.commit();
+}
+
+void link_file(const std::filesystem::path& file, const std::filesystem::path& name) {
+  std::error_code missing;
+  if (std::filesystem::equivalent(file, name, missing)) return;  // rename() would leave both names of one file
+  const std::filesystem::path temporary = name.string() + ".partial";
+  ::unlink(temporary.c_str());
+  if (::link(file.c_str(), temporary.c_str()) == 0 && ::rename(temporary.c_str(), name.c_str()) == 0)
+    return sync_folder(name);
+  const auto content = MappedFile::open(file);
+  AtomicFile copy(name);
+  copy.write(content->data(), content->size());
+  copy.commit();
 }
 
 }  // namespace tessera

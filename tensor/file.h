@@ -43,4 +43,8 @@ class AtomicFile {
 
 void write_file(const std::filesystem::path& path, const std::string& text);  // atomically
 
+// Gives the file a second name, atomically: whatever stood at `name` stays until the file is there. Where the file
+// system has no hard links the file is copied.
+void link_file(const std::filesystem::path& file, const std::filesystem::path& name);
+
 }  // namespace tessera

@@ -98,6 +98,24 @@ std::optional<i64> step_of(const fs::path& path) {
   return error == std::errc() && stop == end ? std::optional(step) : std::nullopt;
 }
 
+// The first of these files that can be opened.
+std::optional<Checkpoint> first_whole(const fs::path& folder, const std::vector<fs::path>& candidates,
+                                      const std::function<void(const std::string& why)>& passed_over) {
+  std::string reasons;
+  for (const fs::path& path : candidates) {
+    try {
+      Checkpoint checkpoint = Checkpoint::open(path);
+      if (passed_over && !reasons.empty())
+        passed_over(fmt::format("{}; {} is taken instead", reasons, path.filename().string()));
+      return checkpoint;
+    } catch (const Error& error) {
+      reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
+    }
+  }
+  TESSERA_CHECK(reasons.empty(), "{}: no checkpoint can be read: {}", folder.string(), reasons);
+  return std::nullopt;
+}
+
 }  // namespace
 
 void save_checkpoint(const fs::path& path, const CheckpointInfo& info, nn::Module& module, const Optimizer* optimizer,
@@ -113,6 +131,7 @@ void save_checkpoint(const fs::path& path, const CheckpointInfo& info, nn::Modul
                     {"seed", fmt::format("{}", info.seed)},
                     {"evaluated", fmt::format("{}", info.evaluated)},
                     {"best", fmt::format("{}", info.best)},
+                    {"device", info.device},
                     {"config", info.config},
                     {"classes", nlohmann::json(info.classes).dump()},
                     {"category_ids", nlohmann::json(info.category_ids).dump()}});
@@ -130,6 +149,7 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   info.seed = metadata.number<u64>("seed");
   info.evaluated = metadata.number<i64>("evaluated");
   info.best = metadata.number<double>("best");
+  if (checkpoint.file_.metadata().contains("device")) info.device = metadata.text("device");  // older ones lack it
   info.config = metadata.text("config");
   metadata.list("classes", [&](auto element) { info.classes.emplace_back(std::string_view(element)); });
   metadata.list("category_ids", [&](auto element) { info.category_ids.push_back(i64(element)); });
@@ -184,12 +204,28 @@ void prune_checkpoints(const fs::path& folder, i64 keep) {
     if (entry.path().filename().string().ends_with(std::string(kSuffix) + ".partial")) fs::remove(entry.path());
 }
 
+void set_aside_checkpoints(const fs::path& folder, i64 step) {
+  for (const fs::path& path : list_checkpoints(folder))
+    if (*step_of(path) > step) fs::rename(path, path.string() + ".aside");
+}
+
+std::optional<Checkpoint> last_checkpoint(const fs::path& folder,
+                                          const std::function<void(const std::string& why)>& passed_over) {
+  std::vector<fs::path> candidates = list_checkpoints(folder);
+  std::reverse(candidates.begin(), candidates.end());
+  if (fs::exists(best_path(folder))) candidates.push_back(best_path(folder));
+  return first_whole(folder, candidates, passed_over);
+}
+
 fs::path find_checkpoint(const fs::path& file_or_folder) {
   if (!fs::is_directory(file_or_folder)) return file_or_folder;
-  if (fs::exists(best_path(file_or_folder))) return best_path(file_or_folder);
-  const std::vector<fs::path> paths = list_checkpoints(file_or_folder);
-  TESSERA_CHECK(!paths.empty(), "{}: holds no checkpoint", file_or_folder.string());
-  return paths.back();
+  std::vector<fs::path> candidates = list_checkpoints(file_or_folder);
+  if (fs::exists(best_path(file_or_folder))) candidates.push_back(best_path(file_or_folder));
+  std::reverse(candidates.begin(), candidates.end());
+  const std::optional<Checkpoint> found =
+      first_whole(file_or_folder, candidates, [](const std::string& why) { fmt::print(stderr, "tessera: {}\n", why); });
+  TESSERA_CHECK(found, "{}: holds no checkpoint", file_or_folder.string());
+  return found->path();
 }
 
 }  // namespace tessera

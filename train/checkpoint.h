@@ -2,10 +2,12 @@
 //
 // Tensors: "model.<name>" the weights, "ema.<name>" their moving averages, "optimizer.<name>" the optimiser's moments.
 // Metadata: "tessera" the format's version, and the fields of CheckpointInfo. Files are complete or absent: a save that
-// fails (a full disk, a crash) leaves the previous checkpoint whole.
+// fails (a full disk, a crash) leaves the previous checkpoint whole. A checkpoint precedes the evaluation of its step:
+// whether there was one, the log knows.
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,9 +22,10 @@ struct CheckpointInfo {
   i64 step = 0;             // updates done
   i64 loader_position = 0;  // batches taken
   u64 seed = 0;
-  i64 evaluated = 0;   // the step of the last evaluation
-  double best = -1;    // the best figure of merit so far
-  std::string config;  // the complete configuration as TOML
+  i64 evaluated = 0;           // the step of the last evaluation before this checkpoint
+  double best = -1;            // the best figure of merit until then
+  std::string device = "cpu";  // where the run computes
+  std::string config;          // the complete configuration as TOML
   std::vector<std::string> classes;
   std::vector<i64> category_ids;  // of each class, ascending
 };
@@ -58,7 +61,16 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 // Removes all but the last `keep` and leftovers of saves that were cut off. The best is never touched.
 void prune_checkpoints(const std::filesystem::path& folder, i64 keep);
 
-// A checkpoint file as it is; of a run's folder the best, or else the latest.
+// A run that goes on from `step` reaches the steps behind it anew: their checkpoints get ".aside" behind their names.
+void set_aside_checkpoints(const std::filesystem::path& folder, i64 step);
+
+// The checkpoint to go on from: the last one that can be opened, or else the best; nothing where there is none at all.
+// Why one was passed over is told to `passed_over`. Where there are some and none can be opened, that is an error.
+std::optional<Checkpoint> last_checkpoint(const std::filesystem::path& folder,
+                                          const std::function<void(const std::string& why)>& passed_over = {});
+
+// A checkpoint file as it is; of a run's folder the best, or else the latest. One that cannot be opened is passed over,
+// with a line on standard error.
 std::filesystem::path find_checkpoint(const std::filesystem::path& file_or_folder);
 
 }  // namespace tessera

@@ -89,8 +89,7 @@ AugmentConfig AugmentOptions::config() const {
   return config;
 }
 
-Config make_config(const std::vector<Setting>& settings) {
-  Config config;
+Config make_config(const std::vector<Setting>& settings, Config config) {
   choose_model(settings, config.model);
   std::vector<Setting> kinds;
   std::copy_if(settings.begin(), settings.end(), std::back_inserter(kinds),

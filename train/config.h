@@ -170,9 +170,9 @@ struct Config {
   }
 };
 
-// The configuration that the settings describe; values out of range are errors that name the option. Later settings
-// win. Relative paths stay as they are: they are relative to the working directory.
-Config make_config(const std::vector<Setting>& settings);
+// The configuration that the settings make of `config`; values out of range are errors that name the option. Later
+// settings win. Relative paths stay as they are: they are relative to the working directory.
+Config make_config(const std::vector<Setting>& settings, Config config = {});
 Config read_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
 std::string to_toml(const Config& config);
 

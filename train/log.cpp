@@ -1,10 +1,12 @@
 #include "train/log.h"
 
+#include <fcntl.h>
 #include <simdjson.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -17,17 +19,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The lines of `text` that belong to steps 1 .. step.
-std::string lines_up_to(const std::string& text, i64 step) {
+// Calls read(line, its step, its JSON) for each whole line of a log; what is no line of ours is passed over.
+template <class Read>
+void for_each_line(const std::string& text, Read&& read) {
   simdjson::dom::parser parser;
-  std::string kept;
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    i64 line_step = 0;
-    if (parser.parse(text.data() + begin, end - begin)["step"].get(line_step) == simdjson::SUCCESS && line_step <= step)
-      kept.append(text, begin, end + 1 - begin);
+    simdjson::dom::element json;
+    i64 step = 0;
+    if (parser.parse(text.data() + begin, end - begin).get(json) == simdjson::SUCCESS &&
+        json["step"].get(step) == simdjson::SUCCESS)
+      read(std::string_view(text).substr(begin, end + 1 - begin), step, json);
   }
-  return kept;
 }
 
 Json object(const Figures& figures) {
@@ -44,34 +47,56 @@ std::string short_form(const StepRecord& r) {
 
 Log::Log(const std::filesystem::path& folder, i64 step, const Options& options)
     : path_(folder / "log.jsonl"),
+      first_(step),
       options_(options),
-      progress_("train", step, options.steps, is_terminal() && !options.quiet) {
-  std::string kept;
-  if (step > 0 && std::filesystem::exists(path_)) kept = lines_up_to(read_file(path_), step);
-  write_file(path_, kept);
-  file_.reset(std::fopen(path_.c_str(), "ae"));
-  TESSERA_CHECK(file_, "{}: cannot be opened: {}", path_.string(), std::strerror(errno));
+      progress_("train", step, options.steps, is_terminal() && !options.quiet) {}
+
+Log::~Log() {
+  if (file_ >= 0) ::close(file_);
 }
 
-void Log::write(const std::string& line) {
-  // One write per line: a run that is killed leaves at most its last line incomplete.
-  const bool written = std::fwrite(line.data(), 1, line.size(), file_.get()) == line.size();
-  TESSERA_CHECK(std::fflush(file_.get()) == 0 && written, "{}: cannot be written: {}", path_.string(),
-                std::strerror(errno));
+void Log::open() {
+  const std::string before = std::filesystem::exists(path_) ? read_file(path_) : "";
+  std::string kept;
+  for_each_line(before, [&](std::string_view line, i64 step, const simdjson::dom::element&) {
+    if (step <= first_) kept += line;
+  });
+  if (kept != before) write_file(path_, kept);
+  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  TESSERA_CHECK(file_ >= 0, "{}: cannot be opened: {}", path_.string(), std::strerror(errno));
+  size_ = static_cast<i64>(kept.size());
+}
+
+void Log::flush() {
+  if (pending_.empty()) return;
+  if (file_ < 0) open();
+  size_t done = 0;
+  while (done < pending_.size()) {
+    const ssize_t put = ::write(file_, pending_.data() + done, pending_.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const int reason = errno;
+      (void)!::ftruncate(file_, size_);  // half a line is no line
+      fail("{}: cannot be written: {}", path_.string(), std::strerror(reason));
+    }
+    done += static_cast<size_t>(put);
+  }
+  size_ += static_cast<i64>(done);
+  pending_.clear();
 }
 
 void Log::step(const StepRecord& r) {
-  write(Json{{"event", "step"},
-             {"step", r.step},
-             {"loss", r.loss},
-             {"losses", object(r.losses)},
-             {"lr", r.lr},
-             {"grad_norm", r.grad_norm},
-             {"ms", r.milliseconds},
-             {"images_per_s", r.images_per_second},
-             {"memory_mb", r.memory_mb}}
-            .dump() +
-        "\n");
+  const Json record{{"event", "step"},
+                    {"step", r.step},
+                    {"loss", r.loss},
+                    {"losses", object(r.losses)},
+                    {"lr", r.lr},
+                    {"grad_norm", r.grad_norm},
+                    {"ms", r.milliseconds},
+                    {"images_per_s", r.images_per_second},
+                    {"memory_mb", r.memory_mb}};
+  pending_ += record.dump() + "\n";
+  flush();
   if (options_.quiet) return;
   progress_.update(r.step, short_form(r));
   if (is_terminal() || (r.step % options_.every != 0 && r.step != 1 && r.step != options_.steps)) return;
@@ -87,13 +112,14 @@ void Log::step(const StepRecord& r) {
   std::fflush(stdout);
 }
 
-void Log::evaluation(i64 step, const std::vector<std::pair<std::string, Figures>>& tasks, double seconds) {
+void Log::evaluation(i64 step, const Scores& scores, double seconds) {
   Json line{{"event", "eval"}, {"step", step}};
-  for (const auto& [task, figures] : tasks) line[task] = object(figures);
+  for (const auto& [task, figures] : scores) line[task] = object(figures);
   line["seconds"] = seconds;
-  write(line.dump() + "\n");
+  pending_ += line.dump() + "\n";
+  flush();
   std::string text = fmt::format("step {}:", step);
-  for (const auto& [task, figures] : tasks)
+  for (const auto& [task, figures] : scores)
     for (size_t i = 0; i < std::min<size_t>(3, figures.size()); ++i)
       text += fmt::format(" {} {} {:.4f}", i == 0 ? " " + task : "", figures[i].first, figures[i].second);
   say(text + fmt::format("   ({})", format_duration(seconds)));
@@ -107,7 +133,30 @@ void Log::say(const std::string& text) {
 }
 
 void Log::sync() {
-  TESSERA_CHECK(fsync(fileno(file_.get())) == 0, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
+  flush();
+  TESSERA_CHECK(file_ < 0 || fsync(file_) == 0, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
+}
+
+Scores logged_evaluation(const std::filesystem::path& folder, i64 step) {
+  const std::filesystem::path path = folder / "log.jsonl";
+  Scores scores;
+  if (!std::filesystem::exists(path)) return scores;
+  for_each_line(read_file(path), [&](std::string_view, i64 line_step, const simdjson::dom::element& line) {
+    std::string_view event;
+    if (line_step != step || line["event"].get(event) != simdjson::SUCCESS || event != "eval") return;
+    scores.clear();
+    for (const auto& [task, value] : simdjson::dom::object(line)) {
+      simdjson::dom::object figures;
+      if (value.get(figures) != simdjson::SUCCESS) continue;  // event, step, seconds
+      Figures& named = scores.emplace_back(std::string(task), Figures{}).second;
+      for (const auto& [name, figure] : figures) {
+        double number = 0;
+        if (figure.get(number) != simdjson::SUCCESS) number = std::nan("");  // JSON has none: it was written as null
+        named.emplace_back(std::string(name), number);
+      }
+    }
+  });
+  return scores;
 }
 
 }  // namespace tessera

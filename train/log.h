@@ -8,9 +8,7 @@
 // memory_mb and seconds. A step's number counts the updates done, from 1.
 #pragma once
 
-#include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +18,8 @@
 namespace tessera {
 
 using Figures = std::vector<std::pair<std::string, double>>;
+// Figures per task, the figure of merit first: {{"segm", {{"AP", 0.31}, ..}}, {"bbox", ..}}.
+using Scores = std::vector<std::pair<std::string, Figures>>;
 
 struct StepRecord {
   i64 step = 0;
@@ -38,25 +38,34 @@ class Log {
   };
 
   // Continues folder/log.jsonl after `step`: lines of later steps (of a run that went on past its last checkpoint) and
-  // a line cut off by a crash are removed. With step 0 the log starts empty.
+  // a line cut off by a crash are removed. With step 0 the log starts empty. The file is touched with the first line
+  // only: a call that fails before it leaves the log as it was.
   Log(const std::filesystem::path& folder, i64 step, const Options& options);
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+  ~Log();
 
+  // A line that cannot be written is an error, and is written with the next one, or by sync().
   void step(const StepRecord& record);
-  void evaluation(i64 step, const std::vector<std::pair<std::string, Figures>>& tasks, double seconds);
+  void evaluation(i64 step, const Scores& scores, double seconds);
   void say(const std::string& text);  // one line on the terminal, above the progress line
   void sync();                        // what was written is on the disk when this returns
 
  private:
-  void write(const std::string& line);
+  void open();
+  void flush();
 
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   std::filesystem::path path_;
+  i64 first_;  // the step to continue after
   Options options_;
-  std::unique_ptr<std::FILE, Close> file_;
+  int file_ = -1;
+  i64 size_ = 0;         // of the file, in whole lines
+  std::string pending_;  // lines that are not in the file yet
   Progress progress_;
   i64 printed_ = 0;  // lines under the last header
 };
+
+// The scores of the evaluation at `step` that the folder's log has; empty: none.
+Scores logged_evaluation(const std::filesystem::path& folder, i64 step);
 
 }  // namespace tessera

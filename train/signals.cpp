@@ -10,15 +10,18 @@ SignalGuard::SignalGuard() {
   signal_received = 0;
   struct sigaction action {};
   action.sa_handler = [](int number) { signal_received = number; };
-  action.sa_flags = SA_RESETHAND | SA_RESTART;  // RESETHAND: the second one has its usual effect
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &old_interrupt_);
-  sigaction(SIGTERM, &action, &old_terminate_);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    const bool again = kSignals[i] == SIGHUP || kSignals[i] == SIGPIPE;  // these come with each line that is printed
+    action.sa_flags = SA_RESTART | (again ? 0 : SA_RESETHAND);  // RESETHAND: the second one has its usual effect
+    sigaction(kSignals[i], nullptr, &old_[i]);
+    const bool ignored = old_[i].sa_handler == SIG_IGN && again;
+    if (!ignored) sigaction(kSignals[i], &action, nullptr);
+  }
 }
 
 SignalGuard::~SignalGuard() {
-  sigaction(SIGINT, &old_interrupt_, nullptr);
-  sigaction(SIGTERM, &old_terminate_, nullptr);
+  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &old_[i], nullptr);
 }
 
 int SignalGuard::received() {

@@ -9,6 +9,8 @@
 #include "ops/arrange.h"
 #include "ops/conv2d.h"
 #include "tensor/allocator.h"
+#include "tensor/file.h"
+#include "train/resume.h"
 #include "train/signals.h"
 
 namespace tessera {
@@ -26,6 +28,10 @@ i64 count_objects(const Batch& batch) {
   i64 count = 0;
   for (const Sample& sample : batch.samples) count += sample.targets.count();
   return count;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 void add_to(Figures& figures, const std::string& name, double value) {
@@ -65,6 +71,25 @@ struct BatchLosses {
     record.loss += take("their sum");
     TESSERA_CHECK(bad.empty(), "{} is not finite ({})", bad, values);
   }
+};
+
+// The buffers of a model, running statistics for example: forward passes change them before it is known whether the
+// step counts.
+class Buffers {
+ public:
+  explicit Buffers(nn::Module& model) {
+    for (const nn::StateEntry& entry : nn::state(model))
+      if (!entry.parameter) kept_.push_back({entry.tensor, entry.tensor.clone()});
+  }
+  void keep() {
+    for (auto& [buffer, copy] : kept_) copy.copy_from(buffer);
+  }
+  void put_back() {
+    for (auto& [buffer, copy] : kept_) buffer.copy_from(copy);
+  }
+
+ private:
+  std::vector<std::pair<Tensor, Tensor>> kept_;
 };
 
 // One update from `accumulate` batches. All of its work is launched before the host waits for the device, once, to read
@@ -112,11 +137,14 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
   // Clip, update, average.
   const Tensor watched = ops::concat(watched_parts, 0);
   const auto [norm, scale] = state.optimizer.clip(watched);
+  const Tensor norm_and_watched = ops::concat({norm, watched.to(DType::kF64)}, 0);
+  state.updating = true;
   state.optimizer.step(factor, scale);
   if (state.ema) state.ema->update(state.step + 1, scale);
 
   // Read.
-  const Tensor numbers = ops::concat({norm, watched.to(DType::kF64)}, 0).to_host();
+  const Tensor numbers = norm_and_watched.to_host();
+  state.updating = false;
   const double* number = numbers.data<double>();
   record.grad_norm = *number++;
   std::span<const Batch> culprits = batches;
@@ -136,7 +164,7 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
   state.step += 1;
   state.batches = loader.position();
 
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = seconds_since(start);
   record.milliseconds = seconds * 1e3;
   record.images_per_second = static_cast<double>(images) / seconds;
   record.memory_mb = static_cast<double>(memory_report(device).peak) / 1e6;
@@ -144,19 +172,12 @@ StepRecord train_step(Segmenter& model, const Config& config, TrainingState& sta
 }
 
 // The scores of the model, or of its averaged weights where there are any.
-std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& state, Log& log) {
-  const auto start = std::chrono::steady_clock::now();
+std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& state) {
   const NoGrad no_grad;
-  std::optional<Scores> scores;
-  {
-    const AveragedWeights averaged(state.ema ? &*state.ema : nullptr);
-    model.eval();
-    scores = job.evaluate(model);
-    model.train();
-  }
-  if (!scores) return std::nullopt;
-  state.evaluated = state.step;
-  log.evaluation(state.step, *scores, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  const AveragedWeights averaged(state.ema ? &*state.ema : nullptr);
+  model.eval();
+  std::optional<Scores> scores = job.evaluate(model);
+  model.train();
   return scores;
 }
 
@@ -179,18 +200,22 @@ LoaderConfig loader_config(const Config& config) {
           .divisor = config.input.divisor};
 }
 
-void restore(Segmenter& model, const Job& job, TrainingState& state, const std::filesystem::path& path) {
-  const Checkpoint checkpoint = Checkpoint::open(path);
+void restore(Segmenter& model, const Job& job, TrainingState& state, const Checkpoint& checkpoint) {
   const CheckpointInfo& info = checkpoint.info();
   TESSERA_CHECK(info.classes == job.classes && info.category_ids == job.category_ids,
-                "{}: was trained on other classes than those of the training data", path.string());
-  TESSERA_CHECK(info.seed == job.config.training.seed, "{}: was started with training.seed = {}, not {}", path.string(),
-                info.seed, job.config.training.seed);
+                "{}: was trained on other classes than those of the training data", checkpoint.path().string());
+  const std::vector<OptionChange> changes = changes_on_resume(checkpoint, job.config);
   checkpoint.restore(model, state.optimizer, state.ema ? &*state.ema : nullptr);
   state.step = info.step;
   state.batches = info.loader_position;
   state.evaluated = info.evaluated;
-  state.best = info.best;
+  const bool comparable = std::none_of(changes.begin(), changes.end(), [](const auto& c) { return c.new_figures; });
+  if (comparable) state.best = info.best;
+  // An evaluation of this very step came after the checkpoint.
+  const Scores scores = logged_evaluation(job.folder, state.step);
+  if (scores.empty()) return;
+  state.evaluated = state.step;
+  if (comparable) state.best = std::max(state.best, merit(scores, job.config.evaluation.metric));
 }
 
 // What the configuration says of products and convolutions holds for the process while the run lasts.
@@ -218,7 +243,6 @@ int train(Segmenter& model, const Job& job) {
   const Config& config = job.config;
   const i64 steps = config.training.steps;
   const Arithmetic arithmetic(config.training);
-  std::filesystem::create_directories(job.folder);
 
   const bool mixed = config.training.mixed_precision;
   TESSERA_CHECK(!mixed || model.device().kind != DeviceKind::kCpu,
@@ -228,56 +252,113 @@ int train(Segmenter& model, const Job& job) {
 
   TrainingState state{.optimizer = Optimizer(config.optimizer, model), .ema = {}};
   if (config.training.ema_decay > 0) state.ema.emplace(model, config.training.ema_decay);
-  const std::vector<std::filesystem::path> checkpoints = list_checkpoints(job.folder);
-  const bool resumed = job.resume && !checkpoints.empty();
-  if (resumed) restore(model, job, state, checkpoints.back());
+  std::filesystem::path saved;  // the checkpoint of step saved_step; empty: there is none
+  if (job.resume) {
+    if (const std::optional<Checkpoint> last = last_checkpoint(job.folder)) {
+      restore(model, job, state, *last);
+      saved = last->path();
+    }
+  }
+  i64 saved_step = state.step;
+  Buffers buffers(model);
 
   Log log(job.folder, state.step, {.steps = steps, .every = config.training.log_every, .quiet = job.quiet});
   if (job.resume)
-    log.say(resumed ? fmt::format("resumed from {}", checkpoints.back().string()) : "no checkpoint yet: starting anew");
+    log.say(saved.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved.string()));
   Loader loader(job.data, loader_config(config), state.batches);
   const SignalGuard signals;
   model.train();
 
-  const auto save = [&](const std::filesystem::path& path) {
-    log.sync();  // the log is never behind the checkpoint
+  bool begun = false;
+  const auto begin = [&] {
+    if (begun) return;
+    std::filesystem::create_directories(job.folder);
+    if (saved.empty()) remove_run(job.folder);
+    set_aside_checkpoints(job.folder, saved_step);
+    write_file(job.folder / "config.toml", to_toml(config));
+    begun = true;
+  };
+  const auto save = [&] {
+    const std::filesystem::path path = checkpoint_path(job.folder, state.step);
     save_checkpoint(path,
                     {.step = state.step,
                      .loader_position = state.batches,
                      .seed = config.training.seed,
                      .evaluated = state.evaluated,
                      .best = state.best,
+                     .device = model.device().str(),
                      .config = to_toml(config),
                      .classes = job.classes,
                      .category_ids = job.category_ids},
                     model, &state.optimizer, state.ema ? &*state.ema : nullptr);
+    saved = path;
+    saved_step = state.step;
   };
-  const auto once_in_a_while_evaluate = [&] {
+  const auto evaluation_due = [&] {
     const i64 every = config.evaluation.every;
-    const bool due = state.step == steps || (every > 0 && state.step > 0 && state.step % every == 0);
-    if (!job.evaluate || !due || state.evaluated == state.step) return false;
-    const std::optional<Scores> scores = evaluate(model, job, state, log);
-    if (!scores) return false;  // stopped by a signal; a resumed run makes up for it
-    const double figure = merit(*scores, config.evaluation.metric);
-    if (figure > state.best) {
-      state.best = figure;
-      save(best_path(job.folder));
-    }
-    return true;
+    const bool its_turn = state.step == steps || (every > 0 && state.step > 0 && state.step % every == 0);
+    return job.evaluate && its_turn && state.evaluated != state.step;
   };
-  const auto once_in_a_while_save = [&] {
-    const bool stopping = state.step == steps || SignalGuard::received() != 0;
-    if (!stopping && state.step % config.training.checkpoint_every != 0) return;
-    save(checkpoint_path(job.folder, state.step));
+  const auto sync_and_save = [&] {
+    log.sync();  // the log is never behind the checkpoint
+    save();
     prune_checkpoints(job.folder, config.training.keep_checkpoints);
   };
+  const auto once_in_a_while_save = [&] {
+    if (state.step % config.training.checkpoint_every == 0 || evaluation_due()) sync_and_save();
+  };
+  const auto once_in_a_while_evaluate = [&] {
+    if (!evaluation_due() || SignalGuard::received()) return;
+    const auto start = std::chrono::steady_clock::now();
+    const std::optional<Scores> scores = evaluate(model, job, state);
+    if (!scores) return;  // stopped by a signal; a resumed run makes up for it
+    begin();
+    // The line in the log comes last: where it is missing, the evaluation is repeated.
+    const double figure = merit(*scores, config.evaluation.metric);
+    if (figure > state.best) link_file(saved, best_path(job.folder));
+    log.evaluation(state.step, *scores, seconds_since(start));
+    state.evaluated = state.step;
+    state.best = std::max(state.best, figure);
+  };
+  // After an error: saves the last finished step and tells what is on the disk.
+  const auto rescue = [&]() -> std::string {
+    if (state.step == 0) return "";
+    std::string failure;
+    try {
+      log.sync();
+    } catch (const std::exception&) {  // a line that cannot be written is no reason to lose a step
+    }
+    try {
+      if (saved_step != state.step) {
+        TESSERA_CHECK(!state.updating, "the update of the weights was cut off");
+        save();
+      }
+    } catch (const std::exception& error) {
+      failure = fmt::format("; step {} could not be saved: {}", state.step, error.what());
+    }
+    if (saved.empty()) return failure + "; there is no checkpoint";
+    return fmt::format("{}; step {} is saved in {}, --resume continues", failure, saved_step, saved.string());
+  };
 
-  // The run before may have been stopped in an evaluation.
-  if (once_in_a_while_evaluate()) save(checkpoint_path(job.folder, state.step));
-  while (state.step < steps && !SignalGuard::received()) {
-    log.step(train_step(model, config, state, loader));
-    once_in_a_while_evaluate();
-    once_in_a_while_save();
+  try {
+    once_in_a_while_evaluate();  // the run before may have been stopped in one
+    while (state.step < steps && !SignalGuard::received()) {
+      buffers.keep();
+      StepRecord record;
+      try {
+        record = train_step(model, config, state, loader);
+      } catch (...) {
+        buffers.put_back();
+        throw;
+      }
+      begin();
+      log.step(record);
+      once_in_a_while_save();
+      once_in_a_while_evaluate();
+    }
+    if (saved_step != state.step) sync_and_save();
+  } catch (const std::exception& error) {
+    fail("{}{}", error.what(), rescue());
   }
   return SignalGuard::received();
 }

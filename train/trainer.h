@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "data/loader.h"
@@ -16,9 +15,6 @@
 #include "train/log.h"
 
 namespace tessera {
-
-// Figures per task, the figure of merit first: {{"segm", {{"AP", 0.31}, ..}}, {"bbox", ..}}.
-using Scores = std::vector<std::pair<std::string, Figures>>;
 
 // Evaluates the model as it is (evaluation mode, no gradients); nothing when a signal stopped it.
 using Evaluator = std::function<std::optional<Scores>(Segmenter& model)>;
@@ -42,13 +38,21 @@ struct TrainingState {
   double best = -1;   // the best figure of merit so far
   Optimizer optimizer;
   std::optional<Ema> ema;
+  bool updating = false;  // between two steps: the weights are those of neither
 };
 
-// Trains `model` from its present weights, or with job.resume from the latest checkpoint in the folder, exactly as if
-// the run had not been interrupted; where there is no checkpoint yet, from the beginning.
+// Trains `model` from its present weights, or with job.resume from the last checkpoint in the folder, exactly as if
+// the run had not been interrupted; where there is no checkpoint yet, from the beginning. What may differ from the
+// configuration of the checkpoint: train/resume.h.
 //
-// SIGINT and SIGTERM let the present step finish and save a checkpoint. Returns the signal's number, 0 when all steps
-// are done. A loss or gradient that is not finite is an error before the update, naming term, step and images.
+// The folder is changed when the first step of the call is done: config.toml is written, and a run that begins anew
+// takes the place of the one before.
+//
+// A checkpoint is written every training.checkpoint_every steps, before each evaluation, and at the end. An error saves
+// the last finished step, if that is not on the disk yet, and its message tells where it lies. A loss or gradient that
+// is not finite is an error before the update, naming term, step and images: a resumed run tries the same step again.
+// The signals of train/signals.h let the present step finish and save. Returns the signal's number, 0 when all steps
+// are done.
 int train(Segmenter& model, const Job& job);
 
 // Does the folder hold a run already: a log with lines, or checkpoints?

@@ -1,11 +1,10 @@
 #include "train/checkpoint.h"
 
 #include <doctest/doctest.h>
-#include <signal.h>
-#include <sys/resource.h>
 
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
+#include "tests/support/full_disk.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/toy.h"
 
@@ -18,6 +17,7 @@ const CheckpointInfo kInfo{.step = 12,
                            .seed = 18446744073709551615u,
                            .evaluated = 10,
                            .best = 1.0 / 3,
+                           .device = "cuda:1",
                            .config = "[training]\nsteps = 3\n",
                            .classes = {"a \"quoted\" cat", "dog"},
                            .category_ids = {3, 7}};
@@ -25,22 +25,6 @@ const CheckpointInfo kInfo{.step = 12,
 bool equal(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && std::equal(a.span<float>().begin(), a.span<float>().end(), b.span<float>().begin());
 }
-
-// While one lives, files cannot grow beyond `bytes`, as on a full disk.
-struct FullDisk {
-  explicit FullDisk(rlim_t bytes) {
-    old_handler = signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &old_limit);
-    const rlimit limit{bytes, old_limit.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() {
-    setrlimit(RLIMIT_FSIZE, &old_limit);
-    signal(SIGXFSZ, old_handler);
-  }
-  rlimit old_limit{};
-  sighandler_t old_handler;
-};
 
 }  // namespace
 
@@ -62,6 +46,7 @@ TEST_CASE("checkpoint: what is saved comes back, information and tensors") {
   CHECK(info.seed == kInfo.seed);
   CHECK(info.evaluated == 10);
   CHECK(info.best == kInfo.best);
+  CHECK(info.device == "cuda:1");
   CHECK(info.config == kInfo.config);
   CHECK(info.classes == kInfo.classes);
   CHECK(info.category_ids == kInfo.category_ids);
@@ -117,7 +102,7 @@ TEST_CASE("checkpoint: a full disk is an error and leaves the previous file whol
   const std::string before = read_file(path);
   toy.weight.value().fill(9);
   {
-    const FullDisk full(100);
+    const test::FullDisk full(100);
     CHECK_ERROR(save_checkpoint(path, kInfo, toy, &optimizer, nullptr), "a.safetensors: cannot be written");
   }
   CHECK(read_file(path) == before);
@@ -139,7 +124,12 @@ TEST_CASE("checkpoint: another file or damaged metadata is an error") {
 TEST_CASE("checkpoint: the last ones are kept, the best is found first") {
   const test::TemporaryFolder folder;
   CHECK_ERROR(find_checkpoint(folder.path()), "holds no checkpoint");
-  for (const i64 step : {5, 20, 100, 1'000'000'000}) write_file(checkpoint_path(folder.path(), step), "");
+  CHECK(!last_checkpoint(folder.path()));
+  const auto save = [&](const std::filesystem::path& path) {
+    test::Toy toy;
+    save_checkpoint(path, kInfo, toy, nullptr, nullptr);
+  };
+  for (const i64 step : {5, 20, 100, 1'000'000'000}) save(checkpoint_path(folder.path(), step));
   write_file(folder / "checkpoint-00000100.safetensors.partial", "");
   write_file(folder / "checkpoint-x.safetensors", "");
   CHECK(list_checkpoints(folder.path()).size() == 4);
@@ -148,7 +138,47 @@ TEST_CASE("checkpoint: the last ones are kept, the best is found first") {
         std::vector{checkpoint_path(folder.path(), 100), checkpoint_path(folder.path(), 1'000'000'000)});
   CHECK(!std::filesystem::exists(folder / "checkpoint-00000100.safetensors.partial"));
   CHECK(find_checkpoint(folder.path()) == checkpoint_path(folder.path(), 1'000'000'000));
-  write_file(best_path(folder.path()), "");
+  save(best_path(folder.path()));
   CHECK(find_checkpoint(folder.path()) == best_path(folder.path()));
   CHECK(find_checkpoint(folder / "some.safetensors") == folder / "some.safetensors");
+}
+
+TEST_CASE("checkpoint: one that is empty or cut is passed over, with the reason") {
+  const test::TemporaryFolder folder;
+  const auto at = [&](i64 step) { return checkpoint_path(folder.path(), step); };
+  test::Toy toy;
+  for (const i64 step : {10, 20, 30}) save_checkpoint(at(step), kInfo, toy, nullptr, nullptr);
+  const std::string whole = read_file(at(10));
+  std::string why;
+  const auto last = [&] {
+    why.clear();
+    return last_checkpoint(folder.path(), [&](const std::string& reason) { why += reason; })->path();
+  };
+  CHECK(last() == at(30));
+  CHECK(why.empty());
+  write_file(at(30), "");
+  write_file(at(20), whole.substr(0, whole.size() - 1));
+  CHECK(last() == at(10));
+  INFO(why);
+  for (const char* part : {"checkpoint-00000030.safetensors: ", "checkpoint-00000020.safetensors: ", "truncated",
+                           "; checkpoint-00000010.safetensors is taken instead"})
+    CHECK(why.find(part) != std::string::npos);
+  CHECK(find_checkpoint(folder.path()) == at(10));
+
+  write_file(best_path(folder.path()), whole);
+  CHECK(last() == at(10));  // a run goes on from its last step
+  CHECK(find_checkpoint(folder.path()) == best_path(folder.path()));
+  write_file(at(10), whole.substr(0, 40));
+  CHECK(last() == best_path(folder.path()));
+  write_file(best_path(folder.path()), "");
+  CHECK_ERROR(last(), "no checkpoint can be read: ");
+  CHECK_ERROR(find_checkpoint(folder.path()), "no checkpoint can be read: ");
+}
+
+TEST_CASE("checkpoint: those of later steps are set aside, and none is lost") {
+  const test::TemporaryFolder folder;
+  for (const i64 step : {10, 20, 30}) write_file(checkpoint_path(folder.path(), step), "content");
+  set_aside_checkpoints(folder.path(), 10);
+  CHECK(list_checkpoints(folder.path()) == std::vector{checkpoint_path(folder.path(), 10)});
+  CHECK(read_file(folder / "checkpoint-00000030.safetensors.aside") == "content");
 }
