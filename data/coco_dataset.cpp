@@ -214,7 +214,7 @@ CocoDataset read_coco(const std::filesystem::path& path, bool images_suffice) {
       json::for_each_element(value, [&](json::Value entry) { dataset.annotations.push_back(read_annotation(entry)); });
     }
   });
-  TESSERA_CHECK(annotations || !images,
+  TESSERA_CHECK(annotations || !images || images_suffice,
                 "{}: there is no \"annotations\": an image list, as of a test set, can be predicted on, but neither "
                 "trained on nor evaluated",
                 dataset.name);
