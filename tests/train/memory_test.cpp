@@ -46,6 +46,6 @@ TEST_CASE("memory: the estimate before the first step is what a run then takes, 
                    .evaluate = {},
                    .quiet = true});
   const double taken = static_cast<double>(memory_report().peak - before);
-  MESSAGE("estimated ", estimate.total(), ", taken ", taken);
+  INFO("estimated ", estimate.total(), ", taken ", taken);
   CHECK(static_cast<double>(estimate.total()) == doctest::Approx(taken).epsilon(0.2));
 }
