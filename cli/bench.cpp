@@ -7,9 +7,9 @@
 #include "cli/device.h"
 #include "cli/inference.h"
 #include "cli/model_report.h"
-#include "cli/named_config.h"
 #include "cli/output.h"
 #include "cli/precision.h"
+#include "train/named_config.h"
 #include "train/progress.h"
 
 namespace tessera {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 namespace tessera {
 
@@ -19,5 +20,8 @@ void add_bench(CLI::App& app);
 void add_bench_sps_methods(CLI::App& bench);  // below bench
 void add_table(CLI::App& app);
 void add_maps(CLI::App& app);
+void add_help(CLI::App& app);  // after the others
+
+std::string version_text();  // version, build and devices: what --version prints
 
 }  // namespace tessera

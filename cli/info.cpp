@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <memory>
 
@@ -10,6 +11,7 @@
 #include "cli/info_model.h"
 #include "ops/cpu/simd/simd_table.h"
 #include "ops/kernel_table.h"
+#include "tensor/nearest_name.h"
 
 namespace tessera {
 
@@ -23,6 +25,7 @@ constexpr const char* kCompiler = "GCC " __VERSION__;
 
 struct InfoOptions {
   bool ops = false;
+  std::vector<std::string> operators;  // of the table; empty: all
   ModelInfoOptions model;
 };
 
@@ -45,6 +48,13 @@ std::vector<DeviceKind> device_kinds() {
   return kinds;
 }
 
+// "14.7 GiB free"; a device without a limit of its own says that all bytes there can be are free.
+std::string free_memory(Device device) {
+  const size_t bytes = memory_report(device).free;
+  if (bytes == SIZE_MAX) return "memory not limited";
+  return fmt::format("{:.1f} GiB free", static_cast<double>(bytes) / (1 << 30));
+}
+
 // "cpu 20.1 GiB free", "cuda: no GPU found".
 std::string describe(DeviceKind kind) {
   const DeviceCount present = device_runtime(kind).count();
@@ -52,47 +62,80 @@ std::string describe(DeviceKind kind) {
   std::vector<std::string> devices;
   for (int index = 0; index < present.count; ++index) {
     const Device device{kind, index};
-    devices.push_back(
-        fmt::format("{} {:.1f} GiB free", device, static_cast<double>(memory_report(device).free) / (1 << 30)));
+    devices.push_back(fmt::format("{} {}", device, free_memory(device)));
   }
   return fmt::format("{}", fmt::join(devices, ", "));
 }
 
 void print_machine() {
-  fmt::print("tessera {}, built with {}\n", TESSERA_VERSION, kCompiler);
-  fmt::print("processor  {}, SIMD level {}, {} threads\n", processor(), name_of(simd_level()), omp_get_max_threads());
-  const char* heading = "devices   ";
-  for (const DeviceKind kind : device_kinds()) {
-    fmt::print("{} {}\n", heading, describe(kind));
-    heading = "          ";
-  }
+  fmt::print("{}\n", version_text());
+  fmt::print("processor  {}, {} threads\n", processor(), omp_get_max_threads());
   fmt::print("operators  {} (tessera info --ops)\n", KernelTableBase::all().size());
 }
 
-void print_ops() {
-  const std::vector<DeviceKind> kinds = device_kinds();
-  fmt::print("{:<40}", "operator");
-  for (const DeviceKind kind : kinds) fmt::print(" {:<13}", name_of(kind));
-  for (const KernelTableBase* table : KernelTableBase::all()) {
-    fmt::print("\n{:<40}", table->name());
-    for (const DeviceKind kind : kinds) fmt::print(" {:<13}", table->supports(kind) ? "yes" : "-");
+// The tables of these operators, or all of them.
+std::vector<const KernelTableBase*> tables_of(const std::vector<std::string>& operators) {
+  const std::vector<const KernelTableBase*> all = KernelTableBase::all();
+  if (operators.empty()) return all;
+  std::vector<std::string> known;
+  for (const KernelTableBase* table : all) known.push_back(table->name());
+  std::vector<const KernelTableBase*> tables;
+  for (const std::string& name : operators) {
+    const auto place = std::find(known.begin(), known.end(), name);
+    TESSERA_CHECK(place != known.end(), "info: unknown operator {}; did you mean {}?", name, nearest_name(name, known));
+    tables.push_back(all[static_cast<size_t>(place - known.begin())]);
   }
-  fmt::print("\n");
+  return tables;
+}
+
+void print_ops(const std::vector<std::string>& operators) {
+  const std::vector<DeviceKind> kinds = device_kinds();
+  const std::vector<const KernelTableBase*> tables = tables_of(operators);
+  size_t width = std::string("operator").size();
+  for (const KernelTableBase* table : tables) width = std::max(width, std::string(table->name()).size());
+  const auto row = [&](const char* name, auto&& cell) {
+    std::string line = fmt::format("{:<{}}", name, width);
+    for (const DeviceKind kind : kinds) line += fmt::format("  {:<{}}", cell(kind), std::string(name_of(kind)).size());
+    fmt::print("{}\n", line.substr(0, line.find_last_not_of(' ') + 1));
+  };
+  row("operator", [](DeviceKind kind) { return name_of(kind); });
+  for (const KernelTableBase* table : tables)
+    row(table->name(), [&](DeviceKind kind) { return table->supports(kind) ? "yes" : "-"; });
 }
 
 void info(const InfoOptions& options) {
   if (!options.ops && options.model.model.empty()) print_machine();
-  if (options.ops) print_ops();
+  if (options.ops) print_ops(options.operators);
   if (!options.model.model.empty()) print_model(options.model);
 }
 
 }  // namespace
 
+std::string version_text() {
+  const std::vector<DeviceKind> kinds = device_kinds();
+  const auto has = [&](DeviceKind kind) { return std::find(kinds.begin(), kinds.end(), kind) != kinds.end(); };
+  std::string text = fmt::format("tessera {}\nbuild      {}, {}, SIMD level {}, {}", TESSERA_VERSION,
+                                 TESSERA_BUILD_TYPE, kCompiler, name_of(simd_level()),
+                                 has(DeviceKind::kCuda)           ? "with CUDA"
+                                 : has(DeviceKind::kCudaEmulated) ? "with emulated CUDA"
+                                                                  : "without CUDA");
+  const char* heading = "devices";
+  for (const DeviceKind kind : kinds) {
+    text += fmt::format("\n{:<10} {}", heading, describe(kind));
+    heading = "";
+  }
+  return text;
+}
+
 void add_info(CLI::App& app) {
   auto options = std::make_shared<InfoOptions>();
   ModelInfoOptions& model = options->model;
   CLI::App* command = app.add_subcommand("info", "Tells about this build and machine, the operators, or a model");
-  command->add_flag("--ops", options->ops, "the table operator x device");
+  CLI::Option* ops =
+      command
+          ->add_option("--ops", options->operators, "the table operator x device, of all operators or of those named")
+          ->expected(0, CLI::detail::expected_max_vector_size)
+          ->type_name("NAME");
   CLI::Option* name = command->add_option("--model", model.model,
                                           "configuration: a file, or a name under configs/ (r50_giam); tells modules, "
                                           "parameters, FLOPs, memory and time");
@@ -102,7 +145,11 @@ void add_info(CLI::App& app) {
       ->needs(name)
       ->check(CLI::Range(0, 100));
   command->add_option("--json", model.json, "file for the figures, as JSON; lists all modules")->needs(name);
-  command->callback([options] { info(*options); });
+  command->callback([options, ops] {
+    options->ops = ops->count() > 0;
+    std::erase(options->operators, "");  // CLI11's value of an option that stands alone
+    info(*options);
+  });
 }
 
 }  // namespace tessera

@@ -8,9 +8,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/help.h"
 
 namespace {
 
@@ -34,6 +36,8 @@ void let_waiting_threads_sleep(char** argv) {
 int main(int argc, char** argv) {
   let_waiting_threads_sleep(argv);
   CLI::App app("Trains, evaluates and uses instance-segmentation networks.", "tessera");
+  app.formatter(std::make_shared<tessera::HelpFormatter>());  // of the commands, too
+  app.set_version_flag("--version", tessera::version_text, "Print version, build and devices, and exit");
   app.require_subcommand(1);
   tessera::add_data(app);
   tessera::add_train(app);
@@ -47,14 +51,16 @@ int main(int argc, char** argv) {
   tessera::add_bench(app);
   tessera::add_table(app);
   tessera::add_maps(app);
+  tessera::add_help(app);
   try {
+    if (argc == 1) throw CLI::CallForHelp();
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& end) {
     return end.get_exit_code();
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return complain(std::string(error.what()) + " (see tessera --help)", 2);
+    return complain(tessera::usage_error(app, error) + " (see tessera --help)", 2);
   } catch (const std::exception& error) {
     return complain(error.what(), 1);
   }

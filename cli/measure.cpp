@@ -1,6 +1,7 @@
 #include "cli/measure.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 
@@ -15,6 +16,20 @@ constexpr ImageSize kUsualPicture = {480, 640};
 constexpr i64 kObjects = 5, kWarmUp = 2, kFewestRuns = 5;
 
 }  // namespace
+
+ImageSize parse_size(const std::string& text) {
+  const auto number = [&](std::string_view part) {
+    i64 value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    TESSERA_CHECK(error == std::errc() && end == part.data() + part.size() && value >= 3 && value <= 16384,
+                  "size {}: height x width is needed, each from 3 to 16384, as in 480x640", text);
+    return value;
+  };
+  const std::string_view view = text;
+  const size_t x = view.find('x');
+  if (x == std::string_view::npos) return {number(view), number(view)};
+  return {number(view.substr(0, x)), number(view.substr(x + 1))};
+}
 
 Batch measured_batch(const Config& config, const std::optional<ImageSize>& size) {
   const ImageSize seen = size ? *size : shortest_side_size(kUsualPicture, config.input.shortest, config.input.longest);

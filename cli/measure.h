@@ -12,6 +12,9 @@
 
 namespace tessera {
 
+// "480x640": height and width; "640": both.
+ImageSize parse_size(const std::string& text);
+
 // A batch of one made-up picture. With a size the network sees just that (its sides rounded up to the divisor); without
 // one, a picture of 480 x 640, COCO's most common size, is resized as the configuration says.
 Batch measured_batch(const Config& config, const std::optional<ImageSize>& size);

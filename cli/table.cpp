@@ -5,8 +5,8 @@
 
 #include "cli/commands.h"
 #include "cli/model_report.h"
-#include "cli/named_config.h"
 #include "cli/output.h"
+#include "train/named_config.h"
 #include "train/progress.h"
 
 namespace tessera {

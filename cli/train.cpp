@@ -6,6 +6,8 @@
 
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/options_list.h"
+#include "cli/text.h"
 #include "data/coco_source.h"
 #include "train/evaluate.h"
 #include "train/memory.h"
@@ -41,16 +43,21 @@ std::string millions(i64 count) {
   return fmt::format("{:.2f} M", static_cast<double>(count) / 1e6);
 }
 
-// What --dry-run tells: the configuration, the parameters by part, the first batch.
-void describe(Segmenter& model, const Job& job) {
-  fmt::print("{}\n", to_toml(job.config));
+// What --dry-run tells without data: every option with its value, the parameters by part.
+void describe(Segmenter& model, const Config& config) {
+  fmt::print("{}\n", to_toml(config));
   std::map<std::string, i64> parts;
   for (const auto& [name, parameter] : nn::named_parameters(model))
     parts[name.substr(0, name.find('.'))] += parameter->value().numel();
   fmt::print("parameters: {} ({} trained)", millions(nn::count_parameters(model)),
              millions(nn::count_parameters(model, true)));
   for (const auto& [part, count] : parts) fmt::print(", {} {}", part, millions(count));
-  fmt::print("\ndata: {} images, {} classes\n", job.data->size(), job.classes.size());
+  fmt::print("\n");
+}
+
+// What it tells with data: the first batch.
+void describe_data(const Job& job) {
+  fmt::print("data: {} images, {} classes\n", job.data->size(), job.classes.size());
   Loader loader(job.data, {.batch_size = job.config.training.batch_size,
                            .seed = job.config.training.seed,
                            .group_by_aspect = job.config.data.group_by_aspect,
@@ -93,7 +100,7 @@ std::optional<Resumed> resumed_run(const std::filesystem::path& folder, const st
 }
 
 struct TrainCommand {
-  std::string config_file, out, device;
+  std::string config_file, out, device, listing;
   std::vector<std::string> overrides;
   bool resume = false, overwrite = false, dry_run = false;
 
@@ -115,6 +122,13 @@ struct TrainCommand {
     TESSERA_CHECK(dry_run || resume || overwrite || !holds_run(job.folder),
                   "train: {} holds a run already; --resume continues it, --overwrite begins anew", job.folder.string());
 
+    if (dry_run && !std::filesystem::exists(config.data.train_annotations)) {
+      describe(*make_model(config.model, config.training.seed), config);
+      fmt::print("data: data.train_annotations {}\n", config.data.train_annotations.empty()
+                                                          ? "is not set"
+                                                          : "does not exist: " + config.data.train_annotations);
+      return;
+    }
     const auto train_data = load_dataset("data.train_annotations", config.data.train_annotations);
     const bool classes_given = resumed || std::any_of(settings.begin(), settings.end(),
                                                       [](const Setting& s) { return s.name == "model.num_classes"; });
@@ -151,7 +165,7 @@ struct TrainCommand {
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
     model->to(chosen_device(place, config.training.precision));
     warn(config, *train_source, val_source.get(), model->device());
-    if (dry_run) return describe(*model, job);
+    if (dry_run) return describe(*model, config), describe_data(job);
 
     fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {} steps\n", job.folder.string(),
                millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
@@ -174,7 +188,8 @@ void add_train(CLI::App& app) {
       "SIGINT, SIGTERM, SIGHUP or SIGPIPE after saving.");
   const auto command = std::make_shared<TrainCommand>();
   train->add_option("CONFIG", command->config_file,
-                    "TOML file; --dry-run prints every option with its value. Not needed with --resume --out DIR");
+                    "TOML file, or a name under configs/ (r50_giam); --dry-run prints every option with its value. Not "
+                    "needed with --resume --out DIR");
   train->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);
   train->add_option_function<std::string>(
       "--precision",
@@ -191,7 +206,18 @@ void add_train(CLI::App& app) {
                       "--set and --device change what is given anew");
   train->add_flag("--overwrite", command->overwrite, "put a new run in the place of the folder's log and checkpoints")
       ->excludes(resume);
-  train->add_flag("--dry-run", command->dry_run, "print configuration, parameters and the first batch; train nothing");
+  train->add_flag("--dry-run", command->dry_run,
+                  "print configuration, parameters and, where there is data, the first batch and what is wrong; train "
+                  "nothing");
+  train
+      ->add_flag("--help-options{text}", command->listing,
+                 "print every option of a configuration with default and meaning, and exit; =markdown: as a table")
+      ->each([](  // before a missing CONFIG is complained about
+                 const std::string& form) {
+        if (form != "text" && form != "markdown")
+          throw CLI::ValidationError("--help-options", form + ": text or markdown");
+        throw CLI::CallForVersion(form == "text" ? options_text(terminal_width()) : options_markdown(), 0);
+      });
   train->callback([command] { command->run(); });
 }
 

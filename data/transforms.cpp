@@ -29,20 +29,10 @@ ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest) {
 }
 
 void check(const AugmentConfig& config) {
-  const auto probability = [](const char* name, double value) {
-    TESSERA_CHECK(value >= 0 && value <= 1, "augment: {} is {}, expected a probability", name, value);
-  };
-  const auto sides = [](const char* name, const std::vector<i64>& values) {
-    TESSERA_CHECK(!values.empty() && *std::ranges::min_element(values) > 0,
-                  "augment: {} needs at least one side length, all above 0", name);
-  };
-  probability("flip_probability", config.flip_probability);
-  probability("crop_probability", config.crop_probability);
-  sides("shortest", config.shortest);
-  sides("crop_shortest", config.crop_shortest);
-  TESSERA_CHECK(config.longest > 0, "augment: longest is {}, expected a side length above 0", config.longest);
-  TESSERA_CHECK(config.crop_min > 0 && config.crop_min <= config.crop_max,
-                "augment: crop_min {} and crop_max {} must satisfy 0 < crop_min <= crop_max", config.crop_min,
+  check_fields("augment", config);
+  TESSERA_CHECK(!config.shortest.empty() && !config.crop_shortest.empty(),
+                "augment: shortest and crop_shortest each need at least one side length");
+  TESSERA_CHECK(config.crop_min <= config.crop_max, "augment: crop_min {} is above crop_max {}", config.crop_min,
                 config.crop_max);
   if (config.scale_jitter) {
     const ScaleJitter& jitter = *config.scale_jitter;

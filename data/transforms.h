@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/geometry.h"
+#include "tensor/fields.h"
 #include "tensor/random.h"
 
 namespace tessera {
@@ -22,17 +23,28 @@ struct ScaleJitter {
   ImageSize target{1024, 1024};
 };
 
-// Defaults: SparseInst without its 'aug' (specification section 12). `aug` is crop_probability 0.5.
+// Defaults: SparseInst without its 'aug' (specification section 12). `aug` is crop_probability 0.5: with it the picture
+// is first resized to one of crop_shortest (no limit on the longer side) and cropped to a height and a width uniform in
+// [min(side, crop_min), min(side, crop_max)], at a uniform place.
 struct AugmentConfig {
   double flip_probability = 0.5;
-  std::vector<i64> shortest = {416, 448, 480, 512, 544, 576, 608, 640};  // one is chosen uniformly
-  i64 longest = 853;                                                     // paper: 864
-  // With this probability the picture is first resized to one of crop_shortest (no limit on the longer side) and
-  // cropped to a height and a width uniform in [min(side, crop_min), min(side, crop_max)], at a uniform place.
+  std::vector<i64> shortest = {416, 448, 480, 512, 544, 576, 608, 640};
+  i64 longest = 853;
   double crop_probability = 0;
   std::vector<i64> crop_shortest = {400, 500, 600};
   i64 crop_min = 384, crop_max = 600;
   std::optional<ScaleJitter> scale_jitter;  // takes the place of both chains behind the flip
+
+  template <class Field>
+  void fields(Field&& field) {
+    field("flip_probability", flip_probability, "of exchanging left and right", between(0, 1));
+    field("shortest", shortest, "sides that the shorter one is resized to, one chosen uniformly", at_least(1));
+    field("longest", longest, "the longer side is at most this; paper: 864", at_least(1));
+    field("crop_probability", crop_probability, "of a random crop before the resize", between(0, 1));
+    field("crop_shortest", crop_shortest, "before a crop: sides that the shorter one is resized to", at_least(1));
+    field("crop_min", crop_min, "smallest side of a crop", at_least(1));
+    field("crop_max", crop_max, "largest side of a crop", at_least(1));
+  }
 };
 
 // Throws when a field makes no sense, naming it.

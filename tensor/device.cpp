@@ -1,8 +1,10 @@
 #include "tensor/device.h"
 
 #include <charconv>
+#include <vector>
 
 #include "tensor/device_runtime.h"
+#include "tensor/nearest_name.h"
 
 namespace tessera {
 
@@ -32,9 +34,13 @@ Device Device::parse(std::string_view name) {
     check_device_present(device);
     return device;
   }
-  std::string known;
-  for (const Device present : present_devices()) known += (known.empty() ? "" : ", ") + present.str();
-  fail("device {}: unknown; present here: {}", name, known);
+  std::vector<std::string> kinds;
+  for (int kind = 0; kind < kDeviceKinds; ++kind)
+    if (static_cast<DeviceKind>(kind) != DeviceKind::kOther) kinds.push_back(name_of(static_cast<DeviceKind>(kind)));
+  std::string present;
+  for (const Device known : present_devices()) present += (present.empty() ? "" : ", ") + known.str();
+  fail("device {}: unknown; did you mean {}? Present here: {}", name, nearest_name(std::string(kind_name), kinds),
+       present);
 }
 
 std::string Device::str() const {

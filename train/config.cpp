@@ -1,9 +1,7 @@
 #include "train/config.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
-#include <limits>
 
 #include "models/sparseinst/sparseinst.h"
 
@@ -11,51 +9,10 @@ namespace tessera {
 
 namespace {
 
-void at_least(const char* name, i64 value, i64 least) {
-  TESSERA_CHECK(value >= least, "config: {} is {}, at least {} is needed", name, value, least);
-}
-
-void within(const char* name, double value, double low, double high) {
-  TESSERA_CHECK(value >= low && value <= high, "config: {} is {}, expected a number from {} to {}", name, value, low,
-                high);
-}
-
+// What no option can say alone.
 void check(const Config& config) {
-  const TrainingConfig& training = config.training;
-  at_least("training.steps", training.steps, 1);
-  at_least("training.batch_size", training.batch_size, 1);
-  at_least("training.accumulate", training.accumulate, 1);
-  at_least("training.log_every", training.log_every, 1);
-  at_least("training.checkpoint_every", training.checkpoint_every, 1);
-  at_least("training.keep_checkpoints", training.keep_checkpoints, 1);
-  TESSERA_CHECK(training.ema_decay >= 0 && training.ema_decay < 1, "config: training.ema_decay is {}, expected [0, 1)",
-                training.ema_decay);
-  at_least("evaluation.every", config.evaluation.every, 0);
-  at_least("evaluation.batch_size", config.evaluation.batch_size, 1);
-  at_least("data.workers", config.data.workers, 0);
-  at_least("data.prefetch", config.data.prefetch, 1);
-  at_least("input.shortest", config.input.shortest, 1);
-  at_least("input.longest", config.input.longest, config.input.shortest);
-  at_least("input.divisor", config.input.divisor, 1);
-  for (const double value : config.input.std)
-    TESSERA_CHECK(value > 0 && std::isfinite(value), "config: input.std has {}, positive numbers are needed", value);
-
-  const OptimizerConfig& optimizer = config.optimizer;
-  const double infinity = std::numeric_limits<double>::max();
-  within("optimizer.lr", optimizer.lr, 0, infinity);
-  within("optimizer.weight_decay", optimizer.weight_decay, 0, infinity);
-  within("optimizer.backbone_lr", optimizer.backbone_lr, 0, infinity);
-  within("optimizer.clip_norm", optimizer.clip_norm, 0, infinity);
-  within("optimizer.beta1", optimizer.beta1, 0, 1 - 1e-12);
-  within("optimizer.beta2", optimizer.beta2, 0, 1 - 1e-12);
-  within("optimizer.eps", optimizer.eps, 0, infinity);
-  within("optimizer.momentum", optimizer.momentum, 0, 1);
-
-  const ScheduleConfig& schedule = config.schedule;
-  at_least("schedule.warmup_steps", schedule.warmup_steps, 0);
-  within("schedule.warmup_factor", schedule.warmup_factor, 0, 1);
-  within("schedule.gamma", schedule.gamma, 0, 1);
-  within("schedule.final_factor", schedule.final_factor, 0, 1);
+  TESSERA_CHECK(config.input.longest >= config.input.shortest, "config: input.longest {} is below input.shortest {}",
+                config.input.longest, config.input.shortest);
   (void)config.augment.config();
 }
 
@@ -102,8 +59,8 @@ Config make_config(const std::vector<Setting>& settings, Config config) {
   return config;
 }
 
-Config read_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
-  std::vector<Setting> settings = read_settings(path);
+Config read_config(const std::filesystem::path& config, const std::vector<std::string>& overrides) {
+  std::vector<Setting> settings = read_settings(config);
   for (const std::string& text : overrides) settings.push_back(parse_override(text));
   return make_config(settings);
 }

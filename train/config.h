@@ -1,5 +1,6 @@
-// What a run is made of, as a TOML file says it. Each struct lists its options once (train/options.h); the defaults are
-// SparseInst's. `tessera train CONFIG --dry-run` prints all of them with their values.
+// What a run is made of, as a TOML file says it. Each struct declares its options in fields(); the defaults are
+// SparseInst's. `tessera train --help-options` and docs/options.md list them with their meanings, `tessera train CONFIG
+// --dry-run` with their values.
 #pragma once
 
 #include <filesystem>
@@ -18,14 +19,14 @@
 
 namespace tessera {
 
-// [model]: the name decides which options the section has besides.
+// The name decides which options there are besides.
 struct ModelConfig {
   std::string name = "sparseinst";
   SparseInstConfig sparseinst;
 
   template <class Field>
   void fields(Field&& field) {
-    field("name", name);
+    field("name", name, "family of networks: \"sparseinst\"");
     if (name == "sparseinst") sparseinst.fields(field);
   }
   i64& num_classes() { return sparseinst.num_classes; }
@@ -33,98 +34,82 @@ struct ModelConfig {
   double score_threshold() const { return sparseinst.inference.score_threshold; }
 };
 
-// [data]: COCO annotation files and the folders of their images.
 struct DataConfig {
-  std::string train_annotations, train_images;
-  std::string val_annotations, val_images;  // empty: no evaluation while training
-  bool skip_empty = true;                   // leave out training images without objects
-  bool group_by_aspect = true;              // a batch holds only wide or only tall images
-  i64 workers = 2, prefetch = 3;            // loader threads; batches waiting
+  std::string train_annotations, train_images, val_annotations, val_images;
+  bool skip_empty = true, group_by_aspect = true;
+  i64 workers = 2, prefetch = 3;
 
   template <class Field>
   void fields(Field&& field) {
-    field("train_annotations", train_annotations);
-    field("train_images", train_images);
-    field("val_annotations", val_annotations);
-    field("val_images", val_images);
-    field("skip_empty", skip_empty);
-    field("group_by_aspect", group_by_aspect);
-    field("workers", workers);
-    field("prefetch", prefetch);
+    field("train_annotations", train_annotations, "COCO annotation file to train on");
+    field("train_images", train_images, "folder of its images");
+    field("val_annotations", val_annotations, "COCO annotation file to evaluate on; empty: no evaluation");
+    field("val_images", val_images, "folder of its images");
+    field("skip_empty", skip_empty, "leave out training images without objects");
+    field("group_by_aspect", group_by_aspect, "a batch holds only wide or only tall images");
+    field("workers", workers, "threads that load images; 0: none besides the one that trains", at_least(0));
+    field("prefetch", prefetch, "batches that wait for training at most", at_least(1));
   }
 };
 
-// [input]: how an image enters the network. Shorter and longer side hold for evaluation and prediction.
 struct InputConfig {
   i64 shortest = 640, longest = 853;
-  std::array<double, 3> mean = {123.675, 116.28, 103.53}, std = {58.395, 57.12, 57.375};  // RGB, 0 .. 255
-  i64 divisor = 32;  // padded sides are multiples of this
+  std::array<double, 3> mean = {123.675, 116.28, 103.53}, std = {58.395, 57.12, 57.375};
+  i64 divisor = 32;
 
   template <class Field>
   void fields(Field&& field) {
-    field("shortest", shortest);
-    field("longest", longest);
-    field("mean", mean);
-    field("std", std);
-    field("divisor", divisor);
+    field("shortest", shortest, "evaluation and prediction: the shorter side is resized to this", at_least(1));
+    field("longest", longest, "evaluation and prediction: ... unless the longer one would exceed this", at_least(1));
+    field("mean", mean, "of red, green and blue, 0 to 255: subtracted from the pixels");
+    field("std", std, "of red, green and blue: the difference is divided by it", above(0));
+    field("divisor", divisor, "padded sides are multiples of this", at_least(1));
   }
   PixelStatistics statistics() const;
 };
 
-// [augment]: what happens to training images (data/transforms.h).
 struct AugmentOptions {
-  AugmentConfig chain;               // flip, resize, crop
-  std::vector<double> jitter_scale;  // [min, max] turns on large scale jittering in place of resize and crop
-  std::array<i64, 2> jitter_size = {1024, 1024};  // height, width
+  AugmentConfig chain;  // flip, resize, crop
+  std::vector<double> jitter_scale;
+  std::array<i64, 2> jitter_size = {1024, 1024};
 
   template <class Field>
   void fields(Field&& field) {
-    field("flip_probability", chain.flip_probability);
-    field("shortest", chain.shortest);
-    field("longest", chain.longest);
-    field("crop_probability", chain.crop_probability);
-    field("crop_shortest", chain.crop_shortest);
-    field("crop_min", chain.crop_min);
-    field("crop_max", chain.crop_max);
-    field("jitter_scale", jitter_scale);
-    field("jitter_size", jitter_size);
+    chain.fields(field);
+    field("jitter_scale", jitter_scale,
+          "[min, max] of large scale jittering, which takes the place of resize and crop; []: none", above(0));
+    field("jitter_size", jitter_size, "height and width of the jittered picture", at_least(1));
   }
   AugmentConfig config() const;  // checked
 };
 
-// [training]
 struct TrainingConfig {
-  i64 steps = 270'000;
-  i64 batch_size = 64;  // images of one forward pass
-  i64 accumulate = 1;   // passes per update; an update sees batch_size * accumulate images
+  i64 steps = 270'000, batch_size = 64, accumulate = 1;
   u64 seed = 1;
-  Precision precision = Precision::kHighest;  // of matrix products and convolutions (docs/precision.md)
-  bool mixed_precision = false;               // bf16 activations, on CUDA devices (docs/precision.md)
-  bool winograd = true;                       // 3x3 convolutions by Winograd's algorithm (docs/winograd.md)
-  double ema_decay = 0;                       // moving average of the weights, used for evaluation; 0: none
-  i64 log_every = 20;                         // printed lines (the file has every step)
-  i64 checkpoint_every = 5000;
-  i64 keep_checkpoints = 2;  // besides the best
-  std::string init_weights;  // a file to start from: ours, or another tool's .safetensors, .pth or .pkl
-  std::string init_prefix;   // put before the file's names; empty: found out
-  bool init_bgr = false;     // the file's network took blue, green, red: exchange the channels of its first convolution
+  Precision precision = Precision::kHighest;
+  bool mixed_precision = false, winograd = true;
+  double ema_decay = 0;
+  i64 log_every = 20, checkpoint_every = 5000, keep_checkpoints = 2;
+  std::string init_weights, init_prefix;
+  bool init_bgr = false;
 
   template <class Field>
   void fields(Field&& field) {
-    field("steps", steps);
-    field("batch_size", batch_size);
-    field("accumulate", accumulate);
-    field("seed", seed);
-    field("precision", precision);
-    field("mixed_precision", mixed_precision);
-    field("winograd", winograd);
-    field("ema_decay", ema_decay);
-    field("log_every", log_every);
-    field("checkpoint_every", checkpoint_every);
-    field("keep_checkpoints", keep_checkpoints);
-    field("init_weights", init_weights);
-    field("init_prefix", init_prefix);
-    field("init_bgr", init_bgr);
+    field("steps", steps, "updates of the parameters", at_least(1));
+    field("batch_size", batch_size, "images of one forward pass", at_least(1));
+    field("accumulate", accumulate, "passes per update, which sees batch_size * accumulate images", at_least(1));
+    field("seed", seed, "of the initial weights, the order of the images and their augmentation");
+    field("precision", precision, "of matrix products and convolutions (docs/precision.md)");
+    field("mixed_precision", mixed_precision, "bf16 activations, on CUDA devices (docs/precision.md)");
+    field("winograd", winograd, "3x3 convolutions by Winograd's algorithm (docs/winograd.md)");
+    field("ema_decay", ema_decay, "of a moving average of the weights, used for evaluation; 0: none",
+          at_least(0).below(1));
+    field("log_every", log_every, "steps from one printed line to the next; the log file has every step", at_least(1));
+    field("checkpoint_every", checkpoint_every, "steps from one checkpoint to the next", at_least(1));
+    field("keep_checkpoints", keep_checkpoints, "latest checkpoints that are kept, besides the best", at_least(1));
+    field("init_weights", init_weights, "file to start from: ours, or another tool's .safetensors, .pth or .pkl");
+    field("init_prefix", init_prefix, "put before the names of that file; empty: found out");
+    field("init_bgr", init_bgr, "its network took blue, green, red: exchange the channels of the first convolution");
   }
 };
 
@@ -133,17 +118,15 @@ inline auto names_of(Metric) {
   return std::array{std::pair{"segm", Metric::kSegm}, std::pair{"bbox", Metric::kBbox}};
 }
 
-// [evaluation]
 struct EvaluationConfig {
-  i64 every = 7330;  // steps; also after the last one. 0: only after the last one
-  i64 batch_size = 1;
-  Metric metric = Metric::kSegm;  // whose AP decides which checkpoint is the best
+  i64 every = 7330, batch_size = 1;
+  Metric metric = Metric::kSegm;
 
   template <class Field>
   void fields(Field&& field) {
-    field("every", every);
-    field("batch_size", batch_size);
-    field("metric", metric);
+    field("every", every, "steps from one evaluation to the next; also after the last; 0: only then", at_least(0));
+    field("batch_size", batch_size, "images of one forward pass", at_least(1));
+    field("metric", metric, "whose AP decides which checkpoint is the best: of masks or of boxes");
   }
 };
 
@@ -159,21 +142,21 @@ struct Config {
 
   template <class Field>
   void fields(Field&& field) {
-    field("model", model);
-    field("data", data);
-    field("input", input);
-    field("augment", augment);
-    field("optimizer", optimizer);
-    field("schedule", schedule);
-    field("training", training);
-    field("evaluation", evaluation);
+    field("model", model, "the network");
+    field("data", data, "COCO annotation files and the folders of their images");
+    field("input", input, "how an image enters the network");
+    field("augment", augment, "what happens to training images: flip, crop, resize, or large scale jittering");
+    field("optimizer", optimizer, "how gradients change the parameters");
+    field("schedule", schedule, "the learning rate over the steps, as a factor on optimizer.lr");
+    field("training", training, "length, batches, numbers, files");
+    field("evaluation", evaluation, "evaluation while training");
   }
 };
 
 // The configuration that the settings make of `config`; values out of range are errors that name the option. Later
 // settings win. Relative paths stay as they are: they are relative to the working directory.
 Config make_config(const std::vector<Setting>& settings, Config config = {});
-Config read_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+Config read_config(const std::filesystem::path& config, const std::vector<std::string>& overrides = {});
 std::string to_toml(const Config& config);
 
 // The model that the configuration names, with initial weights that depend on the seed alone.

@@ -98,8 +98,9 @@ void Log::step(const StepRecord& r) {
   pending_ += record.dump() + "\n";
   flush();
   if (options_.quiet) return;
-  progress_.update(r.step, short_form(r));
-  if (is_terminal() || (r.step % options_.every != 0 && r.step != 1 && r.step != options_.steps)) return;
+  if (r.step % options_.every != 0 && r.step != 1 && r.step != options_.steps)
+    return progress_.update(r.step, short_form(r));
+  progress_.clear();
   if (printed_++ % 40 == 0) {
     std::string header = fmt::format("{:>8} {:>10}", "step", "loss");
     for (const auto& [name, value] : r.losses) header += fmt::format(" {:>{}}", name, std::max<size_t>(9, name.size()));
@@ -110,6 +111,7 @@ void Log::step(const StepRecord& r) {
   fmt::print("{} {:>9.2e} {:>9.3f} {:>8.1f} {:>7.1f} {:>8.0f} {:>9}\n", line, r.lr, r.grad_norm, r.milliseconds,
              r.images_per_second, r.memory_mb, format_duration(progress_.remaining_seconds(r.step)));
   std::fflush(stdout);
+  progress_.update(r.step, short_form(r));
 }
 
 void Log::evaluation(i64 step, const Scores& scores, double seconds) {

@@ -33,7 +33,7 @@ class Log {
  public:
   struct Options {
     i64 steps = 0;       // of the whole run
-    i64 every = 20;      // off a terminal: one printed line per so many steps
+    i64 every = 20;      // one printed line per so many steps
     bool quiet = false;  // print nothing, write the file only
   };
 

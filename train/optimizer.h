@@ -8,6 +8,7 @@
 
 #include "nn/module.h"
 #include "ops/optimizer.h"
+#include "tensor/fields.h"
 
 namespace tessera {
 
@@ -19,26 +20,25 @@ inline auto names_of(OptimizerKind) {
 // Defaults: SparseInst's.
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::kAdamW;
-  double lr = 5e-5;  // for the batch of 64 of the paper; other batches: scale it in proportion
-  double weight_decay = 0.05;
-  std::vector<std::string> no_decay = {"norm", "patch_embed", "cls_token"};  // parts of names that are not decayed
-  double backbone_lr = 1;                         // factor on lr for parameters whose name begins with "backbone."
-  double clip_norm = 0;                           // largest norm of all gradients together; 0: no clipping
-  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  // adamw
-  double momentum = 0.9;                          // sgd
+  double lr = 5e-5, weight_decay = 0.05;
+  std::vector<std::string> no_decay = {"norm", "patch_embed", "cls_token"};
+  double backbone_lr = 1, clip_norm = 0;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  double momentum = 0.9;
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind);
-    field("lr", lr);
-    field("weight_decay", weight_decay);
-    field("no_decay", no_decay);
-    field("backbone_lr", backbone_lr);
-    field("clip_norm", clip_norm);
-    field("beta1", beta1);
-    field("beta2", beta2);
-    field("eps", eps);
-    field("momentum", momentum);
+    field("kind", kind, "rule of the update: AdamW, or SGD with momentum");
+    field("lr", lr, "learning rate, for the batch of 64 of the paper; other batches: scale it in proportion",
+          at_least(0));
+    field("weight_decay", weight_decay, "decay of the parameters", at_least(0));
+    field("no_decay", no_decay, "parameters with one of these in their name are not decayed");
+    field("backbone_lr", backbone_lr, "factor on lr for parameters whose name begins with \"backbone.\"", at_least(0));
+    field("clip_norm", clip_norm, "largest norm of all gradients together; 0: no clipping", at_least(0));
+    field("beta1", beta1, "adamw: decay of the first moment", at_least(0).below(1));
+    field("beta2", beta2, "adamw: decay of the second moment", at_least(0).below(1));
+    field("eps", eps, "adamw: added to the root of the second moment", at_least(0));
+    field("momentum", momentum, "sgd: decay of the velocity", between(0, 1));
   }
 };
 

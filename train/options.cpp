@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <set>
 
 #include "tensor/file.h"
+#include "tensor/nearest_name.h"
+#include "train/named_config.h"
 
 namespace tessera {
 
@@ -91,26 +91,30 @@ std::vector<Setting> parse(const std::string& text, const std::string& origin, c
   });
   const auto base = std::find_if(own.begin(), own.end(), [](const Setting& s) { return s.name == "base"; });
   if (base != own.end()) {
-    const std::string* file = std::get_if<std::string>(&base->value.data);
-    TESSERA_CHECK(file, "{}: base must be the name of a TOML file", base->where);
-    settings = read(folder / *file, open);
+    const std::string* name = std::get_if<std::string>(&base->value.data);
+    TESSERA_CHECK(name && !name->empty(), "{}: base must be the name of a configuration", base->where);
+    const std::filesystem::path beside = folder / *name;
+    std::error_code ignored;  // of a name too long for a file
+    try {
+      settings = read(std::filesystem::is_regular_file(beside, ignored) ? beside : find_config(*name), open);
+    } catch (const Error& error) {
+      fail("{}: base: {}", base->where, error.what());
+    }
     own.erase(base);
   }
   settings.insert(settings.end(), own.begin(), own.end());
   return settings;
 }
 
-const std::string& nearest(const std::string& name, const std::vector<Option>& options) {
-  const auto last = [](const std::string& dotted) { return dotted.substr(dotted.rfind('.') + 1); };
-  const auto badness = [&](const Option& option) {  // the right key in the wrong section comes first
-    return last(option.name) == last(name) ? 0 : edit_distance(name, option.name);
-  };
-  return std::min_element(options.begin(), options.end(),
-                          [&](const Option& a, const Option& b) {
-                            return std::pair(badness(a), edit_distance(name, a.name)) <
-                                   std::pair(badness(b), edit_distance(name, b.name));
-                          })
-      ->name;
+// The right key in the wrong section comes first.
+std::string nearest_option(const std::string& name, const std::vector<Option>& options) {
+  const std::string key = name.substr(name.rfind('.') + 1);
+  std::vector<std::string> all, with_key;
+  for (const Option& option : options) {
+    all.push_back(option.name);
+    if (option.key() == key) with_key.push_back(option.name);
+  }
+  return nearest_name(name, with_key.empty() ? all : with_key);
 }
 
 }  // namespace
@@ -128,15 +132,24 @@ std::string OptionValue::toml() const {
   return "";
 }
 
+std::string Option::section() const {
+  const size_t dot = name.rfind('.');
+  return dot == std::string::npos ? "" : name.substr(0, dot);
+}
+
+std::string Option::key() const {
+  return name.substr(name.rfind('.') + 1);  // npos + 1 is 0
+}
+
 std::vector<Setting> parse_settings(const std::string& text, const std::string& origin,
                                     const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> open;
   return parse(text, origin, folder, open);
 }
 
-std::vector<Setting> read_settings(const std::filesystem::path& path) {
+std::vector<Setting> read_settings(const std::filesystem::path& config) {
   std::vector<std::filesystem::path> open;
-  return read(path, open);
+  return read(find_config(config), open);
 }
 
 Setting parse_override(const std::string& text) {
@@ -169,10 +182,9 @@ void apply_settings(const std::vector<Setting>& settings, std::vector<Option>& o
     const auto option = std::find_if(options.begin(), options.end(),
                                      [&](const Option& candidate) { return candidate.name == setting.name; });
     TESSERA_CHECK(option != options.end(), "{}: unknown option {}; did you mean {}?", setting.where, setting.name,
-                  nearest(setting.name, options));
-    const std::string expected = option->set(setting.value);
-    TESSERA_CHECK(expected.empty(), "{}: {} must be {}, got {}", setting.where, setting.name, expected,
-                  setting.value.toml().empty() ? "a section" : setting.value.toml());
+                  nearest_option(setting.name, options));
+    TESSERA_CHECK(option->set(setting.value), "{}: {} must be {}, got {}", setting.where, setting.name,
+                  option->expected, setting.value.toml().empty() ? "a section" : setting.value.toml());
   }
 }
 
@@ -180,12 +192,10 @@ std::string to_toml(const std::vector<Option>& options) {
   // TOML wants a section's keys together; sections come in the order of their first option, the root first.
   std::vector<std::pair<std::string, std::string>> sections{{"", ""}};
   for (const Option& option : options) {
-    const size_t dot = option.name.rfind('.');
-    const std::string section = dot == std::string::npos ? "" : option.name.substr(0, dot);
-    auto place =
-        std::find_if(sections.begin(), sections.end(), [&](const auto& known) { return known.first == section; });
-    if (place == sections.end()) place = sections.insert(place, {section, ""});
-    place->second += fmt::format("{} = {}\n", option.name.substr(section.empty() ? 0 : dot + 1), option.get().toml());
+    auto place = std::find_if(sections.begin(), sections.end(),
+                              [&](const auto& known) { return known.first == option.section(); });
+    if (place == sections.end()) place = sections.insert(place, {option.section(), ""});
+    place->second += fmt::format("{} = {}\n", option.key(), option.get().toml());
   }
   std::string text;
   for (const auto& [name, body] : sections) {
@@ -195,21 +205,6 @@ std::string to_toml(const std::vector<Option>& options) {
     text += body;
   }
   return text;
-}
-
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);  // distances of a's first i letters to every beginning of b
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
 }
 
 }  // namespace tessera

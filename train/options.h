@@ -1,32 +1,20 @@
-// Options: a struct lists each of its options once; reading, checking, overriding and writing follow from that list.
+// Options: the fields of a configuration's structs (tensor/fields.h) by their full names, "optimizer.lr". Reading,
+// checking, overriding, writing and the list that `tessera train --help-options` prints follow from fields().
+//
+// An option is a bool, an integer, a number, a string, an enum with names_of (found by its namespace), or a
+// std::vector or std::array of these:
 //
 //   enum class Kind { kAdamW, kSgd };
 //   inline auto names_of(Kind) { return std::array{std::pair{"adamw", Kind::kAdamW}, std::pair{"sgd", Kind::kSgd}}; }
-//   struct OptimizerConfig {
-//     Kind kind = Kind::kAdamW;
-//     double lr = 5e-5;
-//     template <class Field>
-//     void fields(Field&& field) {
-//       field("kind", kind);
-//       field("lr", lr);
-//     }
-//   };
-//   struct Config {
-//     OptimizerConfig optimizer;
-//     template <class Field>
-//     void fields(Field&& field) { field("optimizer", optimizer); }            // options optimizer.kind, optimizer.lr
-//   };
 //
-// An option is a bool, an integer, a number, a string, an enum with names_of (found by its namespace), or a
-// std::vector or std::array of these. Settings come from TOML text and from the command line; one that names no option
-// or has the wrong type is an error that tells where it stands and what was expected.
+// Settings come from TOML text and from the command line; one that names no option, has the wrong type or lies outside
+// of what the field allows is an error that tells where it stands and what was expected.
 #pragma once
 
 #include <array>
 #include <concepts>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -34,6 +22,7 @@
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "tensor/fields.h"
 
 namespace tessera {
 
@@ -44,9 +33,15 @@ struct OptionValue {
 };
 
 struct Option {
-  std::string name;  // "optimizer.lr"
+  std::string name;             // "optimizer.lr"
+  std::string meaning;          // one line
+  std::string expected;         // "a number, at least 0"
+  std::string section_meaning;  // of "optimizer"
   std::function<OptionValue()> get;
-  std::function<std::string(const OptionValue& value)> set;  // returns what was expected, empty when the value fitted
+  std::function<bool(const OptionValue& value)> set;  // changes nothing and is false where the value is not as expected
+
+  std::string section() const;  // "optimizer"; empty at the root
+  std::string key() const;      // "lr"
 };
 
 struct Setting {
@@ -55,23 +50,23 @@ struct Setting {
   std::string where;  // "configs/tiny.toml:12", "--set"
 };
 
-// The settings of TOML text, in its order. `origin` names the text in errors. A root key `base = "file.toml"` is
-// replaced by the settings of that file, relative to `folder`; they come first, so that this text overrides them.
+// The settings of TOML text, in its order. `origin` names the text in errors. A root key `base = "NAME"` is replaced by
+// the settings of that configuration; they come first, so that this text overrides them. NAME is a file, relative to
+// `folder`, or what find_config takes (train/named_config.h).
 std::vector<Setting> parse_settings(const std::string& text, const std::string& origin,
                                     const std::filesystem::path& folder);
-std::vector<Setting> read_settings(const std::filesystem::path& path);
+
+// Those of a file, or of the configuration that find_config finds.
+std::vector<Setting> read_settings(const std::filesystem::path& config);
 
 // "a.b=value": the value is TOML; text that is no TOML value is taken as a string (--set model.name=sparseinst).
 Setting parse_override(const std::string& text);
 
-// Later settings win. Throws for unknown names (naming the nearest option) and for values of the wrong type.
+// Later settings win. Throws for unknown names (naming the nearest option) and for values that do not fit.
 void apply_settings(const std::vector<Setting>& settings, std::vector<Option>& options);
 
 // Every option with its present value, as TOML text that parse_settings reads back.
 std::string to_toml(const std::vector<Option>& options);
-
-// How many single-letter insertions, deletions and replacements turn a into b (Levenshtein).
-size_t edit_distance(const std::string& a, const std::string& b);
 
 namespace detail {
 
@@ -101,77 +96,98 @@ inline constexpr bool kFixedSize = requires {
   std::tuple_size<T>::value;
 };
 
-// Returns what was expected, empty when the value fitted.
+// What a value must be, as errors and the list of options say it.
 template <class T>
-std::string from_value(const OptionValue& value, T& target) {
+std::string expected(const Interval& allowed) {
+  const auto bounded = [&](const std::string& type) {
+    return allowed.str().empty() ? type : type + ", " + allowed.str();
+  };
   if constexpr (std::is_enum_v<T>) {
-    std::string expected;
-    for (const auto& [name, known] : names_of(T{})) {
-      if (std::holds_alternative<std::string>(value.data) && std::get<std::string>(value.data) == name)
-        return target = known, "";
-      expected += fmt::format("{}\"{}\"", expected.empty() ? "one of " : ", ", name);
-    }
-    return expected;
+    std::string list;
+    for (const auto& [name, known] : names_of(T{}))
+      list += fmt::format("{}\"{}\"", list.empty() ? "one of " : ", ", name);
+    return list;
   } else if constexpr (std::same_as<T, bool>) {
-    const bool* given = std::get_if<bool>(&value.data);
-    if (!given) return "true or false";
-    target = *given;
+    return "true or false";
   } else if constexpr (std::integral<T>) {
-    const i64* given = std::get_if<i64>(&value.data);
-    if (!given || !std::in_range<T>(*given)) return std::is_unsigned_v<T> ? "a non-negative integer" : "an integer";
-    target = static_cast<T>(*given);
+    return bounded(std::is_unsigned_v<T> ? "a non-negative integer" : "an integer");
   } else if constexpr (std::floating_point<T>) {
-    if (const i64* whole = std::get_if<i64>(&value.data)) return target = static_cast<T>(*whole), "";
-    const double* given = std::get_if<double>(&value.data);
-    if (!given) return "a number";
-    target = static_cast<T>(*given);
+    return bounded("a number");
   } else if constexpr (std::same_as<T, std::string>) {
+    return "a string in quotes";
+  } else if constexpr (kFixedSize<T>) {
+    return fmt::format("a list of {} values, each {}", T{}.size(), expected<typename T::value_type>(allowed));
+  } else {
+    return "a list, each value " + expected<typename T::value_type>(allowed);
+  }
+}
+
+// Takes the value where it is as expected; else false, and the target stays as it is.
+template <class T>
+bool from_value(const OptionValue& value, const Interval& allowed, T& target) {
+  const auto take = [&]<class Given>(std::type_identity<Given>, auto&& fits) {
+    const Given* given = std::get_if<Given>(&value.data);
+    if (!given || !fits(*given)) return false;
+    target = static_cast<T>(*given);
+    return true;
+  };
+  if constexpr (std::is_enum_v<T>) {
     const std::string* given = std::get_if<std::string>(&value.data);
-    if (!given) return "a string in quotes";
-    target = *given;
+    for (const auto& [name, known] : names_of(T{}))
+      if (given && *given == name) return target = known, true;
+    return false;
+  } else if constexpr (std::same_as<T, bool> || std::same_as<T, std::string>) {
+    return take(std::type_identity<T>(), [](const T&) { return true; });
+  } else if constexpr (std::integral<T>) {
+    return take(std::type_identity<i64>(),
+                [&](i64 given) { return std::in_range<T>(given) && allowed.contains(static_cast<double>(given)); });
+  } else if constexpr (std::floating_point<T>) {
+    const auto fits = [&](auto given) { return allowed.contains(static_cast<double>(given)); };
+    return take(std::type_identity<i64>(), fits) || take(std::type_identity<double>(), fits);
   } else {
     const std::vector<OptionValue>* given = std::get_if<std::vector<OptionValue>>(&value.data);
     T list{};
-    if constexpr (kFixedSize<T>) {
-      if (!given || given->size() != list.size()) return fmt::format("a list of {} values", list.size());
-    } else {
-      if (!given) return "a list [..]";
-      list.resize(given->size());
-    }
+    if (!given || (kFixedSize<T> && given->size() != list.size())) return false;
+    if constexpr (!kFixedSize<T>) list.resize(given->size());
     for (size_t i = 0; i < given->size(); ++i) {
       typename T::value_type element{};  // vector<bool> has no references to elements
-      const std::string expected = from_value((*given)[i], element);
-      if (!expected.empty()) return "a list, each value " + expected;
+      if (!from_value((*given)[i], allowed, element)) return false;
       list[i] = element;
     }
     target = list;
+    return true;
   }
-  return "";
 }
 
 // What a struct's fields() is called with.
 struct OptionCollector {
-  std::string prefix;
+  std::string prefix, section_meaning;
   std::vector<Option>& options;
+  bool every_kind;
 
   template <class T>
-  void operator()(const std::string& name, T& value) {
+  void operator()(const std::string& name, T& value, const std::string& meaning, const Interval& allowed = {}) const {
     if constexpr (requires { value.fields(*this); }) {
-      value.fields(OptionCollector{prefix + name + ".", options});
+      value.fields(OptionCollector{prefix + name + ".", meaning, options, every_kind});
     } else {
-      options.push_back({prefix + name, [&value] { return to_value(value); },
-                         [&value](const OptionValue& given) { return from_value(given, value); }});
+      options.push_back({.name = prefix + name,
+                         .meaning = meaning,
+                         .expected = expected<T>(allowed),
+                         .section_meaning = section_meaning,
+                         .get = [&value] { return to_value(value); },
+                         .set = [&value, allowed](const auto& given) { return from_value(given, allowed, value); }});
     }
   }
 };
 
 }  // namespace detail
 
-// All options of a struct, in the order it lists them. They refer to the struct, which must outlive them.
+// All options of a struct, in the order it lists them. They refer to the struct, which must outlive them. `every_kind`:
+// also those that another backbone, say, would have.
 template <class T>
-std::vector<Option> options_of(T& object) {
+std::vector<Option> options_of(T& object, bool every_kind = false) {
   std::vector<Option> options;
-  object.fields(detail::OptionCollector{"", options});
+  object.fields(detail::OptionCollector{"", "", options, every_kind});
   return options;
 }
 

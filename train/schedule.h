@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "tensor/fields.h"
 
 namespace tessera {
 
@@ -18,20 +19,19 @@ inline auto names_of(ScheduleKind) {
 // Defaults: SparseInst's (270 000 steps of 64 images).
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kMultiStep;
-  std::vector<i64> milestones = {210'000, 250'000};  // multi_step: from each of these steps on, times gamma
-  double gamma = 0.1;
-  double final_factor = 0;  // cosine: what is left of the rate at the last step
-  i64 warmup_steps = 1000;  // linear warm-up from warmup_factor
+  std::vector<i64> milestones = {210'000, 250'000};
+  double gamma = 0.1, final_factor = 0;
+  i64 warmup_steps = 1000;
   double warmup_factor = 0.001;
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind);
-    field("milestones", milestones);
-    field("gamma", gamma);
-    field("final_factor", final_factor);
-    field("warmup_steps", warmup_steps);
-    field("warmup_factor", warmup_factor);
+    field("kind", kind, "what the rate does after the warm-up");
+    field("milestones", milestones, "multi_step: from each of these steps on, times gamma", at_least(0));
+    field("gamma", gamma, "multi_step: factor at a milestone", between(0, 1));
+    field("final_factor", final_factor, "cosine: share of the rate that is left at the last step", between(0, 1));
+    field("warmup_steps", warmup_steps, "steps of the linear warm-up; 0: none", at_least(0));
+    field("warmup_factor", warmup_factor, "share of the rate at which the warm-up begins", between(0, 1));
   }
 };
 

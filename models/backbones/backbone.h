@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nn/conv_norm.h"
+#include "tensor/fields.h"
 
 namespace tessera {
 
@@ -20,29 +21,30 @@ constexpr auto names_of(BackboneKind) {
 struct BackboneConfig {
   BackboneKind kind = BackboneKind::kResNet50;
   nn::Norm norm = nn::Norm::kFrozenBatch;
-  // ResNets
-  bool deep_stem = false;  // ResNet-D: three 3x3 convolutions, average-pool shortcuts
-  bool stride_in_1x1 = false;             // bottlenecks: the stride of a stage in its first 1x1, else in the 3x3
-  i64 freeze_at = 0;                      // 1: the stem is not trained; 2: nor is res2; ... 5: nothing is
-  nn::Deform deform = nn::Deform::kNone;  // of the 3x3 convolutions ...
-  i64 deform_from = 4;                    // ... in the stages res<deform_from> to res5
-  // MobileNetV2
-  double width = 1;           // factor on the channels
-  bool same_padding = false;  // TensorFlow's: at stride 2 nothing before, one pixel after; else one on all sides
+  bool deep_stem = false, stride_in_1x1 = false;
+  i64 freeze_at = 0;
+  nn::Deform deform = nn::Deform::kNone;
+  i64 deform_from = 4;
+  double width = 1;
+  bool same_padding = false;
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind);
-    field("norm", norm);
-    if (kind == BackboneKind::kMobileNetV2) {
-      field("width", width);
-      field("same_padding", same_padding);
-    } else {
-      field("deep_stem", deep_stem);
-      field("stride_in_1x1", stride_in_1x1);
-      field("freeze_at", freeze_at);
-      field("deform", deform);
-      field("deform_from", deform_from);
+    const bool mobile = kind == BackboneKind::kMobileNetV2;
+    field("kind", kind, "the network");
+    field("norm", norm, "batch normalisation with fixed statistics, or with those of the batch");
+    if (field.every_kind || !mobile) {
+      field("deep_stem", deep_stem, "ResNet-D: three 3x3 convolutions, average-pool shortcuts");
+      field("stride_in_1x1", stride_in_1x1, "ResNets: a stage's stride in its first 1x1 convolution, else in the 3x3");
+      field("freeze_at", freeze_at, "ResNets: 0: all is trained, 1: the stem is not, 2: nor is res2, ... 5: nothing is",
+            between(0, 5));
+      field("deform", deform, "ResNets: deformable 3x3 convolutions, version 1 or 2");
+      field("deform_from", deform_from, "ResNets: ... from this stage (4: res4) to res5", between(2, 5));
+    }
+    if (field.every_kind || mobile) {
+      field("width", width, "MobileNetV2: factor on the channels", above(0).at_most(10));
+      field("same_padding", same_padding,
+            "MobileNetV2: TensorFlow's padding: at stride 2 nothing before, one pixel after; else one on all sides");
     }
   }
 };

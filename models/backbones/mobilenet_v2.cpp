@@ -79,8 +79,7 @@ void InvertedResidual::visit(nn::Visitor& v) {
 }
 
 MobileNetV2::MobileNetV2(const BackboneConfig& config, Random& random) {
-  TESSERA_CHECK(config.width > 0 && config.width <= 10, "mobilenet_v2: width must be above 0 and at most 10, got {}",
-                config.width);
+  check_fields("mobilenet_v2", config);
   const bool same = config.same_padding;
   i64 in = round_channels(32 * config.width), stride = 2;
   stem_ = ConvRelu6({.in = 3, .out = in, .kernel = 3, .stride = 2, .norm = config.norm}, same, random);

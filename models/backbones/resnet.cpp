@@ -89,10 +89,7 @@ void ResidualBlock::freeze() {
 }
 
 ResNet::ResNet(const BackboneConfig& config, Random& random) : config_(config) {
-  TESSERA_CHECK(config.freeze_at >= 0 && config.freeze_at <= 5, "resnet: freeze_at must be 0 to 5, got {}",
-                config.freeze_at);
-  TESSERA_CHECK(config.deform_from >= 2 && config.deform_from <= 5, "resnet: deform_from must be 2 to 5, got {}",
-                config.deform_from);
+  check_fields("resnet", config);
   const Family family = family_of(config.kind);
   // What is not trained cannot adapt to the batch's statistics either: its normalisation is frozen.
   const auto norm_of = [&](i64 stage) { return stage <= config.freeze_at ? nn::Norm::kFrozenBatch : config.norm; };

@@ -26,8 +26,8 @@ Var softmax_over_pixels(const Var& maps, const Var& bias) {  // [N, HW, Q]
 
 InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig& config, Random& random)
     : width_(width), num_masks_(num_masks), config_(config) {
-  TESSERA_CHECK(config.groups > 0 && width % config.groups == 0,
-                "sparseinst: iam.groups must divide the decoder's width {}, got {}", width, config.groups);
+  TESSERA_CHECK(width % config.groups == 0, "sparseinst: iam.groups must divide the decoder's width {}, got {}", width,
+                config.groups);
   const i64 kernel = config.kernel == IamKernel::k1x1 ? 1 : 3;
   if (config.kernel == IamKernel::kTwo3x3) {
     hidden_conv_ = nn::Conv2d({.in = width,

@@ -1,36 +1,36 @@
 // Every choice in SparseInst (Cheng et al., CVPR 2022). Defaults are those of the authors' code for ResNet-50 with
-// group activation maps; where the paper differs its value stands in the comment.
+// group activation maps; where the paper differs its value stands in the meaning. Tables are
+// those of the paper.
 #pragma once
 
 #include "models/backbones/backbone.h"
+#include "tensor/fields.h"
 
 namespace tessera {
 
 struct EncoderConfig {
   i64 channels = 256;
-  bool ppm = true;     // pyramid pooling on the coarsest level (Table 2)
-  bool fusion = true;  // all levels fused at stride 8, else the finest alone (Table 2)
+  bool ppm = true, fusion = true;
 
   template <class Field>
   void fields(Field&& field) {
-    field("channels", channels);
-    field("ppm", ppm);
-    field("fusion", fusion);
+    field("channels", channels, "channels of every level", at_least(4).multiple_of(4));
+    field("ppm", ppm, "pyramid pooling on the coarsest level (Table 2)");
+    field("fusion", fusion, "all levels fused at stride 8, else the finest alone (Table 2)");
   }
 };
 
 struct DecoderConfig {
-  i64 depth = 4;                         // 3x3 convolutions in each of the two stacks (Table 3)
-  i64 width = 256;                       // their channels
-  bool coords = true;                    // x and y of each pixel as two more input channels
-  nn::Deform dconv = nn::Deform::kNone;  // the last convolution of both stacks deformable (Table 3: v2)
+  i64 depth = 4, width = 256;
+  bool coords = true;
+  nn::Deform dconv = nn::Deform::kNone;
 
   template <class Field>
   void fields(Field&& field) {
-    field("depth", depth);
-    field("width", width);
-    field("coords", coords);
-    field("dconv", dconv);
+    field("depth", depth, "3x3 convolutions in each of the two stacks (Table 3)", at_least(1));
+    field("width", width, "their channels; iam.groups divides them", at_least(1));
+    field("coords", coords, "x and y of each pixel as two more input channels");
+    field("dconv", dconv, "the last convolution of both stacks deformable (Table 3: v2)");
   }
 };
 
@@ -44,21 +44,19 @@ constexpr auto names_of(IamActivation) {
   return std::array{std::pair{"sigmoid", IamActivation::kSigmoid}, std::pair{"softmax", IamActivation::kSoftmax}};
 }
 
-// The instance activation maps (Table 4).
 struct IamConfig {
   IamKernel kernel = IamKernel::k3x3;
-  IamActivation activation = IamActivation::kSigmoid;  // softmax over the pixels in place of sigmoid and sum
-  i64 groups = 4;                                      // maps per instance; 1: the plain decoder, BaseIAM
-  bool fc = true;                                      // with groups: a hidden layer over the concatenated groups
-  bool cross_attention = false;                        // learned queries and 4 heads in place of the maps (Table 7)
+  IamActivation activation = IamActivation::kSigmoid;
+  i64 groups = 4;
+  bool fc = true, cross_attention = false;
 
   template <class Field>
   void fields(Field&& field) {
-    field("kernel", kernel);
-    field("activation", activation);
-    field("groups", groups);
-    field("fc", fc);
-    field("cross_attention", cross_attention);
+    field("kernel", kernel, "convolution that makes the maps (Table 4)");
+    field("activation", activation, "sigmoid divided by its sum over the pixels, or their softmax");
+    field("groups", groups, "maps per instance; 1: the plain decoder, BaseIAM", at_least(1));
+    field("fc", fc, "with groups: a hidden layer over the concatenated groups");
+    field("cross_attention", cross_attention, "learned queries and 4 heads in place of the maps (Table 7)");
   }
 };
 
@@ -74,55 +72,46 @@ constexpr auto names_of(ObjectnessLoss) {
 }
 
 struct LossConfig {
-  MaskLoss mask = MaskLoss::kDiceBce;               // Table 5
-  ObjectnessLoss objectness = ObjectnessLoss::kCe;  // Table 6; none: there is no objectness head either
-  double class_weight = 2;
-  double dice_weight = 2;
-  double pixel_weight = 5;  // paper: 2
-  double objectness_weight = 1;
+  MaskLoss mask = MaskLoss::kDiceBce;
+  ObjectnessLoss objectness = ObjectnessLoss::kCe;
+  double class_weight = 2, dice_weight = 2, pixel_weight = 5, objectness_weight = 1;
 
   template <class Field>
   void fields(Field&& field) {
-    field("mask", mask);
-    field("objectness", objectness);
-    field("class_weight", class_weight);
-    field("dice_weight", dice_weight);
-    field("pixel_weight", pixel_weight);
-    field("objectness_weight", objectness_weight);
+    field("mask", mask, "terms of the mask loss (Table 5)");
+    field("objectness", objectness, "loss of the IoU head (Table 6); none: there is no such head either");
+    field("class_weight", class_weight, "factor on the focal loss of the classes", at_least(0));
+    field("dice_weight", dice_weight, "factor on the dice term of the masks", at_least(0));
+    field("pixel_weight", pixel_weight, "factor on the bce or focal term of the masks; paper: 2", at_least(0));
+    field("objectness_weight", objectness_weight, "factor on the loss of the IoU head", at_least(0));
   }
 };
 
 struct MatcherConfig {
-  double dice_exponent = 0.8;  // cost = dice^0.8 p^0.2
-  double class_exponent = 0.2;
+  double dice_exponent = 0.8, class_exponent = 0.2;
 
   template <class Field>
   void fields(Field&& field) {
-    field("dice_exponent", dice_exponent);
-    field("class_exponent", class_exponent);
+    field("dice_exponent", dice_exponent, "a of dice^a p^b, which the matching makes largest", at_least(0));
+    field("class_exponent", class_exponent, "b of dice^a p^b; p: probability of the object's class", at_least(0));
   }
 };
 
 struct InferenceConfig {
-  bool rescore = true;             // score = sqrt(class * objectness), else class (Table 6)
-  bool maskness = true;            // times the mean mask probability inside the mask; not in the paper
-  double score_threshold = 0.005;  // of what is kept, before maskness
-  double mask_threshold = 0.45;
+  bool rescore = true, maskness = true;
+  double score_threshold = 0.005, mask_threshold = 0.45;
 
   template <class Field>
   void fields(Field&& field) {
-    field("rescore", rescore);
-    field("maskness", maskness);
-    field("score_threshold", score_threshold);
-    field("mask_threshold", mask_threshold);
+    field("rescore", rescore, "score = sqrt(class * objectness), else class (Table 6)");
+    field("maskness", maskness, "score times the mean mask probability inside the mask; not in the paper");
+    field("score_threshold", score_threshold, "objects below this score are left out, before maskness", between(0, 1));
+    field("mask_threshold", mask_threshold, "pixels above this probability belong to a mask", between(0, 1));
   }
 };
 
 struct SparseInstConfig {
-  i64 num_classes = 80;
-  i64 num_masks = 100;   // instances an image can have at most
-  i64 kernel_dim = 128;  // channels of the mask features
-  i64 scale_factor = 2;  // masks are enlarged from stride 8 by this
+  i64 num_classes = 80, num_masks = 100, kernel_dim = 128, scale_factor = 2;
   BackboneConfig backbone;
   EncoderConfig encoder;
   DecoderConfig decoder;
@@ -133,17 +122,17 @@ struct SparseInstConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("num_classes", num_classes);
-    field("num_masks", num_masks);
-    field("kernel_dim", kernel_dim);
-    field("scale_factor", scale_factor);
-    field("backbone", backbone);
-    field("encoder", encoder);
-    field("decoder", decoder);
-    field("iam", iam);
-    field("matcher", matcher);
-    field("loss", loss);
-    field("inference", inference);
+    field("num_classes", num_classes, "classes; training takes their number from the data", at_least(1));
+    field("num_masks", num_masks, "instances that an image can have at most", at_least(1));
+    field("kernel_dim", kernel_dim, "channels of the mask features", at_least(1));
+    field("scale_factor", scale_factor, "masks are enlarged from stride 8 by this", between(1, 8));
+    field("backbone", backbone, "network that turns the image into feature maps");
+    field("encoder", encoder, "context encoder: one feature map out of three levels");
+    field("decoder", decoder, "the stacks of convolutions of the instance and the mask branch");
+    field("iam", iam, "instance activation maps");
+    field("matcher", matcher, "which prediction learns which object");
+    field("loss", loss, "terms of the loss and their weights");
+    field("inference", inference, "how predictions become objects");
   }
 };
 

@@ -18,8 +18,6 @@ i64 input_channels(const SparseInstConfig& config) {
 }  // namespace
 
 ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
-  TESSERA_CHECK(config.depth > 0 && config.width > 0, "sparseinst decoder: depth {} and width {} must be positive",
-                config.depth, config.width);
   for (i64 j = 0; j < config.depth; ++j) {
     const nn::Conv2dConfig conv{.in = j == 0 ? in : config.width,
                                 .out = config.width,
@@ -50,9 +48,6 @@ void ConvStack::visit(nn::Visitor& v) {  // odd numbers are the ReLUs
 InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& random)
     : convs_(in, config.decoder, random), cross_attention_(config.iam.cross_attention) {
   const i64 C = config.decoder.width, Q = config.num_masks;
-  TESSERA_CHECK(Q > 0 && config.num_classes > 0 && config.kernel_dim > 0,
-                "sparseinst: num_masks {}, num_classes {} and kernel_dim {} must be positive", Q, config.num_classes,
-                config.kernel_dim);
   if (cross_attention_)
     attention_ = CrossAttention(C, Q, random);
   else
@@ -108,10 +103,7 @@ SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& ran
     : coords_(config.decoder.coords),
       scale_factor_(config.scale_factor),
       instance_branch_(input_channels(config), config, random),
-      mask_branch_(input_channels(config), config, random) {
-  TESSERA_CHECK(config.scale_factor > 0 && config.scale_factor <= 8, "sparseinst: scale_factor must be 1 to 8, got {}",
-                config.scale_factor);
-}
+      mask_branch_(input_channels(config), config, random) {}
 
 SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* taps) const {
   const nn::Running running(*this);

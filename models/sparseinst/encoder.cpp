@@ -47,8 +47,6 @@ InstanceContextEncoder::InstanceContextEncoder(const EncoderConfig& config, cons
                                                Random& random)
     : config_(config) {
   TESSERA_CHECK(inputs.size() == 3, "sparseinst encoder: three levels are needed, the backbone has {}", inputs.size());
-  TESSERA_CHECK(config.channels > 0 && config.channels % 4 == 0,
-                "sparseinst encoder: channels must be a positive multiple of 4, got {}", config.channels);
   const i64 C = config.channels;
   for (size_t j = 0; j < inputs.size(); ++j) {
     laterals_.emplace_back(

@@ -9,7 +9,7 @@
 namespace tessera {
 
 SparseInst::SparseInst(const SparseInstConfig& config, Random& random)
-    : config_(config),
+    : config_(check_fields("sparseinst", config)),
       backbone_(make_backbone(config.backbone, random)),
       encoder_(config.encoder, backbone_->levels(), random),
       decoder_(config, random) {}

@@ -1,10 +1,10 @@
 // The commands that tell a model's numbers, and those that draw.
 #include "cli/measure.h"
-#include "cli/named_config.h"
 #include "cli/precision_recall.h"
 #include "data/image.h"
 #include "tests/cli/program.h"
 #include "tests/support/check_error.h"
+#include "train/named_config.h"
 
 namespace tessera {
 

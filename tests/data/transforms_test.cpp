@@ -185,11 +185,12 @@ TEST_CASE("augment: settings that make no sense are errors naming the field") {
     return config;
   };
   check(AugmentConfig{});
-  CHECK_ERROR(check(with([](AugmentConfig& c) { c.flip_probability = 1.5; })), "flip_probability is 1.5");
+  CHECK_ERROR(check(with([](AugmentConfig& c) { c.flip_probability = 1.5; })),
+              "augment: flip_probability must be from 0 to 1, got 1.5");
   CHECK_ERROR(check(with([](AugmentConfig& c) { c.crop_probability = -1; })), "crop_probability");
-  CHECK_ERROR(check(with([](AugmentConfig& c) { c.shortest = {}; })), "shortest needs at least one");
+  CHECK_ERROR(check(with([](AugmentConfig& c) { c.shortest = {}; })), "need at least one side length");
   CHECK_ERROR(check(with([](AugmentConfig& c) { c.crop_shortest = {0}; })), "crop_shortest");
-  CHECK_ERROR(check(with([](AugmentConfig& c) { c.longest = 0; })), "longest is 0");
+  CHECK_ERROR(check(with([](AugmentConfig& c) { c.longest = 0; })), "longest must be at least 1, got 0");
   CHECK_ERROR(check(with([](AugmentConfig& c) { c.crop_min = 700; })), "crop_min 700");
   CHECK_ERROR(check(with([](AugmentConfig& c) {
                 c.scale_jitter = ScaleJitter{2, 1, {8, 8}};

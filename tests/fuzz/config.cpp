@@ -21,20 +21,20 @@ struct Part {
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind);
-    field("flag", flag);
-    field("steps", steps);
-    field("rate", rate);
-    field("name", name);
-    field("list", list);
-    field("pair", pair);
+    field("kind", kind, "a choice");
+    field("flag", flag, "a switch");
+    field("steps", steps, "a bounded integer", tessera::at_least(1));
+    field("rate", rate, "a bounded number", tessera::at_least(0).below(1));
+    field("name", name, "a text");
+    field("list", list, "numbers");
+    field("pair", pair, "two integers", tessera::between(0, 100).multiple_of(2));
   }
 };
 struct Whole {
   Part part;
   template <class Field>
   void fields(Field&& field) {
-    field("part", part);
+    field("part", part, "a section");
   }
 };
 

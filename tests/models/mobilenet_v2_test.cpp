@@ -130,5 +130,6 @@ TEST_CASE("mobilenet_v2: wrong sizes and widths are errors") {
   MobileNetV2 net = make({.kind = BackboneKind::kMobileNetV2, .width = 0.35});
   CHECK_ERROR(net(Var(Tensor::zeros({1, 48, 64, 3}))), "multiples of 32");
   for (const double width : {0.0, -1.0, 11.0, std::nan("")})
-    CHECK_ERROR(make({.kind = BackboneKind::kMobileNetV2, .width = width}), "width must be above 0");
+    CHECK_ERROR(make({.kind = BackboneKind::kMobileNetV2, .width = width}),
+                "mobilenet_v2: width must be above 0 and at most 10");
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <regex>
 
+#include "tensor/nearest_name.h"
 #include "tests/ops/op_case.h"
 #include "tests/ops/op_check.h"
 
@@ -110,6 +111,19 @@ int run_list(const Selection& selection) {
   return 0;
 }
 
+// The error names the nearest operator or family.
+void check_known(const std::string& op) {
+  std::vector<std::string> known;
+  for (OpFamily* family : op_families()) {
+    known.push_back(family->name());
+    for (const OpCase& one : family->cases()) known.push_back(one.op);
+    for (const OpCase& one : family->benches()) known.push_back(one.op);
+    for (const OpError& one : family->errors()) known.push_back(one.op);
+  }
+  TESSERA_CHECK(op.empty() || std::find(known.begin(), known.end(), op) != known.end(),
+                "tessera_ops: unknown operator {}; did you mean {}?", op, nearest_name(op, known));
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Checks and measures every operator on every device, from the cases of tests/ops.", "tessera_ops");
   std::string mode, device, pattern;
@@ -132,6 +146,7 @@ int run(int argc, char** argv) {
   } catch (const std::regex_error& error) {
     fail("tessera_ops: -p '{}' is not a regular expression: {}", pattern, error.what());
   }
+  check_known(selection.op);
   selection.devices = device.empty() ? registered_devices() : std::vector<Device>{Device::parse(device)};
   if (mode == "support") return fmt::print("{}", support_table()), 0;
   if (mode == "list") return run_list(selection);

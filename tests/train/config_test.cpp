@@ -1,10 +1,12 @@
-#include "tests/support/paths.h"
 #include "train/config.h"
 
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace tessera;
@@ -58,19 +60,42 @@ TEST_CASE("config: the backbone's kind decides which options it has, wherever it
   CHECK_ERROR(from_text("[model.backbone]\nkind = \"vgg\"\n"), "model.backbone.kind must be one of \"tiny\"");
 }
 
-TEST_CASE("config: values out of range are errors") {
-  CHECK_ERROR(from_text("[training]\nsteps = 0\n"), "training.steps is 0, at least 1 is needed");
-  CHECK_ERROR(from_text("[training]\nema_decay = 1.0\n"), "training.ema_decay is 1");
-  CHECK_ERROR(from_text("[optimizer]\nlr = nan\n"), "optimizer.lr is nan");
-  CHECK_ERROR(from_text("[optimizer]\nbeta2 = 1\n"), "optimizer.beta2 is 1");
-  CHECK_ERROR(from_text("[input]\nstd = [1, 0, 1]\n"), "input.std has 0");
+TEST_CASE("config: values out of range are errors with the place, the range and the value") {
+  CHECK_ERROR(from_text("[training]\nsteps = 0\n"),
+              "test.toml:2: training.steps must be an integer, at least 1, got 0");
+  CHECK_ERROR(from_text("[training]\nema_decay = 1.0\n"), "must be a number, at least 0 and below 1, got 1.0");
+  CHECK_ERROR(from_text("[optimizer]\nlr = nan\n"), "optimizer.lr must be a number, at least 0, got nan");
+  CHECK_ERROR(from_text("[optimizer]\nbeta2 = 1\n"), "optimizer.beta2 must be");
+  CHECK_ERROR(from_text("[input]\nstd = [1, 0, 1]\n"), "input.std must be a list of 3 values, each a number, above 0");
+  CHECK_ERROR(from_text("[input]\nmean = [1, inf, 1]\n"), "input.mean must be");
+  CHECK_ERROR(from_text("[input]\nshortest = 900\n"), "input.longest 853 is below input.shortest 900");
   CHECK_ERROR(from_text("[augment]\njitter_scale = [1]\n"), "augment.jitter_scale must be [min, max]");
+  CHECK_ERROR(from_text("[augment]\nflip_probability = 2\n"), "test.toml:2: augment.flip_probability must be");
+  CHECK_ERROR(from_text("[model]\nencoder.channels = 6\n"), "must be an integer, at least 4, a multiple of 4, got 6");
+  CHECK_ERROR(from_text("[model]\nbackbone.freeze_at = 6\n"), "test.toml:2: model.backbone.freeze_at must be");
+  CHECK_ERROR(from_text("[model]\nnum_masks = 0\n"), "model.num_masks must be an integer, at least 1, got 0");
+  CHECK_ERROR(from_text("[model]\nloss.dice_weight = -1\n"), "model.loss.dice_weight must be");
+}
+
+TEST_CASE("config: every option and every section has one line of meaning, and no name stands twice") {
+  Config config;
+  std::set<std::string> names;
+  for (const Option& option : options_of(config, true)) {
+    CAPTURE(option.name);
+    CHECK(names.insert(option.name).second);
+    CHECK(option.meaning.size() > 5);
+    CHECK(option.section_meaning.size() > 5);
+    CHECK(option.meaning.find('\n') == std::string::npos);
+    CHECK(option.meaning.back() != '.');
+    CHECK(option.set(option.get()));  // the default is allowed
+  }
+  CHECK(names.contains("model.backbone.freeze_at"));
+  CHECK(names.contains("model.backbone.width"));
 }
 
 TEST_CASE("config: every file in configs/ is a valid configuration") {
   int files = 0;
-  for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(test::source_dir() / "configs")) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(test::source_dir() / "configs")) {
     if (entry.path().extension() != ".toml") continue;
     ++files;
     CHECK_NOTHROW_MESSAGE(read_config(entry.path()), entry.path().string());

@@ -20,8 +20,8 @@ struct Inner {
   Fruit fruit = Fruit::kApple;
   template <class Field>
   void fields(Field&& field) {
-    field("weight", weight);
-    field("fruit", fruit);
+    field("weight", weight, "kilograms", above(0).at_most(100));
+    field("fruit", fruit, "which");
   }
 };
 
@@ -36,14 +36,14 @@ struct Outer {
   std::vector<bool> flags = {true, false};
   template <class Field>
   void fields(Field&& field) {
-    field("on", on);
-    field("basket", basket);
-    field("steps", steps);
-    field("seed", seed);
-    field("path", path);
-    field("milestones", milestones);
-    field("range", range);
-    field("flags", flags);
+    field("on", on, "a switch");
+    field("basket", basket, "what is carried");
+    field("steps", steps, "how many", at_least(1));
+    field("seed", seed, "of chance");
+    field("path", path, "where");
+    field("milestones", milestones, "when", at_least(0));
+    field("range", range, "from, to", at_least(0));
+    field("flags", flags, "switches");
   }
 };
 
@@ -101,14 +101,15 @@ TEST_CASE("options: an unknown name is an error with file, line and the nearest 
 }
 
 TEST_CASE("options: a value of the wrong type is an error with the expected one") {
-  CHECK_ERROR(parsed("\nsteps = 1.5\n"), "test.toml:2: steps must be an integer, got 1.5");
-  CHECK_ERROR(parsed("steps = \"many\"\n"), "steps must be an integer, got \"many\"");
+  CHECK_ERROR(parsed("\nsteps = 1.5\n"), "test.toml:2: steps must be an integer, at least 1, got 1.5");
+  CHECK_ERROR(parsed("steps = \"many\"\n"), "steps must be an integer, at least 1, got \"many\"");
   CHECK_ERROR(parsed("seed = -1\n"), "seed must be a non-negative integer, got -1");
   CHECK_ERROR(parsed("on = 1\n"), "on must be true or false, got 1");
   CHECK_ERROR(parsed("path = 1\n"), "path must be a string in quotes, got 1");
-  CHECK_ERROR(parsed("range = [1]\n"), "range must be a list of 2 values, got [1]");
+  CHECK_ERROR(parsed("range = [1]\n"), "range must be a list of 2 values, each a number, at least 0, got [1]");
   CHECK_ERROR(parsed("milestones = 5\n"), "milestones must be a list");
-  CHECK_ERROR(parsed("milestones = [5, 1.5]\n"), "milestones must be a list, each value an integer, got [5, 1.5]");
+  CHECK_ERROR(parsed("milestones = [5, 1.5]\n"),
+              "milestones must be a list, each value an integer, at least 0, got [5, 1.5]");
   CHECK_ERROR(parsed("[basket]\nfruit = \"plum\"\n"), "basket.fruit must be one of \"apple\", \"pear\", got \"plum\"");
   CHECK_ERROR(parsed("basket = 1\n"), "basket is a section, not an option");
   CHECK_ERROR(parsed("[steps]\nx = 1\n"), "unknown option steps.x");
@@ -124,7 +125,7 @@ TEST_CASE("options: an override is TOML, or plain text") {
   CHECK(overridden("path=\"runs/a\"").path == "runs/a");
   CHECK(overridden("path=").path == "");
   CHECK(overridden("basket.fruit=pear").basket.fruit == Fruit::kPear);
-  CHECK_ERROR(overridden("steps=many"), "--set: steps must be an integer, got \"many\"");
+  CHECK_ERROR(overridden("steps=many"), "--set: steps must be an integer, at least 1, got \"many\"");
   CHECK_ERROR(overridden("steps"), "--set steps: write it as section.key=value");
 }
 
@@ -142,11 +143,38 @@ TEST_CASE("options: a base comes first, and a circle of bases is an error") {
   write_file(folder / "b.toml", "base = \"a.toml\"\n");
   CHECK_ERROR(read_settings(folder / "a.toml"), "a.toml: is its own base");
   write_file(folder / "c.toml", "base = \"absent.toml\"\n");
-  CHECK_ERROR(read_settings(folder / "c.toml"), "absent.toml: cannot be opened");
+  CHECK_ERROR(read_settings(folder / "c.toml"), "c.toml:1: base: absent.toml: no such file or configuration");
 }
 
-TEST_CASE("options: edit distance") {
-  CHECK(edit_distance("", "abc") == 3);
-  CHECK(edit_distance("kitten", "sitting") == 3);
-  CHECK(edit_distance("lr", "lr") == 0);
+TEST_CASE(
+    "options: a value outside of what is declared is an error with the option, the range, the value and the place") {
+  CHECK_ERROR(parsed("\n\nsteps = 0\n"), "test.toml:3: steps must be an integer, at least 1, got 0");
+  CHECK_ERROR(overridden("basket.weight=0"), "--set: basket.weight must be a number, above 0 and at most 100, got 0");
+  CHECK(overridden("basket.weight=100").basket.weight == 100);
+  CHECK_ERROR(overridden("basket.weight=100.5"), "got 100.5");
+  for (const char* number : {"nan", "inf", "-inf"})
+    CHECK_ERROR(overridden(fmt::format("range=[0, {}]", number)), "got [0, ");
+  CHECK_ERROR(overridden("milestones=[3, -1]"),
+              "milestones must be a list, each value an integer, at least 0, got [3, -1]");
+}
+
+TEST_CASE("options: what does not fit changes nothing") {
+  Outer outer;
+  std::vector<Option> options = options_of(outer);
+  const std::string before = to_toml(options);
+  for (const char* text :
+       {"steps=0", "steps=1.5", "basket.weight=-1", "range=[5, -1]", "milestones=[4, -4]", "flags=[true, 1]"})
+    CHECK_ERROR(apply_settings({parse_override(text)}, options), "must be");
+  CHECK(to_toml(options) == before);
+}
+
+TEST_CASE("options: a base may be a configuration's name, and an absent one names the nearest") {
+  const std::vector<Setting> by_name = parse_settings("base = \"r50_giam\"\n", "x.toml", "/");
+  const std::vector<Setting> by_file = read_settings("sparseinst/r50_giam");
+  REQUIRE(by_name.size() == by_file.size());
+  for (size_t i = 0; i < by_name.size(); ++i) CHECK(by_name[i].name == by_file[i].name);
+  CHECK_ERROR(parse_settings("\nbase = \"r50_gaim\"\n", "x.toml", "/"),
+              "x.toml:2: base: r50_gaim: no such file or configuration; did you mean sparseinst/r50_giam?");
+  CHECK_ERROR(parse_settings("base = \"" + std::string(5000, 'x') + "\"\n", "x.toml", "/"), "no such file");
+  CHECK_ERROR(parse_settings("base = 1\n", "x.toml", "/"), "x.toml:1: base must be the name of a configuration");
 }

@@ -2,6 +2,7 @@
 // captured, when its graph is launched.
 #include "tensor/cuda/emulated/cuda_runtime.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -185,8 +186,9 @@ cudaError_t cudaMallocHost(void** data, size_t bytes) {
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   Blocks& b = blocks();
   const std::lock_guard lock(b.mutex);
-  *total = machine().memory;
-  *free = machine().memory - std::min(machine().memory, b.used);
+  const bool limited = machine().memory < tessera::emulated::kUnlimited;
+  *total = limited ? machine().memory : SIZE_MAX;
+  *free = limited ? machine().memory - std::min(machine().memory, b.used) : SIZE_MAX;
   return cudaSuccess;
 }
 

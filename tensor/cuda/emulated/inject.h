@@ -7,10 +7,13 @@
 
 namespace tessera::emulated {
 
+// More than a request may ask for. A device with so much has no limit of its own and says that SIZE_MAX bytes are free.
+inline constexpr size_t kUnlimited = size_t{1} << 40;
+
 struct Machine {
   int devices = 1;
   cudaError_t count_status = cudaSuccess;  // cudaErrorInsufficientDriver: as without a driver
-  size_t memory = size_t{1} << 40;         // bytes of one device; what is larger is cudaErrorMemoryAllocation
+  size_t memory = kUnlimited;              // bytes of one device; what is larger is cudaErrorMemoryAllocation
 };
 
 Machine& machine();

@@ -1,12 +1,12 @@
-#include "cli/named_config.h"
+#include "train/named_config.h"
 
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
-#include "train/options.h"
+#include "tensor/error.h"
+#include "tensor/nearest_name.h"
 
 namespace tessera {
 
@@ -25,13 +25,21 @@ std::map<std::string, fs::path> all_configs() {
   return files;
 }
 
-bool means(const std::string& name, const std::string& config) {
-  return config == name || config.ends_with("/" + name);
+std::string last_part(const std::string& config) {
+  return config.substr(config.rfind('/') + 1);
 }
 
-// How far a config's name, or its last part, is from what was typed.
-size_t distance(const std::string& typed, const std::string& config) {
-  return std::min(edit_distance(typed, config), edit_distance(typed, config.substr(config.rfind('/') + 1)));
+// Those whose last part begins with what was typed ("r50"), else the one nearest to it.
+std::vector<std::string> near(const std::string& typed, const std::vector<std::string>& known) {
+  std::vector<std::string> result, both = known;
+  for (const std::string& config : known) {
+    both.push_back(last_part(config));
+    if (!typed.empty() && last_part(config).starts_with(typed)) result.push_back(config);
+  }
+  if (!result.empty()) return result;
+  const std::string nearest = nearest_name(typed, both);
+  const auto named = [&](const std::string& config) { return config == nearest || last_part(config) == nearest; };
+  return {*std::find_if(known.begin(), known.end(), named)};
 }
 
 }  // namespace
@@ -43,35 +51,23 @@ std::vector<std::string> config_names() {
 }
 
 fs::path find_config(const std::string& given) {
-  if (fs::is_regular_file(given)) return given;
+  std::error_code ignored;  // of a name too long for a file
+  if (fs::exists(given, ignored) && !fs::is_directory(given, ignored)) return given;  // also a pipe
   const std::string name = given.ends_with(".toml") ? given.substr(0, given.size() - 5) : given;
   const std::map<std::string, fs::path> files = all_configs();
   if (const auto found = files.find(name); found != files.end()) return found->second;
   std::vector<std::string> meant, known;
   for (const auto& [config, file] : files) {
     known.push_back(config);
-    if (means(name, config)) meant.push_back(config);
+    if (config.ends_with("/" + name)) meant.push_back(config);
   }
   TESSERA_CHECK(!known.empty(), "{}: no such file, and there is no folder configs with a configuration", given);
   TESSERA_CHECK(meant.size() <= 1, "configuration {}: several have this name: {}", given, fmt::join(meant, ", "));
   if (meant.size() == 1) return files.at(meant[0]);
-  const auto nearest = std::min_element(
-      known.begin(), known.end(), [&](const auto& a, const auto& b) { return distance(name, a) < distance(name, b); });
-  fail("{}: no such file or configuration; did you mean {}? There are: {}", given, *nearest, fmt::join(known, ", "));
-}
-
-ImageSize parse_size(const std::string& text) {
-  const auto number = [&](std::string_view part) {
-    i64 value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    TESSERA_CHECK(error == std::errc() && end == part.data() + part.size() && value >= 3 && value <= 16384,
-                  "size {}: height x width is needed, each from 3 to 16384, as in 480x640", text);
-    return value;
-  };
-  const std::string_view view = text;
-  const size_t x = view.find('x');
-  if (x == std::string_view::npos) return {number(view), number(view)};
-  return {number(view.substr(0, x)), number(view.substr(x + 1))};
+  const std::vector<std::string> nearest = near(name, known);
+  TESSERA_CHECK(nearest.size() == 1, "{}: no such file or configuration; these begin so: {}", given,
+                fmt::join(nearest, ", "));
+  fail("{}: no such file or configuration; did you mean {}? There are: {}", given, nearest[0], fmt::join(known, ", "));
 }
 
 }  // namespace tessera

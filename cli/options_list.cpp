@@ -1,0 +1,65 @@
+#include "cli/options_list.h"
+
+#include "cli/text.h"
+#include "train/config.h"
+
+namespace tessera {
+
+namespace {
+
+// Calls `begin` at the first option of every section and `each` for every option.
+template <class Begin, class Each>
+void for_each_option(Begin&& begin, Each&& each) {
+  Config config;
+  std::string section;
+  for (const Option& option : options_of(config, true)) {
+    if (option.section() != section) begin(option);
+    section = option.section();
+    each(option);
+  }
+}
+
+// A bar would end the cell.
+std::string cell(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '|' ? std::string("\\|") : std::string(1, c);
+  return result;
+}
+
+}  // namespace
+
+std::string options_text(size_t width) {
+  std::string text;
+  for_each_option(
+      [&](const Option& option) {
+        const std::string heading = fmt::format("[{}]  {}", option.section(), option.section_meaning);
+        text += (text.empty() ? "" : "\n") + wrapped(heading, width, 4) + "\n";
+      },
+      [&](const Option& option) {
+        text += wrapped(fmt::format("  {} = {}  ({})", option.key(), option.get().toml(), option.expected), width, 6);
+        text += "\n" + wrapped("      " + option.meaning, width, 6) + "\n";
+      });
+  return text;
+}
+
+std::string options_markdown() {
+  std::string text =
+      "# Options of a configuration\n\n"
+      "What a TOML file, or `--set section.key=value`, can say. This page is what `tessera train "
+      "--help-options=markdown` "
+      "prints;\na test compares them. A file may begin with `base = \"NAME\"`: it starts from that configuration, a "
+      "file "
+      "beside it or a name under\n`configs/`, and changes what it says itself.\n";
+  for_each_option(
+      [&](const Option& option) {
+        text += fmt::format("\n## [{}]\n\n{}\n\n| option | default | what it may be | meaning |\n|---|---|---|---|\n",
+                            option.section(), option.section_meaning);
+      },
+      [&](const Option& option) {
+        text += fmt::format("| `{}` | `{}` | {} | {} |\n", option.key(), cell(option.get().toml()),
+                            cell(option.expected), cell(option.meaning));
+      });
+  return text;
+}
+
+}  // namespace tessera
