@@ -1,24 +1,64 @@
 #include "train/signals.h"
 
+#include <unistd.h>
+
+#include <cstring>
+
+#include "tensor/file.h"
+
 namespace tessera {
 
 namespace {
+
 volatile std::sig_atomic_t signal_received = 0;
+
+void print(const char* text) {
+  (void)!write(STDERR_FILENO, text, std::strlen(text));
+}
+
+// These two run as signal handlers: nothing in them allocates or locks.
+void end(int number) {
+  remove_temporary_files();
+  if (number != SIGPIPE) {
+    if (isatty(STDERR_FILENO)) print("\r\x1b[K");  // over a progress line
+    print("tessera: stopped by ");
+    print(number == SIGINT ? "SIGINT\n" : number == SIGTERM ? "SIGTERM\n" : "SIGHUP\n");
+  }
+  signal(number, SIG_DFL);
+  raise(number);  // takes effect when this handler returns
+}
+
+void note(int number) {
+  const bool asked = signal_received != 0 && signal_received != SIGPIPE;
+  if (asked && number != SIGPIPE) return end(number);
+  if (!asked) signal_received = number;
+}
+
+void handle(int number, void (*handler)(int), struct sigaction* before) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(number, nullptr, before);
+  if (number == SIGHUP && before->sa_handler == SIG_IGN) return;
+  sigaction(number, &action, nullptr);
+}
+
+}  // namespace
+
+void end_cleanly_on_signals() {
+  struct sigaction ignored {};
+  for (const int number : kEndingSignals) handle(number, end, &ignored);
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 SignalGuard::SignalGuard() {
   signal_received = 0;
-  struct sigaction action {};
-  action.sa_handler = [](int number) { signal_received = number; };
-  action.sa_flags = SA_RESETHAND | SA_RESTART;  // RESETHAND: the second one has its usual effect
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &old_interrupt_);
-  sigaction(SIGTERM, &action, &old_terminate_);
+  for (size_t i = 0; i < before_.size(); ++i) handle(kEndingSignals[i], note, &before_[i]);
 }
 
 SignalGuard::~SignalGuard() {
-  sigaction(SIGINT, &old_interrupt_, nullptr);
-  sigaction(SIGTERM, &old_terminate_, nullptr);
+  for (size_t i = 0; i < before_.size(); ++i) sigaction(kEndingSignals[i], &before_[i], nullptr);
 }
 
 int SignalGuard::received() {

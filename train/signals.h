@@ -1,11 +1,20 @@
-// SIGINT and SIGTERM as a wish that the training loop asks for between steps.
+// Signals that ask a program to end: SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal has gone; unless it is ignored, as
+// under nohup) and SIGPIPE (whoever read the output has gone).
 #pragma once
 
+#include <array>
 #include <csignal>
 
 namespace tessera {
 
-// While one lives, the first SIGINT or SIGTERM is only noted; a second one ends the program at once.
+inline constexpr std::array kEndingSignals = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+
+// From now on they end the program by the signal's own effect, as ever, but first remove temporary files and, but for
+// SIGPIPE, say so on stderr. A file that grows past the limit of the shell (SIGXFSZ) is an error of the write instead.
+void end_cleanly_on_signals();
+
+// While one lives, the first of them is only noted, as a wish that a loop asks for between its steps; a second one ends
+// the program at once. SIGPIPE never does, since every further line that is printed repeats it.
 class SignalGuard {
  public:
   SignalGuard();
@@ -15,8 +24,7 @@ class SignalGuard {
   static int received();  // the signal's number, 0: none yet
 
  private:
-  struct sigaction old_interrupt_ {
-  }, old_terminate_{};
+  std::array<struct sigaction, kEndingSignals.size()> before_{};
 };
 
 }  // namespace tessera
