@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "data/coco.h"
+#include "tensor/file.h"
 
 namespace tessera {
 
@@ -33,6 +34,16 @@ void add_picture(CocoDataset& dataset, const std::string& file_name, const Shape
   }
 }
 
+// Writes a picture, unless it is there already. One that changes takes away the annotations of what was there before,
+// so that a call which is stopped never leaves pictures under the annotations of others.
+void replace_picture(const std::filesystem::path& path, const std::string& png, const std::string& annotations) {
+  if (std::filesystem::exists(path) && read_file(path) == png) return;
+  AtomicFile file(path);
+  file.write(png.data(), png.size());
+  std::filesystem::remove(annotations);
+  file.commit();
+}
+
 }  // namespace
 
 void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress) {
@@ -48,7 +59,7 @@ void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i
     for (i64 index = 0; index < count; ++index) {
       const ShapesPicture picture = draw_shapes(config, split, index);
       const std::string file_name = fmt::format("{:06}.png", index + 1);
-      save_png(config.dir / name / file_name, picture.image);
+      replace_picture(config.dir / name / file_name, encode_png(picture.image), dataset.name);
       add_picture(dataset, file_name, picture);
       if (progress) progress(++done, total);
     }
@@ -59,7 +70,7 @@ void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i
     write_split(ShapesSplit::kTrain, "train", config.train);
     write_split(ShapesSplit::kVal, "val", config.val);
   } catch (const std::filesystem::filesystem_error& error) {
-    fail("{}: cannot be created: {}", config.dir.string(), error.code().message());
+    fail("{}: cannot be created: {}", error.path1().string(), error.code().message());
   }
 }
 

@@ -6,8 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <climits>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "tensor/error.h"
 
@@ -26,6 +30,38 @@ int open_regular(const std::filesystem::path& path, size_t& size) {
   }
   size = static_cast<size_t>(status.st_size);
   return descriptor;
+}
+
+// The names of the temporary files that exist, where a signal handler can read them: no lock, and memory that never
+// goes away. A name that finds no place is not remembered; more than one at a time are rare.
+struct TemporaryName {
+  enum State { kFree, kTaken, kKnown };
+  std::atomic<State> state = kFree;
+  char path[PATH_MAX] = {};
+};
+static_assert(std::atomic<TemporaryName::State>::is_always_lock_free);
+constinit TemporaryName temporary_names[4];
+
+void remember(const char* path) {
+  if (std::strlen(path) >= PATH_MAX) return;
+  for (TemporaryName& name : temporary_names) {
+    TemporaryName::State state = TemporaryName::kFree;
+    if (!name.state.compare_exchange_strong(state, TemporaryName::kTaken)) continue;
+    std::strcpy(name.path, path);
+    name.state = TemporaryName::kKnown;
+    return;
+  }
+}
+
+void forget(const char* path) {
+  for (TemporaryName& name : temporary_names)
+    if (name.state == TemporaryName::kKnown && std::strcmp(name.path, path) == 0) name.state = TemporaryName::kFree;
+}
+
+// A name of what this program has open already, standard output as a rule.
+bool is_stream(const std::string& path) {
+  return path == "/dev/stdout" || path == "/dev/stderr" || path.starts_with("/dev/fd/") ||
+         path.starts_with("/proc/self/fd/");
 }
 
 // A new name in the folder of `path` must survive a power cut: syncs the folder. A file system that cannot is no error.
@@ -77,15 +113,39 @@ std::string read_file(const std::filesystem::path& path) {
   return text;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(path_.string() + ".partial") {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  TESSERA_CHECK(descriptor_ >= 0, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+  std::error_code none;
+  struct stat old {};
+  const bool exists = stat(path_.c_str(), &old) == 0, regular = exists && S_ISREG(old.st_mode);
+  if (is_stream(path_.string()) || (exists && !regular && !S_ISDIR(old.st_mode))) {
+    std::fflush(nullptr);  // behind what was printed
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (descriptor_ < 0) refuse(errno);
+    return;
+  }
+  if (regular && std::filesystem::is_symlink(path_, none)) path_ = std::filesystem::canonical(path_);
+  temporary_ = path_.string() + ".partial";
+  remember(temporary_.c_str());
+  ::unlink(temporary_.c_str());  // left by a kill; it may be a second name of another file, so it is not written
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) {
+    const int reason = errno;
+    forget(temporary_.c_str());
+    refuse(reason);
+  }
+  if (regular) (void)fchmod(descriptor_, old.st_mode & 07777);  // as private as it was
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (temporary_.empty()) return;
   ::unlink(temporary_.c_str());
+  forget(temporary_.c_str());
+}
+
+void AtomicFile::refuse(int reason) const {
+  fail("{}: cannot be written: {}{}", path_.string(), std::strerror(reason),
+       temporary_.empty() ? "" : "; the previous file, if any, is unchanged");
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
@@ -93,24 +153,26 @@ void AtomicFile::write(const void* data, size_t bytes) {
   while (bytes > 0) {
     const ssize_t put = ::write(descriptor_, at, std::min(bytes, size_t{1} << 30));
     if (put < 0 && errno == EINTR) continue;
-    TESSERA_CHECK(put >= 0, "{}: cannot be written: {}; the previous file, if any, is unchanged", path_.string(),
-                  std::strerror(errno));
+    if (put < 0) refuse(errno);
     at += put;
     bytes -= static_cast<size_t>(put);
   }
 }
 
 void AtomicFile::commit() {
-  TESSERA_CHECK(fsync(descriptor_) == 0, "{}: cannot be written: {}; the previous file, if any, is unchanged",
-                path_.string(), std::strerror(errno));
-  const int closed = ::close(descriptor_);
-  descriptor_ = -1;
-  if (closed != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const int reason = errno;
-    ::unlink(temporary_.c_str());
-    fail("{}: cannot be written: {}; the previous file, if any, is unchanged", path_.string(), std::strerror(reason));
-  }
+  const bool synced = temporary_.empty() || fsync(descriptor_) == 0;  // a pipe cannot
+  if (!synced) refuse(errno);
+  if (::close(std::exchange(descriptor_, -1)) != 0) refuse(errno);
+  if (temporary_.empty()) return;
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) refuse(errno);
+  forget(temporary_.c_str());
+  temporary_.clear();
   sync_folder(path_);
+}
+
+void remove_temporary_files() {
+  for (const TemporaryName& name : temporary_names)
+    if (name.state == TemporaryName::kKnown) ::unlink(name.path);
 }
 
 void write_file(const std::filesystem::path& path, const std::string& text) {

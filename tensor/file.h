@@ -26,7 +26,8 @@ class MappedFile {
 std::string read_file(const std::filesystem::path& path);  // throws Error naming the file and the system's reason
 
 // Writes to a temporary name beside `path`; commit() fsyncs and renames. Without commit() (an error, a full disk) the
-// temporary file is removed and whatever stood at `path` stays as it was.
+// temporary file is removed and whatever stood at `path` stays as it was. Behind a symbolic link the file is replaced,
+// not the link. What is no regular file (a pipe, /dev/stdout) is appended to directly: it has no earlier state to keep.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -37,9 +38,14 @@ class AtomicFile {
   void commit();
 
  private:
-  std::filesystem::path path_, temporary_;
+  [[noreturn]] void refuse(int reason) const;
+
+  std::filesystem::path path_, temporary_;  // temporary_ is empty: `path` is written directly
   int descriptor_ = -1;
 };
+
+// Removes the temporary files of all AtomicFiles: for a signal handler that ends the program, hence async-signal-safe.
+void remove_temporary_files();
 
 void write_file(const std::filesystem::path& path, const std::string& text);  // atomically
 

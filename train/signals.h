@@ -1,4 +1,5 @@
-// Signals that end a program, as a wish that the training loop asks for between steps.
+// Signals that ask a program to end: SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal has gone; unless it is ignored, as
+// under nohup) and SIGPIPE (whoever read the output has gone).
 #pragma once
 
 #include <array>
@@ -6,9 +7,15 @@
 
 namespace tessera {
 
-// While one lives, the first SIGINT, SIGTERM, SIGHUP (the terminal is gone) or SIGPIPE (whoever read standard output
-// is) is only noted; a second SIGINT or SIGTERM ends the program at once. What the program was started to ignore, as
-// nohup does with SIGHUP, stays ignored.
+inline constexpr std::array kEndingSignals = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+
+// From now on they end the program by the signal's own effect, as ever, but first remove temporary files and, but for
+// SIGPIPE, say so on stderr. A file that grows past the limit of the shell (SIGXFSZ) is an error of the write instead.
+void end_cleanly_on_signals();
+
+// While one lives, they are only noted, as a wish that a loop asks for between its steps. A second SIGINT or SIGTERM
+// ends the program at once; the others never do, since they come again by themselves: SIGPIPE with every further line
+// that is printed, SIGHUP from the kernel and from the shell.
 class SignalGuard {
  public:
   SignalGuard();
@@ -18,8 +25,7 @@ class SignalGuard {
   static int received();  // the signal's number, 0: none yet
 
  private:
-  static constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-  std::array<struct sigaction, kSignals.size()> old_{};
+  std::array<struct sigaction, kEndingSignals.size()> before_{};
 };
 
 }  // namespace tessera

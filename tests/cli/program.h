@@ -30,9 +30,17 @@ struct Outcome {
   std::string out, err;
 };
 
+// Where the program runs, and what its environment has beside ours.
+struct Surroundings {
+  fs::path directory = ".";
+  Arguments environment;  // "NAME=value"
+};
+
 class Program {
  public:
-  Program(const fs::path& folder, const Arguments& arguments, const std::string& name = "tessera")
+  // Output goes to files in `folder`.
+  Program(const fs::path& folder, const Arguments& arguments, const std::string& name = "tessera",
+          Surroundings surroundings = {})
       : out_(folder / "stdout"), err_(folder / "stderr") {
     Arguments all{(binary_dir() / name).string()};
     all.insert(all.end(), arguments.begin(), arguments.end());
@@ -43,7 +51,12 @@ class Program {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     posix_spawn_file_actions_addopen(&actions, 2, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    REQUIRE(posix_spawn(&id_, pointers[0], &actions, nullptr, pointers.data(), environ) == 0);
+    posix_spawn_file_actions_addchdir_np(&actions, surroundings.directory.c_str());
+    std::vector<char*> environment;
+    for (std::string& entry : surroundings.environment) environment.push_back(entry.data());
+    for (char** entry = environ; *entry; ++entry) environment.push_back(*entry);  // of two entries the first counts
+    environment.push_back(nullptr);
+    REQUIRE(posix_spawn(&id_, pointers[0], &actions, nullptr, pointers.data(), environment.data()) == 0);
     posix_spawn_file_actions_destroy(&actions);
   }
   void send(int number) const { kill(id_, number); }
@@ -58,9 +71,9 @@ class Program {
   pid_t id_ = 0;
 };
 
-inline Outcome run(const Arguments& arguments, const std::string& name = "tessera") {
+inline Outcome run(const Arguments& arguments, const std::string& name = "tessera", Surroundings surroundings = {}) {
   const TemporaryFolder folder;
-  return Program(folder.path(), arguments, name).wait();
+  return Program(folder.path(), arguments, name, std::move(surroundings)).wait();
 }
 
 // A data set of a few small shapes and a configuration that trains on it, made once.

@@ -106,6 +106,23 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("shapes: a call that is stopped never leaves pictures under the annotations of others") {
+  const TemporaryFolder folder;
+  ShapesConfig config{.dir = folder / "set", .train = 3, .val = 1, .size = 32};
+  generate_shapes(config);
+  const auto stopped = [&] {
+    generate_shapes(config, [](i64 done, i64) {
+      if (done == 2) throw Error("stopped");
+    });
+  };
+  CHECK_ERROR(stopped(), "stopped");
+  CHECK(load_coco(config.dir / "instances_train.json").images.size() == 3);  // the same pictures: nothing has changed
+  config.seed = 1;
+  CHECK_ERROR(stopped(), "stopped");
+  CHECK(!std::filesystem::exists(config.dir / "instances_train.json"));
+  CHECK(std::filesystem::exists(config.dir / "instances_val.json"));
+}
+
 TEST_CASE("shapes: settings that make no sense and folders that cannot be made are errors") {
   const TemporaryFolder folder;
   CHECK_ERROR(generate_shapes({.dir = folder / "x", .size = 8}), "size is 8");
