@@ -120,7 +120,7 @@ class Walk {
       case Next::kEnd:
         break;
     }
-    fail_at(at_, "there is more text after the end, {}; one list or object is expected (not one per line)", here());
+    fail_at(at_, "there is more text after the end ({}); one list or one object is expected, not one per line", here());
   }
 
   Next key() {

@@ -64,7 +64,7 @@ TEST_CASE("json: the first mistake has a line, a column and a byte") {
       {"[1, 2", "line 1, column 1 (byte 0): the list that begins here is not closed: the file is cut short"},
       {"[\"abc", "column 2 (byte 1): the file ends inside the string that begins here"},
       {"[\"abc\\", "the file ends inside the string"},
-      {"[1] [2]", "column 5 (byte 4): there is more text after the end, [; one list or object is expected"},
+      {"[1] [2]", "column 5 (byte 4): there is more text after the end ([); one list or one object"},
       {"{\"a\": 1}\n{\"a\": 2}", "line 2, column 1 (byte 9): there is more text after the end"},
       {"[1}", "a comma or ] is expected, not }"},
   };

@@ -12,7 +12,7 @@ CocoDataset square() {
   CocoDataset dataset;
   dataset.images = {{1, "a", 100, 100}};
   dataset.categories = {{1, "thing"}};
-  dataset.annotations = {{1, 1, 1, {20, 20, 40, 40}, 1600, false, rasterise_box({20, 20, 40, 40}, 100, 100)}};
+  dataset.annotations = {{1, 1, 1, XywhBox{20, 20, 40, 40}, 1600, false, rasterise_box({20, 20, 40, 40}, 100, 100)}};
   index_coco(dataset);
   return dataset;
 }
@@ -50,7 +50,8 @@ TEST_CASE("boundary: where the boundaries agree better than the masks, the masks
 
 TEST_CASE("boundary: a crowd is compared by its mask alone, and \"ignore\" is honoured") {
   CocoDataset dataset = square();
-  dataset.annotations.push_back({2, 1, 1, {0, 60, 100, 40}, 4000, true, rasterise_box({0, 60, 100, 40}, 100, 100)});
+  dataset.annotations.push_back(
+      {2, 1, 1, XywhBox{0, 60, 100, 40}, 4000, true, rasterise_box({0, 60, 100, 40}, 100, 100)});
   index_coco(dataset);
   const std::vector detections = {found(0.9, {40, 70, 10, 10}), found(0.5, {20, 20, 40, 40})};
   CHECK(evaluate_coco(dataset, detections, ApTask::kBoundary).stats[0] == doctest::Approx(1));

@@ -25,7 +25,7 @@ CocoDataset two_images() {
       {1, "person", "person.n.01", 'f'}, {2, "cow", "beef.n.01", 'c'}, {3, "acorn", "acorn.n.01", 'r'}};
   for (const auto& [id, image, category] : {std::array<i64, 3>{1, 1, 1}, {2, 2, 2}, {3, 2, 3}}) {
     const Polygons square = {{10, 10, 30, 10, 30, 30, 10, 30}};
-    dataset.annotations.push_back({id, image, category, {10, 10, 20, 20}, 400, false, square});
+    dataset.annotations.push_back({id, image, category, XywhBox{10, 10, 20, 20}, 400, false, square});
   }
   index_coco(dataset);
   return dataset;
@@ -78,7 +78,7 @@ TEST_CASE("lvis: the 300 best of an image count, whatever their category") {
 
 TEST_CASE("lvis: objects and detections of no area do not exist, for COCO they do") {
   CocoDataset dataset = two_images();
-  dataset.annotations.push_back({4, 1, 1, {50, 50, 0, 0}, 0, false, dataset.annotations[0].segmentation});
+  dataset.annotations.push_back({4, 1, 1, XywhBox{50, 50, 0, 0}, 0, false, dataset.annotations[0].segmentation});
   index_coco(dataset);
   Detection empty{1, 1, 0.95, std::nullopt, Rle{100, 100, {10000}}};
   Detection right{1, 1, 0.9, std::nullopt, rasterise_box({10, 10, 20, 20}, 100, 100)};
@@ -89,7 +89,8 @@ TEST_CASE("lvis: objects and detections of no area do not exist, for COCO they d
 
 TEST_CASE("lvis: \"ignore\" is honoured, crowds are ordinary objects but for boundaries") {
   CocoDataset dataset = two_images();
-  dataset.annotations.push_back({4, 1, 1, {50, 50, 40, 40}, 1600, false, Polygons{{50, 50, 90, 50, 90, 90, 50, 90}}});
+  dataset.annotations.push_back(
+      {4, 1, 1, XywhBox{50, 50, 40, 40}, 1600, false, Polygons{{50, 50, 90, 50, 90, 90, 50, 90}}});
   index_coco(dataset);
   const Detection right{1, 1, 0.9, std::nullopt, rasterise_box({10, 10, 20, 20}, 100, 100)};
   const auto ap50 = [&](auto evaluate, ApTask task) {

@@ -26,7 +26,7 @@ CocoDataset squares() {
   dataset.categories = {{1, "one"}, {2, "two"}};
   const auto square = [&](i64 id, i64 category, double x) {
     const Polygons outline = {{x, 10, x + 20, 10, x + 20, 30, x, 30}};
-    dataset.annotations.push_back({id, 5, category, {x, 10, 20, 20}, 400, false, outline});
+    dataset.annotations.push_back({id, 5, category, XywhBox{x, 10, 20, 20}, 400, false, outline});
   };
   square(1, 1, 10);
   square(2, 1, 50);
