@@ -34,7 +34,7 @@ class Program {
  public:
   Program(const fs::path& folder, const Arguments& arguments, const std::string& name = "tessera")
       : out_(folder / "stdout"), err_(folder / "stderr") {
-    Arguments all{(binary_dir() / name).string()};
+    Arguments all{(binary_dir() / name).string()};  // an absolute name stays
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : all) pointers.push_back(argument.data());
