@@ -42,7 +42,7 @@ class Program {
   Program(const fs::path& folder, const Arguments& arguments, const std::string& name = "tessera",
           Surroundings surroundings = {})
       : out_(folder / "stdout"), err_(folder / "stderr") {
-    Arguments all{(binary_dir() / name).string()};
+    Arguments all{(binary_dir() / name).string()};  // an absolute name stays
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : all) pointers.push_back(argument.data());

@@ -1,0 +1,150 @@
+#include "tests/docs/checkout.h"
+
+#include <fmt/format.h>
+
+#include "data/image.h"
+#include "ops/kernel_table.h"
+#include "tensor/safetensors.h"
+#include "tests/data/test_images.h"
+#include "train/weights.h"
+
+namespace tessera::test {
+
+namespace {
+
+void write_program(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  write_file(path, text);
+  fs::permissions(path, fs::perms::owner_all);
+}
+
+nlohmann::json read_json(const fs::path& path) {
+  return nlohmann::json::parse(read_file(path));
+}
+
+std::string device_under_test() {
+  for (const DeviceKind kind : {DeviceKind::kCuda, DeviceKind::kCudaEmulated})
+    for (const KernelTableBase* table : KernelTableBase::all())
+      if (table->supports(kind)) return std::string(name_of(kind));
+  return "cpu";
+}
+
+// {0}: the folder of the programs under test, {1}: the device.
+constexpr const char* kTool = R"(#!/bin/bash
+name=$(basename "$0")
+[[ -x {0}/$name ]] || exit 0  # tessera_bench is not part of every build
+words=()
+for word in "$@"; do
+  [[ $word == cuda || $word == cuda-emulated ]] && word={1}
+  [[ {1} == cpu && ( $word == --mixed-precision || $word == --graph ) ]] || words+=("$word")
+done
+small=(--set input.shortest=64 --set input.longest=96)
+case "$name $1" in
+  "tessera train") words+=("${{small[@]}}" --set training.steps=2 --set training.batch_size=1 --set training.accumulate=1
+    --set data.workers=1 --set 'augment.shortest=[64]' --set augment.longest=96) ;;
+  "tessera eval" | "tessera predict" | "tessera maps") words+=("${{small[@]}}") ;;
+  "tessera bench") words+=(--size 64 --seconds 0.1) ;;
+  "tessera info") [[ " $* " == *" --model "* ]] && words+=(--size 64) ;;
+  "tessera data") words+=(--train 6 --val 3 --size 64) ;;
+  "tessera_tests "*) words=(--count) ;;
+  "tessera_ops bench") words+=(-p 'nobias') ;;
+  "tessera_bench "*) words+=(--list) ;;
+esac
+exec {0}/"$name" "${{words[@]}}"
+)";
+
+// {0}: the real one.
+constexpr const char* kRun = R"(#!/bin/bash
+{0} help | grep -q "^  $1 " || {{ echo "./run has no command $1" >&2; exit 2; }}
+)";
+
+}  // namespace
+
+Checkout::Checkout() {
+  write_programs();
+  write_data();
+  write_weights();
+  write_cityscapes();
+  for (const char* name : {"configs", "docs", "tests"}) fs::create_symlink(source_dir() / name, folder_ / name);
+}
+
+void Checkout::write_programs() const {
+  for (const char* preset : {"release", "emulated", "cuda"})
+    for (const char* name : {"tessera", "tessera_tests", "tessera_ops", "tessera_goldens", "tessera_bench"})
+      write_program(folder_ / "build" / preset / name,
+                    fmt::format(fmt::runtime(kTool), binary_dir().string(), device_under_test()));
+  write_program(folder_ / "run", fmt::format(fmt::runtime(kRun), (source_dir() / "run").string()));
+  for (const char* name : {"wget", "unzip"}) write_program(folder_ / "bin" / name, "#!/bin/bash\n");
+}
+
+void Checkout::write_data() const {
+  const fs::path own = folder_ / "my", coco = folder_ / "coco";
+  const Outcome made = run({"data", "shapes", "--out", own.string(), "--train", "6", "--val", "3", "--size", "64"});
+  REQUIRE_MESSAGE(made.code == 0, made.err);
+  fs::create_directory_symlink(own / "val", folder_ / "folder");
+  write_file(folder_ / "photo.jpg", jpeg_bytes(load_image(fs::directory_iterator(own / "val")->path())));
+
+  fs::create_directories(coco / "annotations");
+  write_file(coco / "all.zip", "");
+  for (const std::string split : {"train", "val"}) {
+    nlohmann::json file = read_json(own / ("instances_" + split + ".json"));
+    for (int id = static_cast<int>(file["categories"].size()) + 1; id <= 80; ++id)
+      file["categories"].push_back({{"id", id}, {"name", fmt::format("class {}", id)}});
+    write_file(coco / "annotations" / ("instances_" + split + "2017.json"), file.dump());
+    fs::create_directory_symlink(own / split, coco / (split + "2017"));
+    if (split == "train") continue;
+    nlohmann::json results = nlohmann::json::array();
+    for (const nlohmann::json& annotation : file["annotations"])
+      results.push_back({{"image_id", annotation["image_id"]},
+                         {"category_id", annotation["category_id"]},
+                         {"bbox", annotation["bbox"]},
+                         {"segmentation", annotation["segmentation"]},
+                         {"score", 0.5}});
+    write_file(folder_ / "results.json", results.dump());
+    file.erase("annotations");
+    write_file(coco / "annotations/image_info_test-dev2017.json", file.dump());
+    fs::create_directory_symlink(own / "val", coco / "test2017");
+  }
+}
+
+void Checkout::write_weights() const {
+  const auto model = make_model(read_config(source_dir() / "configs/sparseinst/r50_giam.toml").model, 1);
+  std::vector<NamedTensor> tensors = reference_tensors(*model);
+  save_safetensors(folder_ / "sparse_inst_r50_giam.pth", tensors, {});
+  std::erase_if(tensors, [](const NamedTensor& entry) { return !entry.name.starts_with("backbone.res2."); });
+  for (const char* name : {"R-50.pkl", "resnet50.pth", "resnet50-0676ba61.pth"})
+    save_safetensors(folder_ / name, tensors, {});
+}
+
+// A person of 20 x 20 pixels in a street, and a result that finds it.
+void Checkout::write_cityscapes() const {
+  const fs::path truth = folder_ / "cityscapes/gtFine/val/town", results = folder_ / "my_results";
+  fs::create_directories(truth);
+  fs::create_directories(results);
+  constexpr i64 kHeight = 32, kWidth = 64;
+  constexpr int kPerson = 24001;
+  std::vector<u8> samples(2 * kHeight * kWidth);
+  Tensor mask = Tensor::zeros({kHeight, kWidth}, DType::kU8);
+  for (i64 y = 0; y < 20; ++y)
+    for (i64 x = 0; x < 20; ++x) {
+      samples[static_cast<size_t>(2 * (y * kWidth + x))] = kPerson >> 8;
+      samples[static_cast<size_t>(2 * (y * kWidth + x) + 1)] = kPerson & 255;
+      mask.data<u8>()[y * kWidth + x] = 255;
+    }
+  write_file(truth / "town_000000_000019_gtFine_instanceIds.png", png_bytes(kHeight, kWidth, 0, 16, samples));
+  save_png(results / "mask.png", mask);
+  write_file(results / "town_000000_000019_pred.txt", "mask.png 24 0.9\n");
+}
+
+void Checkout::lay(const fs::path& folder) const {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_.path()))
+    fs::create_symlink(entry.path(), folder / entry.path().filename());
+}
+
+Outcome run_script(const fs::path& folder, const std::string& script) {
+  write_file(folder / "script.sh", "set -eE\nPATH=bin:$PATH\ntrap 'echo \"failed: $BASH_COMMAND\" >&2' ERR\n" + script);
+  const Program program(folder, {"-c", "cd \"" + folder.string() + "\" && bash script.sh"}, "/bin/bash");
+  return program.wait();
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,41 @@
+// What the pages tell the reader to type works.
+#include <doctest/doctest.h>
+
+#include "tests/docs/checkout.h"
+#include "tests/docs/pages.h"
+
+namespace tessera::test {
+
+TEST_CASE("docs: a page's shell blocks, its files and stray commands are found") {
+  const Page page = parse_page("x.md",
+                               "# x\n```sh\n./run test\n```\ntext\n    A=1 build/release/tessera info\n"
+                               "```toml\n# file: a.toml\nb = 1\n```\n```\ntessera info\nother\n```\n    tesserae\n");
+  CHECK(page.scripts == std::vector<std::string>{"./run test\n"});
+  CHECK(page.files == std::map<std::string, std::string>{{"a.toml", "# file: a.toml\nb = 1\n"}});
+  CHECK(page.strays == std::vector<std::string>{"    A=1 build/release/tessera info", "tessera info"});
+}
+
+TEST_CASE("docs: every command of every page runs in a fresh checkout") {
+  const Checkout checkout;
+  const std::vector<Page> pages = all_pages(source_dir());
+  size_t scripts = 0;
+  for (const Page& page : pages) {
+    CAPTURE(page.name);
+    for (const std::string& line : page.strays)
+      FAIL_CHECK(page.name, ": a command that is not in a ```sh block: ", line);
+    if (page.scripts.empty()) continue;
+    const TemporaryFolder folder;
+    checkout.lay(folder.path());
+    for (const Page& other : pages)  // a page may use the file that another one shows
+      for (const auto& [name, text] : other.files) write_file(folder / name, text);
+    for (const std::string& script : page.scripts) {
+      const Outcome outcome = run_script(folder.path(), script);
+      INFO(script);
+      CHECK_MESSAGE(outcome.code == 0, outcome.err);
+      ++scripts;
+    }
+  }
+  CHECK(scripts > 15);
+}
+
+}  // namespace tessera::test
