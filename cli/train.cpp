@@ -99,6 +99,36 @@ std::optional<Resumed> resumed_run(const std::filesystem::path& folder, const st
   return resumed;
 }
 
+// The data of a run, checked as far as that can be done before the first step.
+struct DataSets {
+  std::shared_ptr<const CocoSource> train, val;  // val: null without data.val_annotations
+};
+DataSets open_data(bool classes_given, Config& config) {
+  const auto train = load_dataset("data.train_annotations", config.data.train_annotations);
+  take_classes(*train, classes_given, config.model);
+  DataSets sets;
+  sets.train = std::make_shared<const CocoSource>(
+      train, config.data.train_images,
+      CocoSourceConfig{
+          .augment = config.augment.config(), .seed = config.training.seed, .skip_empty = config.data.skip_empty});
+  if (!config.data.val_annotations.empty())
+    sets.val = inference_source(load_dataset("data.val_annotations", config.data.val_annotations),
+                                config.data.val_images, config);
+  check_data(config, *sets.train, sets.val.get());
+  return sets;
+}
+
+Evaluator evaluator(const Config& config, const std::vector<i64>& category_ids,
+                    const std::shared_ptr<const CocoSource>& val) {
+  return [config, category_ids, val](Segmenter& model) -> std::optional<Scores> {
+    const std::optional<Evaluation> result = evaluate(model, category_ids, val->dataset(), val, config);
+    if (!result) return std::nullopt;
+    Scores scores;
+    for (const ApResult& task : result->figures) scores.emplace_back(name_of(task.task), figures(task));
+    return scores;
+  };
+}
+
 struct TrainCommand {
   std::string config_file, out, device, listing;
   std::vector<std::string> overrides;
@@ -129,33 +159,15 @@ struct TrainCommand {
                                                           : "does not exist: " + config.data.train_annotations);
       return;
     }
-    const auto train_data = load_dataset("data.train_annotations", config.data.train_annotations);
     const bool classes_given = resumed || std::any_of(settings.begin(), settings.end(),
                                                       [](const Setting& s) { return s.name == "model.num_classes"; });
-    take_classes(*train_data, classes_given, config.model);
-    for (const CocoCategory& category : train_data->categories) {
+    const DataSets sets = open_data(classes_given, config);
+    job.data = sets.train;
+    for (const CocoCategory& category : sets.train->dataset().categories) {
       job.classes.push_back(category.name);
       job.category_ids.push_back(category.id);
     }
-    const auto train_source = std::make_shared<const CocoSource>(
-        train_data, config.data.train_images,
-        CocoSourceConfig{
-            .augment = config.augment.config(), .seed = config.training.seed, .skip_empty = config.data.skip_empty});
-    job.data = train_source;
-    std::shared_ptr<const CocoSource> val_source;
-    if (!config.data.val_annotations.empty()) {
-      const auto val_data = load_dataset("data.val_annotations", config.data.val_annotations);
-      val_source = inference_source(val_data, config.data.val_images, config);
-      job.evaluate = [&config, ids = job.category_ids, val_data,
-                      val_source](Segmenter& model) -> std::optional<Scores> {
-        const std::optional<Evaluation> result = evaluate(model, ids, *val_data, val_source, config);
-        if (!result) return std::nullopt;
-        Scores scores;
-        for (const ApResult& task : result->figures) scores.emplace_back(name_of(task.task), figures(task));
-        return scores;
-      };
-    }
-    check_data(config, *train_source, val_source.get());
+    if (sets.val) job.evaluate = evaluator(config, job.category_ids, sets.val);
 
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!resumed && !config.training.init_weights.empty()) {
@@ -164,7 +176,7 @@ struct TrainCommand {
     }
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
     model->to(chosen_device(place, config.training.precision));
-    warn(config, *train_source, val_source.get(), model->device());
+    warn(config, *sets.train, sets.val.get(), model->device());
     if (dry_run) return describe(*model, config), describe_data(job);
 
     fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {} steps\n", job.folder.string(),

@@ -41,7 +41,7 @@ struct NameRule {
 
 // The tensors of a file by name, and how it nests them (tensor/weights_file.h).
 struct NamesInFile {
-  std::map<std::string, Shape> tensors;
+  std::map<std::string, Shape> tensors = {};
   std::set<std::string> dicts = {};
   std::string weights = {};
 };

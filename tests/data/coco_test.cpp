@@ -113,7 +113,7 @@ TEST_CASE("coco: an image list may have images alone, an annotation file may not
   const CocoDataset list = load_image_list(path);
   CHECK(list.images.size() == 1);
   CHECK(list.annotations_of.size() == 1);
-  CHECK_ERROR(load_coco(path), "there is no \"categories\"");
+  CHECK_ERROR(load_coco(path), "there is no \"annotations\": an image list, as of a test set, can be predicted on");
   CHECK_ERROR(load_image_list(files.write("{}")), "there is no \"images\"");
   CHECK(load_image_list(files.write(kSmall)).annotations.size() == 4);
 }

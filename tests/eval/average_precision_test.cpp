@@ -163,7 +163,8 @@ TEST_CASE("coco: detections that do not fit the data set are errors that name th
   CHECK_ERROR(evaluate(box(5, 1, 0.5, 10)), "it has no mask, though the first result has one");
   CHECK_ERROR(evaluate_coco(dataset, std::vector{box(5, 1, 0.9, 10), mask(5, 1, 0.9, 10)}, ApTask::kBbox),
               "it has no box, though the first result has one");
-  CHECK_ERROR(evaluate_coco(dataset, std::vector{box(5, 1, 0.9, nan)}, ApTask::kBbox), "its box is not finite");
+  CHECK_ERROR(evaluate_coco(dataset, std::vector{box(5, 1, 0.9, nan)}, ApTask::kBbox),
+              "is not [x, y, width, height] in finite numbers");
   CocoDataset raw;
   raw.images = {{1, "", 2, 2}};
   CHECK_ERROR(evaluate_coco(raw, {}, ApTask::kBbox), "not indexed");

@@ -193,7 +193,7 @@ TEST_CASE("tide: detections that do not fit the data set are errors that name th
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK_ERROR(evaluate(box(4, 1, 0.9, 10)), "r.json: result 0: there is no image 4 in squares");
   CHECK_ERROR(evaluate(box(5, 1, nan, 10)), "result 0 (image 5): its score is nan");
-  CHECK_ERROR(evaluate(box(5, 1, 0.5, nan)), "its box is not finite");
+  CHECK_ERROR(evaluate(box(5, 1, 0.5, nan)), "is not [x, y, width, height] in finite numbers");
   CHECK_ERROR(evaluate({5, 1, 0.5, std::nullopt, Rle{50, 200, {10000}}}), "its mask is 50 x 200");
   CHECK_ERROR(evaluate({5, 1, 0.5, std::nullopt, std::nullopt}), "neither a box nor a mask");
   CocoDataset bare = squares();

@@ -27,7 +27,7 @@ struct Whole {
   std::string name = "x";
   std::vector<std::string> names = {"a"};
   double weight = 1;
-  Part part;
+  Part part = {};
   template <class Field>
   void fields(Field&& field) {
     field("channels", channels, "how many", at_least(4).multiple_of(4));
