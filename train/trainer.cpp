@@ -320,11 +320,13 @@ int train(Segmenter& model, const Job& job) {
     state.evaluated = state.step;
     state.best = std::max(state.best, figure);
   };
+  std::optional<StepRecord> unlogged;  // of the last finished step, until its line is in the log
   // After an error: saves the last finished step and tells what is on the disk.
   const auto rescue = [&]() -> std::string {
     if (state.step == 0) return "";
     std::string failure;
     try {
+      if (unlogged) log.step(*unlogged);
       log.sync();
     } catch (const std::exception&) {  // a line that cannot be written is no reason to lose a step
     }
@@ -344,15 +346,15 @@ int train(Segmenter& model, const Job& job) {
     once_in_a_while_evaluate();  // the run before may have been stopped in one
     while (state.step < steps && !SignalGuard::received()) {
       buffers.keep();
-      StepRecord record;
       try {
-        record = train_step(model, config, state, loader);
+        unlogged = train_step(model, config, state, loader);
       } catch (...) {
         buffers.put_back();
         throw;
       }
       begin();
-      log.step(record);
+      log.step(*unlogged);
+      unlogged.reset();
       once_in_a_while_save();
       once_in_a_while_evaluate();
     }
