@@ -117,7 +117,8 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   if (regular && std::filesystem::is_symlink(path_, none)) path_ = std::filesystem::canonical(path_);
   temporary_ = path_.string() + ".partial";
   remember(temporary_.c_str());
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  ::unlink(temporary_.c_str());  // left by a kill; it may be a second name of another file, so it is not written
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
     const int reason = errno;
     forget(temporary_.c_str());

@@ -29,9 +29,12 @@ void end(int number) {
 }
 
 void note(int number) {
-  const bool asked = signal_received != 0 && signal_received != SIGPIPE;
-  if (asked && number != SIGPIPE) return end(number);
-  if (!asked) signal_received = number;
+  const auto asks = [](int signal) { return signal == SIGINT || signal == SIGTERM; };
+  if (!asks(signal_received)) {
+    signal_received = number;
+  } else if (asks(number)) {
+    end(number);
+  }
 }
 
 void handle(int number, void (*handler)(int), struct sigaction* before) {

@@ -13,8 +13,9 @@ inline constexpr std::array kEndingSignals = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 // SIGPIPE, say so on stderr. A file that grows past the limit of the shell (SIGXFSZ) is an error of the write instead.
 void end_cleanly_on_signals();
 
-// While one lives, the first of them is only noted, as a wish that a loop asks for between its steps; a second one ends
-// the program at once. SIGPIPE never does, since every further line that is printed repeats it.
+// While one lives, they are only noted, as a wish that a loop asks for between its steps. A second SIGINT or SIGTERM
+// ends the program at once; the others never do, since they come again by themselves: SIGPIPE with every further line
+// that is printed, SIGHUP from the kernel and from the shell.
 class SignalGuard {
  public:
   SignalGuard();

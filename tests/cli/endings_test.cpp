@@ -4,6 +4,7 @@
 
 #include "tests/cli/program.h"
 #include "train/checkpoint.h"
+#include "train/signals.h"
 
 namespace tessera {
 
@@ -108,6 +109,19 @@ TEST_CASE("endings: Ctrl-C and SIGTERM end a command with their number, one line
     for (const fs::directory_entry& entry : fs::directory_iterator(out / "train"))
       CHECK(entry.path().extension() == ".png");
   }
+}
+
+TEST_CASE("endings: a signal is noted while a guard lives, and those that come again by themselves end nothing") {
+  const SignalGuard guard;
+  CHECK(SignalGuard::received() == 0);
+  for (const int number : {SIGPIPE, SIGPIPE, SIGHUP, SIGHUP}) {
+    raise(number);
+    CHECK(SignalGuard::received() == number);
+  }
+  raise(SIGTERM);
+  raise(SIGPIPE);
+  raise(SIGHUP);
+  CHECK(SignalGuard::received() == SIGTERM);
 }
 
 TEST_CASE("endings: training saves when its terminal or the reader of its output has gone") {

@@ -36,6 +36,15 @@ TEST_CASE("file: a handler that ends the program can remove the temporary files,
   CHECK_ERROR(one.commit(), "one: cannot be written: No such file");
 }
 
+TEST_CASE("file: what a killed program left at the temporary name is replaced, not written into") {
+  const TemporaryFolder folder;
+  write_file(folder / "checkpoint", "whole");
+  fs::create_hard_link(folder / "checkpoint", folder / "best.partial");
+  write_file(folder / "best", "new");
+  CHECK(read_file(folder / "checkpoint") == "whole");
+  CHECK(read_file(folder / "best") == "new");
+}
+
 TEST_CASE("file: a link stays, the file behind it is replaced and as private as it was") {
   const TemporaryFolder folder;
   fs::create_directory(folder / "behind");
