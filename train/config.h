@@ -107,7 +107,8 @@ struct TrainingConfig {
     field("log_every", log_every, "steps from one printed line to the next; the log file has every step", at_least(1));
     field("checkpoint_every", checkpoint_every, "steps from one checkpoint to the next", at_least(1));
     field("keep_checkpoints", keep_checkpoints, "latest checkpoints that are kept, besides the best", at_least(1));
-    field("init_weights", init_weights, "file to start from: ours, or another tool's .safetensors, .pth or .pkl");
+    field("init_weights", init_weights,
+          "file to start from: a run's folder or checkpoint, or another tool's .safetensors, .pth, .pkl");
     field("init_prefix", init_prefix, "put before the names of that file; empty: found out");
     field("init_bgr", init_bgr, "its network took blue, green, red: exchange the channels of the first convolution");
   }

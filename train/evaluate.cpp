@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "data/loader.h"
+#include "eval/checks.h"
 #include "train/progress.h"
 #include "train/signals.h"
 
@@ -27,6 +28,8 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   TESSERA_CHECK(lacking(truth, ApTask::kSegm).count == 0 || lacking(truth, ApTask::kBbox).count == 0,
                 "{}: some annotations have no mask and some no box, there is nothing to compare all of them by",
                 truth.name);
+  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})  // before pictures are computed
+    if (lacking(truth, task).count == 0) check_annotations(truth, task, true);
   const bool training = model.training();
   model.eval();
   Loader loader(images, {.batch_size = config.evaluation.batch_size,

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "autograd/pointwise.h"
 #include "ops/arrange.h"
@@ -320,7 +321,7 @@ int train(Segmenter& model, const Job& job) {
     state.evaluated = state.step;
     state.best = std::max(state.best, figure);
   };
-  std::optional<StepRecord> unlogged;  // of the last finished step, until its line is in the log
+  std::optional<StepRecord> unlogged;  // of the last finished step, until it is given to the log
   // After an error: saves the last finished step and tells what is on the disk.
   const auto rescue = [&]() -> std::string {
     if (state.step == 0) return "";
@@ -353,8 +354,7 @@ int train(Segmenter& model, const Job& job) {
         throw;
       }
       begin();
-      log.step(*unlogged);
-      unlogged.reset();
+      log.step(*std::exchange(unlogged, std::nullopt));
       once_in_a_while_save();
       once_in_a_while_evaluate();
     }
