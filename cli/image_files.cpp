@@ -46,9 +46,12 @@ std::vector<fs::path> image_files(const std::vector<std::string>& arguments, i64
     std::vector<fs::path> found;
     for (const fs::directory_entry& entry : entries)
       if (is_image(entry)) found.push_back(entry.path());
-    TESSERA_CHECK(!found.empty(), "{}: the folder holds no JPEG or PNG file", argument);
     std::sort(found.begin(), found.end());
-    fmt::print(stderr, "{}", passed_over(argument, found));
+    const std::string others = passed_over(argument, found);
+    TESSERA_CHECK(!found.empty(), "{}: the folder holds no JPEG or PNG file{}", argument,
+                  others.empty() ? "" : ", but " + others + "; folders in it are to be named themselves");
+    if (!others.empty())
+      fmt::print(stderr, "{}: passed over, as JPEG and PNG files alone are read: {}\n", argument, others);
     files.insert(files.end(), found.begin(), found.end());
   }
   std::unordered_set<std::string> taken;
