@@ -14,7 +14,7 @@ using pickle::Value;
 using Kind = Value::Kind;
 
 constexpr int kMaxDepth = 64;
-constexpr size_t kMaxVisits = 1'000'000, kMaxName = 1000;
+constexpr size_t kMaxVisits = 100'000, kMaxName = 1000;
 
 struct TorchType {
   std::string_view storage, dtype;
