@@ -29,9 +29,8 @@ Fate fate_of(const CocoAnnotation& annotation, ImageSize size) {
 
 // The annotated box behind `geometry`; nothing where the file has none, or an empty one.
 std::optional<Box> annotated_box(const CocoAnnotation& annotation, const Geometry& geometry) {
-  const std::optional<XywhBox> given = annotation.bbox;
-  if (!given) return std::nullopt;
-  const auto& [x, y, width, height] = *given;
+  if (!annotation.bbox) return std::nullopt;
+  const auto& [x, y, width, height] = *annotation.bbox;
   const Box box = geometry.apply_to_box({x, y, x + width, y + height});
   if (box[2] - box[0] <= kLeastBoxSide || box[3] - box[1] <= kLeastBoxSide) return std::nullopt;
   return box;

@@ -12,10 +12,9 @@ namespace tessera {
 Tally lacking(const CocoDataset& truth, ApTask task) {
   Tally without;
   for (const CocoAnnotation& annotation : truth.annotations) {
-    const std::optional<XywhBox> box = annotation.bbox;
     const bool mask = std::holds_alternative<Polygons>(annotation.segmentation) ||
                       std::holds_alternative<Rle>(annotation.segmentation);
-    if (task == ApTask::kBbox ? !box : !mask) without.add(std::to_string(annotation.id));
+    if (task == ApTask::kBbox ? !annotation.bbox : !mask) without.add(std::to_string(annotation.id));
   }
   return without;
 }
@@ -25,11 +24,13 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
                                    bool quiet) {
   const auto start = std::chrono::steady_clock::now();
   const NoGrad no_grad;
-  TESSERA_CHECK(lacking(truth, ApTask::kSegm).count == 0 || lacking(truth, ApTask::kBbox).count == 0,
+  std::vector<ApTask> tasks;
+  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})
+    if (lacking(truth, task).count == 0) tasks.push_back(task);
+  TESSERA_CHECK(!tasks.empty(),
                 "{}: some annotations have no mask and some no box, there is nothing to compare all of them by",
                 truth.name);
-  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})  // before pictures are computed
-    if (lacking(truth, task).count == 0) check_annotations(truth, task, true);
+  for (const ApTask task : tasks) check_annotations(truth, task, true);  // before pictures are computed
   const bool training = model.training();
   model.eval();
   Loader loader(images, {.batch_size = config.evaluation.batch_size,
@@ -57,8 +58,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   model.train(training);
   if (SignalGuard::received()) return std::nullopt;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})
-    if (lacking(truth, task).count == 0) result.figures.push_back(evaluate_coco(truth, result.detections, task));
+  for (const ApTask task : tasks) result.figures.push_back(evaluate_coco(truth, result.detections, task));
   return result;
 }
 

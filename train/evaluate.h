@@ -22,9 +22,9 @@ struct Evaluation {
   double seconds = 0;                 // of loading and detecting
 };
 
-// Detects in every picture of `images` (data set `truth`) and scores masks and the masks' boxes, as far as they are
-// annotated; annotations that lack both are an error. The model is used in
-// evaluation mode without gradients and left in the mode it was in. category_ids: of the model's classes, by index.
+// Detects in every picture of `images` (data set `truth`) and scores masks and the masks' boxes, as far as all of them
+// are annotated; where neither is, that is an error. The model is used in evaluation mode without gradients and left in
+// the mode it was in. category_ids: of the model's classes, by index.
 // Nothing when a signal asked to stop (train/signals.h).
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,

@@ -1,6 +1,7 @@
 #include "train/memory.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "autograd/pointwise.h"
 #include "data/noise.h"
@@ -31,14 +32,15 @@ std::string gib(size_t bytes) {
 }  // namespace
 
 std::string MemoryEstimate::str() const {
-  return fmt::format(
-      "about {} for a step of {} pictures of {} x {} ({} of it weights, gradients and moments), {} available",
-      gib(total()), pictures, size.height, size.width, gib(parameters), gib(available));
+  return fmt::format("about {} for a step of {} pictures of {} x {} ({} of it weights, gradients and moments), {}",
+                     gib(total()), pictures, size.height, size.width, gib(parameters),
+                     available == SIZE_MAX ? "not limited" : gib(available) + " available");
 }
 
 MemoryEstimate estimate_memory(const Config& config, const CocoSource& data, Device device) {
   const TrainingConfig& training = config.training;
-  MemoryEstimate estimate{.available = memory_report(device).free + memory_report(device).cached,
+  const MemoryReport now = memory_report(device);  // with the model that is to be trained on it
+  MemoryEstimate estimate{.available = now.free == SIZE_MAX ? SIZE_MAX : now.free + now.cached + now.allocated,
                           .pictures = training.batch_size};
   const std::unique_ptr<Segmenter> model = make_model(config.model, training.seed);
   model->to(device);

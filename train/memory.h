@@ -12,7 +12,7 @@ namespace tessera {
 struct MemoryEstimate {
   size_t parameters = 0;   // weights with their gradients, moments and averages
   size_t activations = 0;  // the most that forward and backward pass take besides
-  size_t available = 0;    // on the device, before anything is there
+  size_t available = 0;    // on the device, what this program has there included; SIZE_MAX: without a limit
   i64 pictures = 0;        // of a batch, each of this size: the largest that augmentation makes of the data
   ImageSize size = {};
   size_t total() const { return parameters + activations; }

@@ -92,8 +92,7 @@ Lines category_faults(const CocoDataset& train, const CocoDataset& val) {
 }
 
 bool has_empty_box(const CocoAnnotation& annotation) {
-  const std::optional<XywhBox> box = annotation.bbox;
-  return box && ((*box)[2] <= 0 || (*box)[3] <= 0);
+  return annotation.bbox && ((*annotation.bbox)[2] <= 0 || (*annotation.bbox)[3] <= 0);
 }
 
 // Does the validation set have what its evaluation compares?
@@ -120,17 +119,14 @@ Lines validation_faults(const CocoDataset& val, Metric metric) {
   Tally no_area, no_mask;
   if (lacking(val, ApTask::kSegm).count == 0)
     parallel_for(static_cast<i64>(count), [&](i64 i) {
-      const CocoAnnotation& annotation = val.annotations[static_cast<size_t>(i)];
-      const CocoImage& image = val.images[static_cast<size_t>(val.image_index.at(annotation.image_id))];
       try {
-        annotation_mask(annotation, image.height, image.width);
+        check_mask(val, i);
       } catch (const Error& error) {
         malformed[static_cast<size_t>(i)] = error.what();
       }
     });
   for (size_t i = 0; i < count; ++i) {
-    const std::optional<double> area = val.annotations[i].area;
-    if (!area) no_area.add(std::to_string(val.annotations[i].id));
+    if (!val.annotations[i].area) no_area.add(std::to_string(val.annotations[i].id));
     if (!malformed[i].empty()) no_mask.add(malformed[i]);
   }
   if (no_area.count > 0)

@@ -132,9 +132,9 @@ TEST_CASE("preflight: the validation set has annotations, the training set's cat
   SUBCASE("masks that are none") {
     Sets sets;
     sets.val->annotations[1].segmentation = Polygons{{1e9, 0, 2e9, 0, 1e9, 5}};
-    CHECK_ERROR(
-        sets.check(),
-        "1 of the 5 masks of val.json are malformed (annotation 101: polygon: coordinate 1000000000 is out of range");
+    CHECK_ERROR(sets.check(),
+                "1 of the 5 masks of val.json are malformed (val.json: annotations[1] (id 101): polygon: coordinate "
+                "1000000000 is out of range");
   }
   SUBCASE("a test set") {
     Sets sets;
