@@ -10,7 +10,7 @@
 #include "nn/profile.h"
 #include "ops/dtypes.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -102,4 +102,4 @@ void CrossAttention::visit(nn::Visitor& v) {
   v.child("output", output_);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -6,7 +6,7 @@
 
 #include "models/sparseinst/config.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 // Not a module: its parts are listed among those of the instance branch, under the reference's names.
 class InstanceActivation {
@@ -44,4 +44,4 @@ class CrossAttention : public nn::Module {
   nn::Linear query_, key_, value_, output_;
 };
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -7,11 +7,11 @@
 #include "nn/profile.h"
 #include "ops/coordinates.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
-i64 input_channels(const SparseInstConfig& config) {
+i64 input_channels(const Config& config) {
   return config.encoder.channels + (config.decoder.coords ? 2 : 0);
 }
 
@@ -45,7 +45,7 @@ void ConvStack::visit(nn::Visitor& v) {  // odd numbers are the ReLUs
   v.child(fmt::format("{}", 2 * convs_.size()), last_);
 }
 
-InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& random)
+InstanceBranch::InstanceBranch(i64 in, const Config& config, Random& random)
     : convs_(in, config.decoder, random), cross_attention_(config.iam.cross_attention) {
   const i64 C = config.decoder.width, Q = config.num_masks;
   if (cross_attention_)
@@ -85,7 +85,7 @@ void InstanceBranch::visit(nn::Visitor& v) {
   v.child("objectness", objectness_);
 }
 
-MaskBranch::MaskBranch(i64 in, const SparseInstConfig& config, Random& random) : convs_(in, config.decoder, random) {
+MaskBranch::MaskBranch(i64 in, const Config& config, Random& random) : convs_(in, config.decoder, random) {
   projection_ = nn::Conv2d({.in = config.decoder.width, .out = config.kernel_dim, .init = nn::Init::kC2Msra}, random);
 }
 
@@ -99,13 +99,13 @@ void MaskBranch::visit(nn::Visitor& v) {
   v.child("projection", projection_);
 }
 
-SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& random)
+Decoder::Decoder(const Config& config, Random& random)
     : coords_(config.decoder.coords),
       scale_factor_(config.scale_factor),
       instance_branch_(input_channels(config), config, random),
       mask_branch_(input_channels(config), config, random) {}
 
-SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* taps) const {
+Output Decoder::operator()(const Var& features, nn::Taps* taps) const {
   const nn::Running running(*this);
   Var x = features;
   if (coords_) x = concat({Var(ops::pixel_coordinates(x.value())), x}, 3);  // [N, H, W, 2 + C]
@@ -125,9 +125,9 @@ SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* ta
   return {logits, objectness, masks, maps};
 }
 
-void SparseInstDecoder::visit(nn::Visitor& v) {
+void Decoder::visit(nn::Visitor& v) {
   v.child("inst_branch", instance_branch_);
   v.child("mask_branch", mask_branch_);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -6,7 +6,7 @@
 #include "autograd/pool.h"
 #include "nn/profile.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -94,4 +94,4 @@ void InstanceContextEncoder::visit(nn::Visitor& v) {
   v.child("fusion", fusion_);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -6,21 +6,21 @@
 #include "models/sparseinst/inference.h"
 #include "tensor/device_runtime.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
-SparseInst::SparseInst(const SparseInstConfig& config, Random& random)
+SparseInst::SparseInst(const Config& config, Random& random)
     : config_(check_fields("sparseinst", config)),
       backbone_(make_backbone(config.backbone, random)),
       encoder_(config.encoder, backbone_->levels(), random),
       decoder_(config, random) {}
 
-SparseInstOutput SparseInst::compute(const Var& images, nn::Taps* taps) {  // [N, H, W, 3]
-  const std::vector<Var> levels = (*backbone_)(images, taps);              // strides 8, 16, 32
-  const Var features = encoder_(levels, taps);                             // [N, H/8, W/8, C]
-  return decoder_(features, taps);                                         // [N, Q, ...]
+Output SparseInst::compute(const Var& images, nn::Taps* taps) {  // [N, H, W, 3]
+  const std::vector<Var> levels = (*backbone_)(images, taps);    // strides 8, 16, 32
+  const Var features = encoder_(levels, taps);                   // [N, H/8, W/8, C]
+  return decoder_(features, taps);                               // [N, Q, ...]
 }
 
-SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {
+Output SparseInst::forward(const Var& images, nn::Taps* taps) {
   if (!graphs_ || taps || !NoGrad::active()) return compute(images, taps);
   return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x), nullptr); });
 }
@@ -28,7 +28,7 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {
 void SparseInst::fuse(const nn::InferenceOptions& options) {
   if (!options.graph) return;
   check_can_capture(device());
-  graphs_ = std::make_unique<ForwardGraphs<SparseInstOutput>>();
+  graphs_ = std::make_unique<ForwardGraphs<Output>>();
 }
 
 Losses SparseInst::losses(const Batch& batch) {
@@ -36,18 +36,18 @@ Losses SparseInst::losses(const Batch& batch) {
   const Tensor images = batch_images(batch, device());
   // Masks are scale_factor times the features, whose stride is 8, rounded up.
   const auto mask_side = [&](i64 side) { return config_.scale_factor * ((side + 7) / 8); };
-  const SparseInstTargets targets =
+  const MaskTargets targets =
       make_targets(batch, mask_side(images.dim(1)), mask_side(images.dim(2)), config_.num_classes, device());
-  SparseInstOutput output = forward(Var(images.to(training_dtype)));
+  Output output = forward(Var(images.to(training_dtype)));
   for (Var* result : {&output.logits, &output.masks, &output.objectness})
     if (*result) *result = cast(*result, DType::kF32);  // matching and losses are f32
   const Matches matches = match(output, targets, config_.matcher);
-  return {sparseinst_losses(output, targets, matches, config_.loss), finite_marks(output, targets)};
+  return {loss_terms(output, targets, matches, config_.loss), finite_marks(output, targets)};
 }
 
 std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
   const NoGrad no_grad;
-  const SparseInstOutput output = forward(Var(batch_images(batch, device())));
+  const Output output = forward(Var(batch_images(batch, device())));
   const Tensor& masks = output.masks.value();  // [N, Q, h, w]
   const i64 Q = masks.dim(1), h = masks.dim(2), w = masks.dim(3);
   std::vector<MaskResampler> resamplers;  // first of all: a device may still be computing the logits
@@ -73,9 +73,9 @@ void SparseInst::visit(nn::Visitor& v) {
   v.child("decoder", decoder_);
 }
 
-std::unique_ptr<Segmenter> make_sparseinst(const SparseInstConfig& config, u64 seed) {
+std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed) {
   Random random(seed, stream_of("weights"));
   return std::make_unique<SparseInst>(config, random);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -10,35 +10,35 @@
 #include "models/sparseinst/decoder.h"
 #include "models/sparseinst/encoder.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 class SparseInst : public Segmenter, private nn::Fusible {
  public:
-  SparseInst(const SparseInstConfig& config, Random& random);
+  SparseInst(const Config& config, Random& random);
 
   // images [N, H, W, 3], normalised, H and W multiples of 32. Taps: those of the parts. Fused with graphs, and without
   // taps, the output of a size that comes again is valid until the next images of this size.
-  SparseInstOutput forward(const Var& images, nn::Taps* taps = nullptr);
+  Output forward(const Var& images, nn::Taps* taps = nullptr);
 
   Losses losses(const Batch& batch) override;
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
 
   void visit(nn::Visitor& v) override;
-  const SparseInstConfig& config() const { return config_; }
+  const Config& config() const { return config_; }
 
  private:
-  SparseInstOutput compute(const Var& images, nn::Taps* taps);
+  Output compute(const Var& images, nn::Taps* taps);
   void fuse(const nn::InferenceOptions& options) override;
   void unfuse() override { graphs_.reset(); }
 
-  SparseInstConfig config_;
+  Config config_;
   std::unique_ptr<Backbone> backbone_;
   InstanceContextEncoder encoder_;
-  SparseInstDecoder decoder_;
-  std::unique_ptr<ForwardGraphs<SparseInstOutput>> graphs_;
+  Decoder decoder_;
+  std::unique_ptr<ForwardGraphs<Output>> graphs_;
 };
 
 // Initial weights depend on the seed alone.
-std::unique_ptr<Segmenter> make_sparseinst(const SparseInstConfig& config, u64 seed);
+std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst
