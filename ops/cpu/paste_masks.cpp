@@ -46,7 +46,7 @@ template <class T>
 void paste(const Tensor& masks, const Tensor& boxes, double threshold, Tensor& regions, Tensor& areas, Tensor& sums,
            Tensor& pasted) {
   const i64 R = masks.dim(0), h = masks.dim(1), w = masks.dim(2), H = pasted.dim(1), W = pasted.dim(2);
-  const auto paste_one_row = paste_row.get<T>();
+  const auto paste_one_row = simd::paste_row.get<T>();
 #pragma omp parallel for schedule(dynamic) if (R > 1 && pasted.numel() > 1 << 15)
   for (i64 r = 0; r < R; ++r) {
     const T *mask = masks.data<T>() + r * h * w, *box = boxes.data<T>() + r * 4;

@@ -5,10 +5,10 @@ namespace tessera {
 namespace {
 
 template <class T>
-void row(const T* cells, const std::int32_t* column, const T* fraction, i64 count, T threshold, std::uint8_t* out,
-         double* sum, i64* area) {
+void row(const T* cells, const i32* column, const T* fraction, i64 count, T threshold, u8* out, double* sum,
+         i64* area) {
   T predicted = 0;
-  std::int32_t pixels = 0;  // a row has fewer than 2^31
+  i32 pixels = 0;  // a row has fewer than 2^31
 #pragma omp simd reduction(+ : predicted, pixels)
   for (i64 i = 0; i < count; ++i) {
     const T left = cells[column[i]], right = cells[column[i] + 1];
@@ -22,7 +22,7 @@ void row(const T* cells, const std::int32_t* column, const T* fraction, i64 coun
   *area += pixels;
 }
 
-const bool kAdded = paste_row.add(TESSERA_SIMD_LEVEL, row<float>, row<double>);
+[[maybe_unused]] const bool kAdded = simd::paste_row.add(TESSERA_SIMD_LEVEL, row<float>, row<double>);
 
 }  // namespace
 }  // namespace tessera
