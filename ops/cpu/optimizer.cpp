@@ -53,7 +53,7 @@ void lerp(LerpUpdate& update, T weight) {
   const T* from = update.source.data<T>();
   const i64 count = update.target.numel();
 #pragma omp parallel for simd schedule(static) if (parallel : count > kWorthThreads)
-  for (i64 i = 0; i < count; ++i) scalar::lerp(to[i], from[i], weight);
+  for (i64 i = 0; i < count; ++i) to[i] = scalar::lerp(to[i], from[i], weight);
 }
 
 void adamw_step_cpu(std::span<AdamWUpdate> updates, const Tensor& scale) {

@@ -65,7 +65,7 @@ void giou_loss_backward_cuda(const Tensor& gy, const Tensor& a, const Tensor& b,
 constexpr int kWord = 64;  // bits
 
 __global__ void score_keys_kernel(i64 N, const float* scores, u64* keys) {
-  for (const i64 i : indices(N)) keys[i] = make_key(ordered_bits(scores[i], true), i);
+  for (const i64 i : indices(N)) keys[i] = make_key(scalar::sort_key(scores[i], true), i);
 }
 
 // A box, by rank: its position is that in the order of scores.

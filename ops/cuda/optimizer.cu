@@ -98,7 +98,8 @@ struct Lerp {
 __global__ void lerp_into_kernel(TensorTable<Lerp> table, float weight, const double* scale) {
   if (std::isnan(*scale)) return;
   const auto [l, begin, end] = table.share();
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) scalar::lerp(l.target[i], l.source[i], weight);
+  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x)
+    l.target[i] = scalar::lerp(l.target[i], l.source[i], weight);
 }
 
 void lerp_into_cuda(std::span<ops::LerpUpdate> updates, double weight, const Tensor& scale) {

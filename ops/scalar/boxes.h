@@ -2,7 +2,7 @@
 // of products and sums (ops/CMakeLists.txt): it is then decided on the same bits everywhere.
 #pragma once
 
-#include "ops/scalar/order.h"
+#include "ops/scalar/numbers.h"
 
 namespace tessera::scalar {
 namespace {

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "ops/optimizer.h"
-#include "ops/scalar/host_device.h"
+#include "ops/scalar/numbers.h"
 
 namespace tessera::scalar {
 namespace {
@@ -13,8 +13,7 @@ namespace {
 TESSERA_HD inline double clip_scale(double norm, bool finite, double max_norm) {
   if (!finite) return std::numeric_limits<double>::quiet_NaN();
   if (max_norm == 0) return 1;
-  const double scale = max_norm / (norm + 1e-6);
-  return scale < 1 ? scale : 1;
+  return smaller(1.0, max_norm / (norm + 1e-6));
 }
 
 template <class T>
@@ -53,11 +52,6 @@ struct Sgd {
     p -= lr * buffer;
   }
 };
-
-template <class T>
-TESSERA_HD void lerp(T& target, T source, T weight) {
-  target += weight * (source - target);
-}
 
 }  // namespace
 }  // namespace tessera::scalar

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "ops/roi_align.h"
-#include "ops/scalar/order.h"
+#include "ops/scalar/numbers.h"
 
 namespace tessera::scalar {
 namespace {

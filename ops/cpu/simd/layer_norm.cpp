@@ -4,7 +4,7 @@
 #include "ops/cpu/simd/layer_norm.h"
 
 #include "ops/cpu/simd/vector.h"
-#include "ops/scalar/order.h"
+#include "ops/scalar/numbers.h"
 
 namespace tessera {
 namespace {

@@ -1,6 +1,8 @@
 // See paste_masks.h. The compiler makes gathers of the two cells where the level has them.
 #include "ops/cpu/simd/paste_masks.h"
 
+#include "ops/scalar/numbers.h"
+
 namespace tessera {
 namespace {
 
@@ -12,7 +14,7 @@ void row(const T* cells, const i32* column, const T* fraction, i64 count, T thre
 #pragma omp simd reduction(+ : predicted, pixels)
   for (i64 i = 0; i < count; ++i) {
     const T left = cells[column[i]], right = cells[column[i] + 1];
-    const T p = left + fraction[i] * (right - left);
+    const T p = scalar::lerp(left, right, fraction[i]);
     const bool inside = p > threshold;
     out[i] = inside;
     predicted += inside ? p : T(0);

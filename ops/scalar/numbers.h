@@ -1,5 +1,5 @@
-// The larger and the smaller of two numbers, as std::max and std::min, which not all callers of ops/scalar/ may call:
-// of a NaN and a number the first stays.
+// Numbers: the larger and the smaller of two as std::max and std::min, of which the SIMD files may call no instance (of
+// a NaN and a number the first stays), and what lies between two.
 #pragma once
 
 #include "ops/scalar/host_device.h"
@@ -18,6 +18,11 @@ TESSERA_HD inline T smaller(T a, T b) {
 template <class T>
 TESSERA_HD inline T clamped(T x, T low, T high) {
   return smaller(larger(x, low), high);
+}
+
+template <class T>
+TESSERA_HD inline T lerp(T from, T to, T weight) {
+  return from + weight * (to - from);
 }
 
 }  // namespace
