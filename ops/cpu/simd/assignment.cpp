@@ -2,6 +2,7 @@
 #include "ops/cpu/simd/assignment.h"
 
 #include "ops/cpu/simd/vector.h"
+#include "ops/scalar/assignment.h"
 
 namespace tessera {
 namespace {
@@ -19,7 +20,8 @@ void relax(const T* cost, const double* column_price, double reached, double row
   Vector least_of_lane = Vector{} + least;
   i64 c = 0;
   for (; c + kLanes <= n; c += kLanes) {
-    const Vector length = start + vec::load_as<double>(cost + c) - price - vec::load(column_price + c);
+    const Vector length =
+        scalar::path_length(start, vec::load_as<double>(cost + c), price, vec::load(column_price + c));
     const Vector before = vec::load(distance + c);
     const Vector now = length < before ? length : before;
     vec::store(previous + c, length < before ? rows : vec::load(previous + c));
@@ -27,7 +29,7 @@ void relax(const T* cost, const double* column_price, double reached, double row
     least_of_lane = now < least_of_lane ? now : least_of_lane;
   }
   for (; c < n; ++c) {
-    const double length = reached + static_cast<double>(cost[c]) - row_price - column_price[c];
+    const double length = scalar::path_length(reached, static_cast<double>(cost[c]), row_price, column_price[c]);
     if (length < distance[c]) {
       distance[c] = length;
       previous[c] = row;
