@@ -1,8 +1,8 @@
 // Scores of a matching in CUDA, formulas in ops/matching.h. The scores are a few thousand numbers, one thread each;
 // mask_ious reads both masks once, a block per row.
 #include "ops/cuda/block_reduce.h"
-#include "ops/cuda/elementary.h"
 #include "ops/matching.h"
+#include "ops/scalar/libm.h"
 
 namespace tessera {
 
@@ -21,7 +21,7 @@ __global__ void dice_class_score_kernel(i64 Q, i64 K, i64 C, const float* logits
       scores[i] = NAN;
       continue;
     }
-    const float probability = sigmoid_of(logits[q * C + label]);
+    const float probability = scalar::Libm::sigmoid(logits[q * C + label]);
     scores[i] = static_cast<float>(std::pow(static_cast<double>(scores[i]), params.dice_exponent) *
                                    std::pow(static_cast<double>(probability), params.class_exponent));
   }
@@ -32,7 +32,7 @@ __global__ void mask_ious_kernel(i64 pixels, const float* masks, const float* ta
   const i64 row = blockIdx.x;
   int both = 0, either = 0;
   for (i64 i = row * pixels + threadIdx.x; i < (row + 1) * pixels; i += blockDim.x) {
-    const bool in_mask = sigmoid_of(masks[i]) >= mask_threshold, in_target = targets[i] > target_threshold;
+    const bool in_mask = scalar::Libm::sigmoid(masks[i]) >= mask_threshold, in_target = targets[i] > target_threshold;
     both += in_mask && in_target;
     either += in_mask || in_target;
   }
