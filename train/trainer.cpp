@@ -8,7 +8,6 @@
 
 #include "autograd/pointwise.h"
 #include "ops/arrange.h"
-#include "ops/conv2d.h"
 #include "tensor/allocator.h"
 #include "tensor/file.h"
 #include "train/resume.h"
@@ -219,31 +218,12 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const Check
   if (comparable) state.best = std::max(state.best, merit(scores, job.config.evaluation.metric));
 }
 
-// What the configuration says of products and convolutions holds for the process while the run lasts.
-class Arithmetic {
- public:
-  explicit Arithmetic(const TrainingConfig& config) {
-    set_precision(config.precision);
-    ops::allow_winograd(config.winograd);
-  }
-  ~Arithmetic() {
-    set_precision(precision_);
-    ops::allow_winograd(winograd_);
-  }
-  Arithmetic(const Arithmetic&) = delete;
-  Arithmetic& operator=(const Arithmetic&) = delete;
-
- private:
-  Precision precision_ = precision();
-  bool winograd_ = ops::winograd_allowed();
-};
-
 }  // namespace
 
 int train(Segmenter& model, const Job& job) {
   const Config& config = job.config;
   const i64 steps = config.training.steps;
-  const Arithmetic arithmetic(config.training);
+  const ArithmeticScope arithmetic({.precision = config.training.precision, .winograd = config.training.winograd});
 
   const bool mixed = config.training.mixed_precision;
   TESSERA_CHECK(!mixed || model.device().kind != DeviceKind::kCpu,
