@@ -2,6 +2,7 @@
 
 #include "data/coco.h"
 #include "data/resize.h"
+#include "train/resume.h"
 #include "train/weights.h"
 
 namespace tessera {
@@ -29,9 +30,7 @@ LoadedModel load_model(const std::filesystem::path& path, const std::vector<std:
   const Checkpoint checkpoint = Checkpoint::open(file.path);
   LoadedModel loaded;
   loaded.info = checkpoint.info();
-  std::vector<Setting> settings = config_file.empty()
-                                      ? parse_settings(loaded.info.config, checkpoint.path().string(), {})
-                                      : read_settings(config_file);
+  std::vector<Setting> settings = config_file.empty() ? stored_settings(checkpoint) : read_settings(config_file);
   for (const std::string& text : overrides) settings.push_back(parse_override(text));
   loaded.config = make_config(settings);
   loaded.config.model.num_classes() = static_cast<i64>(loaded.info.classes.size());

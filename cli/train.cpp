@@ -1,5 +1,5 @@
 // tessera train: a run from a configuration file.
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <map>
 #include <memory>
@@ -46,6 +46,10 @@ std::string millions(i64 count) {
 // What --dry-run tells without data: every option with its value, the parameters by part.
 void describe(Segmenter& model, const Config& config) {
   fmt::print("{}\n", to_toml(config));
+  const std::vector<i64> counts = apply_groups(config.optimizer, model);
+  for (size_t g = 0; g < counts.size(); ++g)
+    fmt::print("optimizer.groups[{}]: {} parameters ({})\n", g, counts[g],
+               fmt::join(config.optimizer.groups[g].match, ", "));
   std::map<std::string, i64> parts;
   for (const auto& [name, parameter] : nn::named_parameters(model))
     parts[name.substr(0, name.find('.'))] += parameter->value().numel();

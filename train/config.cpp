@@ -27,6 +27,18 @@ void choose_model(const std::vector<Setting>& settings, ModelConfig& model) {
   }
 }
 
+// What earlier versions called otherwise, and what to write now. Checkpoints are translated (train/resume.cpp).
+void check_names(const std::vector<Setting>& settings) {
+  for (const Setting& setting : settings) {
+    const auto refuse = [&](const char* removed, const char* now) {
+      TESSERA_CHECK(setting.name != removed, "{}: there is no option {} any more; write {}", setting.where, removed,
+                    now);
+    };
+    refuse("optimizer.no_decay", "a table [[optimizer.groups]] with match = [\"norm\", ...] and weight_decay = 0");
+    refuse("optimizer.backbone_lr", "a table [[optimizer.groups]] with match = [\"backbone.*\"] and lr_factor");
+  }
+}
+
 }  // namespace
 
 PixelStatistics InputConfig::statistics() const {
@@ -47,6 +59,7 @@ AugmentConfig AugmentOptions::config() const {
 }
 
 Config make_config(const std::vector<Setting>& settings, Config config) {
+  check_names(settings);
   choose_model(settings, config.model);
   std::vector<Setting> kinds;
   std::copy_if(settings.begin(), settings.end(), std::back_inserter(kinds),
