@@ -59,9 +59,20 @@ void describe(Segmenter& model, const Config& config) {
   fmt::print("\n");
 }
 
+// "709722 steps, 59143.5 an epoch, warm-up until step 500, the rate falls at step 532292"
+std::string length(const Job& job) {
+  const ScheduleConfig& schedule = job.config.schedule;
+  std::string text = fmt::format("{} steps, {:.6g} an epoch", job.config.training.steps,
+                                 steps_per_epoch(job.config.training, job.data->size()));
+  if (schedule.warmup_steps > 0) text += fmt::format(", warm-up until step {}", schedule.warmup_steps);
+  if (schedule.kind == ScheduleKind::kMultiStep && !schedule.milestones.empty())
+    text += fmt::format(", the rate falls at step {}", fmt::join(schedule.milestones, ", "));
+  return text;
+}
+
 // What it tells with data: the first batch.
 void describe_data(const Job& job) {
-  fmt::print("data: {} images, {} classes\n", job.data->size(), job.classes.size());
+  fmt::print("data: {} images, {} classes, {}\n", job.data->size(), job.classes.size(), length(job));
   Loader loader(job.data, {.batch_size = job.config.training.batch_size,
                            .seed = job.config.training.seed,
                            .group_by_aspect = job.config.data.group_by_aspect,
@@ -167,6 +178,7 @@ struct TrainCommand {
                                                       [](const Setting& s) { return s.name == "model.num_classes"; });
     const DataSets sets = open_data(classes_given, config);
     job.data = sets.train;
+    resolve_epochs(config, job.data->size());
     for (const CocoCategory& category : sets.train->dataset().categories) {
       job.classes.push_back(category.name);
       job.category_ids.push_back(category.id);
@@ -183,9 +195,9 @@ struct TrainCommand {
     warn(config, *sets.train, sets.val.get(), model->device());
     if (dry_run) return describe(*model, config), describe_data(job);
 
-    fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {} steps\n", job.folder.string(),
+    fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {}\n", job.folder.string(),
                millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
-               config.training.batch_size * config.training.accumulate, config.training.steps);
+               config.training.batch_size * config.training.accumulate, length(job));
     const int signal = train(*model, job);
     if (signal != 0) {
       fmt::print("stopped by signal {}; --resume continues\n", signal);

@@ -1,6 +1,7 @@
 #include "train/config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "models/sparseinst/sparseinst.h"
@@ -68,6 +69,15 @@ Config make_config(const std::vector<Setting>& settings, Config config) {
   apply_settings(kinds, options);
   options = options_of(config);  // those of the backbone's kind
   apply_settings(settings, options);
+  const auto later = [&](std::string_view one, std::string_view other) {
+    const auto last = std::find_if(settings.rbegin(), settings.rend(), [&](const Setting& setting) {
+      return setting.name == one || setting.name == other;
+    });
+    return last != settings.rend() && last->name == one;
+  };
+  if (later("training.steps", "training.epochs")) config.training.epochs = 0;
+  if (later("schedule.milestones", "schedule.milestone_epochs")) config.schedule.milestone_epochs.clear();
+  if (later("schedule.warmup_steps", "schedule.warmup_epochs")) config.schedule.warmup_epochs = 0;
   check(config);
   return config;
 }
@@ -81,6 +91,22 @@ Config read_config(const std::filesystem::path& config, const std::vector<std::s
 std::string to_toml(const Config& config) {
   Config copy = config;  // options refer to a struct that could be written to
   return to_toml(options_of(copy));
+}
+
+double steps_per_epoch(const TrainingConfig& training, i64 images) {
+  return static_cast<double>(images) / static_cast<double>(training.batch_size * training.accumulate);
+}
+
+void resolve_epochs(Config& config, i64 images) {
+  const auto steps = [&](double epochs) {
+    return std::max<i64>(1, std::llround(epochs * steps_per_epoch(config.training, images)));
+  };
+  ScheduleConfig& schedule = config.schedule;
+  if (config.training.epochs > 0) config.training.steps = steps(config.training.epochs);
+  if (schedule.warmup_epochs > 0) schedule.warmup_steps = steps(schedule.warmup_epochs);
+  if (schedule.milestone_epochs.empty()) return;
+  schedule.milestones.clear();
+  std::ranges::transform(schedule.milestone_epochs, std::back_inserter(schedule.milestones), steps);
 }
 
 std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {

@@ -84,7 +84,9 @@ struct AugmentOptions {
 };
 
 struct TrainingConfig {
-  i64 steps = 270'000, batch_size = 64, accumulate = 1;
+  i64 steps = 270'000;
+  double epochs = 0;
+  i64 batch_size = 64, accumulate = 1;
   u64 seed = 1;
   Precision precision = Precision::kHighest;
   bool mixed_precision = false, winograd = true;
@@ -96,6 +98,7 @@ struct TrainingConfig {
   template <class Field>
   void fields(Field&& field) {
     field("steps", steps, "updates of the parameters", at_least(1));
+    field("epochs", epochs, "passes over the training images, in place of steps; 0: as that says", at_least(0));
     field("batch_size", batch_size, "images of one forward pass", at_least(1));
     field("accumulate", accumulate, "passes per update, which sees batch_size * accumulate images", at_least(1));
     field("seed", seed, "of the initial weights, the order of the images and their augmentation");
@@ -155,10 +158,17 @@ struct Config {
 };
 
 // The configuration that the settings make of `config`; values out of range are errors that name the option. Later
-// settings win. Relative paths stay as they are: they are relative to the working directory.
+// settings win, also where one says in steps what another says in epochs. Relative paths stay as they are: they are
+// relative to the working directory.
 Config make_config(const std::vector<Setting>& settings, Config config = {});
 Config read_config(const std::filesystem::path& config, const std::vector<std::string>& overrides = {});
 std::string to_toml(const Config& config);
+
+// Updates in a pass over so many training images.
+double steps_per_epoch(const TrainingConfig& training, i64 images);
+// Sets the steps (training.steps, schedule.milestones, schedule.warmup_steps) that the lengths in epochs mean, each to
+// the nearest.
+void resolve_epochs(Config& config, i64 images);
 
 // The model that the configuration names, with initial weights that depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed);

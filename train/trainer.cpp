@@ -220,7 +220,9 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const Check
 
 }  // namespace
 
-int train(Segmenter& model, const Job& job) {
+int train(Segmenter& model, const Job& given) {
+  Job job = given;
+  resolve_epochs(job.config, job.data->size());
   const Config& config = job.config;
   const i64 steps = config.training.steps;
   const ArithmeticScope arithmetic({.precision = config.training.precision, .winograd = config.training.winograd});

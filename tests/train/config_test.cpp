@@ -82,6 +82,36 @@ TEST_CASE("config: groups of parameters are tables, read and written like every 
   CHECK_ERROR(from_text("[optimizer]\nbackbone_lr = 0.1\n"), "test.toml:2: there is no option optimizer.backbone_lr");
 }
 
+TEST_CASE(
+    "config: lengths in epochs become steps by the size of the data; of steps and epochs the later setting holds") {
+  const std::string epochs =
+      "[training]\nsteps = 7\nepochs = 12\nbatch_size = 2\naccumulate = 4\n"
+      "[schedule]\nmilestone_epochs = [9, 11.5]\nwarmup_epochs = 0.5\n";
+  Config config = from_text(epochs);
+  resolve_epochs(config, 1001);  // 125.125 steps an epoch
+  CHECK(config.training.steps == 1502);
+  CHECK(config.schedule.milestones == std::vector<i64>{1126, 1439});
+  CHECK(config.schedule.warmup_steps == 63);
+  const Config again = from_text(to_toml(config));  // as a resumed run reads it
+  CHECK(to_toml(again) == to_toml(config));
+  CHECK(again.training.epochs == 12);
+  resolve_epochs(config, 10'000'000'000);
+  CHECK(config.training.steps == 15'000'000'000);
+
+  Config steps = make_config({parse_override("training.steps=5"), parse_override("schedule.milestones=[4]"),
+                              parse_override("schedule.warmup_steps=0")},
+                             config);
+  resolve_epochs(steps, 1001);
+  CHECK(steps.training.steps == 5);
+  CHECK(steps.schedule.milestones == std::vector<i64>{4});
+  CHECK(steps.schedule.warmup_steps == 0);
+  const i64 default_steps = Config().training.steps;
+  Config untouched;
+  resolve_epochs(untouched, 3);
+  CHECK(untouched.training.steps == default_steps);
+  CHECK_ERROR(from_text("[training]\nepochs = -1\n"), "training.epochs must be a number, at least 0");
+}
+
 TEST_CASE("config: values out of range are errors with the place, the range and the value") {
   CHECK_ERROR(from_text("[training]\nsteps = 0\n"),
               "test.toml:2: training.steps must be an integer, at least 1, got 0");
