@@ -33,12 +33,6 @@ void take_classes(const CocoDataset& data, bool given, ModelConfig& model) {
   model.num_classes() = classes;
 }
 
-Figures figures(const ApResult& result) {
-  Figures named;
-  for (size_t i = 0; i < result.stats.size(); ++i) named.emplace_back(result.stat_rules[i].name, result.stats[i]);
-  return named;
-}
-
 std::string millions(i64 count) {
   return fmt::format("{:.2f} M", static_cast<double>(count) / 1e6);
 }
@@ -139,7 +133,7 @@ Evaluator evaluator(const Config& config, const std::vector<i64>& category_ids,
     const std::optional<Evaluation> result = evaluate(model, category_ids, val->dataset(), val, config);
     if (!result) return std::nullopt;
     Scores scores;
-    for (const ApResult& task : result->figures) scores.emplace_back(name_of(task.task), figures(task));
+    for (const auto& [metric, score] : result->scores) scores.emplace_back(metric->short_name(), score.figures);
     return scores;
   };
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "eval/score.h"
 #include "models/sparseinst/sparseinst.h"
 
 namespace tessera {
@@ -15,6 +16,11 @@ void check(const Config& config) {
   TESSERA_CHECK(config.input.longest >= config.input.shortest, "config: input.longest {} is below input.shortest {}",
                 config.input.longest, config.input.shortest);
   (void)config.augment.config();
+  try {
+    find_metric(config.evaluation.metric);
+  } catch (const Error& error) {
+    fail("config: evaluation.metric: {}", error.what());
+  }
 }
 
 // Takes the model's name from the settings first, because it decides which other options there are.

@@ -117,20 +117,16 @@ struct TrainingConfig {
   }
 };
 
-enum class Metric { kSegm, kBbox };
-inline auto names_of(Metric) {
-  return std::array{std::pair{"segm", Metric::kSegm}, std::pair{"bbox", Metric::kBbox}};
-}
-
 struct EvaluationConfig {
   i64 every = 7330, batch_size = 1;
-  Metric metric = Metric::kSegm;
+  std::string metric = "segm";
 
   template <class Field>
   void fields(Field&& field) {
     field("every", every, "steps from one evaluation to the next; also after the last; 0: only then", at_least(0));
     field("batch_size", batch_size, "images of one forward pass", at_least(1));
-    field("metric", metric, "whose AP decides which checkpoint is the best: of masks or of boxes");
+    field("metric", metric,
+          "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");
   }
 };
 

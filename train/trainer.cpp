@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "autograd/pointwise.h"
+#include "eval/score.h"
 #include "ops/arrange.h"
 #include "tensor/allocator.h"
 #include "tensor/file.h"
@@ -181,12 +182,11 @@ std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& 
   return scores;
 }
 
-// The first figure of the task that decides which checkpoint is the best.
-double merit(const Scores& scores, Metric metric) {
-  const std::string task = metric == Metric::kSegm ? "segm" : "bbox";
+// The first figure of the metric that decides which checkpoint is the best.
+double merit(const Scores& scores, const std::string& metric) {
   for (const auto& [name, figures] : scores)
-    if (name == task && !figures.empty()) return figures.front().second;
-  fail("evaluation: there are no figures for {}", task);
+    if (name == find_metric(metric).short_name() && !figures.empty()) return figures.front().second;
+  fail("evaluation: there are no figures for {}", metric);
 }
 
 LoaderConfig loader_config(const Config& config) {
