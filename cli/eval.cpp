@@ -31,7 +31,7 @@ struct EvalCommand {
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
     TESSERA_CHECK(!annotation_file.empty(),
                   "eval: the configuration has no data.val_annotations; give --annotations and --images");
-    const auto dataset = std::make_shared<const CocoDataset>(load_coco(annotation_file));
+    const auto dataset = load_data_set(annotation_file, "data.val_annotations");
     check_classes(loaded.info, *dataset);
     const std::filesystem::path folder = images.empty() ? data.val_images : images;
     std::vector<std::filesystem::path> inputs = {annotation_file, find_checkpoint(checkpoint), config};
@@ -82,7 +82,8 @@ void add_eval(CLI::App& app) {
       [command](const std::string& name) { command->overrides.push_back("evaluation.metric=\"" + name + "\""); },
       "one of tessera score (without --metric segm, COCO's AP of masks and boxes)");
   CLI::Option* annotations =
-      eval->add_option("--annotations", command->annotations, "COCO annotation file in place of the configured one");
+      eval->add_option("--annotations", command->annotations,
+                       "annotation file, or folder of Cityscapes, in place of the configured one");
   CLI::Option* images = eval->add_option("--images", command->images, "folder of its images");
   annotations->needs(images);
   images->needs(annotations);

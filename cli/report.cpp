@@ -14,6 +14,8 @@
 #include "data/image.h"
 #include "tensor/file.h"
 #include "train/log.h"
+#include "train/progress.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -126,7 +128,8 @@ std::string or_reason(const std::string& what, const F& html) {
 std::string samples(const fs::path& folder) {
   const LoadedModel loaded = load_model(folder);
   if (loaded.config.data.val_annotations.empty()) return "<p>The configuration names no validation set.</p>";
-  const CocoDataset dataset = load_coco(loaded.config.data.val_annotations);
+  const auto truth = load_data_set(loaded.config.data.val_annotations, "data.val_annotations");
+  const CocoDataset& dataset = *truth;
   const i64 count = static_cast<i64>(dataset.images.size()), shown = std::min(kSamples, count);
   std::string html;
   Progress progress("report", 0, shown);
@@ -135,7 +138,7 @@ std::string samples(const fs::path& folder) {
     const CocoImage& info = dataset.images[static_cast<size_t>(position)];
     html += or_reason(info.file_name, [&] {
       const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
-      std::vector<Instance> found = loaded.model->detect(loaded.batch_of(image)).at(0);
+      std::vector<Instance> found = loaded.model->detect(inference_batch(image, loaded.config)).at(0);
       std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
       return picture_tag(draw_annotated_and_found(image, dataset, position, found, loaded.info.classes),
                          info.file_name);

@@ -8,7 +8,6 @@
 #include "cli/device.h"
 #include "cli/options_list.h"
 #include "cli/text.h"
-#include "data/coco_source.h"
 #include "train/evaluate.h"
 #include "train/memory.h"
 #include "train/preflight.h"
@@ -19,11 +18,6 @@
 namespace tessera {
 
 namespace {
-
-std::shared_ptr<const CocoDataset> load_dataset(const char* option, const std::string& annotations) {
-  TESSERA_CHECK(!annotations.empty(), "train: {} is not set", option);
-  return std::make_shared<const CocoDataset>(load_coco(annotations));
-}
 
 // The number of classes follows from the data; saying another one is an error.
 void take_classes(const CocoDataset& data, bool given, ModelConfig& model) {
@@ -67,12 +61,7 @@ std::string length(const Job& job) {
 // What it tells with data: the first batch.
 void describe_data(const Job& job) {
   fmt::print("data: {} images, {} classes, {}\n", job.data->size(), job.classes.size(), length(job));
-  Loader loader(job.data, {.batch_size = job.config.training.batch_size,
-                           .seed = job.config.training.seed,
-                           .group_by_aspect = job.config.data.group_by_aspect,
-                           .workers = static_cast<int>(job.config.data.workers),
-                           .statistics = job.config.input.statistics(),
-                           .divisor = job.config.input.divisor});
+  Loader loader(job.data, loader_config(job.config, true));
   const Batch batch = *loader.next();
   fmt::print("first batch: images {}\n", Shape{batch.size(), batch.padded.height, batch.padded.width, 3});
   for (const Sample& sample : batch.samples)
@@ -113,16 +102,11 @@ struct DataSets {
   std::shared_ptr<const CocoSource> train, val;  // val: null without data.val_annotations
 };
 DataSets open_data(bool classes_given, Config& config) {
-  const auto train = load_dataset("data.train_annotations", config.data.train_annotations);
-  take_classes(*train, classes_given, config.model);
   DataSets sets;
-  sets.train = std::make_shared<const CocoSource>(
-      train, config.data.train_images,
-      CocoSourceConfig{
-          .augment = config.augment.config(), .seed = config.training.seed, .skip_empty = config.data.skip_empty});
-  if (!config.data.val_annotations.empty())
-    sets.val = inference_source(load_dataset("data.val_annotations", config.data.val_annotations),
-                                config.data.val_images, config);
+  sets.train = training_source(config);
+  take_classes(sets.train->dataset(), classes_given, config.model);
+  if (const std::string& annotations = config.data.val_annotations; !annotations.empty())
+    sets.val = inference_source(load_data_set(annotations, "data.val_annotations"), config.data.val_images, config);
   check_data(config, *sets.train, sets.val.get());
   return sets;
 }

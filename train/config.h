@@ -41,9 +41,10 @@ struct DataConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("train_annotations", train_annotations, "COCO annotation file to train on");
+    field("train_annotations", train_annotations,
+          "what to train on: an annotation file of COCO or LVIS, or a folder of Cityscapes");
     field("train_images", train_images, "folder of its images");
-    field("val_annotations", val_annotations, "COCO annotation file to evaluate on; empty: no evaluation");
+    field("val_annotations", val_annotations, "the same to evaluate on; empty: no evaluation");
     field("val_images", val_images, "folder of its images");
     field("skip_empty", skip_empty, "leave out training images without objects");
     field("group_by_aspect", group_by_aspect, "a batch holds only wide or only tall images");
@@ -143,7 +144,7 @@ struct Config {
   template <class Field>
   void fields(Field&& field) {
     field("model", model, "the network");
-    field("data", data, "COCO annotation files and the folders of their images");
+    field("data", data, "annotations and the folders of their images");
     field("input", input, "how an image enters the network");
     field("augment", augment, "what happens to training images: flip, crop, resize, or large scale jittering");
     field("optimizer", optimizer, "how gradients change the parameters");

@@ -40,12 +40,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
                 truth.name);
   const bool training = model.training();
   model.eval();
-  Loader loader(images, {.batch_size = config.evaluation.batch_size,
-                         .training = false,
-                         .workers = static_cast<int>(config.data.workers),
-                         .prefetch = static_cast<int>(config.data.prefetch),
-                         .statistics = config.input.statistics(),
-                         .divisor = config.input.divisor});
+  Loader loader(images, loader_config(config, false));
   Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet);
   Evaluation result;
   i64 done = 0;
@@ -68,15 +63,6 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   const DetectionList found(result.detections);
   for (const Metric* metric : told) result.scores.emplace_back(metric, score_detections(*metric, truth, found));
   return result;
-}
-
-std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
-                                                   const std::filesystem::path& images, const Config& config) {
-  return std::make_shared<CocoSource>(dataset, images,
-                                      CocoSourceConfig{.augment = std::nullopt,
-                                                       .shortest = config.input.shortest,
-                                                       .longest = config.input.longest,
-                                                       .targets = false});
 }
 
 }  // namespace tessera

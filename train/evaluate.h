@@ -6,10 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "data/coco_source.h"
 #include "eval/score.h"
 #include "models/segmenter.h"
-#include "train/config.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -30,9 +29,5 @@ struct Evaluation {
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,
                                    bool quiet = false);
-
-// The pictures of a data set as evaluation and prediction see them: resized as [input] says, without targets.
-std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
-                                                   const std::filesystem::path& images, const Config& config);
 
 }  // namespace tessera

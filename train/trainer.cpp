@@ -13,6 +13,7 @@
 #include "tensor/file.h"
 #include "train/resume.h"
 #include "train/signals.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -189,17 +190,6 @@ double merit(const Scores& scores, const std::string& metric) {
   fail("evaluation: there are no figures for {}", metric);
 }
 
-LoaderConfig loader_config(const Config& config) {
-  return {.batch_size = config.training.batch_size,
-          .training = true,
-          .seed = config.training.seed,
-          .group_by_aspect = config.data.group_by_aspect,
-          .workers = static_cast<int>(config.data.workers),
-          .prefetch = static_cast<int>(config.data.prefetch),
-          .statistics = config.input.statistics(),
-          .divisor = config.input.divisor};
-}
-
 void restore(Segmenter& model, const Job& job, TrainingState& state, const Checkpoint& checkpoint) {
   const CheckpointInfo& info = checkpoint.info();
   TESSERA_CHECK(info.classes == job.classes && info.category_ids == job.category_ids,
@@ -248,7 +238,7 @@ int train(Segmenter& model, const Job& given) {
   Log log(job.folder, state.step, {.steps = steps, .every = config.training.log_every, .quiet = job.quiet});
   if (job.resume)
     log.say(saved.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved.string()));
-  Loader loader(job.data, loader_config(config), state.batches);
+  Loader loader(job.data, loader_config(config, true), state.batches);
   const SignalGuard signals;
   model.train();
 
