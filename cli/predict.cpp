@@ -91,7 +91,8 @@ class Prediction {
     TESSERA_CHECK(!fs::exists(out_) || fs::is_directory(out_), "{}: is a file, --out is a folder", out_.string());
     std::vector<fs::path> outputs = {out_ / "results.json"}, inputs = files_;
     if (!annotated_) outputs.push_back(out_ / "images.json");
-    const i64 maps = options_.maps ? activation_map_count(*model_.model, "predict --maps") : 0;
+    if (options_.maps) check_activation_maps(*model_.model, "predict --maps");
+    const i64 maps = options_.maps ? model_.model->activation_map_count() : 0;
     for (size_t i = 0; i < files_.size(); ++i) {
       outputs.push_back(picture(i));
       for (i64 map = 0; map < maps; ++map) outputs.push_back(map_picture(i, map));
@@ -106,9 +107,9 @@ class Prediction {
     if (annotated_) check_picture_size(files_[i], size, truth_, positions_[i]);
     const Batch batch = model_.batch_of(image);
     std::vector<Instance> instances = model_.model->detect(batch).at(0);
-    // The model compares scores before maskness, and its masks may be empty: both as the evaluation of the reference
-    // wants it. Neither is an object to its user.
-    const double least = model_.config.model.score_threshold();
+    // A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
+    // Neither is an object to a user.
+    const double least = model_.model->score_threshold();
     std::erase_if(instances,
                   [&](const Instance& instance) { return instance.score <= least || rle_area(instance.mask) == 0; });
     report(i, size, instances);
@@ -122,7 +123,7 @@ class Prediction {
                                 ? draw_instances(image, instances, classes, Label::kNameAndScore)
                                 : draw_annotated_and_found(image, truth_, positions_[i], instances, classes)));
     if (!options_.maps) return;
-    const ActivationMaps maps(*model_.model, batch, "predict --maps");
+    const ActivationMaps maps(*model_.model, batch);
     for (size_t k = 0; k < instances.size(); ++k)
       write_output(map_picture(i, static_cast<i64>(k)),
                    encode_png(heat_map(image, maps.map(instances[k].query, size))));

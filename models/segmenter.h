@@ -1,6 +1,7 @@
 // What every instance-segmentation model offers to training, evaluation and prediction.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,21 @@ class Segmenter : public nn::Module {
   virtual Losses losses(const Batch& batch) = 0;
   // Inference: the objects found in each image of the batch.
   virtual std::vector<std::vector<Instance>> detect(const Batch& batch) = 0;
+
+  // What is no object to a user though evaluation takes it: a score of at most this.
+  virtual double score_threshold() const { return 0; }
+
+  // The most objects that can be found in a picture, and the option that says so; nothing: there is no limit.
+  struct Limit {
+    i64 objects;
+    std::string option;  // "model.num_masks"
+  };
+  virtual std::optional<Limit> object_limit() const { return std::nullopt; }
+
+  // Pictures of where a query looks, over the padded input of a batch: f32 [N, h, w, maps], values in [0, 1]. Map q is
+  // that of the instances with query q. Most models have none.
+  virtual i64 activation_map_count() const { return 0; }
+  virtual Tensor activation_maps(const Batch& batch);
 
   // What losses() computes activations in: f32, or bf16 for mixed precision (docs/precision.md). Weights, matching and
   // losses are f32 in both, and so is detect().

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "models/sparseinst/sparseinst.h"
-
 namespace tessera {
 
 namespace {
@@ -21,9 +19,8 @@ void choose_model(const std::vector<Setting>& settings, ModelConfig& model) {
   for (const Setting& setting : settings) {
     if (setting.name != "model.name") continue;
     const std::string* name = std::get_if<std::string>(&setting.value.data);
-    TESSERA_CHECK(name && *name == "sparseinst", "{}: model.name must be \"sparseinst\", got {}", setting.where,
+    TESSERA_CHECK(name && model.choose(*name), "{}: model.name must be {}, got {}", setting.where, known_families(),
                   setting.value.toml());
-    model.name = *name;
   }
 }
 
@@ -68,10 +65,6 @@ Config read_config(const std::filesystem::path& config, const std::vector<std::s
 std::string to_toml(const Config& config) {
   Config copy = config;  // options refer to a struct that could be written to
   return to_toml(options_of(copy));
-}
-
-std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
-  return sparseinst::make_model(config.sparseinst, seed);
 }
 
 }  // namespace tessera

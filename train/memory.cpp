@@ -62,9 +62,8 @@ MemoryEstimate estimate_memory(const Config& config, const CocoSource& data, Dev
   const auto measure = [&](i64 side) {
     reset_peak(device);
     const size_t before = memory_report(device).allocated;
-    const Batch batch =
-        make_batch(noise_samples(1, {side, side}, mean_objects, ModelConfig(config.model).num_classes()),
-                   config.input.statistics(), config.input.divisor);
+    const Batch batch = make_batch(noise_samples(1, {side, side}, mean_objects, config.model.num_classes()),
+                                   config.input.statistics(), config.input.divisor);
     const Losses losses = model->losses(batch);
     Var total = losses.terms.at(0).value;
     for (size_t i = 1; i < losses.terms.size(); ++i) total = total + losses.terms[i].value;
