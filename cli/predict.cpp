@@ -16,6 +16,7 @@
 #include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
+#include "train/evaluate.h"
 #include "train/progress.h"
 #include "train/signals.h"
 
@@ -110,8 +111,9 @@ class Prediction {
     // A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
     // Neither is an object to a user.
     const double least = model_.model->score_threshold();
-    std::erase_if(instances,
-                  [&](const Instance& instance) { return instance.score <= least || rle_area(instance.mask) == 0; });
+    std::erase_if(instances, [&](const Instance& instance) {
+      return instance.score <= least || (instance.has_mask() && rle_area(instance.mask) == 0);
+    });
     report(i, size, instances);
 
     std::stable_sort(instances.begin(), instances.end(),
@@ -133,9 +135,7 @@ class Prediction {
   void report(size_t i, ImageSize size, const std::vector<Instance>& instances) {
     const i64 id = annotated_ ? truth_.images[static_cast<size_t>(positions_[i])].id : static_cast<i64>(i) + 1;
     found_.images.push_back({id, below_[i].string(), size.height, size.width});
-    for (const Instance& instance : instances)
-      results_.push_back({id, model_.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
-                          rle_bbox(instance.mask), instance.mask});
+    for (const Instance& instance : instances) results_.push_back(to_detection(instance, id, model_.info.category_ids));
   }
 
   void save(i64 pictures) {

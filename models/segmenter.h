@@ -20,9 +20,16 @@ struct LossTerm {
 // One detected object, in the pixels of the original image.
 struct Instance {
   i64 class_index = 0;  // 0 .. classes - 1, by ascending category id
-  double score = 0;
-  Rle mask;
-  i64 query = 0;  // which of the model's queries found it
+  double score = 0;     // of the object: that of its mask where it has one
+  Rle mask = {};        // 0 x 0: a detector's, which has none
+  XywhBox box = {};
+  double box_score = 0;  // by which boxes are ranked among boxes: a model may trust its box more than its mask
+  i64 query = 0;         // which of the model's queries found it
+  bool has_mask() const { return mask.height > 0; }
+
+  // What a model finds that has masks alone, and the box is the mask's; or boxes alone. The box has the same score.
+  static Instance of_mask(i64 class_index, double score, Rle mask, i64 query = 0);
+  static Instance of_box(i64 class_index, double score, const XywhBox& box, i64 query = 0);
 };
 
 // What must be finite in a step beside its loss terms, found out without a wait for the device.
@@ -42,6 +49,8 @@ class Segmenter : public nn::Module {
   virtual Losses losses(const Batch& batch) = 0;
   // Inference: the objects found in each image of the batch.
   virtual std::vector<std::vector<Instance>> detect(const Batch& batch) = 0;
+
+  virtual bool has_masks() const { return true; }  // else boxes alone, and masks are not evaluated
 
   // What is no object to a user though evaluation takes it: a score of at most this.
   virtual double score_threshold() const { return 0; }
