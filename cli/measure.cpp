@@ -56,7 +56,7 @@ Memory measure_memory(Segmenter& model, const Batch& batch) {
   memory.forward = memory_report().peak - before;
   model.train();
   {
-    const Losses losses = model.losses(batch);
+    const Losses losses = model.losses(batch, {});
     memory.tape = memory_report().allocated - before;
   }
   model.eval();

@@ -3,11 +3,13 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/rle.h"
 #include "data/sample.h"
 #include "nn/module.h"
+#include "tensor/random.h"
 
 namespace tessera {
 
@@ -41,12 +43,28 @@ struct FiniteMarks {
 struct Losses {
   std::vector<LossTerm> terms;
   std::vector<FiniteMarks> marks = {};
+  Var total() const;
+};
+
+// Where a run is, for losses that change on the way or that draw at random.
+struct StepContext {
+  i64 step = 0;      // updates before this one
+  double epoch = 0;  // passes over the data before it, counted in images
+  u64 seed = 0;
+
+  // Random numbers of this step, a stream for each purpose and number. With an image's index in the data for a number
+  // they are the same in whatever batch it comes.
+  Random random(std::string_view purpose, i64 number = 0) const;
 };
 
 class Segmenter : public nn::Module {
  public:
   // Training: the loss terms of one batch, recorded on the tape. The host does not wait for them.
-  virtual Losses losses(const Batch& batch) = 0;
+  virtual Losses losses(const Batch& batch, const StepContext& context) = 0;
+  // What the terms of a batch are divided by, where that depends on the batch: its objects. When several batches make
+  // one update (accumulated, or of several processes), each one's losses weigh max(1, its normaliser) / max(1, the sum
+  // of all), so that the update is that of one large batch. With 1 for every batch their losses are averaged.
+  virtual double normaliser(const Batch& /*batch*/) const { return 1; }
   // Inference: the objects found in each image of the batch.
   virtual std::vector<std::vector<Instance>> detect(const Batch& batch) = 0;
 

@@ -34,7 +34,7 @@ void SparseInst::fuse(const nn::InferenceOptions& options) {
   graphs_ = std::make_unique<ForwardGraphs<Output>>();
 }
 
-Losses SparseInst::losses(const Batch& batch) {
+Losses SparseInst::losses(const Batch& batch, const StepContext& /*context*/) {
   // Before the forward pass: a copy to a device that is computing may make the host wait.
   const Tensor images = batch_images(batch, device());
   // Masks are scale_factor times the features, whose stride is 8, rounded up.

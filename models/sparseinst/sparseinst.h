@@ -21,7 +21,8 @@ class SparseInst : public Segmenter, private nn::Fusible {
   // taps, the output of a size that comes again is valid until the next images of this size.
   Output forward(const Var& images, nn::Taps* taps = nullptr);
 
-  Losses losses(const Batch& batch) override;
+  Losses losses(const Batch& batch, const StepContext& context) override;
+  double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
 
   double score_threshold() const override { return config_.inference.score_threshold; }

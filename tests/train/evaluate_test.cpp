@@ -14,7 +14,7 @@ class Oracle : public Segmenter {
  public:
   explicit Oracle(const CocoDataset& truth) : truth_(truth) {}
   void visit(nn::Visitor&) override {}
-  Losses losses(const Batch&) override { return {}; }
+  Losses losses(const Batch&, const StepContext&) override { return {}; }
   std::vector<std::vector<Instance>> detect(const Batch& batch) override {
     CHECK(!training());
     CHECK(NoGrad::active());
