@@ -1,4 +1,6 @@
 // tessera predict: pictures with masks, boxes, names and scores, and the results as COCO JSON.
+#include "cli/predict.h"
+
 #include <simdjson.h>
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include "cli/image_files.h"
 #include "cli/image_names.h"
 #include "cli/inference.h"
-#include "cli/loaded_model.h"
 #include "cli/output.h"
 #include "cli/picture.h"
 #include "cli/precision.h"
@@ -26,20 +27,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct PredictOptions {
-  std::string checkpoint, config, out, annotations, device = "cpu";
-  std::vector<std::string> images, overrides;
-  double threshold = 0.4;
-  i64 limit = 0;
-  bool maps = false;
-  nn::InferenceOptions inference;
-};
-
 class Prediction {
  public:
   // Everything that can be wrong with the call is found here.
-  explicit Prediction(const PredictOptions& options)
-      : options_(options),
+  Prediction(const LoadedModel& model, const PredictOptions& options)
+      : model_(model),
+        options_(options),
         files_(image_files(options.images, options.limit)),
         below_(below_common_folder(files_)),
         annotated_(!options.annotations.empty()),
@@ -52,13 +45,10 @@ class Prediction {
         TESSERA_CHECK(simdjson::validate_utf8(path.string()),
                       "{}: the name is not UTF-8, and images.json could not hold it; rename the file", path.string());
     }
-    model_ = load_model(options_.checkpoint, options_.overrides, options_.config);
     check_paths();
   }
 
-  void run() {
-    model_.model->to(chosen_device(options_.device));
-    nn::fuse_for_inference(*model_.model, options_.inference);
+  int run() {
     const SignalGuard signals;
     FailedImages failed;
     const i64 total = static_cast<i64>(files_.size());
@@ -79,9 +69,10 @@ class Prediction {
     if (!found_.images.empty()) save(done - failed.count());
     if (SignalGuard::received()) {
       fmt::print(stderr, "tessera: predict: stopped after {} of {} images\n", done, total);
-      throw CLI::RuntimeError(128 + SignalGuard::received());
+      return SignalGuard::received();
     }
     failed.check(total);
+    return 0;
   }
 
  private:
@@ -98,7 +89,8 @@ class Prediction {
       outputs.push_back(picture(i));
       for (i64 map = 0; map < maps; ++map) outputs.push_back(map_picture(i, map));
     }
-    inputs.insert(inputs.end(), {find_checkpoint(options_.checkpoint), options_.config, options_.annotations});
+    inputs.insert(inputs.end(), options_.inputs.begin(), options_.inputs.end());
+    inputs.push_back(options_.annotations);
     check_outputs(outputs, inputs);
   }
 
@@ -149,6 +141,7 @@ class Prediction {
     fmt::print("{} pictures and results.json ({} objects) in {}\n", pictures, results_.size(), options_.out);
   }
 
+  const LoadedModel& model_;
   const PredictOptions& options_;
   const fs::path out_ = options_.out;
   const std::vector<fs::path> files_, below_;  // as given, and below the folder that holds all of them
@@ -156,22 +149,41 @@ class Prediction {
   const std::vector<std::string> names_;  // of the pictures to write
   CocoDataset truth_;                     // of --annotations
   std::vector<i64> positions_;            // of each file in it
-  LoadedModel model_;
-  CocoDataset found_;  // the images that were read
+  CocoDataset found_;                     // the images that were read
   std::vector<Detection> results_;
+};
+
+struct PredictCommand {
+  std::string checkpoint, config, device = "cpu";
+  std::vector<std::string> overrides;
+  nn::InferenceOptions inference;
+  PredictOptions options;
+
+  void run() {
+    options.inputs = {find_checkpoint(checkpoint), config};
+    const LoadedModel loaded = load_model(checkpoint, overrides, config);
+    loaded.model->to(chosen_device(device));
+    nn::fuse_for_inference(*loaded.model, inference);
+    if (const int signal = predict(loaded, options)) throw CLI::RuntimeError(128 + signal);
+  }
 };
 
 }  // namespace
 
+int predict(const LoadedModel& model, const PredictOptions& options) {
+  return Prediction(model, options).run();
+}
+
 void add_predict(CLI::App& app) {
-  auto options = std::make_shared<PredictOptions>();
+  const auto predict = std::make_shared<PredictCommand>();
+  PredictOptions* options = &predict->options;
   CLI::App* command = app.add_subcommand("predict", "Finds objects in images: pictures with masks, and COCO results");
   command
       ->add_option(
-          "--checkpoint", options->checkpoint,
+          "--checkpoint", predict->checkpoint,
           "checkpoint file, or the folder of a run (its best checkpoint); with --config also weights of PyTorch")
       ->required();
-  command->add_option("--config", options->config, "configuration in place of the stored one");
+  command->add_option("--config", predict->config, "configuration in place of the stored one");
   command
       ->add_option("--out", options->out,
                    "folder for the pictures, results.json, and images.json, which tells whose image ids these are; no "
@@ -183,16 +195,16 @@ void add_predict(CLI::App& app) {
                    "draw objects of at least this score; results.json holds all above inference.score_threshold")
       ->capture_default_str();
   command->add_option("--limit", options->limit, "stop after this many images; 0: all")->capture_default_str();
-  command->add_option("--set", options->overrides, "a.b=value: change an option of the stored configuration")
+  command->add_option("--set", predict->overrides, "a.b=value: change an option of the stored configuration")
       ->allow_extra_args(false);
   command->add_option("--annotations", options->annotations,
                       "COCO annotation file or image list of the images, matched by the longest ends of their paths: "
                       "results.json has its image ids, and what is annotated is drawn beside what is found");
-  add_inference(*command, options->inference);
+  add_inference(*command, predict->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
-  add_device(*command, options->device);
+  add_device(*command, predict->device);
   add_precision(*command);
-  command->callback([options] { Prediction(*options).run(); });
+  command->callback([predict] { predict->run(); });
 }
 
 }  // namespace tessera
