@@ -75,6 +75,16 @@ TEST_CASE("house: an #include up the floors is named with file and line") {
   CHECK(only("train/trainer.h", "#include \"tests/support/check_error.h\"") != "");
 }
 
+TEST_CASE("house: train and cli know models through segmenter.h and model.h alone") {
+  CHECK(only("cli/predict.cpp", "#include \"models/segmenter.h\"") == "");
+  CHECK(only("train/config.h", "#include \"models/model.h\"") == "");
+  CHECK(only("cli/maps.cpp", "#include \"models/sparseinst/sparseinst.h\"") ==
+        "cli/maps.cpp:1: includes \"models/sparseinst/sparseinst.h\"; cli/ knows no family of models: models/model.h "
+        "does");
+  CHECK(only("train/config.cpp", "#include \"models/fqdet/config.h\"") != "");
+  CHECK(only("bench/models.cpp", "#include \"models/sparseinst/sparseinst.h\"") == "");
+}
+
 TEST_CASE("house: a header that does not exist, a folder that is no floor and CUDA outside its rooms are named") {
   const auto nothing = [](const std::string&) { return false; };
   CHECK(check_source("ops/a.cpp", "#include \"a.h\"", nothing).at(0).find("\"a.h\", which does not exist") !=

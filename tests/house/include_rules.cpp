@@ -66,6 +66,9 @@ std::string wrong_quoted(const std::string& floor, const std::string& target,
   if (!exists(target))
     return fmt::format("includes \"{}\", which does not exist (includes are relative to the repository root)", target);
   const std::string below = floor_of(target);
+  if ((floor == "train" || floor == "cli") && below == "models" &&
+      target.find('/', below.size() + 1) != std::string::npos)
+    return fmt::format("includes \"{}\"; {}/ knows no family of models: models/model.h does", target, floor);
   const std::set<std::string>& allowed = floors().at(floor);
   if (below == floor || allowed.count(below)) return "";
   std::string list;
