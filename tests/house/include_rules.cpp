@@ -102,4 +102,15 @@ std::vector<std::string> check_source(const std::string& path, const std::string
   return messages;
 }
 
+std::string check_own_header(const std::string& path, const std::string& text,
+                             const std::function<bool(const std::string&)>& exists) {
+  const std::string own = path.substr(0, path.rfind('.')) + ".h";
+  if (!path.ends_with(".cpp") || !exists(own)) return "";
+  std::istringstream stream(text);
+  std::string first;
+  for (std::string line; first.empty() && std::getline(stream, line);)
+    first = included(line, '"', '"') + included(line, '<', '>');
+  return first == own ? "" : fmt::format("{}: must include \"{}\" before anything else", path, own);
+}
+
 }  // namespace tessera::house
