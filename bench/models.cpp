@@ -62,10 +62,7 @@ Call sparseinst_step(DType dtype) {
   return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
     const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
     optimizer->zero_grad();
-    Var total;
-    const Losses losses = model->losses(batch);
-    for (const LossTerm& term : losses.terms) total = total.defined() ? total + term.value : term.value;
-    total.backward();
+    model->losses(batch, {}).total().backward();
     optimizer->step(1);
   };
 }

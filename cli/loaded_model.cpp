@@ -22,7 +22,7 @@ LoadedModel load_model(const std::filesystem::path& path, const std::vector<std:
   std::vector<Setting> settings = config_file.empty() ? stored_settings(checkpoint) : read_settings(config_file);
   for (const std::string& text : overrides) settings.push_back(parse_override(text));
   loaded.config = make_config(settings);
-  loaded.config.model.num_classes() = static_cast<i64>(loaded.info.classes.size());
+  loaded.config.model.set_num_classes(static_cast<i64>(loaded.info.classes.size()));
   loaded.model = make_model(loaded.config.model, loaded.config.training.seed);
   checkpoint.restore_weights(*loaded.model);
   loaded.model->eval();

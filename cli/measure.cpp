@@ -33,7 +33,7 @@ ImageSize parse_size(const std::string& text) {
 
 Batch measured_batch(const Config& config, const std::optional<ImageSize>& size) {
   const ImageSize seen = size ? *size : shortest_side_size(kUsualPicture, config.input.shortest, config.input.longest);
-  std::vector<Sample> samples = noise_samples(1, seen, kObjects, ModelConfig(config.model).num_classes());
+  std::vector<Sample> samples = noise_samples(1, seen, kObjects, config.model.num_classes());
   if (!size) samples[0].original = kUsualPicture;
   return make_batch(std::move(samples), config.input.statistics(), config.input.divisor);
 }
@@ -56,7 +56,7 @@ Memory measure_memory(Segmenter& model, const Batch& batch) {
   memory.forward = memory_report().peak - before;
   model.train();
   {
-    const Losses losses = model.losses(batch);
+    const Losses losses = model.losses(batch, {});
     memory.tape = memory_report().allocated - before;
   }
   model.eval();

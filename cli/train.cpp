@@ -24,7 +24,7 @@ void take_classes(const CocoDataset& data, bool given, ModelConfig& model) {
   const i64 classes = static_cast<i64>(data.categories.size());
   TESSERA_CHECK(!given || model.num_classes() == classes, "train: model.num_classes is {}, but {} has {} categories",
                 model.num_classes(), data.name, classes);
-  model.num_classes() = classes;
+  model.set_num_classes(classes);
 }
 
 std::string millions(i64 count) {
@@ -70,9 +70,9 @@ void describe_data(const Job& job) {
 }
 
 // What a user should know before the first step.
-void warn(const Config& config, const CocoSource& train, const CocoSource* val, Device device) {
-  std::vector<std::string> lines = warnings(config, train, val);
-  const MemoryEstimate memory = estimate_memory(config, train, device);
+void warn(Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val) {
+  std::vector<std::string> lines = warnings(model, config, train, val);
+  const MemoryEstimate memory = estimate_memory(config, train, model.device());
   fmt::print("memory: {}\n", memory.str());
   if (memory.total() > memory.available)
     lines.push_back("memory: " + memory.str() +
@@ -170,7 +170,7 @@ struct TrainCommand {
     }
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
     model->to(chosen_device(place, config.training.precision));
-    warn(config, *sets.train, sets.val.get(), model->device());
+    warn(*model, config, *sets.train, sets.val.get());
     if (dry_run) return describe(*model, config), describe_data(job);
 
     fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {}\n", job.folder.string(),

@@ -4,6 +4,12 @@
 
 namespace tessera {
 
+i64 Batch::objects() const {
+  i64 count = 0;
+  for (const Sample& sample : samples) count += sample.targets.count();
+  return count;
+}
+
 Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics, i64 divisor) {
   TESSERA_CHECK(!samples.empty() && divisor > 0, "make_batch: {} samples, sides in multiples of {}", samples.size(),
                 divisor);

@@ -43,6 +43,7 @@ struct Batch {
   PixelStatistics statistics;   // which it is normalised with
   i64 position = 0;             // number of this batch in the loader's stream
   i64 size() const { return static_cast<i64>(samples.size()); }
+  i64 objects() const;  // of all pictures
   ImageSize size_of(i64 n) const { return {samples[n].image.dim(0), samples[n].image.dim(1)}; }
 };
 

@@ -5,7 +5,6 @@
 #include <iterator>
 
 #include "eval/score.h"
-#include "models/sparseinst/sparseinst.h"
 
 namespace tessera {
 
@@ -28,9 +27,8 @@ void choose_model(const std::vector<Setting>& settings, ModelConfig& model) {
   for (const Setting& setting : settings) {
     if (setting.name != "model.name") continue;
     const std::string* name = std::get_if<std::string>(&setting.value.data);
-    TESSERA_CHECK(name && *name == "sparseinst", "{}: model.name must be \"sparseinst\", got {}", setting.where,
+    TESSERA_CHECK(name && model.choose(*name), "{}: model.name must be {}, got {}", setting.where, known_families(),
                   setting.value.toml());
-    model.name = *name;
   }
 }
 
@@ -113,10 +111,6 @@ void resolve_epochs(Config& config, i64 images) {
   if (schedule.milestone_epochs.empty()) return;
   schedule.milestones.clear();
   std::ranges::transform(schedule.milestone_epochs, std::back_inserter(schedule.milestones), steps);
-}
-
-std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
-  return sparseinst::make_model(config.sparseinst, seed);
 }
 
 }  // namespace tessera

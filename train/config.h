@@ -10,29 +10,13 @@
 
 #include "data/sample.h"
 #include "data/transforms.h"
-#include "models/segmenter.h"
-#include "models/sparseinst/config.h"
+#include "models/model.h"
 #include "ops/precision.h"
 #include "train/optimizer.h"
 #include "train/options.h"
 #include "train/schedule.h"
 
 namespace tessera {
-
-// The name decides which options there are besides.
-struct ModelConfig {
-  std::string name = "sparseinst";
-  sparseinst::Config sparseinst;
-
-  template <class Field>
-  void fields(Field&& field) {
-    field("name", name, "family of networks: \"sparseinst\"");
-    if (name == "sparseinst") sparseinst.fields(field);
-  }
-  i64& num_classes() { return sparseinst.num_classes; }
-  i64 most_objects() const { return sparseinst.num_masks; }  // that the network can find in a picture
-  double score_threshold() const { return sparseinst.inference.score_threshold; }
-};
 
 struct DataConfig {
   std::string train_annotations, train_images, val_annotations, val_images;
@@ -166,8 +150,5 @@ double steps_per_epoch(const TrainingConfig& training, i64 images);
 // Sets the steps (training.steps, schedule.milestones, schedule.warmup_steps) that the lengths in epochs mean, each to
 // the nearest.
 void resolve_epochs(Config& config, i64 images);
-
-// The model that the configuration names, with initial weights that depend on the seed alone.
-std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed);
 
 }  // namespace tessera

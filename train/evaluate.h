@@ -17,14 +17,18 @@ Tally lacking(const CocoDataset& truth, ApTask task);
 
 struct Evaluation {
   std::vector<std::pair<const Metric*, Score>> scores;
-  std::vector<Detection> detections;  // masks and their boxes, category ids of the data set
+  std::vector<Detection> detections;  // as they are written to a file, category ids of the data set
   double seconds = 0;                 // of loading and detecting
 };
 
+// An object as an entry of a result file: its mask where it has one, its box and its score.
+Detection to_detection(const Instance& instance, i64 image_id, const std::vector<i64>& category_ids);
+
 // Detects in every picture of `images` (data set `truth`) and scores what it finds by config.evaluation.metric and by
-// the metric that tells of boxes what this one tells of masks, or the other way round, as far as the annotations have
-// what they compare; where neither can be told, that is an error. The model is used in evaluation mode without
-// gradients and left in the mode it was in. category_ids: of the model's classes, by index.
+// the metric that tells of boxes what this one tells of masks, or the other way round, as far as the model and the
+// annotations have what they compare; where nothing can be told, that is an error. Boxes are ranked by their own scores.
+// The model is used in evaluation mode without gradients and left in the mode it was in. category_ids: of the model's
+// classes, by index.
 // Nothing when a signal asked to stop (train/signals.h).
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "autograd/pointwise.h"
 #include "data/noise.h"
 #include "tensor/allocator.h"
 
@@ -63,13 +62,9 @@ MemoryEstimate estimate_memory(const Config& config, const CocoSource& data, Dev
   const auto measure = [&](i64 side) {
     reset_peak(device);
     const size_t before = memory_report(device).allocated;
-    const Batch batch =
-        make_batch(noise_samples(1, {side, side}, mean_objects, ModelConfig(config.model).num_classes()),
-                   config.input.statistics(), config.input.divisor);
-    const Losses losses = model->losses(batch);
-    Var total = losses.terms.at(0).value;
-    for (size_t i = 1; i < losses.terms.size(); ++i) total = total + losses.terms[i].value;
-    total.backward();
+    const Batch batch = make_batch(noise_samples(1, {side, side}, mean_objects, config.model.num_classes()),
+                                   config.input.statistics(), config.input.divisor);
+    model->losses(batch, {}).total().backward();
     return static_cast<double>(memory_report(device).peak - before);
   };
   const i64 small = padded(96), large = padded(2 * small);

@@ -165,19 +165,20 @@ void append(Lines& lines, const Lines& more) {
   lines.insert(lines.end(), more.begin(), more.end());
 }
 
-void warn_of_crowded_pictures(const CocoSource& source, i64 most_objects, Lines& lines) {
+void warn_of_crowded_pictures(const CocoSource& source, const std::optional<Segmenter::Limit>& limit, Lines& lines) {
+  if (!limit) return;
   Tally crowded;
   i64 largest = 0;
   for (i64 i = 0; i < source.size(); ++i) {
     const i64 objects = source.objects(i);
-    if (objects > most_objects) crowded.add(source.image(i).file_name);
+    if (objects > limit->objects) crowded.add(source.image(i).file_name);
     largest = std::max(largest, objects);
   }
   if (crowded.count > 0)
-    lines.push_back(
-        fmt::format("{}: {} of {} pictures have more objects than the {} that the network can find, up to {} "
-                    "({}); model.num_masks is the limit",
-                    source.dataset().name, crowded.count, source.size(), most_objects, largest, crowded.names()));
+    lines.push_back(fmt::format(
+        "{}: {} of {} pictures have more objects than the {} that the network can find, up to {} "
+        "({}); {} is the limit",
+        source.dataset().name, crowded.count, source.size(), limit->objects, largest, crowded.names(), limit->option));
 }
 
 void warn_of_short_run(const Config& config, bool evaluates, Lines& lines) {
@@ -217,16 +218,16 @@ void check_data(const Config& config, const CocoSource& train, const CocoSource*
   refuse(faults);
 }
 
-Lines warnings(const Config& config, const CocoSource& train, const CocoSource* val) {
+Lines warnings(const Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val) {
   Lines lines;
   const std::string left_out = train.left_out();
   if (!left_out.empty()) lines.push_back(fmt::format("{}: {}", train.dataset().name, left_out));
   if (const Tally& boxes = train.boxes_of_masks(); boxes.count > 0)
     lines.push_back(fmt::format("{}: {} objects have no box, or an empty one, and get that of their mask ({})",
                                 train.dataset().name, boxes.count, boxes.names()));
-  warn_of_crowded_pictures(train, config.model.most_objects(), lines);
+  warn_of_crowded_pictures(train, model.object_limit(), lines);
   if (val) {
-    warn_of_crowded_pictures(*val, config.model.most_objects(), lines);
+    warn_of_crowded_pictures(*val, model.object_limit(), lines);
     append(lines, missing_figures(val->dataset(), config.evaluation.metric));
   }
   warn_of_short_run(config, val != nullptr, lines);

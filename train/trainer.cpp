@@ -6,7 +6,6 @@
 #include <span>
 #include <utility>
 
-#include "autograd/pointwise.h"
 #include "eval/score.h"
 #include "ops/arrange.h"
 #include "tensor/allocator.h"
@@ -24,12 +23,6 @@ std::string image_names(std::span<const Batch> batches) {
   for (const Batch& batch : batches)
     for (const Sample& sample : batch.samples) names += (names.empty() ? "" : ", ") + sample.file.filename().string();
   return names;
-}
-
-i64 count_objects(const Batch& batch) {
-  i64 count = 0;
-  for (const Sample& sample : batch.samples) count += sample.targets.count();
-  return count;
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -96,37 +89,38 @@ class Buffers {
 
 // One update from `accumulate` batches. All of its work is launched before the host waits for the device, once, to read
 // what it gave: whether the update counts is decided there (ops/optimizer.h).
-StepRecord train_step(Segmenter& model, const Config& config, TrainingState& state, Loader& loader) {
+StepRecord train_step(Segmenter& model, const Job& job, TrainingState& state, Loader& loader) {
   const auto start = std::chrono::steady_clock::now();
+  const Config& config = job.config;
   const double factor = lr_factor(config.schedule, state.step, config.training.steps);
   StepRecord record{.step = state.step + 1, .losses = {}, .lr = config.optimizer.lr * factor};
   const Device device = model.device();
   reset_peak(device);
 
-  // Data. All batches first: losses are means over the objects of a batch, so a batch counts by its share of objects,
-  // and the update is the one that a single large batch would give.
+  // Data. All batches first: how much the losses of one weigh depends on the others (Segmenter::normaliser).
   std::vector<Batch> batches;
   i64 images = 0;
-  double objects = 0;
+  double normaliser = 0;
   for (i64 i = 0; i < config.training.accumulate; ++i) {
     batches.push_back(*loader.next());
     images += batches.back().size();
-    objects += static_cast<double>(count_objects(batches.back()));
+    normaliser += model.normaliser(batches.back());
   }
   const auto refuse = [&](std::span<const Batch> culprits, const Error& error) {
     fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(culprits), error.what());
   };
+  const StepContext context{
+      .step = state.step,
+      .epoch = static_cast<double>(state.batches * config.training.batch_size) / static_cast<double>(job.data->size()),
+      .seed = config.training.seed};
   std::vector<BatchLosses> results;
   std::vector<Tensor> watched_parts;
   for (const Batch& batch : batches) {
-    const double objects_here = std::max<double>(1, static_cast<double>(count_objects(batch)));
     try {
       // Forward, loss.
-      BatchLosses& result = results.emplace_back(model.losses(batch));
-      if (batches.size() > 1) result.weight = objects_here / std::max<double>(1, objects);
-      const std::vector<LossTerm>& terms = result.losses.terms;
-      result.total = terms.at(0).value;
-      for (size_t i = 1; i < terms.size(); ++i) result.total = result.total + terms[i].value;
+      BatchLosses& result = results.emplace_back(model.losses(batch, context));
+      result.total = result.losses.total();
+      result.weight = std::max(1.0, model.normaliser(batch)) / std::max(1.0, normaliser);
       result.watch(watched_parts);
       // Backward.
       const Tensor& total = result.total.value();
@@ -320,7 +314,7 @@ int train(Segmenter& model, const Job& given) {
     while (state.step < steps && !SignalGuard::received()) {
       buffers.keep();
       try {
-        unlogged = train_step(model, config, state, loader);
+        unlogged = train_step(model, job, state, loader);
       } catch (...) {
         buffers.put_back();
         throw;

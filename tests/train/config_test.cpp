@@ -35,8 +35,8 @@ TEST_CASE("config: files, then overrides") {
   const Config config =
       read_config(folder / "tiny.toml", {"optimizer.lr=2e-3", "model.decoder.depth=2", "schedule.kind=cosine"});
   CHECK(config.optimizer.lr == 2e-3);
-  CHECK(!config.model.sparseinst.encoder.ppm);
-  CHECK(config.model.sparseinst.decoder.depth == 2);
+  CHECK(!std::get<sparseinst::Config>(config.model.network).encoder.ppm);
+  CHECK(std::get<sparseinst::Config>(config.model.network).decoder.depth == 2);
   CHECK(config.schedule.kind == ScheduleKind::kCosine);
   CHECK(config.augment.config().scale_jitter->max_scale == 2);
 }
@@ -52,7 +52,7 @@ TEST_CASE("config: typos and wrong types name the place and the way out") {
 
 TEST_CASE("config: the backbone's kind decides which options it has, wherever it stands") {
   const Config config = from_text("[model.backbone]\nwidth = 0.5\nkind = \"mobilenet_v2\"\n");
-  CHECK(config.model.sparseinst.backbone.width == 0.5);
+  CHECK(std::get<sparseinst::Config>(config.model.network).backbone.width == 0.5);
   CHECK(to_toml(from_text(to_toml(config))) == to_toml(config));
   CHECK_ERROR(from_text("[model.backbone]\nkind = \"mobilenet_v2\"\ndeform = \"v1\"\n"),
               "test.toml:3: unknown option model.backbone.deform");

@@ -14,7 +14,7 @@ class Oracle : public Segmenter {
  public:
   explicit Oracle(const CocoDataset& truth) : truth_(truth) {}
   void visit(nn::Visitor&) override {}
-  Losses losses(const Batch&) override { return {}; }
+  Losses losses(const Batch&, const StepContext&) override { return {}; }
   std::vector<std::vector<Instance>> detect(const Batch& batch) override {
     CHECK(!training());
     CHECK(NoGrad::active());
@@ -24,13 +24,19 @@ class Oracle : public Segmenter {
       for (const i64 i : truth_.annotations_of[static_cast<size_t>(truth_.image_index.at(sample.image_id))]) {
         const CocoAnnotation& annotation = truth_.annotations[static_cast<size_t>(i)];
         const i64 class_index = (truth_.class_index.at(annotation.category_id) + shift) % 3;
-        found.back().push_back(
-            {class_index, 0.9, annotation_mask(annotation, sample.original.height, sample.original.width)});
+        found.back().push_back(Instance::of_mask(
+            class_index, 0.9, annotation_mask(annotation, sample.original.height, sample.original.width)));
+        if (!mistaken_boxes) continue;
+        Instance wrong = Instance::of_mask(class_index, 0.1, found.back().back().mask);
+        wrong.box = {0, 0, 1, 1};
+        wrong.box_score = 0.95;
+        found.back().push_back(wrong);
       }
     }
     return found;
   }
   i64 shift = 0;
+  bool mistaken_boxes = false;  // beside each object a second one, whose box is wrong and surer
 
  private:
   const CocoDataset& truth_;
@@ -57,4 +63,18 @@ TEST_CASE("evaluate: who finds everything has AP 1 for masks and boxes, with bat
   oracle.shift = 1;
   CHECK(evaluate(oracle, {1, 2, 3}, *truth, source, config, true)->scores[0].second.ap->stats[0] ==
         doctest::Approx(0).epsilon(1e-9));
+}
+
+TEST_CASE("evaluate: masks are ranked by the scores of objects, boxes by scores of their own") {
+  const test::TemporaryFolder folder;
+  generate_shapes({.dir = folder.path(), .train = 1, .val = 5, .size = 64});
+  const auto truth = std::make_shared<const CocoDataset>(load_coco(folder / "instances_val.json"));
+  const Config config;
+  Oracle oracle(*truth);
+  oracle.mistaken_boxes = true;
+  const std::optional<Evaluation> result =
+      evaluate(oracle, {1, 2, 3}, *truth, inference_source(truth, folder / "val", config), config, true);
+  REQUIRE(result);
+  CHECK(result->figures.at(0).stats[0] == doctest::Approx(1));  // the second of each object comes last
+  CHECK(result->figures.at(1).stats[0] < 0.9);                  // ... first
 }

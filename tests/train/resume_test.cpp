@@ -54,7 +54,7 @@ TEST_CASE("resume: the stored configuration comes back, and what is given anew i
   const test::TemporaryFolder folder;
   Config config;
   config.optimizer.lr = 0.1 + 0.2;
-  config.model.sparseinst.backbone.kind = BackboneKind::kTiny;
+  std::get<sparseinst::Config>(config.model.network).backbone.kind = BackboneKind::kTiny;
   config.data.train_annotations = "a \"quoted\" name.json";
   const Checkpoint checkpoint = checkpoint_of(folder, config);
   CHECK(to_toml(stored_config(checkpoint)) == to_toml(config));
@@ -77,8 +77,9 @@ TEST_CASE("resume: what would make another run is one error that lists all of it
   const Checkpoint checkpoint = checkpoint_of(folder, {});
   Config next = stored_config(checkpoint);
   next.training.seed = 7;
-  next.training.steps = 300'000;                              // this could change
-  next.model.sparseinst.backbone.kind = BackboneKind::kTiny;  // so the section has other options
+  next.training.steps = 300'000;  // this could change
+  std::get<sparseinst::Config>(next.model.network).backbone.kind =
+      BackboneKind::kTiny;  // so the section has other options
   next.data.train_annotations = "other.json";
   std::string message;
   try {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "tensor/file.h"
@@ -539,6 +540,52 @@ TEST_CASE("trainer: accumulated batches make the update of one large batch") {
     return nlohmann::json::parse(line)["losses"]["loss_fit"].get<double>();
   };
   CHECK(loss(small_log[0]) == doctest::Approx(loss(large_log[0])).epsilon(1e-4));
+}
+
+TEST_CASE("trainer: batches of a model without a normaliser weigh the same in an update") {
+  const auto first_step = [](i64 batch_size, i64 accumulate) {
+    const test::TemporaryFolder folder;
+    Toy toy;
+    toy.averaged = true;  // its losses are sums over the pictures of a batch
+    Job job = make_job(folder.path());
+    job.config.training.steps = 1;
+    job.config.training.batch_size = batch_size;
+    job.config.training.accumulate = accumulate;
+    job.config.data.group_by_aspect = false;
+    train(toy, job);
+    return nlohmann::json::parse(timeless(folder.path()).at(0));
+  };
+  const nlohmann::json large = first_step(6, 1), small = first_step(2, 3);
+  for (const char* figure : {"loss", "grad_norm"})
+    CHECK(3 * small[figure].get<double>() == doctest::Approx(large[figure].get<double>()).epsilon(1e-4));
+}
+
+TEST_CASE("trainer: losses know step and epoch, and draw the same numbers when the run is resumed") {
+  const test::TemporaryFolder folder;
+  Toy whole, resumed;
+  train(whole, make_job(folder.path()));
+  REQUIRE(whole.contexts.size() == 24);
+  std::set<double> drawn;
+  for (size_t i = 0; i < 24; ++i) {
+    const StepContext& context = whole.contexts[i];
+    CHECK(context.step == static_cast<i64>(i / 2));
+    CHECK(context.epoch == doctest::Approx(static_cast<double>(context.step) * 4 / 10));
+    for (const char* purpose : {"points", "boxes"})
+      for (const i64 image : {0, 1}) drawn.insert(context.random(purpose, image).uniform());
+  }
+  CHECK(drawn.size() == 12 * 4);  // a step's two batches have the same streams
+
+  std::filesystem::remove(checkpoint_path(folder.path(), 12));
+  Job job = make_job(folder.path());
+  job.resume = true;
+  train(resumed, job);
+  REQUIRE(resumed.contexts.size() == 4);
+  for (size_t i = 0; i < 4; ++i) {
+    const StepContext &again = resumed.contexts[i], &before = whole.contexts[20 + i];
+    CHECK(again.step == before.step);
+    CHECK(again.epoch == before.epoch);
+    CHECK(again.random("points").bits() == before.random("points").bits());
+  }
 }
 
 TEST_CASE("trainer: resuming with another seed, other classes or fewer steps is an error that changes no file") {
