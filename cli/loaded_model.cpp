@@ -41,7 +41,8 @@ LoadedModel untrained_model(const std::vector<std::string>& overrides, const std
       loaded.info.category_ids.push_back(i);
     }
   } else {
-    for (const CocoCategory& category : load_data_set(names, "data.val_annotations")->categories) {
+    const std::shared_ptr<const CocoDataset> data_set = load_data_set(names, "data.val_annotations");
+    for (const CocoCategory& category : data_set->categories) {
       loaded.info.classes.push_back(category.name);
       loaded.info.category_ids.push_back(category.id);
     }

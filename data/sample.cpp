@@ -10,10 +10,11 @@ i64 Batch::objects() const {
   return count;
 }
 
-Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics, i64 divisor) {
+Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics, i64 divisor, ImageSize least) {
   TESSERA_CHECK(!samples.empty() && divisor > 0, "make_batch: {} samples, sides in multiples of {}", samples.size(),
                 divisor);
   Batch batch;
+  batch.padded = least;
   batch.statistics = statistics;
   for (const Sample& sample : samples) {
     TESSERA_CHECK(sample.image.rank() == 3 && sample.image.dim(2) == 3,

@@ -47,7 +47,8 @@ struct Batch {
   ImageSize size_of(i64 n) const { return {samples[n].image.dim(0), samples[n].image.dim(1)}; }
 };
 
-// `padded` becomes the largest height and width of the batch, rounded up to multiples of `divisor`.
-Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics = {}, i64 divisor = 32);
+// `padded` becomes the largest height and width of the batch and of `least`, rounded up to multiples of `divisor`.
+Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics = {}, i64 divisor = 32,
+                 ImageSize least = {});
 
 }  // namespace tessera

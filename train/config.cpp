@@ -14,7 +14,11 @@ namespace {
 void check(const Config& config) {
   TESSERA_CHECK(config.input.longest >= config.input.shortest, "config: input.longest {} is below input.shortest {}",
                 config.input.longest, config.input.shortest);
-  (void)config.augment.config();
+  (void)config.augment.config(config.input);
+  TESSERA_CHECK(
+      config.input.least().height % config.input.divisor == 0 && config.input.least().width % config.input.divisor == 0,
+      "config: input.size {} x {} must be multiples of input.divisor {}", config.input.size[0], config.input.size[1],
+      config.input.divisor);
   try {
     find_metric(config.evaluation.metric);
   } catch (const Error& error) {
@@ -53,12 +57,18 @@ PixelStatistics InputConfig::statistics() const {
   return statistics;
 }
 
-AugmentConfig AugmentOptions::config() const {
+AugmentConfig AugmentOptions::config(const InputConfig& input) const {
   AugmentConfig config = chain;
+  config.resize = input.resize;
   TESSERA_CHECK(jitter_scale.empty() || jitter_scale.size() == 2,
                 "config: augment.jitter_scale must be [min, max], or [] for none");
+  const bool letterbox = input.resize == ResizeRule::kLetterbox;
+  TESSERA_CHECK(!letterbox || chain.crop_probability == 0,
+                "config: augment.crop_probability: input.resize = \"letterbox\" crops by augment.jitter_scale alone");
+  if (letterbox) config.scale_jitter = ScaleJitter{1, 1, input.window()};
   if (!jitter_scale.empty())
-    config.scale_jitter = ScaleJitter{jitter_scale[0], jitter_scale[1], {jitter_size[0], jitter_size[1]}};
+    config.scale_jitter = ScaleJitter{jitter_scale[0], jitter_scale[1],
+                                      letterbox ? input.window() : ImageSize{jitter_size[0], jitter_size[1]}};
   tessera::check(config);
   return config;
 }

@@ -38,19 +38,29 @@ struct DataConfig {
 };
 
 struct InputConfig {
+  ResizeRule resize = ResizeRule::kDetectron2;
   i64 shortest = 640, longest = 853;
+  std::array<i64, 2> size = {416, 416};
   std::array<double, 3> mean = {123.675, 116.28, 103.53}, std = {58.395, 57.12, 57.375};
   i64 divisor = 32;
 
   template <class Field>
   void fields(Field&& field) {
+    field("resize", resize,
+          "whose rule, in training too: detectron2 and detr (FQDet) give the shorter side a length, letterbox (FASSST) "
+          "fits into a fixed size; docs/training.md");
     field("shortest", shortest, "evaluation and prediction: the shorter side is resized to this", at_least(1));
     field("longest", longest, "evaluation and prediction: ... unless the longer one would exceed this", at_least(1));
+    field("size", size, "letterbox: height and width of every input, filled with padding; multiples of divisor",
+          at_least(1));
     field("mean", mean, "of red, green and blue, 0 to 255: subtracted from the pixels");
     field("std", std, "of red, green and blue: the difference is divided by it", above(0));
     field("divisor", divisor, "padded sides are multiples of this", at_least(1));
   }
   PixelStatistics statistics() const;
+  ImageSize window() const { return {size[0], size[1]}; }
+  ImageSize least() const { return resize == ResizeRule::kLetterbox ? window() : ImageSize{}; }  // of a padded batch
+  ImageSize size_of(ImageSize picture) const { return plain_size(picture, resize, shortest, longest, window()); }
 };
 
 struct AugmentOptions {
@@ -63,9 +73,9 @@ struct AugmentOptions {
     chain.fields(field);
     field("jitter_scale", jitter_scale,
           "[min, max] of large scale jittering, which takes the place of resize and crop; []: none", above(0));
-    field("jitter_size", jitter_size, "height and width of the jittered picture", at_least(1));
+    field("jitter_size", jitter_size, "height and width of the jittered picture; letterbox: input.size", at_least(1));
   }
-  AugmentConfig config() const;  // checked
+  AugmentConfig config(const InputConfig& input) const;  // checked
 };
 
 struct TrainingConfig {

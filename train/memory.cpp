@@ -12,12 +12,12 @@ namespace {
 
 // The input of the largest batch: its sides are those of the highest and the widest picture that can meet in it.
 ImageSize largest_input(const Config& config, const CocoSource& data) {
-  const AugmentConfig augment = config.augment.config();
+  const AugmentConfig augment = config.augment.config(config.input);
   if (augment.scale_jitter) return augment.scale_jitter->target;
   ImageSize tall, wide;
   for (i64 i = 0; i < data.size(); ++i) {
     const ImageSize size =
-        shortest_side_size(data.original_size(i), std::ranges::max(augment.shortest), augment.longest);
+        shortest_side_size(data.original_size(i), std::ranges::max(augment.shortest), augment.longest, augment.resize);
     ImageSize& largest = config.data.group_by_aspect && size.height > size.width ? tall : wide;
     largest = {std::max(largest.height, size.height), std::max(largest.width, size.width)};
   }

@@ -12,10 +12,11 @@ std::shared_ptr<const CocoDataset> load_data_set(const std::string& annotations,
 }
 
 std::shared_ptr<const CocoSource> training_source(const Config& config) {
-  return std::make_shared<const CocoSource>(
-      load_data_set(config.data.train_annotations, "data.train_annotations"), config.data.train_images,
-      CocoSourceConfig{
-          .augment = config.augment.config(), .seed = config.training.seed, .skip_empty = config.data.skip_empty});
+  return std::make_shared<const CocoSource>(load_data_set(config.data.train_annotations, "data.train_annotations"),
+                                            config.data.train_images,
+                                            CocoSourceConfig{.augment = config.augment.config(config.input),
+                                                             .seed = config.training.seed,
+                                                             .skip_empty = config.data.skip_empty});
 }
 
 std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
@@ -24,15 +25,16 @@ std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const C
                                             CocoSourceConfig{.augment = std::nullopt,
                                                              .shortest = config.input.shortest,
                                                              .longest = config.input.longest,
+                                                             .resize = config.input.resize,
+                                                             .window = config.input.window(),
                                                              .targets = false});
 }
 
 Batch inference_batch(const Tensor& image, const Config& config) {
   std::vector<Sample> samples(1);
   samples[0].original = {image.dim(0), image.dim(1)};
-  samples[0].image =
-      resize_bilinear(image, shortest_side_size(samples[0].original, config.input.shortest, config.input.longest));
-  return make_batch(std::move(samples), config.input.statistics(), config.input.divisor);
+  samples[0].image = resize_bilinear(image, config.input.size_of(samples[0].original));
+  return make_batch(std::move(samples), config.input.statistics(), config.input.divisor, config.input.least());
 }
 
 LoaderConfig loader_config(const Config& config, bool training) {
@@ -43,7 +45,8 @@ LoaderConfig loader_config(const Config& config, bool training) {
           .workers = static_cast<int>(config.data.workers),
           .prefetch = static_cast<int>(config.data.prefetch),
           .statistics = config.input.statistics(),
-          .divisor = config.input.divisor};
+          .divisor = config.input.divisor,
+          .least = config.input.least()};
 }
 
 }  // namespace tessera

@@ -38,7 +38,7 @@ TEST_CASE("config: files, then overrides") {
   CHECK(!std::get<sparseinst::Config>(config.model.network).encoder.ppm);
   CHECK(std::get<sparseinst::Config>(config.model.network).decoder.depth == 2);
   CHECK(config.schedule.kind == ScheduleKind::kCosine);
-  CHECK(config.augment.config().scale_jitter->max_scale == 2);
+  CHECK(config.augment.config(config.input).scale_jitter->max_scale == 2);
 }
 
 TEST_CASE("config: typos and wrong types name the place and the way out") {
@@ -122,6 +122,8 @@ TEST_CASE("config: values out of range are errors with the place, the range and 
   CHECK_ERROR(from_text("[input]\nmean = [1, inf, 1]\n"), "input.mean must be");
   CHECK_ERROR(from_text("[input]\nshortest = 900\n"), "input.longest 853 is below input.shortest 900");
   CHECK_ERROR(from_text("[augment]\njitter_scale = [1]\n"), "augment.jitter_scale must be [min, max]");
+  CHECK_ERROR(from_text("[evaluation]\nmetric = \"ap\"\n"),
+              "config: evaluation.metric: there is no metric \"ap\"; coco-segm, coco-bbox, lvis-segm");
   CHECK_ERROR(from_text("[augment]\nflip_probability = 2\n"), "test.toml:2: augment.flip_probability must be");
   CHECK_ERROR(from_text("[model]\nencoder.channels = 6\n"), "must be an integer, at least 4, a multiple of 4, got 6");
   CHECK_ERROR(from_text("[model]\nbackbone.freeze_at = 6\n"), "test.toml:2: model.backbone.freeze_at must be");

@@ -27,7 +27,7 @@ TEST_CASE("memory: the estimate before the first step is what a run then takes, 
   config.training.ema_decay = 0.9;
   const auto data =
       std::make_shared<CocoSource>(std::make_shared<const CocoDataset>(load_coco(folder / "instances_train.json")),
-                                   folder / "train", CocoSourceConfig{.augment = config.augment.config()});
+                                   folder / "train", CocoSourceConfig{.augment = config.augment.config(config.input)});
   const size_t before = memory_report().allocated;
   const MemoryEstimate estimate = estimate_memory(config, *data, {});
   CHECK(memory_report().allocated == before);

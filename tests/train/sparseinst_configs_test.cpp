@@ -47,7 +47,7 @@ TEST_CASE("configs: the four rows of the paper's Table 1") {
     CAPTURE(name);
     const Config config = read_config(kFolder / (std::string(name) + ".toml"));
     CHECK(config.input.shortest == 608);
-    CHECK(config.augment.config().crop_probability == 0.5);
+    CHECK(config.augment.config(config.input).crop_probability == 0.5);
     CHECK(config.optimizer.weight_decay == 0.05);
     CHECK(std::get<sparseinst::Config>(config.model.network).iam.groups == 4);
     CHECK(std::get<sparseinst::Config>(config.model.network).backbone.deep_stem == deep_stem);
