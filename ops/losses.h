@@ -1,6 +1,6 @@
 // Losses and the gradients of their first argument. Logits are raw network outputs; s(x) = 1 / (1 + exp(-x)).
 //
-// Elementwise, x and t of one shape and dtype (f32 or f64; soft targets are allowed):
+// Elementwise, x and t of one shape and dtype (f32 or f64; soft targets are allowed), structs of ops/scalar/losses.h:
 //   binary_cross_entropy_with_logits   max(x, 0) - x t + log(1 + exp(-|x|))
 //   sigmoid_focal_loss                 w q^gamma ce, ce as above, q = s(x) (1 - t) + (1 - s(x)) t, and the weight w is
 //                                      alpha t + (1 - alpha) (1 - t), or 1 when alpha < 0 (Lin et al. 2017, eq. 5)

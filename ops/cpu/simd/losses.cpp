@@ -11,25 +11,25 @@ namespace {
 using scalar::LossNumbers;
 
 template <class Loss, class T>
-[[gnu::flatten]] void loss_loop(const T* x, const T* t, LossNumbers<T> numbers, T* y, long n) {
+[[gnu::flatten]] void loss_loop(const T* x, const T* t, LossNumbers<T> numbers, T* y, i64 n) {
   Loss::choose(numbers, [=](auto formula) {
 #pragma omp simd
-    for (long i = 0; i < n; ++i) y[i] = formula.loss(Math(), x[i], t[i], numbers);
+    for (i64 i = 0; i < n; ++i) y[i] = formula.loss(Math(), x[i], t[i], numbers);
   });
 }
 
 template <class Loss, class T>
-[[gnu::flatten]] void slope_loop(const T* x, const T* t, LossNumbers<T> numbers, T scale, T* gx, long n) {
+[[gnu::flatten]] void slope_loop(const T* x, const T* t, LossNumbers<T> numbers, T scale, T* gx, i64 n) {
   Loss::choose(numbers, [=](auto formula) {
 #pragma omp simd
-    for (long i = 0; i < n; ++i) gx[i] = scale * formula.slope(Math(), x[i], t[i], numbers);
+    for (i64 i = 0; i < n; ++i) gx[i] = scale * formula.slope(Math(), x[i], t[i], numbers);
   });
 }
 
 template <class T>
 struct Lanes {
   typedef T Vector __attribute__((vector_size(64)));
-  static constexpr long kCount = 64 / sizeof(T);
+  static constexpr i64 kCount = 64 / sizeof(T);
   [[gnu::always_inline]] static Vector load(const T* from) {
     Vector v;
     __builtin_memcpy(&v, from, sizeof v);
@@ -37,24 +37,24 @@ struct Lanes {
   }
   [[gnu::always_inline]] static double sum(Vector v) {
     double total = 0;
-    for (long i = 0; i < kCount; ++i) total += v[i];
+    for (i64 i = 0; i < kCount; ++i) total += v[i];
     return total;
   }
 };
 
-constexpr long kPiece = 512;  // values worked on at a time between two loops, in the innermost cache
+constexpr i64 kPiece = 512;  // values worked on at a time between two loops, in the innermost cache
 
 template <class T>
-void dice_sums_loop(const T* x, const T* t, long n, double* sums) {
+void dice_sums_loop(const T* x, const T* t, i64 n, double* sums) {
   using L = Lanes<T>;
   typename L::Vector st = {}, ss = {}, tt = {};
   sums[0] = sums[1] = sums[2] = 0;
   T s[kPiece];
-  for (long begin = 0; begin < n; begin += kPiece) {
-    const long count = n - begin < kPiece ? n - begin : kPiece;
+  for (i64 begin = 0; begin < n; begin += kPiece) {
+    const i64 count = n - begin < kPiece ? n - begin : kPiece;
 #pragma omp simd
-    for (long i = 0; i < count; ++i) s[i] = Math::sigmoid(x[begin + i]);
-    long i = 0;
+    for (i64 i = 0; i < count; ++i) s[i] = Math::sigmoid(x[begin + i]);
+    i64 i = 0;
     for (; i + L::kCount <= count; i += L::kCount) {
       const typename L::Vector a = L::load(s + i), b = L::load(t + begin + i);
       st += a * b;
@@ -73,25 +73,25 @@ void dice_sums_loop(const T* x, const T* t, long n, double* sums) {
 }
 
 template <class T>
-[[gnu::flatten]] void dice_slope_loop(const T* x, const T* t, scalar::DiceSlopes<T> slopes, T* gx, long n) {
+[[gnu::flatten]] void dice_slope_loop(const T* x, const T* t, scalar::DiceSlopes<T> slopes, T* gx, i64 n) {
 #pragma omp simd
-  for (long i = 0; i < n; ++i) gx[i] = slopes.gradient(Math(), x[i], t[i]);
+  for (i64 i = 0; i < n; ++i) gx[i] = slopes.gradient(Math(), x[i], t[i]);
 }
 
 // max + log sum exp(x - max). A NaN is never the maximum, but makes the sum NaN.
 template <class T>
-void log_sum_exp_loop(const T* x, long n, T* y) {
+void log_sum_exp_loop(const T* x, i64 n, T* y) {
   using L = Lanes<T>;
   T largest = x[0];
-  for (long i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  for (i64 i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
   typename L::Vector partial = {};
   double sum = 0;
   T e[kPiece];
-  for (long begin = 0; begin < n; begin += kPiece) {
-    const long count = n - begin < kPiece ? n - begin : kPiece;
+  for (i64 begin = 0; begin < n; begin += kPiece) {
+    const i64 count = n - begin < kPiece ? n - begin : kPiece;
 #pragma omp simd
-    for (long i = 0; i < count; ++i) e[i] = Math::exp(x[begin + i] - largest);
-    long i = 0;
+    for (i64 i = 0; i < count; ++i) e[i] = Math::exp(x[begin + i] - largest);
+    i64 i = 0;
     for (; i + L::kCount <= count; i += L::kCount) partial += L::load(e + i);
     for (; i < count; ++i) sum += e[i];
   }
@@ -99,9 +99,9 @@ void log_sum_exp_loop(const T* x, long n, T* y) {
 }
 
 template <class T>
-void scaled_exp_loop(const T* x, T shift, T scale, T* y, long n) {
+void scaled_exp_loop(const T* x, T shift, T scale, T* y, i64 n) {
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = scale * Math::exp(x[i] - shift);
+  for (i64 i = 0; i < n; ++i) y[i] = scale * Math::exp(x[i] - shift);
 }
 
 constexpr int kLevel = TESSERA_SIMD_LEVEL;

@@ -10,38 +10,38 @@ namespace tessera {
 namespace {
 
 template <class F, class T>
-[[gnu::flatten]] void unary(const T* x, T* y, long n) {
+[[gnu::flatten]] void unary(const T* x, T* y, i64 n) {
   static_assert(sizeof(F::of(Math(), T())) == sizeof(T), "a number of this formula is double: write T(0.5)");
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = F::of(Math(), x[i]);
+  for (i64 i = 0; i < n; ++i) y[i] = F::of(Math(), x[i]);
 }
 
 template <class F, class T>
-[[gnu::flatten]] void unary_into(const T* x, T* y, long n) {
+[[gnu::flatten]] void unary_into(const T* x, T* y, i64 n) {
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = F::of(Math(), y[i], x[i]);
+  for (i64 i = 0; i < n; ++i) y[i] = F::of(Math(), y[i], x[i]);
 }
 
 template <class F, class T>
-[[gnu::flatten]] void unary_scalar(const T* x, T value, T* y, long n) {
+[[gnu::flatten]] void unary_scalar(const T* x, T value, T* y, i64 n) {
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = F::of(Math(), x[i], value);
+  for (i64 i = 0; i < n; ++i) y[i] = F::of(Math(), x[i], value);
 }
 
 template <class F, class T>
-[[gnu::flatten]] void pairwise(const T* a, const T* b, T* y, long n) {
+[[gnu::flatten]] void pairwise(const T* a, const T* b, T* y, i64 n) {
   static_assert(sizeof(F::of(Math(), T(), T())) == sizeof(T), "a number of this formula is double: write T(0.5)");
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = F::of(Math(), a[i], b[i]);
+  for (i64 i = 0; i < n; ++i) y[i] = F::of(Math(), a[i], b[i]);
 }
 
 template <class F, class T>
-[[gnu::flatten]] void binary(const T* a, long step_a, const T* b, long step_b, T* y, long n) {
+[[gnu::flatten]] void binary(const T* a, i64 step_a, const T* b, i64 step_b, T* y, i64 n) {
   if (step_a && step_b) return pairwise<F, T>(a, b, y, n);
   if (step_a) return unary_scalar<F, T>(a, *b, y, n);
   const T first = *a;
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = F::of(Math(), first, b[i]);
+  for (i64 i = 0; i < n; ++i) y[i] = F::of(Math(), first, b[i]);
 }
 
 constexpr int kLevel = TESSERA_SIMD_LEVEL;

@@ -7,13 +7,13 @@
 namespace tessera::simd {
 
 template <class T>
-using Unary = void(const T* x, T* y, long n);
+using Unary = void(const T* x, T* y, i64 n);
 template <class T>
-using UnaryScalar = void(const T* x, T value, T* y, long n);
+using UnaryScalar = void(const T* x, T value, T* y, i64 n);
 template <class T>
-using UnaryBackward = void(const T* gy, const T* x_or_y, T* gx, long n);
+using UnaryBackward = void(const T* gy, const T* x_or_y, T* gx, i64 n);
 template <class T>
-using Binary = void(const T* a, long step_a, const T* b, long step_b, T* y, long n);  // steps 0 or 1
+using Binary = void(const T* a, i64 step_a, const T* b, i64 step_b, T* y, i64 n);  // steps 0 or 1
 
 // F: the operator's struct in ops/scalar/pointwise.h
 template <class F>
