@@ -5,7 +5,7 @@
 //   a task takes a block of C, a piece of K after the other: splits its rows of A, multiplies, and keeps its sums in a
 //   block of f32 in the second-level cache; at the end bias and ReLU go over them into C.
 //
-// The taps of A are padded to whole steps of kTileDepth with zeros, and so is B.
+// The runs of A are padded to whole steps of kTileDepth with zeros, and so is B.
 #include "ops/cpu/bf16_gemm.h"
 
 #include <omp.h>
@@ -59,7 +59,7 @@ struct Workspace {
       return offset;
     };
     const i64 element = sizeof(float), pointer = sizeof(float*), part = sizeof(u16);
-    table = take(gemm.a_rows ? round_up(cut.row_block, kTileRows) * gemm.taps * pointer : 0);
+    table = take(gemm.a_rows ? round_up(cut.row_block, kTileRows) * gemm.runs * pointer : 0);
     scratch = take((gemm.a_rows ? cut.row_block * gemm.scratch_per_row : kTileBlock * kTileDepth) * element);
     rows = take(cut.row_block * pointer);
     residual = take(gemm.residual_rows ? cut.row_block * pointer : 0);
@@ -84,7 +84,7 @@ struct Rows {
 
   // rows [begin, begin + kTileBlock) of the task at one step; null beyond its end.
   void at(i64 begin, i64 step, const float** rows) {
-    const i64 live = std::min(kTileBlock, count - begin), tap = steps.tap(step), offset = steps.offset(step);
+    const i64 live = std::min(kTileBlock, count - begin), run = steps.run(step), offset = steps.offset(step);
     std::fill(rows, rows + kTileBlock, nullptr);
     if (gemm.a_columns) {
       const float* from = gemm.a_columns + item * gemm.a_item_stride + offset * gemm.a_step + row + begin;
@@ -94,7 +94,7 @@ struct Rows {
     }
     for (i64 i = 0; i < live; ++i) {
       const i64 r = begin + i;
-      rows[i] = table[(r / kTileRows * gemm.taps + tap) * kTileRows + r % kTileRows] + offset;
+      rows[i] = table[(r / kTileRows * gemm.runs + run) * kTileRows + r % kTileRows] + offset;
     }
   }
 };

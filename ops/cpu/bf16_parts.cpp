@@ -30,8 +30,8 @@ PackB pack_b_from_parts(const Gemm<float>& gemm, const Bf16Steps& steps, int par
   return [=, layout = SplitB(gemm, steps, parts)](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, float* out,
                                                   i64 stride) {
     for (i64 k = k_begin; k < k_begin + depth; ++k, out += stride) {
-      const i64 in_tap = k % steps.tap_depth, row = in_tap % kTileDepth;
-      const i64 step = k / steps.tap_depth * steps.per_tap + in_tap / kTileDepth;
+      const i64 in_run = k % steps.run_depth, row = in_run % kTileDepth;
+      const i64 step = k / steps.run_depth * steps.per_run + in_run / kTileDepth;
       for (i64 j = 0; j < count; ++j) {
         const i64 pair = (column + j) / kTileBlock, in_pair = (column + j) % kTileBlock;
         const u16* part = split_b + (item * layout.pairs + pair) * layout.pair_numbers + step * parts * kTilePair +

@@ -10,17 +10,17 @@ namespace tessera::cpu {
 using simd::kTileBlock, simd::kTileDepth, simd::kTilePair;
 using PackB = decltype(Gemm<float>::pack_b);
 
-// The steps of K: kTileDepth elements of a tap each, or what is left of it.
+// The steps of K: kTileDepth elements of a run each, or what is left of it.
 struct Bf16Steps {
-  i64 tap_depth, per_tap, count;
+  i64 run_depth, per_run, count;
 
   explicit Bf16Steps(const Gemm<float>& gemm)
-      : tap_depth(gemm.tap_depth), per_tap(ceil_div(tap_depth, kTileDepth)), count(gemm.taps * per_tap) {}
+      : run_depth(gemm.run_depth), per_run(ceil_div(run_depth, kTileDepth)), count(gemm.runs * per_run) {}
 
-  i64 tap(i64 step) const { return step / per_tap; }
-  i64 offset(i64 step) const { return step % per_tap * kTileDepth; }  // in its tap
-  i64 width(i64 step) const { return std::min(kTileDepth, tap_depth - offset(step)); }
-  i64 depth(i64 step) const { return tap(step) * tap_depth + offset(step); }  // where it begins in K
+  i64 run(i64 step) const { return step / per_run; }
+  i64 offset(i64 step) const { return step % per_run * kTileDepth; }  // in its run
+  i64 width(i64 step) const { return std::min(kTileDepth, run_depth - offset(step)); }
+  i64 depth(i64 step) const { return run(step) * run_depth + offset(step); }  // where it begins in K
 };
 
 // B where all of it is split: [item][pair of column tiles][step][part][2 tiles].

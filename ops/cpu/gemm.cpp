@@ -40,7 +40,7 @@ void pack_b(const Gemm<T>& gemm, const GemmPlan<T>& plan, T* out) {
   for (i64 job = 0; job < gemm.items * blocks * panels; ++job) {
     const i64 item = job / (blocks * panels), column = job % panels * plan.panel;
     const DepthBlock& block = plan.blocks[job / panels % blocks];
-    const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
+    const i64 k = block.run * gemm.run_depth + block.offset, depth = block.runs * block.depth;
     pack_panels(gemm, plan, item, k, depth, column, std::min(plan.panel, gemm.columns - column),
                 out + (item * gemm.depth() + k) * padded_columns + column * depth);
   }
@@ -125,7 +125,7 @@ void run_task(const Gemm<T>& gemm, const GemmPlan<T>& plan, const GemmWorkspace<
   const i64 padded_columns = plan.padded(gemm.columns);
   for (i64 index = first; index < last; ++index) {
     const DepthBlock& block = plan.blocks[index];
-    const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
+    const i64 k = block.run * gemm.run_depth + block.offset, depth = block.runs * block.depth;
     const T* b_block = packed_b ? packed_b + (item * gemm.depth() + k) * padded_columns + column * depth : b;
     if (!packed_b) pack_panels(gemm, plan, item, k, depth, column, columns, b);
     const bool finish = index + 1 == last && !partial;
@@ -133,11 +133,11 @@ void run_task(const Gemm<T>& gemm, const GemmPlan<T>& plan, const GemmWorkspace<
         {.rows = rows,
          .columns = columns,
          .a_rows = gemm.a_rows ? table : nullptr,
-         .a_taps = gemm.taps,
-         .tap = block.tap,
-         .taps = block.taps,
-         .tap_offset = block.offset,
-         .tap_depth = block.depth,
+         .a_runs = gemm.runs,
+         .run = block.run,
+         .runs = block.runs,
+         .run_offset = block.offset,
+         .run_depth = block.depth,
          .a_columns = gemm.a_columns ? gemm.a_columns + item * gemm.a_item_stride + k * gemm.a_step + row : nullptr,
          .a_step = gemm.a_step,
          .b = b_block,

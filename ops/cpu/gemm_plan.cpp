@@ -37,8 +37,8 @@ void GemmPlan<T>::cut_rows_and_columns(const Gemm<T>& gemm) {
   const double work = double(gemm.items) * double(gemm.rows) * double(gemm.columns) * double(gemm.depth());
   i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
   const auto missing = [&] { return gemm.items * row_blocks * column_blocks * splits < wanted; };
-  if (gemm.taps == 1 && gemm.rows * gemm.columns < gemm.tap_depth * 64)
-    while (missing() && gemm.tap_depth / (2 * splits) >= kSplitDepth) splits *= 2;
+  if (gemm.runs == 1 && gemm.rows * gemm.columns < gemm.run_depth * 64)
+    while (missing() && gemm.run_depth / (2 * splits) >= kSplitDepth) splits *= 2;
   const auto cut_rows = [&] {
     while (missing() && gemm.rows / (2 * row_blocks) >= 6 * kTileRows) row_blocks *= 2;
   };
@@ -59,20 +59,20 @@ void GemmPlan<T>::cut_rows_and_columns(const Gemm<T>& gemm) {
 
 template <class T>
 void GemmPlan<T>::cut_depth(const Gemm<T>& gemm) {
-  if (gemm.taps > 1 && gemm.tap_depth <= kLongest<T>) {  // whole taps, several at a time
-    const i64 count = ceil_div(gemm.depth(), kLongest<T>), taps = ceil_div(gemm.taps, count);
-    for (i64 tap = 0; tap < gemm.taps; tap += taps)
-      blocks.push_back({tap, std::min(taps, gemm.taps - tap), 0, gemm.tap_depth});
-  } else {  // pieces of each tap
+  if (gemm.runs > 1 && gemm.run_depth <= kLongest<T>) {  // whole runs, several at a time
+    const i64 count = ceil_div(gemm.depth(), kLongest<T>), runs = ceil_div(gemm.runs, count);
+    for (i64 run = 0; run < gemm.runs; run += runs)
+      blocks.push_back({run, std::min(runs, gemm.runs - run), 0, gemm.run_depth});
+  } else {  // pieces of each run
     // Equal splits, unless B was cut before the number of rows was known.
-    const i64 piece = depth_piece<T>(gemm.tap_depth, gemm.packed_b ? 1 : splits);
-    for (i64 tap = 0; tap < gemm.taps; ++tap)
-      for (i64 offset = 0; offset < gemm.tap_depth; offset += piece)
-        blocks.push_back({tap, 1, offset, std::min(piece, gemm.tap_depth - offset)});
+    const i64 piece = depth_piece<T>(gemm.run_depth, gemm.packed_b ? 1 : splits);
+    for (i64 run = 0; run < gemm.runs; ++run)
+      for (i64 offset = 0; offset < gemm.run_depth; offset += piece)
+        blocks.push_back({run, 1, offset, std::min(piece, gemm.run_depth - offset)});
   }
   if (blocks.empty()) blocks.push_back({0, 0, 0, 0});  // K = 0: C is the bias
   splits = std::min(splits, static_cast<i64>(blocks.size()));
-  for (const DepthBlock& block : blocks) max_depth = std::max(max_depth, block.taps * block.depth);
+  for (const DepthBlock& block : blocks) max_depth = std::max(max_depth, block.runs * block.depth);
 }
 
 template <class T>

@@ -8,9 +8,9 @@
 
 namespace tessera::cpu {
 
-// A piece of K: elements [offset, offset + depth) of the taps [tap, tap + taps).
+// A piece of K: elements [offset, offset + depth) of the runs [run, run + runs).
 struct DepthBlock {
-  i64 tap, taps, offset, depth;
+  i64 run, runs, offset, depth;
 };
 
 template <class T>
@@ -45,7 +45,7 @@ struct GemmWorkspace {
       return offset;
     };
     const i64 element = sizeof(T), pointer = sizeof(T*);
-    table = take(gemm.a_rows ? plan.row_block * gemm.taps * pointer : 0);
+    table = take(gemm.a_rows ? plan.row_block * gemm.runs * pointer : 0);
     rows = take(plan.row_block * pointer);
     residual = take(gemm.residual_rows ? plan.row_block * pointer : 0);
     scratch = take(plan.row_block * gemm.scratch_per_row * element);

@@ -9,33 +9,34 @@
 namespace tessera::cuda {
 
 // The output pixels first, first + 1, ..., and what decides where they sample. Samples are counted from the chunk's
-// first, [pixels, offset groups, taps].
+// first, [pixels, offset groups, positions].
 struct DeformChunk {
   u32 first, pixels;
   int H, W;
-  u32 C, Ho, Wo, Kw, taps, I, offset_groups;  // I: channels of a group
+  u32 C, Ho, Wo, Kw, positions, I, offset_groups;  // I: channels of a group
   int stride, padding, dilation;
   const float *offset, *mask;  // mask: null for v1
 
-  __host__ __device__ i64 samples() const { return i64{pixels} * offset_groups * taps; }
+  __host__ __device__ i64 samples() const { return i64{pixels} * offset_groups * positions; }
   __host__ __device__ u32 offset_channels() const { return C / offset_groups; }
-  __device__ u32 offset_group(u32 sample) const { return sample / taps % offset_groups; }
-  __device__ u32 pixel(u32 sample) const { return sample / taps / offset_groups; }
+  __device__ u32 offset_group(u32 sample) const { return sample / positions % offset_groups; }
+  __device__ u32 pixel(u32 sample) const { return sample / positions / offset_groups; }
   __device__ u32 image(u32 sample) const { return (first + pixel(sample)) / Wo / Ho; }
   // Among all samples of the call.
-  __device__ i64 entry(u32 sample) const { return i64{first} * offset_groups * taps + sample; }
+  __device__ i64 entry(u32 sample) const { return i64{first} * offset_groups * positions + sample; }
   __device__ float mask_of(u32 sample) const { return mask ? mask[entry(sample)] : 1.0f; }
   __device__ BilinearSample sample(u32 sample) const {
-    const u32 out = first + pixel(sample), tap = sample % taps;
+    const u32 out = first + pixel(sample), position = sample % positions;
     const auto place = [&](u32 at, u32 step, float moved) {
       return static_cast<float>(static_cast<int>(at) * stride - padding + static_cast<int>(step) * dilation) + moved;
     };
     const float* const moved = offset + 2 * entry(sample);
-    return bilinear_sample(place(out / Wo % Ho, tap / Kw, moved[0]), place(out % Wo, tap % Kw, moved[1]), H, W);
+    return bilinear_sample(place(out / Wo % Ho, position / Kw, moved[0]), place(out % Wo, position % Kw, moved[1]), H,
+                           W);
   }
   // Where channel c of a sample lies in the columns.
   __device__ i64 column(u32 sample, u32 c) const {
-    return ((i64{pixel(sample)} * (C / I) + c / I) * taps + sample % taps) * I + c % I;
+    return ((i64{pixel(sample)} * (C / I) + c / I) * positions + sample % positions) * I + c % I;
   }
 };
 
@@ -56,7 +57,7 @@ void each_chunk(const ops::DeformConv2dDims& dims, const Tensor& offset, const T
                     .Ho = count(conv.Ho),
                     .Wo = count(conv.Wo),
                     .Kw = count(conv.Kw),
-                    .taps = count(dims.taps()),
+                    .positions = count(dims.positions()),
                     .I = count(conv.group_in()),
                     .offset_groups = count(dims.offset_groups),
                     .stride = narrow(conv.stride),
@@ -64,7 +65,7 @@ void each_chunk(const ops::DeformConv2dDims& dims, const Tensor& offset, const T
                     .dilation = narrow(conv.dilation),
                     .offset = offset.device_data<float>(),
                     .mask = mask.defined() ? mask.device_data<float>() : nullptr};
-  const i64 most = std::max<i64>(1, kColumnBytes / (4 * std::max<i64>(1, dims.taps() * conv.Ci)));
+  const i64 most = std::max<i64>(1, kColumnBytes / (4 * std::max<i64>(1, dims.positions() * conv.Ci)));
   for (; chunk.first < all; chunk.first += chunk.pixels) {
     chunk.pixels = count(std::min(most, all - chunk.first));
     visit(chunk);

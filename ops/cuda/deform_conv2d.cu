@@ -10,8 +10,8 @@
 //                            and adds the sum to gx: chunk by chunk, a fixed order
 //
 // Columns have x's element type; the sums over chunks are f32. Lanes share the channels of a sample or of a pixel. Per
-// tap and channel sampling reads 4 values, mostly from the cache, and writes 1; the product does 2 O flops with it and
-// is what bounds all three.
+// position and channel sampling reads 4 values, mostly from the cache, and writes 1; the product does 2 O flops with it
+// and is what bounds all three.
 #include "ops/cuda/channels.h"
 #include "ops/cuda/deform_chunk.h"
 #include "ops/cuda/gemm.h"
@@ -25,7 +25,7 @@ using Chunk = DeformChunk;
 
 // In x's element type.
 Tensor columns_of(const ops::DeformConv2dDims& dims, i64 pixels, const Tensor& x) {
-  return Tensor::empty({pixels, dims.taps() * dims.conv.Ci}, x.dtype(), x.device());
+  return Tensor::empty({pixels, dims.positions() * dims.conv.Ci}, x.dtype(), x.device());
 }
 
 // Whether four channels always lie in one sample and one group, side by side.
@@ -142,7 +142,7 @@ void add_input_gradient(const ops::DeformConv2dDims& dims, const Chunk& chunk, c
 void deform_conv2d_cuda(const ops::DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask,
                         const Tensor& weight, const Tensor& bias, Tensor& y) {
   const ops::Conv2dDims& conv = dims.conv;
-  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  const i64 O = conv.group_out(), depth = dims.positions() * conv.group_in();
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
     Tensor columns = columns_of(dims, chunk.pixels, x);
     sample_columns(dims, chunk, x, columns);
@@ -167,7 +167,7 @@ void deform_conv2d_backward_input_cuda(const ops::DeformConv2dDims& dims, const 
                                        const Tensor& offset, const Tensor& mask, const Tensor& weight, Tensor& gx,
                                        Tensor& goffset, Tensor& gmask) {
   const ops::Conv2dDims& conv = dims.conv;
-  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  const i64 O = conv.group_out(), depth = dims.positions() * conv.group_in();
   Tensor sums = f32_sums(gx);
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
     Tensor gcolumns = columns_of(dims, chunk.pixels, x);
@@ -200,7 +200,7 @@ void deform_conv2d_backward_input_cuda(const ops::DeformConv2dDims& dims, const 
 void deform_conv2d_backward_weight_cuda(const ops::DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
                                         const Tensor& offset, const Tensor& mask, Tensor& gw) {
   const ops::Conv2dDims& conv = dims.conv;
-  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  const i64 O = conv.group_out(), depth = dims.positions() * conv.group_in();
   if (conv.N * conv.Ho * conv.Wo == 0) return gw.fill(0);
   Tensor sums = f32_sums(gw);
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
