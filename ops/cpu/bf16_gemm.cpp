@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 #include <vector>
 
 #include "ops/cpu/bf16_parts.h"
@@ -53,11 +54,7 @@ struct Workspace {
   i64 table, scratch, rows, residual, c, a, b, bytes = 0;  // offsets in bytes
 
   Workspace(const Gemm<float>& gemm, const Cut& cut, bool own_b) {
-    const auto take = [this](i64 size) {
-      const i64 offset = bytes;
-      bytes += round_up(size, 256);
-      return offset;
-    };
+    const auto take = [this](i64 size) { return std::exchange(bytes, bytes + round_up(size, 256)); };
     const i64 element = sizeof(float), pointer = sizeof(float*), part = sizeof(u16);
     table = take(gemm.a_rows ? round_up(cut.row_block, kTileRows) * gemm.runs * pointer : 0);
     scratch = take((gemm.a_rows ? cut.row_block * gemm.scratch_per_row : kTileBlock * kTileDepth) * element);

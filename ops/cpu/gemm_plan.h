@@ -1,6 +1,7 @@
 // How a matrix product is cut into blocks for the tasks, from its shape alone, and the memory that a task needs.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "ops/cpu/gemm.h"
@@ -35,15 +36,10 @@ struct GemmPlan {
 // The memory of one thread while it works on a task.
 template <class T>
 struct GemmWorkspace {
-  i64 table, rows, residual, scratch, b, bytes;  // offsets in bytes
+  i64 table, rows, residual, scratch, b, bytes = 0;  // offsets in bytes
 
   GemmWorkspace(const Gemm<T>& gemm, const GemmPlan<T>& plan) {
-    bytes = 0;
-    const auto take = [this](i64 size) {
-      const i64 offset = bytes;
-      bytes += round_up(size, 256);
-      return offset;
-    };
+    const auto take = [this](i64 size) { return std::exchange(bytes, bytes + round_up(size, 256)); };
     const i64 element = sizeof(T), pointer = sizeof(T*);
     table = take(gemm.a_rows ? plan.row_block * gemm.runs * pointer : 0);
     rows = take(plan.row_block * pointer);
