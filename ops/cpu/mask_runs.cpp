@@ -18,19 +18,19 @@ class Axis {
  public:
   Axis(const char* name, const Tensor& index, const Tensor& weight, i64 in)
       : out_(index.dim(0)), index_(index.data<i32>()), weight_(weight.data<T>()) {
-    for (i64 i = 0; i < out_ * kResizeTaps; ++i)
+    for (i64 i = 0; i < out_ * kAxisWeights; ++i)
       TESSERA_CHECK(index_[i] >= 0 && index_[i] < in, "mask_runs: {}.index is {} at {}, the maps have {} {}", name,
-                    index_[i], i / kResizeTaps, in, name);
+                    index_[i], i / kAxisWeights, in, name);
   }
   i64 out() const { return out_; }
 
   // Position o of the output: the weighted sum of lines of n values, of which `from` holds one per input position.
   void blend(i64 o, const T* from, i64 n, T* to) const {
-    const T* lines[kResizeTaps];
-    const T* weight = weight_ + o * kResizeTaps;
+    const T* lines[kAxisWeights];
+    const T* weight = weight_ + o * kAxisWeights;
     i64 count = 0;
-    for (; count < kResizeTaps && weight[count] != 0; ++count)
-      lines[count] = from + index_[o * kResizeTaps + count] * n;
+    for (; count < kAxisWeights && weight[count] != 0; ++count)
+      lines[count] = from + index_[o * kAxisWeights + count] * n;
     if (count == 0)
       std::fill(to, to + n, T(0));
     else

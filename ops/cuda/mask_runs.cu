@@ -26,7 +26,7 @@ namespace tessera {
 namespace {
 
 using namespace cuda;
-using ops::kResizeTaps;
+using ops::kAxisWeights;
 
 constexpr int kTile = 32, kTileRows = 8;      // a thread has every kTileRows-th row of a tile
 constexpr int kThreads = 256, kColumns = 32;  // columns that a warp walks along
@@ -59,12 +59,12 @@ __global__ void probabilities_kernel(Dims d, const float* masks, const i64* quer
     if (j0 + r < d.w && i0 + column < d.h) probabilities[(k * d.w + j0 + r) * d.h + i0 + column] = values[column][r];
 }
 
-// The four taps of one output position.
+// What one output position reads.
 struct alignas(16) Indices4 {
-  i32 at[kResizeTaps];
+  i32 at[kAxisWeights];
 };
 struct alignas(16) Weights4 {
-  float at[kResizeTaps];
+  float at[kAxisWeights];
 };
 
 __global__ void threshold_kernel(Dims d, const float* probabilities, const Indices4* row_index,
@@ -78,15 +78,15 @@ __global__ void threshold_kernel(Dims d, const float* probabilities, const Indic
   const Weights4 weights = row_weight[Y];
   const float* const map = probabilities + k * d.w * d.h;
 
-  i32 columns[kResizeTaps] = {-1, -1, -1, -1};  // of which `sums` are the sums over rows
-  float sums[kResizeTaps] = {};
+  i32 columns[kAxisWeights] = {-1, -1, -1, -1};  // of which `sums` are the sums over rows
+  float sums[kAxisWeights] = {};
   const i64 begin = chunk * kColumns, end = begin + kColumns < d.W ? begin + kColumns : d.W;
   for (i64 X = begin; X < end; ++X) {
     const Indices4 index = column_index[X];
     const Weights4 weight = column_weight[X];
     float p = 0;
     bool more = true;
-    for (int s = 0; s < kResizeTaps; ++s) {
+    for (int s = 0; s < kAxisWeights; ++s) {
       more = more && weight.at[s] != 0;
       if (!more) continue;
       if (index.at[s] != columns[s]) {
@@ -94,7 +94,7 @@ __global__ void threshold_kernel(Dims d, const float* probabilities, const Indic
         const float* const from = map + index.at[s] * d.h;
         float sum = 0;
         bool next = within(index.at[s], d.w);
-        for (int t = 0; t < kResizeTaps; ++t) {
+        for (int t = 0; t < kAxisWeights; ++t) {
           next = next && weights.at[t] != 0;
           if (next && within(rows.at[t], d.h)) sum += weights.at[t] * from[rows.at[t]];
         }
