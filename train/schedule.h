@@ -20,7 +20,7 @@ inline auto names_of(ScheduleKind) {
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kMultiStep;
   std::vector<i64> milestones = {210'000, 250'000};
-  std::vector<double> milestone_epochs;
+  std::vector<double> milestone_epochs = {};
   double gamma = 0.1, final_factor = 0;
   i64 warmup_steps = 1000;
   double warmup_epochs = 0, warmup_factor = 0.001;

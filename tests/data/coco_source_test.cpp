@@ -168,7 +168,7 @@ TEST_CASE(
   const Sample whole = fixed->load(0, 0);
   CHECK(whole.image.shape() == Shape{43, 64, 3});  // 42.67
   for (i64 k = 0; k < 2; ++k) CHECK(disagreement(whole, k) < 0.02);
-  Loader loader(fixed, {.batch_size = 3, .training = false, .workers = 0, .least = {96, 64}});
+  Loader loader(fixed, {.batch_size = 3, .training = false, .workers = 0, .statistics = {}, .least = {96, 64}});
   CHECK(loader.next()->padded == ImageSize{96, 64});
 
   CocoSourceConfig config{.augment = AugmentConfig{}};
