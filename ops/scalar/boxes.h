@@ -16,19 +16,19 @@ struct Box {
 
 // The area that both share.
 template <class T>
-TESSERA_HD inline T intersection(const Box<T>& a, const Box<T>& b) {
+[[gnu::always_inline]] TESSERA_HD inline T intersection(const Box<T>& a, const Box<T>& b) {
   const T width = smaller(a.x2, b.x2) - larger(a.x1, b.x1), height = smaller(a.y2, b.y2) - larger(a.y1, b.y1);
   return larger(T(0), width) * larger(T(0), height);
 }
 
 template <class T>
-TESSERA_HD inline T iou(const Box<T>& a, const Box<T>& b) {
+[[gnu::always_inline]] TESSERA_HD inline T iou(const Box<T>& a, const Box<T>& b) {
   const T inside = intersection(a, b);
   return inside / (a.area + b.area - inside);
 }
 
 template <class T>
-TESSERA_HD inline T generalized_iou(const Box<T>& a, const Box<T>& b) {
+[[gnu::always_inline]] TESSERA_HD inline T generalized_iou(const Box<T>& a, const Box<T>& b) {
   const T inside = intersection(a, b), both = a.area + b.area - inside;
   const T width = larger(a.x2, b.x2) - smaller(a.x1, b.x1), height = larger(a.y2, b.y2) - smaller(a.y1, b.y1);
   const T around = larger(T(0), width) * larger(T(0), height);

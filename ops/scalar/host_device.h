@@ -3,7 +3,8 @@
 //
 // All of it lies in anonymous namespaces, or takes an argument whose type does (pointwise.h). The SIMD files are
 // compiled once per level, and of an inline function that several files have the linker keeps one copy, which might be
-// the one made for AVX-512; a local function is each file's own.
+// the one made for AVX-512; a local function is each file's own. What vector loops call is [[gnu::always_inline]],
+// besides: inlined later than that, GCC may not see through its structs any more, and the loop stays scalar.
 #pragma once
 
 #ifdef __CUDACC__

@@ -8,11 +8,11 @@ namespace tessera::scalar {
 namespace {
 
 template <class T>
-TESSERA_HD inline T larger(T a, T b) {
+[[gnu::always_inline]] TESSERA_HD inline T larger(T a, T b) {
   return a < b ? b : a;
 }
 template <class T>
-TESSERA_HD inline T smaller(T a, T b) {
+[[gnu::always_inline]] TESSERA_HD inline T smaller(T a, T b) {
   return b < a ? b : a;
 }
 template <class T>
@@ -21,7 +21,7 @@ TESSERA_HD inline T clamped(T x, T low, T high) {
 }
 
 template <class T>
-TESSERA_HD inline T lerp(T from, T to, T weight) {
+[[gnu::always_inline]] TESSERA_HD inline T lerp(T from, T to, T weight) {
   return from + weight * (to - from);
 }
 
