@@ -90,7 +90,6 @@ void check_fused(const Var& x, const Var& weight) {
 }
 
 void Conv2d::visit(Visitor& v) {
-  v.fusible(*this);
   v.parameter("weight", weight, Layout::kConvOIHW);
   v.parameter("bias", bias);
 }
@@ -155,16 +154,14 @@ OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
   return sampling;
 }
 
-DeformConv2d::DeformConv2d(const Conv2dConfig& config, Deform version, Random& random)
+DeformConv2d::DeformConv2d(const Conv2dConfig& config, Random& random)
     : weight(convolution_weight(config)), bias(bias_of(config.out, config.bias)), config_(config) {
   init_convolution(config.init, weight, bias, random);
-  offset = OffsetConv(config, version, random);
 }
 
-Var DeformConv2d::operator()(const Var& x) const {
+Var DeformConv2d::operator()(const Var& x, const OffsetConv::Sampling& sampling) const {
   const Running running(*this);
-  const auto [shift, mask] = offset(x);
-  const Var y = deform_conv2d(x, shift, mask, for_input(weight, x), for_input(bias, x),
+  const Var y = deform_conv2d(x, sampling.offset, sampling.mask, for_input(weight, x), for_input(bias, x),
                               {config_.stride, config_.padding, config_.dilation, config_.groups, 1});
   return activate(y, config_.activation);
 }

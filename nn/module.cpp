@@ -2,48 +2,56 @@
 
 #include <fmt/ranges.h>
 
-#include <optional>
 #include <set>
 
 namespace tessera::nn {
 
 namespace {
 
-// Everything below a module in visiting order, with dotted names.
+// Everything below a module, with dotted names.
 class StateVisitor : public Visitor {
  public:
   explicit StateVisitor(std::vector<StateEntry>& entries, std::string prefix = "")
-      : entries_(entries), prefix_(std::move(prefix)) {}
+      : entries_(entries), prefix_(std::move(prefix)), own_(std::ssize(entries)) {}
 
   void parameter(const std::string& name, Var& var, Layout layout) override {
-    if (var) entries_.push_back({prefix_ + name, var.value(), &var, layout});
+    if (var) add({prefix_ + name, var.value(), &var, layout});
   }
   void buffer(const std::string& name, Tensor& tensor) override {
-    if (tensor) entries_.push_back({prefix_ + name, tensor, nullptr, Layout::kSame});
+    if (tensor) add({prefix_ + name, tensor, nullptr, Layout::kSame});
   }
   void child(const std::string& name, Module& module) override {
+    if (name.empty()) return module.visit(*this);
     StateVisitor below(entries_, prefix_ + name + ".");
     module.visit(below);
   }
 
  private:
+  void add(StateEntry entry) { entries_.insert(entries_.begin() + own_++, std::move(entry)); }
+
   std::vector<StateEntry>& entries_;
   std::string prefix_;
+  std::ptrdiff_t own_;  // where the module's own entries end and its children's begin
 };
 
-class TrainVisitor : public Visitor {
+// Calls f with every child.
+template <class F>
+class ChildVisitor : public Visitor {
  public:
-  explicit TrainVisitor(bool on) : on_(on) {}
+  explicit ChildVisitor(F f) : f_(std::move(f)) {}
   void parameter(const std::string&, Var&, Layout) override {}
   void buffer(const std::string&, Tensor&) override {}
-  void child(const std::string&, Module& module) override { module.train(on_); }
-  void fusible(Fusible& unit, const Fusible*) override {
-    if (on_) unit.unfuse();
-  }
+  void child(const std::string&, Module& module) override { f_(module); }
 
  private:
-  bool on_;
+  F f_;
 };
+
+template <class F>
+void for_children(Module& module, F f) {
+  ChildVisitor<F> visitor(std::move(f));
+  module.visit(visitor);
+}
 
 class DeviceVisitor : public Visitor {
  public:
@@ -54,8 +62,7 @@ class DeviceVisitor : public Visitor {
   void buffer(const std::string&, Tensor& tensor) override {
     if (tensor) tensor = tensor.to(device_);
   }
-  void child(const std::string&, Module& module) override { module.to(device_); }
-  void fusible(Fusible& unit, const Fusible*) override { unit.unfuse(); }
+  void child(const std::string&, Module& module) override { module.visit(*this); }
 
  private:
   Device device_;
@@ -73,24 +80,6 @@ struct DeviceOf : Visitor {
   void child(const std::string&, Module& module) override {
     if (!found) module.visit(*this);
   }
-};
-
-// Fuses all that can be fused, or undoes it.
-class FuseVisitor : public Visitor {
- public:
-  explicit FuseVisitor(const InferenceOptions* options) : options_(options) {}
-  void parameter(const std::string&, Var&, Layout) override {}
-  void buffer(const std::string&, Tensor&) override {}
-  void child(const std::string&, Module& module) override { module.visit(*this); }
-  void fusible(Fusible& unit, const Fusible* replaces) override {
-    unit.unfuse();
-    if (options_ && !replaced_.contains(&unit)) unit.fuse(*options_);
-    if (replaces) replaced_.insert(replaces);
-  }
-
- private:
-  const InferenceOptions* options_;  // null: undo
-  std::set<const Fusible*> replaced_;
 };
 
 // [O, A, B, C] -> [O, B, C, A] (forth) or back, for any dtype.
@@ -128,12 +117,25 @@ std::string module_of(const std::string& name) {
 }  // namespace
 
 void Module::train(bool on) {
+  if (on) unfuse();
+  set_training(on);
+}
+
+void Module::set_training(bool on) {
   training_ = on;
-  TrainVisitor visitor(on);
-  visit(visitor);
+  for_children(*this, [on](Module& child) { child.set_training(on); });
+}
+
+void Module::fuse(const InferenceOptions& options) {
+  for_children(*this, [&](Module& child) { child.fuse(options); });
+}
+
+void Module::unfuse() {
+  for_children(*this, [](Module& child) { child.unfuse(); });
 }
 
 void Module::to(Device device) {
+  unfuse();
   DeviceVisitor visitor(device);
   visit(visitor);
 }
@@ -151,8 +153,8 @@ void Module::zero_grad() {
 void fuse_for_inference(Module& module, const InferenceOptions& options) {
   const NoGrad no_grad;
   module.eval();
-  FuseVisitor visitor(&options);
-  module.visit(visitor);
+  module.unfuse();
+  module.fuse(options);
 }
 
 std::vector<StateEntry> state(Module& module) {
@@ -243,8 +245,7 @@ LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, S
   const bool exact = report.missing.empty() && report.unexpected.empty() && report.mismatched.empty();
   TESSERA_CHECK(exact || strictness == Strictness::kMatching, "load_state: the weights do not fit the model; {}",
                 report.str());
-  FuseVisitor undo(nullptr);
-  module.visit(undo);
+  module.unfuse();
   for (auto& [entry, source] : copies)
     entry.tensor.copy_from(source.to(entry.tensor.dtype()).to(entry.tensor.device()));
   return report;

@@ -23,6 +23,14 @@ i64 round_channels(double channels) {
   return static_cast<double>(rounded) < 0.9 * channels ? rounded + 8 : rounded;
 }
 
+nn::ConvNormConfig relu6_unit(const std::string& name, nn::ConvNormConfig config, bool same_padding) {
+  config.conv_name = name + ".0";
+  config.norm_name = name + ".1";
+  config.activation = ops::Activation::kRelu6;
+  if (same_padding && config.stride == 2) config.padding = 0;
+  return config;
+}
+
 // One more row and column of zeros, below and on the right.
 Var pad_after(const Var& x) {
   const auto zeros = [&](i64 H, i64 W) {
@@ -35,30 +43,31 @@ Var pad_after(const Var& x) {
 }  // namespace
 
 // The inputs of all convolutions with stride 2 have even sides here, where TensorFlow pads after alone.
-ConvRelu6::ConvRelu6(nn::ConvNormConfig config, bool same_padding, Random& random)
-    : pad_after_(same_padding && config.stride == 2) {
-  config.activation = ops::Activation::kRelu6;
-  if (pad_after_) config.padding = 0;
-  conv_ = nn::ConvNorm(config, random);
-}
+ConvRelu6::ConvRelu6(const std::string& name, const nn::ConvNormConfig& config, bool same_padding, Random& random)
+    : ConvNorm(relu6_unit(name, config, same_padding), random), pad_after_(same_padding && config.stride == 2) {}
 
 Var ConvRelu6::operator()(const Var& x) {
-  return conv_(pad_after_ ? pad_after(x) : x);
-}
-
-void ConvRelu6::visit(nn::Visitor& v, const std::string& name) {
-  conv_.visit(v, name + ".0", name + ".1");
+  return ConvNorm::operator()(pad_after_ ? pad_after(x) : x);
 }
 
 InvertedResidual::InvertedResidual(const Plan& p, const BackboneConfig& config, Random& random)
     : residual_(p.stride == 1 && p.in == p.out) {
   const i64 wide = p.in * p.expansion;
   const bool same = config.same_padding;
-  if (p.expansion != 1) expand_.emplace(nn::ConvNormConfig{.in = p.in, .out = wide, .norm = config.norm}, same, random);
-  depthwise_ = ConvRelu6(
-      {.in = wide, .out = wide, .kernel = 3, .stride = p.stride, .groups = wide, .norm = config.norm}, same, random);
-  project_ =
-      nn::ConvNorm({.in = wide, .out = p.out, .norm = config.norm, .activation = ops::Activation::kNone}, random);
+  int i = 0;
+  const auto name = [&] { return fmt::format("conv.{}", i++); };
+  if (p.expansion != 1)
+    expand_.emplace(name(), nn::ConvNormConfig{.in = p.in, .out = wide, .norm = config.norm}, same, random);
+  depthwise_ =
+      ConvRelu6(name(), {.in = wide, .out = wide, .kernel = 3, .stride = p.stride, .groups = wide, .norm = config.norm},
+                same, random);
+  project_ = nn::ConvNorm({.conv_name = name(),
+                           .norm_name = name(),
+                           .in = wide,
+                           .out = p.out,
+                           .norm = config.norm,
+                           .activation = ops::Activation::kNone},
+                          random);
 }
 
 Var InvertedResidual::operator()(const Var& x) {
@@ -72,17 +81,16 @@ Var InvertedResidual::operator()(const Var& x) {
 }
 
 void InvertedResidual::visit(nn::Visitor& v) {
-  int i = 0;
-  if (expand_) expand_->visit(v, fmt::format("conv.{}", i++));
-  depthwise_.visit(v, fmt::format("conv.{}", i++));
-  project_.visit(v, fmt::format("conv.{}", i), fmt::format("conv.{}", i + 1));
+  v.child("", expand_);
+  v.child("", depthwise_);
+  v.child("", project_);
 }
 
 MobileNetV2::MobileNetV2(const BackboneConfig& config, Random& random) {
   check_fields("mobilenet_v2", config);
   const bool same = config.same_padding;
   i64 in = round_channels(32 * config.width), stride = 2;
-  stem_ = ConvRelu6({.in = 3, .out = in, .kernel = 3, .stride = 2, .norm = config.norm}, same, random);
+  stem_ = ConvRelu6("features.0", {.in = 3, .out = in, .kernel = 3, .stride = 2, .norm = config.norm}, same, random);
   for (const Row& row : kRows) {
     const i64 out = round_channels(static_cast<double>(row.channels) * config.width);
     std::vector<InvertedResidual>& blocks = rows_.emplace_back();
@@ -94,7 +102,7 @@ MobileNetV2::MobileNetV2(const BackboneConfig& config, Random& random) {
     if (row.channels == 32 || row.channels == 96) levels_.push_back({out, stride});
   }
   const i64 out = round_channels(1280 * std::max(1.0, config.width));
-  last_ = ConvRelu6({.in = in, .out = out, .norm = config.norm}, same, random);
+  last_ = ConvRelu6("features.18", {.in = in, .out = out, .norm = config.norm}, same, random);
   levels_.push_back({out, stride});
 }
 
@@ -120,11 +128,11 @@ std::vector<Var> MobileNetV2::operator()(const Var& images, nn::Taps* taps) {
 }
 
 void MobileNetV2::visit(nn::Visitor& v) {
-  stem_.visit(v, "features.0");
+  v.child("", stem_);
   int i = 1;
   for (std::vector<InvertedResidual>& blocks : rows_)
     for (InvertedResidual& block : blocks) v.child(fmt::format("features.{}", i++), block);
-  last_.visit(v, fmt::format("features.{}", i));
+  v.child("", last_);
 }
 
 }  // namespace tessera

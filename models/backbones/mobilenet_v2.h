@@ -15,18 +15,16 @@
 
 namespace tessera {
 
-// Convolution -> batch normalisation -> min(max(x, 0), 6).
-class ConvRelu6 {
+// Convolution -> batch normalisation -> min(max(x, 0), 6), called <name>.0 and <name>.1.
+class ConvRelu6 : public nn::ConvNorm {
  public:
-  ConvRelu6() = default;
-  ConvRelu6(nn::ConvNormConfig config, bool same_padding, Random& random);
+  ConvRelu6() = default;  // to be assigned
+  ConvRelu6(const std::string& name, const nn::ConvNormConfig& config, bool same_padding, Random& random);
   Var operator()(const Var& x);
-  void visit(nn::Visitor& v, const std::string& name);  // "<name>.0" and "<name>.1"
   // As of nn::ConvNorm; null also where TensorFlow's padding is a step of its own.
-  const ops::PackedConv2d* packed(const Var& x) const { return pad_after_ ? nullptr : conv_.packed(x); }
+  const ops::PackedConv2d* packed(const Var& x) const { return pad_after_ ? nullptr : ConvNorm::packed(x); }
 
  private:
-  nn::ConvNorm conv_;
   bool pad_after_ = false;
 };
 

@@ -39,28 +39,36 @@ Family family_of(BackboneKind kind) {
 }  // namespace
 
 ResidualBlock::ResidualBlock(const Plan& p, const BackboneConfig& config, Random& random)
-    : bottleneck_(p.bottleneck), timm_names_(config.deep_stem), pooled_shortcut_(config.deep_stem && p.stride > 1) {
+    : shortcut_first_(!config.deep_stem), pooled_shortcut_(config.deep_stem && p.stride > 1) {
+  const bool timm_names = config.deep_stem;
   if (p.in != p.out || p.stride != 1)
-    shortcut_.emplace(nn::ConvNormConfig{.in = p.in,
+    shortcut_.emplace(nn::ConvNormConfig{.conv_name = timm_names ? "downsample.1" : "shortcut",  // 0 is the pooling
+                                         .norm_name = timm_names ? "downsample.2" : "shortcut.norm",
+                                         .in = p.in,
                                          .out = p.out,
                                          .stride = pooled_shortcut_ ? 1 : p.stride,
                                          .norm = p.norm,
                                          .activation = ops::Activation::kNone},
                       random);
+  const auto unit = [&](int i, nn::ConvNormConfig c) {
+    c.conv_name = fmt::format("conv{}", i);
+    c.norm_name = timm_names ? fmt::format("bn{}", i) : c.conv_name + ".norm";
+    c.norm = p.norm;
+    return nn::ConvNorm(c, random);
+  };
   if (p.bottleneck) {
     const i64 stride1 = config.stride_in_1x1 ? p.stride : 1, stride2 = config.stride_in_1x1 ? 1 : p.stride;
-    conv1_ = nn::ConvNorm({.in = p.in, .out = p.mid, .stride = stride1, .norm = p.norm}, random);
-    conv2_ = nn::ConvNorm(
-        {.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .norm = p.norm, .deform = p.deform}, random);
-    conv3_.emplace(nn::ConvNormConfig{.in = p.mid, .out = p.out, .norm = p.norm}, random);
+    conv1_ = unit(1, {.in = p.in, .out = p.mid, .stride = stride1});
+    conv2_ = unit(2, {.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .deform = p.deform});
+    conv3_ = unit(3, {.in = p.mid, .out = p.out});
   } else {
-    conv1_ = nn::ConvNorm({.in = p.in, .out = p.out, .kernel = 3, .stride = p.stride, .norm = p.norm}, random);
-    conv2_ = nn::ConvNorm({.in = p.out, .out = p.out, .kernel = 3, .norm = p.norm, .deform = p.deform}, random);
+    conv1_ = unit(1, {.in = p.in, .out = p.out, .kernel = 3, .stride = p.stride});
+    conv2_ = unit(2, {.in = p.out, .out = p.out, .kernel = 3, .deform = p.deform});
   }
   // ResNet-D starts every block as the identity. Where the norm is frozen that would last for ever: no gradient
   // would reach the block, so there the weight stays 1.
   nn::ConvNorm& last = conv3_ ? *conv3_ : conv2_;
-  if (auto* norm = std::get_if<nn::BatchNorm2d>(&last.norm); norm && timm_names_) nn::init_constant(norm->weight, 0);
+  if (auto* norm = std::get_if<nn::BatchNorm2d>(&last.norm); norm && timm_names) nn::init_constant(norm->weight, 0);
 }
 
 Var ResidualBlock::operator()(const Var& x, nn::Taps* taps) {
@@ -74,12 +82,11 @@ Var ResidualBlock::operator()(const Var& x, nn::Taps* taps) {
 }
 
 void ResidualBlock::visit(nn::Visitor& v) {
-  const auto norm = [&](int i) { return timm_names_ ? fmt::format("bn{}", i) : fmt::format("conv{}.norm", i); };
-  if (shortcut_ && !timm_names_) shortcut_->visit(v, "shortcut", "shortcut.norm");
-  conv1_.visit(v, "conv1", norm(1));
-  conv2_.visit(v, "conv2", norm(2));
-  if (conv3_) conv3_->visit(v, "conv3", norm(3));
-  if (shortcut_ && timm_names_) shortcut_->visit(v, "downsample.1", "downsample.2");  // 0 is the pooling
+  if (shortcut_first_) v.child("", shortcut_);
+  v.child("", conv1_);
+  v.child("", conv2_);
+  v.child("", conv3_);
+  if (!shortcut_first_) v.child("", shortcut_);
 }
 
 void ResidualBlock::freeze() {
@@ -94,15 +101,20 @@ ResNet::ResNet(const BackboneConfig& config, Random& random) : config_(config) {
   // What is not trained cannot adapt to the batch's statistics either: its normalisation is frozen.
   const auto norm_of = [&](i64 stage) { return stage <= config.freeze_at ? nn::Norm::kFrozenBatch : config.norm; };
 
+  const auto stem = [&](const char* conv, const char* norm, nn::ConvNormConfig c) {
+    c.conv_name = conv;
+    c.norm_name = norm;
+    c.norm = norm_of(1);
+    stem_.emplace_back(c, random);
+  };
   const i64 half = family.stem / 2;
   if (config.deep_stem) {
-    stem_.push_back(nn::ConvNorm({.in = 3, .out = half, .kernel = 3, .stride = 2, .norm = norm_of(1)}, random));
-    stem_.push_back(nn::ConvNorm({.in = half, .out = half, .kernel = 3, .norm = norm_of(1)}, random));
-    stem_.push_back(nn::ConvNorm({.in = half, .out = family.stem, .kernel = 3, .norm = norm_of(1)}, random));
+    stem("conv1.0", "conv1.1", {.in = 3, .out = half, .kernel = 3, .stride = 2});
+    stem("conv1.3", "conv1.4", {.in = half, .out = half, .kernel = 3});
+    stem("conv1.6", "bn1", {.in = half, .out = family.stem, .kernel = 3});
   } else {
-    const i64 kernel = family.stem_pool ? 7 : 3;
-    stem_.push_back(
-        nn::ConvNorm({.in = 3, .out = family.stem, .kernel = kernel, .stride = 2, .norm = norm_of(1)}, random));
+    stem("stem.conv1", "stem.conv1.norm",
+         {.in = 3, .out = family.stem, .kernel = family.stem_pool ? 7 : 3, .stride = 2});
   }
   i64 in = family.stem, stride = family.stem_pool ? 4 : 2;
   for (i64 stage = 2; stage <= 5; ++stage) {
@@ -149,13 +161,7 @@ std::vector<Var> ResNet::operator()(const Var& images, nn::Taps* taps) {
 }
 
 void ResNet::visit(nn::Visitor& v) {
-  if (config_.deep_stem) {
-    stem_[0].visit(v, "conv1.0", "conv1.1");
-    stem_[1].visit(v, "conv1.3", "conv1.4");
-    stem_[2].visit(v, "conv1.6", "bn1");
-  } else {
-    stem_[0].visit(v, "stem.conv1", "stem.conv1.norm");
-  }
+  for (nn::ConvNorm& conv : stem_) v.child("", conv);
   for (size_t s = 0; s < stages_.size(); ++s)
     for (size_t b = 0; b < stages_[s].size(); ++b)
       v.child(config_.deep_stem ? fmt::format("layer{}.{}", s + 1, b) : fmt::format("res{}.{}", s + 2, b),

@@ -28,7 +28,7 @@ class ResidualBlock : public nn::Module {
   void freeze();
 
  private:
-  bool bottleneck_, timm_names_, pooled_shortcut_;
+  bool shortcut_first_, pooled_shortcut_;
   nn::ConvNorm conv1_, conv2_;
   std::optional<nn::ConvNorm> conv3_;     // bottlenecks
   std::optional<nn::ConvNorm> shortcut_;  // where the size or the number of channels changes

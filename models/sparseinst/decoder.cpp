@@ -26,7 +26,8 @@ ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
                                 .activation = ops::Activation::kRelu,
                                 .init = nn::Init::kC2Msra};
     if (j + 1 == config.depth && config.dconv != nn::Deform::kNone) {
-      last_ = nn::DeformConv2d(conv, config.dconv, random);
+      last_.emplace(conv, random);
+      last_offset_.emplace(conv, config.dconv, random);
     } else {
       convs_.emplace_back(conv, random);
     }
@@ -36,23 +37,23 @@ ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
 Var ConvStack::operator()(Var x) const {
   const nn::Running running(*this);
   for (const nn::Conv2d& conv : convs_) x = conv(x);
-  return last_.weight ? last_(x) : x;
+  return last_ ? (*last_)(x, (*last_offset_)(x)) : x;
 }
 
 void ConvStack::visit(nn::Visitor& v) {  // odd numbers are the ReLUs
   for (size_t j = 0; j < convs_.size(); ++j) v.child(fmt::format("{}", 2 * j), convs_[j]);
-  v.child(fmt::format("{}_offset", 2 * convs_.size()), last_.offset);
+  v.child(fmt::format("{}_offset", 2 * convs_.size()), last_offset_);
   v.child(fmt::format("{}", 2 * convs_.size()), last_);
 }
 
 InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& random)
-    : convs_(in, config.decoder, random), cross_attention_(config.iam.cross_attention) {
+    : convs_(in, config.decoder, random) {
   const i64 C = config.decoder.width, Q = config.num_masks;
-  if (cross_attention_)
-    attention_ = CrossAttention(C, Q, random);
+  if (config.iam.cross_attention)
+    attention_.emplace(C, Q, random);
   else
-    activation_ = InstanceActivation(C, Q, config.iam, random);
-  const i64 D = cross_attention_ ? C : activation_.vector_size();
+    activation_.emplace(C, Q, config.iam, random);
+  const i64 D = activation_ ? activation_->vector_size() : C;
 
   cls_score_ = nn::Linear(D, config.num_classes, random);
   nn::init_normal(cls_score_.weight, 0.01, random);
@@ -60,25 +61,24 @@ InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& r
   mask_kernel_ = nn::Linear(D, config.kernel_dim, random);
   nn::init_normal(mask_kernel_.weight, 0.01, random);
   nn::init_constant(mask_kernel_.bias, 0);
-  if (config.loss.objectness != ObjectnessLoss::kNone) objectness_ = nn::Linear(D, 1, random);
+  if (config.loss.objectness != ObjectnessLoss::kNone) objectness_.emplace(D, 1, random);
 }
 
 InstanceBranch::Result InstanceBranch::operator()(const Var& features, nn::Taps* taps) const {
   const nn::Running running(*this);
   const Var f = convs_(features);  // [N, H, W, C]
   nn::tap(taps, "inst_features_map", f);
-  const auto [maps, z] = cross_attention_ ? InstanceActivation::Result{Var(), attention_(f)} : activation_(f, taps);
-  nn::tap(taps, "inst_vectors", z);                                   // [N, Q, D]
-  return {.logits = cls_score_(z),                                    // [N, Q, K]
-          .kernels = mask_kernel_(z),                                 // [N, Q, M]
-          .objectness = objectness_.weight ? objectness_(z) : Var(),  // [N, Q, 1]
+  const auto [maps, z] = activation_ ? (*activation_)(f, taps) : InstanceActivation::Result{Var(), (*attention_)(f)};
+  nn::tap(taps, "inst_vectors", z);                               // [N, Q, D]
+  return {.logits = cls_score_(z),                                // [N, Q, K]
+          .kernels = mask_kernel_(z),                             // [N, Q, M]
+          .objectness = objectness_ ? (*objectness_)(z) : Var(),  // [N, Q, 1]
           .maps = maps};
 }
 
 void InstanceBranch::visit(nn::Visitor& v) {
-  activation_.visit_bias(v);
   v.child("inst_convs", convs_);
-  activation_.visit(v);
+  v.child("", activation_);
   v.child("attention", attention_);
   v.child("cls_score", cls_score_);
   v.child("mask_kernel", mask_kernel_);

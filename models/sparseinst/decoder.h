@@ -18,7 +18,8 @@ class ConvStack : public nn::Module {
 
  private:
   std::vector<nn::Conv2d> convs_;
-  nn::DeformConv2d last_;  // Table 3, "dconv"; else undefined
+  std::optional<nn::OffsetConv> last_offset_;  // Table 3, "dconv"
+  std::optional<nn::DeformConv2d> last_;
 };
 
 class InstanceBranch : public nn::Module {
@@ -36,10 +37,10 @@ class InstanceBranch : public nn::Module {
 
  private:
   ConvStack convs_;
-  bool cross_attention_;
-  InstanceActivation activation_;  // one of the two
-  CrossAttention attention_;
-  nn::Linear cls_score_, mask_kernel_, objectness_;
+  std::optional<InstanceActivation> activation_;  // one of the two
+  std::optional<CrossAttention> attention_;
+  nn::Linear cls_score_, mask_kernel_;
+  std::optional<nn::Linear> objectness_;
 };
 
 class MaskBranch : public nn::Module {

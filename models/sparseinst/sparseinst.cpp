@@ -26,9 +26,15 @@ SparseInstOutput SparseInst::forward(const Var& images, nn::Taps* taps) {
 }
 
 void SparseInst::fuse(const nn::InferenceOptions& options) {
+  Segmenter::fuse(options);
   if (!options.graph) return;
   check_can_capture(device());
   graphs_ = std::make_unique<ForwardGraphs<SparseInstOutput>>();
+}
+
+void SparseInst::unfuse() {
+  Segmenter::unfuse();
+  graphs_.reset();
 }
 
 Losses SparseInst::losses(const Batch& batch) {
@@ -67,7 +73,6 @@ std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
 }
 
 void SparseInst::visit(nn::Visitor& v) {
-  v.fusible(*this);
   v.child("backbone", *backbone_);
   v.child("encoder", encoder_);
   v.child("decoder", decoder_);

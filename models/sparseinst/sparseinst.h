@@ -12,7 +12,7 @@
 
 namespace tessera {
 
-class SparseInst : public Segmenter, private nn::Fusible {
+class SparseInst : public Segmenter {
  public:
   SparseInst(const SparseInstConfig& config, Random& random);
 
@@ -24,12 +24,12 @@ class SparseInst : public Segmenter, private nn::Fusible {
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
 
   void visit(nn::Visitor& v) override;
+  void fuse(const nn::InferenceOptions& options) override;
+  void unfuse() override;
   const SparseInstConfig& config() const { return config_; }
 
  private:
   SparseInstOutput compute(const Var& images, nn::Taps* taps);
-  void fuse(const nn::InferenceOptions& options) override;
-  void unfuse() override { graphs_.reset(); }
 
   SparseInstConfig config_;
   std::unique_ptr<Backbone> backbone_;
