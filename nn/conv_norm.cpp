@@ -25,7 +25,7 @@ ConvNorm::Folded ConvNorm::folded() const {
   return {conv_.weight * reshape(affine.scale, {conv_.config().out, 1, 1, 1}), affine.shift};
 }
 
-Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
+Var ConvNorm::operator()(const Var& x, const Var& residual) {
   const Running running(conv_);
   const ops::Activation activation = conv_.config().activation;
   BatchNorm2d* live = std::get_if<BatchNorm2d>(&norm);
@@ -42,7 +42,7 @@ Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
     const auto [weight, shift] = live ? Folded{conv_.weight, Var()} : folded();
     ops::Conv2dParams params = conv_.params();
     if (offset_) {
-      const auto [offset, mask] = (*offset_)(x, taps);
+      const auto [offset, mask] = (*offset_)(x);
       y = deform_conv2d(x, offset, mask, for_input(weight, x), for_input(shift, x),
                         {params.stride, params.padding, params.dilation, params.groups, 1});
     } else {
@@ -83,10 +83,6 @@ void ConvNorm::visit(Visitor& v) {
   v.child(conv_name_ + "_offset", offset_);
   v.child(conv_name_, conv_);
   std::visit([&](Module& n) { v.child(norm_name_, n); }, norm);
-}
-
-void ConvNorm::freeze() {
-  for (auto& [name, parameter] : named_parameters(*this)) parameter->set_requires_grad(false);
 }
 
 }  // namespace tessera::nn

@@ -36,9 +36,8 @@ class ConvNorm : public Module {
   ConvNorm() = default;
   ConvNorm(const ConvNormConfig& config, Random& random);  // weight: normal, std sqrt(2 / fan_out)
   // residual: added before the activation, or undefined.
-  Var operator()(const Var& x, Taps* taps = nullptr, const Var& residual = {});
+  Var operator()(const Var& x, const Var& residual = {});
   void visit(Visitor& v) override;
-  void freeze();  // nothing in it is trained any more
   void fuse(const InferenceOptions& options) override;
   void unfuse() override;
   // The fused form, for an operator that runs several convolutions on x at once; null where it is not fused.

@@ -6,6 +6,7 @@
 #include "autograd/matmul.h"
 #include "autograd/pointwise.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/dtypes.h"
 
@@ -141,7 +142,7 @@ OffsetConv::OffsetConv(const Conv2dConfig& deformable, Deform version, Random& r
   TESSERA_CHECK(version != Deform::kNone, "deform_conv2d: the version must be v1 or v2");
 }
 
-OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
+OffsetConv::Sampling OffsetConv::operator()(const Var& x) const {
   const i64 K = config().kernel * config().kernel;
   // Positions are f32 whatever x is: bf16 has 8 bits for whole pixels and their fractions together.
   Sampling sampling{cast(Conv2d::operator()(x), ops::parameter_dtype(x.value().dtype())),
@@ -150,7 +151,7 @@ OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
     sampling.mask = sigmoid(slice(sampling.offset, 3, 2 * K, 3 * K));  // [N, Ho, Wo, K]
     sampling.offset = slice(sampling.offset, 3, 0, 2 * K);             // [N, Ho, Wo, 2K]
   }
-  tap(taps, "offset", sampling.offset);
+  keep("offset", sampling.offset);
   return sampling;
 }
 

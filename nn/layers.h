@@ -7,7 +7,6 @@
 
 #include "autograd/conv2d.h"
 #include "nn/module.h"
-#include "nn/taps.h"
 #include "tensor/random.h"
 
 namespace tessera::nn {
@@ -99,7 +98,7 @@ class OffsetConv : public Conv2d {
   struct Sampling {
     Var offset, mask;  // mask is undefined in v1
   };
-  Sampling operator()(const Var& x, Taps* taps = nullptr) const;
+  Sampling operator()(const Var& x) const;
 };
 
 // weight [out, kernel, kernel, in/groups], bias [out]; the activation follows in a pass of its own.

@@ -150,6 +150,10 @@ void Module::zero_grad() {
   for (auto& [name, parameter] : named_parameters(*this)) parameter->zero_grad();
 }
 
+void Module::freeze() {
+  for (auto& [name, parameter] : named_parameters(*this)) parameter->set_requires_grad(false);
+}
+
 void fuse_for_inference(Module& module, const InferenceOptions& options) {
   const NoGrad no_grad;
   module.eval();

@@ -76,6 +76,7 @@ class Module {
   void to(Device device);
   Device device();  // where its parameters and buffers lie; of the first of them
   void zero_grad();
+  void freeze();  // nothing in it is trained any more
 
  private:
   void set_training(bool on);

@@ -7,6 +7,7 @@
 #include "autograd/softmax.h"
 #include "nn/attention.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/dtypes.h"
 
@@ -50,15 +51,15 @@ InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig
   }
 }
 
-InstanceActivation::Result InstanceActivation::operator()(const Var& features, nn::Taps* taps) const {
+InstanceActivation::Result InstanceActivation::operator()(const Var& features) const {
   const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = width_, Q = num_masks_, G = config_.groups;
   const Var maps = conv_(hidden_conv_ ? (*hidden_conv_)(features) : features);  // [N, H, W, G Q]
-  nn::tap(taps, "iam_logits", maps);
+  nn::keep("iam_logits", maps);
   const Var flat = reshape(maps, {N, HW, G * Q});  // [N, HW, G Q]
   // Divided here and not after the product: that keeps half precision in range.
   const Var weights = softmax_bias_ ? softmax_over_pixels(flat, softmax_bias_) : normalised_sigmoid(flat, 1);
   Var z = matmul(weights, reshape(features, {N, HW, C}), ops::Transpose::kFirst);  // [N, G Q, C]
-  nn::tap(taps, "iam_pooled", z);
+  nn::keep("iam_pooled", z);
   if (G > 1) z = reshape(permute(reshape(z, {N, G, Q, C}), {0, 2, 1, 3}), {N, Q, G * C});  // [N, Q, G C]
   if (fc_) z = relu((*fc_)(z));
   return {maps, z};

@@ -17,8 +17,8 @@ class InstanceActivation : public nn::Module {
     Var maps;     // [N, H, W, G Q], logits
     Var vectors;  // [N, Q, D]
   };
-  Result operator()(const Var& features, nn::Taps* taps) const;  // [N, H, W, C]
-  i64 vector_size() const { return config_.groups * width_; }    // D
+  Result operator()(const Var& features) const;                // [N, H, W, C]
+  i64 vector_size() const { return config_.groups * width_; }  // D
   void visit(nn::Visitor& v) override;
 
  private:

@@ -4,6 +4,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/matmul.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/coordinates.h"
 
@@ -64,12 +65,12 @@ InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& r
   if (config.loss.objectness != ObjectnessLoss::kNone) objectness_.emplace(D, 1, random);
 }
 
-InstanceBranch::Result InstanceBranch::operator()(const Var& features, nn::Taps* taps) const {
+InstanceBranch::Result InstanceBranch::operator()(const Var& features) const {
   const nn::Running running(*this);
   const Var f = convs_(features);  // [N, H, W, C]
-  nn::tap(taps, "inst_features_map", f);
-  const auto [maps, z] = activation_ ? (*activation_)(f, taps) : InstanceActivation::Result{Var(), (*attention_)(f)};
-  nn::tap(taps, "inst_vectors", z);                               // [N, Q, D]
+  nn::keep("inst_features_map", f);
+  const auto [maps, z] = activation_ ? (*activation_)(f) : InstanceActivation::Result{Var(), (*attention_)(f)};
+  nn::keep("inst_vectors", z);                                    // [N, Q, D]
   return {.logits = cls_score_(z),                                // [N, Q, K]
           .kernels = mask_kernel_(z),                             // [N, Q, M]
           .objectness = objectness_ ? (*objectness_)(z) : Var(),  // [N, Q, 1]
@@ -105,11 +106,11 @@ SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& ran
       instance_branch_(input_channels(config), config, random),
       mask_branch_(input_channels(config), config, random) {}
 
-SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* taps) const {
+SparseInstOutput SparseInstDecoder::operator()(const Var& features) const {
   const nn::Running running(*this);
   Var x = features;
   if (coords_) x = concat({Var(ops::pixel_coordinates(x.value())), x}, 3);  // [N, H, W, 2 + C]
-  const auto [logits, kernels, objectness, maps] = instance_branch_(x, taps);
+  const auto [logits, kernels, objectness, maps] = instance_branch_(x);
   const Var mask_features = mask_branch_(x);  // [N, H, W, M]
 
   const i64 N = x.dim(0), H = x.dim(1), W = x.dim(2), Q = kernels.dim(1), M = kernels.dim(2), S = scale_factor_;
@@ -117,11 +118,11 @@ SparseInstOutput SparseInstDecoder::operator()(const Var& features, nn::Taps* ta
   const Var enlarged =
       interpolate(reshape(products, {N, H, W, Q}), S * H, S * W, ops::Interpolation::kBilinear);  // [N, SH, SW, Q]
   const Var masks = permute(enlarged, {0, 3, 1, 2});                                              // [N, Q, SH, SW]
-  nn::tap(taps, "mask_kernel", kernels);
-  nn::tap(taps, "mask_features", mask_features);
-  nn::tap(taps, "pred_logits", logits);
-  nn::tap(taps, "pred_scores", objectness);
-  nn::tap(taps, "pred_masks", masks);
+  nn::keep("mask_kernel", kernels);
+  nn::keep("mask_features", mask_features);
+  nn::keep("pred_logits", logits);
+  nn::keep("pred_scores", objectness);
+  nn::keep("pred_masks", masks);
   return {logits, objectness, masks, maps};
 }
 

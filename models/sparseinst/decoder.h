@@ -32,7 +32,7 @@ class InstanceBranch : public nn::Module {
     Var objectness;  // [N, Q, 1]
     Var maps;        // [N, H, W, G Q]
   };
-  Result operator()(const Var& features, nn::Taps* taps) const;  // [N, H, W, in]
+  Result operator()(const Var& features) const;  // [N, H, W, in]
   void visit(nn::Visitor& v) override;
 
  private:
@@ -66,9 +66,9 @@ class SparseInstDecoder : public nn::Module {
  public:
   SparseInstDecoder(const SparseInstConfig& config, Random& random);
 
-  // Taps: inst_features_map, iam_logits, iam_pooled, inst_vectors, mask_kernel, mask_features, pred_logits,
+  // Intermediates: inst_features_map, iam_logits, iam_pooled, inst_vectors, mask_kernel, mask_features, pred_logits,
   // pred_scores, pred_masks.
-  SparseInstOutput operator()(const Var& features, nn::Taps* taps = nullptr) const;  // [N, H, W, encoder's channels]
+  SparseInstOutput operator()(const Var& features) const;  // [N, H, W, encoder's channels]
   void visit(nn::Visitor& v) override;
 
  private:

@@ -4,6 +4,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/pointwise.h"
 #include "autograd/pool.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 
 namespace tessera {
@@ -63,7 +64,7 @@ InstanceContextEncoder::InstanceContextEncoder(const EncoderConfig& config, cons
   }
 }
 
-Var InstanceContextEncoder::operator()(const std::vector<Var>& levels, nn::Taps* taps) const {
+Var InstanceContextEncoder::operator()(const std::vector<Var>& levels) const {
   const nn::Running running(*this);
   Var top;                   // what comes down from the coarser level
   std::vector<Var> pyramid;  // P5, P4, P3
@@ -71,20 +72,20 @@ Var InstanceContextEncoder::operator()(const std::vector<Var>& levels, nn::Taps*
     const Var lateral = laterals_[j](levels[levels.size() - 1 - j]);  // [N, h, w, C]
     if (j == 0) {
       top = ppm_ ? (*ppm_)(lateral) : lateral;
-      nn::tap(taps, "ppm", top);
+      nn::keep("ppm", top);
     } else {
       top = lateral + resize_to(top, lateral, ops::Interpolation::kNearest);
     }
     if (!outputs_[j]) continue;
     pyramid.push_back((*outputs_[j])(top));
-    nn::tap(taps, fmt::format("p{}", 5 - j), pyramid.back());
+    nn::keep(fmt::format("p{}", 5 - j), pyramid.back());
   }
   Var y = pyramid.back();  // [N, H, W, C]
   if (fusion_)
     y = (*fusion_)(concat({y, resize_to(pyramid[1], y, ops::Interpolation::kBilinear),
                            resize_to(pyramid[0], y, ops::Interpolation::kBilinear)},
                           3));  // [N, H, W, 3C] -> C
-  nn::tap(taps, "encoder", y);
+  nn::keep("encoder", y);
   return y;
 }
 

@@ -24,8 +24,8 @@ class InstanceContextEncoder : public nn::Module {
  public:
   InstanceContextEncoder(const EncoderConfig& config, const std::vector<FeatureLevel>& inputs, Random& random);
 
-  // Three levels from stride 8 to stride 32 -> [N, H, W, C] at stride 8. Taps: ppm, p5, p4, p3, encoder.
-  Var operator()(const std::vector<Var>& levels, nn::Taps* taps = nullptr) const;
+  // Three levels from stride 8 to stride 32 -> [N, H, W, C] at stride 8. Intermediates: ppm, p5, p4, p3, encoder.
+  Var operator()(const std::vector<Var>& levels) const;
   void visit(nn::Visitor& v) override;
 
  private:

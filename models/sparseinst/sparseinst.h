@@ -16,9 +16,10 @@ class SparseInst : public Segmenter {
  public:
   SparseInst(const SparseInstConfig& config, Random& random);
 
-  // images [N, H, W, 3], normalised, H and W multiples of 32. Taps: those of the parts. Fused with graphs, and without
-  // taps, the output of a size that comes again is valid until the next images of this size.
-  SparseInstOutput forward(const Var& images, nn::Taps* taps = nullptr);
+  // images [N, H, W, 3], normalised, H and W multiples of 32. Intermediates (nn/intermediates.h): those of the parts.
+  // Fused with graphs, and unless these are wanted, the output of a size that comes again is valid until the next
+  // images of this size.
+  SparseInstOutput forward(const Var& images);
 
   Losses losses(const Batch& batch) override;
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
@@ -29,7 +30,7 @@ class SparseInst : public Segmenter {
   const SparseInstConfig& config() const { return config_; }
 
  private:
-  SparseInstOutput compute(const Var& images, nn::Taps* taps);
+  SparseInstOutput compute(const Var& images);
 
   SparseInstConfig config_;
   std::unique_ptr<Backbone> backbone_;
