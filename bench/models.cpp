@@ -30,18 +30,18 @@ Call backbone_forward(BackboneKind kind, i64 size) {
   };
 }
 
-std::shared_ptr<SparseInst> sparseinst() {
-  SparseInstConfig config;
+std::shared_ptr<sparseinst::SparseInst> sparseinst() {
+  sparseinst::Config config;
   config.inference.score_threshold = 0;  // every mask is enlarged
   config.inference.maskness = false;
   Random random(1);
-  const auto model = std::make_shared<SparseInst>(config, random);
+  const auto model = std::make_shared<sparseinst::SparseInst>(config, random);
   model->to(device());
   return model;
 }
 
-std::shared_ptr<SparseInst> fused_sparseinst(const nn::InferenceOptions& options = {}) {
-  const std::shared_ptr<SparseInst> model = sparseinst();
+std::shared_ptr<sparseinst::SparseInst> fused_sparseinst(const nn::InferenceOptions& options = {}) {
+  const std::shared_ptr<sparseinst::SparseInst> model = sparseinst();
   nn::fuse_for_inference(*model, options);
   return model;
 }
@@ -60,7 +60,7 @@ struct TrainingWinograd {
 };
 
 Call sparseinst_step(DType dtype) {
-  const std::shared_ptr<SparseInst> model = sparseinst();
+  const std::shared_ptr<sparseinst::SparseInst> model = sparseinst();
   model->train();
   model->training_dtype = dtype;
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);

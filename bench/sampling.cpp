@@ -100,17 +100,18 @@ void multi_scale_attention(Cases& cases) {
 // noise, which has thirty times as many runs.
 void mask_upsampling(Cases& cases) {
   const auto add = [&](const std::string& what, const std::function<Tensor()>& make_logits) {
-    cases.push_back({.group = "sampling",
-                     .name = "100 masks 160 x 160 -> 640 x 640, > 0.45, " + what,
-                     .peer = {{"op", "mask_upsampling"}},
-                     .make = [=]() -> Call {
-                       std::vector<i64> all(100);
-                       std::iota(all.begin(), all.end(), 0);
-                       const MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640}, device());
-                       return [=, logits = make_logits().to(device()), queries = Tensor::from(all).to(device())] {
-                         ops::mask_runs(logits, queries, resampler.rows, resampler.columns, 0.45);
-                       };
-                     }});
+    cases.push_back(
+        {.group = "sampling",
+         .name = "100 masks 160 x 160 -> 640 x 640, > 0.45, " + what,
+         .peer = {{"op", "mask_upsampling"}},
+         .make = [=]() -> Call {
+           std::vector<i64> all(100);
+           std::iota(all.begin(), all.end(), 0);
+           const sparseinst::MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640}, device());
+           return [=, logits = make_logits().to(device()), queries = Tensor::from(all).to(device())] {
+             ops::mask_runs(logits, queries, resampler.rows, resampler.columns, 0.45);
+           };
+         }});
   };
   add("objects", [] {
     Tensor logits = Tensor::empty({100, 160, 160});

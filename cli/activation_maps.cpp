@@ -18,8 +18,8 @@ Var resized(const Var& x, ImageSize size) {
   return interpolate(x, size.height, size.width, ops::Interpolation::kBilinear);
 }
 
-SparseInst& with_maps(Segmenter& model, const char* who) {
-  auto* sparseinst = dynamic_cast<SparseInst*>(&model);
+sparseinst::SparseInst& with_maps(Segmenter& model, const char* who) {
+  auto* sparseinst = dynamic_cast<sparseinst::SparseInst*>(&model);
   TESSERA_CHECK(sparseinst && !sparseinst->config().iam.cross_attention,
                 "{}: the model has no instance activation maps", who);
   return *sparseinst;
@@ -33,13 +33,13 @@ i64 activation_map_count(Segmenter& model, const char* who) {
 
 ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch, const char* who)
     : padded_(batch.padded), picture_(batch.size_of(0)) {
-  SparseInst& sparseinst = with_maps(model, who);
-  const SparseInstConfig& config = sparseinst.config();
+  sparseinst::SparseInst& sparseinst = with_maps(model, who);
+  const sparseinst::Config& config = sparseinst.config();
   const NoGrad no_grad;
   const Var logits = sparseinst.forward(Var(batch_images(batch, model.device()))).maps;  // [1, h, w, G Q]
   const i64 h = logits.dim(1), w = logits.dim(2), Q = config.num_masks, G = config.iam.groups;
   const Var flat = reshape(logits, {h * w, G * Q});
-  const Var active = config.iam.activation == IamActivation::kSoftmax ? softmax(flat, 0) : sigmoid(flat);
+  const Var active = config.iam.activation == sparseinst::IamActivation::kSoftmax ? softmax(flat, 0) : sigmoid(flat);
   maps_ = reshape(mean(reshape(active, {h * w, G, Q}), {1}), {1, h, w, Q}).value().to_host();
 }
 

@@ -71,7 +71,7 @@ std::string to_toml(const Config& config) {
 }
 
 std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
-  return make_sparseinst(config.sparseinst, seed);
+  return sparseinst::make_model(config.sparseinst, seed);
 }
 
 }  // namespace tessera

@@ -22,7 +22,7 @@ namespace tessera {
 // The name decides which options there are besides.
 struct ModelConfig {
   std::string name = "sparseinst";
-  SparseInstConfig sparseinst;
+  sparseinst::Config sparseinst;
 
   template <class Field>
   void fields(Field&& field) {
@@ -114,14 +114,14 @@ struct TrainingConfig {
   }
 };
 
-enum class Metric { kSegm, kBbox };
-inline auto names_of(Metric) {
-  return std::array{std::pair{"segm", Metric::kSegm}, std::pair{"bbox", Metric::kBbox}};
+enum class BestBy { kSegm, kBbox };
+inline auto names_of(BestBy) {
+  return std::array{std::pair{"segm", BestBy::kSegm}, std::pair{"bbox", BestBy::kBbox}};
 }
 
 struct EvaluationConfig {
   i64 every = 7330, batch_size = 1;
-  Metric metric = Metric::kSegm;
+  BestBy metric = BestBy::kSegm;
 
   template <class Field>
   void fields(Field&& field) {

@@ -96,14 +96,14 @@ bool has_empty_box(const CocoAnnotation& annotation) {
 }
 
 // Does the validation set have what its evaluation compares?
-Lines validation_faults(const CocoDataset& val, Metric metric) {
+Lines validation_faults(const CocoDataset& val, BestBy metric) {
   const size_t count = val.annotations.size();
   if (count == 0)
     return {
         fmt::format("{} has no annotations, as test sets have none, so there is nothing to compare with: name a "
                     "validation set, or set data.val_annotations = \"\" to train without evaluation",
                     val.name)};
-  const bool masks = metric == Metric::kSegm;
+  const bool masks = metric == BestBy::kSegm;
   Tally lacking_metric = lacking(val, masks ? ApTask::kSegm : ApTask::kBbox);
   if (!masks && std::ranges::all_of(val.annotations, has_empty_box))
     for (const CocoAnnotation& annotation : val.annotations) lacking_metric.add(std::to_string(annotation.id));

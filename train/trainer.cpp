@@ -183,8 +183,8 @@ std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& 
 }
 
 // The first figure of the task that decides which checkpoint is the best.
-double merit(const Scores& scores, Metric metric) {
-  const std::string task = metric == Metric::kSegm ? "segm" : "bbox";
+double merit(const Scores& scores, BestBy metric) {
+  const std::string task = metric == BestBy::kSegm ? "segm" : "bbox";
   for (const auto& [name, figures] : scores)
     if (name == task && !figures.empty()) return figures.front().second;
   fail("evaluation: there are no figures for {}", task);

@@ -7,7 +7,7 @@
 #include "nn/norm.h"
 #include "nn/profile.h"
 
-namespace tessera {
+namespace tessera::effseg {
 
 namespace {
 
@@ -142,4 +142,4 @@ std::unique_ptr<ProcessingModule> make_processing(Processing kind, i64 width, Ra
   fail("make_processing: there is no module {}", static_cast<int>(kind));
 }
 
-}  // namespace tessera
+}  // namespace tessera::effseg

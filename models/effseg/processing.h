@@ -8,7 +8,7 @@
 #include "autograd/sps.h"
 #include "nn/layers.h"
 
-namespace tessera {
+namespace tessera::effseg {
 
 enum class Processing { kSfm, kConv, kDeformConv, kMlp };
 constexpr auto names_of(Processing) {
@@ -49,4 +49,4 @@ class ProcessingModule : public nn::Module {
 };
 std::unique_ptr<ProcessingModule> make_processing(Processing kind, i64 width, Random& random);
 
-}  // namespace tessera
+}  // namespace tessera::effseg

@@ -11,7 +11,7 @@
 #include "nn/profile.h"
 #include "ops/dtypes.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -100,4 +100,4 @@ void CrossAttention::visit(nn::Visitor& v) {
   v.child("output", output_);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -6,7 +6,7 @@
 
 #include "models/sparseinst/config.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 // A child without a name: the reference lists its parts among those of the instance branch.
 class InstanceActivation : public nn::Module {
@@ -42,4 +42,4 @@ class CrossAttention : public nn::Module {
   nn::Linear query_, key_, value_, output_;
 };
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -6,7 +6,7 @@
 #include "models/backbones/backbone.h"
 #include "tensor/fields.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 struct EncoderConfig {
   i64 channels = 256;
@@ -110,7 +110,7 @@ struct InferenceConfig {
   }
 };
 
-struct SparseInstConfig {
+struct Config {
   i64 num_classes = 80, num_masks = 100, kernel_dim = 128, scale_factor = 2;
   BackboneConfig backbone;
   EncoderConfig encoder;
@@ -136,4 +136,4 @@ struct SparseInstConfig {
   }
 };
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

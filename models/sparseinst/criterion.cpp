@@ -10,7 +10,7 @@
 #include "ops/assignment.h"
 #include "ops/matching.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -19,7 +19,7 @@ constexpr double kDiceEps = 1e-4;
 constexpr double kIouPrediction = 0.4, kIouTarget = 0.5;
 
 // [N Q, pixels] of the mask logits
-Var mask_rows(const SparseInstOutput& output) {
+Var mask_rows(const Output& output) {
   const Shape& s = output.masks.shape();
   return reshape(output.masks, {s[0] * s[1], s[2] * s[3]});
 }
@@ -30,14 +30,14 @@ Tensor ious_of(const Tensor& logits, const Tensor& maps) {  // both [P, pixels]
 
 }  // namespace
 
-Tensor matched_ious(const SparseInstOutput& output, const SparseInstTargets& targets, const Matches& matches) {
+Tensor matched_ious(const Output& output, const MaskTargets& targets, const Matches& matches) {
   const NoGrad no_grad;
   return ious_of(gather_rows(mask_rows(output), matches.queries).value(),
                  ops::gather_rows(targets.maps, matches.targets));
 }
 
-std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const SparseInstTargets& targets,
-                                        const Matches& matches, const LossConfig& config) {
+std::vector<LossTerm> loss_terms(const Output& output, const MaskTargets& targets, const Matches& matches,
+                                 const LossConfig& config) {
   const i64 N = output.logits.dim(0), Q = output.logits.dim(1), K = output.logits.dim(2);
   const double T = static_cast<double>(std::max<i64>(1, targets.count()));
   std::vector<LossTerm> terms;
@@ -71,4 +71,4 @@ std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const Sp
   return terms;
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -7,7 +7,7 @@
 #include "models/segmenter.h"
 #include "models/sparseinst/matcher.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 // loss_ce, loss_objectness, loss_dice, loss_mask: the terms that the configuration has, weights applied.
 //
@@ -17,11 +17,11 @@ namespace tessera {
 //   loss_dice        dice_weight       / T    sum of 1 - dice
 //   loss_mask        pixel_weight      / P h w  sum of BCE (or focal loss) over pairs and pixels
 // A batch without targets has a loss_ce alone; the others are 0, with gradients of 0.
-std::vector<LossTerm> sparseinst_losses(const SparseInstOutput& output, const SparseInstTargets& targets,
-                                        const Matches& matches, const LossConfig& config);
+std::vector<LossTerm> loss_terms(const Output& output, const MaskTargets& targets, const Matches& matches,
+                                 const LossConfig& config);
 
 // IoU of each matched pair, in the order of the pictures and pairs: prediction sigmoid >= 0.4, target > 0.5;
 // intersection / (union + 1e-6).
-Tensor matched_ious(const SparseInstOutput& output, const SparseInstTargets& targets, const Matches& matches);
+Tensor matched_ious(const Output& output, const MaskTargets& targets, const Matches& matches);
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -8,11 +8,11 @@
 #include "nn/profile.h"
 #include "ops/coordinates.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
-i64 input_channels(const SparseInstConfig& config) {
+i64 input_channels(const Config& config) {
   return config.encoder.channels + (config.decoder.coords ? 2 : 0);
 }
 
@@ -47,8 +47,7 @@ void ConvStack::visit(nn::Visitor& v) {  // odd numbers are the ReLUs
   v.child(fmt::format("{}", 2 * convs_.size()), last_);
 }
 
-InstanceBranch::InstanceBranch(i64 in, const SparseInstConfig& config, Random& random)
-    : convs_(in, config.decoder, random) {
+InstanceBranch::InstanceBranch(i64 in, const Config& config, Random& random) : convs_(in, config.decoder, random) {
   const i64 C = config.decoder.width, Q = config.num_masks;
   if (config.iam.cross_attention)
     attention_.emplace(C, Q, random);
@@ -86,7 +85,7 @@ void InstanceBranch::visit(nn::Visitor& v) {
   v.child("objectness", objectness_);
 }
 
-MaskBranch::MaskBranch(i64 in, const SparseInstConfig& config, Random& random) : convs_(in, config.decoder, random) {
+MaskBranch::MaskBranch(i64 in, const Config& config, Random& random) : convs_(in, config.decoder, random) {
   projection_ = nn::Conv2d({.in = config.decoder.width, .out = config.kernel_dim, .init = nn::Init::kC2Msra}, random);
 }
 
@@ -100,13 +99,13 @@ void MaskBranch::visit(nn::Visitor& v) {
   v.child("projection", projection_);
 }
 
-SparseInstDecoder::SparseInstDecoder(const SparseInstConfig& config, Random& random)
+Decoder::Decoder(const Config& config, Random& random)
     : coords_(config.decoder.coords),
       scale_factor_(config.scale_factor),
       instance_branch_(input_channels(config), config, random),
       mask_branch_(input_channels(config), config, random) {}
 
-SparseInstOutput SparseInstDecoder::operator()(const Var& features) const {
+Output Decoder::operator()(const Var& features) const {
   const nn::Running running(*this);
   Var x = features;
   if (coords_) x = concat({Var(ops::pixel_coordinates(x.value())), x}, 3);  // [N, H, W, 2 + C]
@@ -126,9 +125,9 @@ SparseInstOutput SparseInstDecoder::operator()(const Var& features) const {
   return {logits, objectness, masks, maps};
 }
 
-void SparseInstDecoder::visit(nn::Visitor& v) {
+void Decoder::visit(nn::Visitor& v) {
   v.child("inst_branch", instance_branch_);
   v.child("mask_branch", mask_branch_);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

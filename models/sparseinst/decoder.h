@@ -7,7 +7,7 @@
 
 #include "models/sparseinst/activation.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 // depth x (3x3 convolution, ReLU)
 class ConvStack : public nn::Module {
@@ -24,7 +24,7 @@ class ConvStack : public nn::Module {
 
 class InstanceBranch : public nn::Module {
  public:
-  InstanceBranch(i64 in, const SparseInstConfig& config, Random& random);
+  InstanceBranch(i64 in, const Config& config, Random& random);
 
   struct Result {
     Var logits;      // [N, Q, K]
@@ -45,7 +45,7 @@ class InstanceBranch : public nn::Module {
 
 class MaskBranch : public nn::Module {
  public:
-  MaskBranch(i64 in, const SparseInstConfig& config, Random& random);
+  MaskBranch(i64 in, const Config& config, Random& random);
   Var operator()(const Var& features) const;  // [N, H, W, in] -> [N, H, W, M]
   void visit(nn::Visitor& v) override;
 
@@ -55,20 +55,20 @@ class MaskBranch : public nn::Module {
 };
 
 // What the network says, all as logits.
-struct SparseInstOutput {
+struct Output {
   Var logits;      // [N, Q, K]
   Var objectness;  // [N, Q, 1]; undefined where the objectness loss is "none"
   Var masks;       // [N, Q, H', W'], H' = scale_factor H
   Var maps;        // [N, H, W, G Q], the activation maps; undefined with cross attention
 };
 
-class SparseInstDecoder : public nn::Module {
+class Decoder : public nn::Module {
  public:
-  SparseInstDecoder(const SparseInstConfig& config, Random& random);
+  Decoder(const Config& config, Random& random);
 
   // Intermediates: inst_features_map, iam_logits, iam_pooled, inst_vectors, mask_kernel, mask_features, pred_logits,
   // pred_scores, pred_masks.
-  SparseInstOutput operator()(const Var& features) const;  // [N, H, W, encoder's channels]
+  Output operator()(const Var& features) const;  // [N, H, W, encoder's channels]
   void visit(nn::Visitor& v) override;
 
  private:
@@ -78,4 +78,4 @@ class SparseInstDecoder : public nn::Module {
   MaskBranch mask_branch_;
 };
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

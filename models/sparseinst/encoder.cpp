@@ -7,7 +7,7 @@
 #include "nn/intermediates.h"
 #include "nn/profile.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -96,4 +96,4 @@ void InstanceContextEncoder::visit(nn::Visitor& v) {
   v.child("fusion", fusion_);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -6,7 +6,7 @@
 
 #include "models/sparseinst/config.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 // Pyramid pooling (Zhao et al. 2017): the map beside its means over 1, 2x2, 3x3 and 6x6 regions.
 class PyramidPooling : public nn::Module {
@@ -37,4 +37,4 @@ class InstanceContextEncoder : public nn::Module {
   std::optional<nn::Conv2d> fusion_;
 };
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -70,4 +70,4 @@ std::vector<Instance> find_instances(const PictureLogits& logits, const MaskResa
   return instances;
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -10,7 +10,7 @@
 #include "models/sparseinst/config.h"
 #include "models/sparseinst/mask_resampler.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 // The logits of one picture, f32.
 struct PictureLogits {
@@ -39,4 +39,4 @@ std::vector<Rle> threshold_masks(const Tensor& masks, const std::vector<Choice>&
 std::vector<Instance> find_instances(const PictureLogits& logits, const MaskResampler& resampler,
                                      const InferenceConfig& config);
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

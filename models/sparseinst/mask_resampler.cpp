@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -53,4 +53,4 @@ MaskResampler::MaskResampler(ImageSize map, ImageSize padded, ImageSize resized,
   columns = compose(map.width, padded.width, resized.width, original.width, device);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -9,7 +9,7 @@
 #include "data/image.h"
 #include "ops/mask_runs.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 struct MaskResampler {
   // map: size of the small map, padded: of the network's input, resized: of the picture in it, original: of the file.
@@ -20,4 +20,4 @@ struct MaskResampler {
   ops::ResizeTaps rows, columns;  // one line per row and column of the original
 };
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

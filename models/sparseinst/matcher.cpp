@@ -4,7 +4,7 @@
 #include "ops/matching.h"
 #include "ops/reduce.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -15,8 +15,7 @@ Tensor of_picture(const Tensor& x, i64 n) {
 
 }  // namespace
 
-Tensor matching_scores(const SparseInstOutput& output, const SparseInstTargets& targets, i64 picture,
-                       const MatcherConfig& config) {
+Tensor matching_scores(const Output& output, const MaskTargets& targets, i64 picture, const MatcherConfig& config) {
   const Tensor logits = of_picture(output.logits.value(), picture);  // [Q, C]
   const Tensor masks = of_picture(output.masks.value(), picture);    // [Q, h, w]
   const i64 first = targets.first[static_cast<size_t>(picture)], last = first + targets.count(picture);
@@ -26,7 +25,7 @@ Tensor matching_scores(const SparseInstOutput& output, const SparseInstTargets& 
       {.eps = 1e-4, .dice_exponent = config.dice_exponent, .class_exponent = config.class_exponent});
 }
 
-Matches match(const SparseInstOutput& output, const SparseInstTargets& targets, const MatcherConfig& config) {
+Matches match(const Output& output, const MaskTargets& targets, const MatcherConfig& config) {
   const i64 N = output.masks.dim(0), Q = output.masks.dim(1);
   std::vector<ops::AssignmentProblem> problems;
   for (i64 n = 0; n < N; ++n) {
@@ -38,7 +37,7 @@ Matches match(const SparseInstOutput& output, const SparseInstTargets& targets, 
   return {queries, matched};
 }
 
-std::vector<FiniteMarks> finite_marks(const SparseInstOutput& output, const SparseInstTargets& targets) {
+std::vector<FiniteMarks> finite_marks(const Output& output, const MaskTargets& targets) {
   const auto marks_of = [&](const char* what, const Tensor& x) {
     FiniteMarks marks{{}, ops::mark_non_finite(x)};
     for (const std::string& name : targets.names)
@@ -48,4 +47,4 @@ std::vector<FiniteMarks> finite_marks(const SparseInstOutput& output, const Spar
   return {marks_of("pred_logits", output.logits.value()), marks_of("pred_masks", output.masks.value())};
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

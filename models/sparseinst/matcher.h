@@ -9,7 +9,7 @@
 #include "models/sparseinst/decoder.h"
 #include "models/sparseinst/targets.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 // The P matched pairs of all pictures, picture after picture: min(Q, K) of each, its queries ascending. i64 [P].
 struct Matches {
@@ -18,14 +18,13 @@ struct Matches {
 };
 
 // Scores of one picture: f32 [Q, K]. No gradient.
-Tensor matching_scores(const SparseInstOutput& output, const SparseInstTargets& targets, i64 picture,
-                       const MatcherConfig& config);
+Tensor matching_scores(const Output& output, const MaskTargets& targets, i64 picture, const MatcherConfig& config);
 
 // The pairs lie on the output's device and the host does not wait for them. Where an output is not finite, they are
 // any.
-Matches match(const SparseInstOutput& output, const SparseInstTargets& targets, const MatcherConfig& config);
+Matches match(const Output& output, const MaskTargets& targets, const MatcherConfig& config);
 
 // What the scores are made of, picture by picture: whether it is finite.
-std::vector<FiniteMarks> finite_marks(const SparseInstOutput& output, const SparseInstTargets& targets);
+std::vector<FiniteMarks> finite_marks(const Output& output, const MaskTargets& targets);
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

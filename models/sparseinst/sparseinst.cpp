@@ -7,15 +7,15 @@
 #include "nn/intermediates.h"
 #include "tensor/device_runtime.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
-SparseInst::SparseInst(const SparseInstConfig& config, Random& random)
+SparseInst::SparseInst(const Config& config, Random& random)
     : config_(check_fields("sparseinst", config)),
       backbone_(make_backbone(config.backbone, random)),
       encoder_(config.encoder, backbone_->levels(), random),
       decoder_(config, random) {}
 
-SparseInstOutput SparseInst::compute(const Var& images) {  // [N, H, W, 3]
+Output SparseInst::compute(const Var& images) {  // [N, H, W, 3]
   TESSERA_CHECK(
       images.rank() == 4 && images.dim(1) % 32 == 0 && images.dim(2) % 32 == 0,
       "sparseinst: images must be [N, H, W, 3] with H and W multiples of 32, as make_batch pads them, so that "
@@ -26,7 +26,7 @@ SparseInstOutput SparseInst::compute(const Var& images) {  // [N, H, W, 3]
   return decoder_(features);                             // [N, Q, ...]
 }
 
-SparseInstOutput SparseInst::forward(const Var& images) {
+Output SparseInst::forward(const Var& images) {
   if (!graphs_ || nn::Intermediates::wanted() || !NoGrad::active()) return compute(images);
   return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x)); });
 }
@@ -35,7 +35,7 @@ void SparseInst::fuse(const nn::InferenceOptions& options) {
   Segmenter::fuse(options);
   if (!options.graph) return;
   check_can_capture(device());
-  graphs_ = std::make_unique<ForwardGraphs<SparseInstOutput>>();
+  graphs_ = std::make_unique<ForwardGraphs<Output>>();
 }
 
 void SparseInst::unfuse() {
@@ -48,18 +48,18 @@ Losses SparseInst::losses(const Batch& batch) {
   const Tensor images = batch_images(batch, device());
   // Masks are scale_factor times the features, whose stride is 8, rounded up.
   const auto mask_side = [&](i64 side) { return config_.scale_factor * ((side + 7) / 8); };
-  const SparseInstTargets targets =
+  const MaskTargets targets =
       make_targets(batch, mask_side(images.dim(1)), mask_side(images.dim(2)), config_.num_classes, device());
-  SparseInstOutput output = forward(Var(images.to(training_dtype)));
+  Output output = forward(Var(images.to(training_dtype)));
   for (Var* result : {&output.logits, &output.masks, &output.objectness})
     if (*result) *result = cast(*result, DType::kF32);  // matching and losses are f32
   const Matches matches = match(output, targets, config_.matcher);
-  return {sparseinst_losses(output, targets, matches, config_.loss), finite_marks(output, targets)};
+  return {loss_terms(output, targets, matches, config_.loss), finite_marks(output, targets)};
 }
 
 std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
   const NoGrad no_grad;
-  const SparseInstOutput output = forward(Var(batch_images(batch, device())));
+  const Output output = forward(Var(batch_images(batch, device())));
   const Tensor& masks = output.masks.value();  // [N, Q, h, w]
   const i64 Q = masks.dim(1), h = masks.dim(2), w = masks.dim(3);
   std::vector<MaskResampler> resamplers;  // first of all: a device may still be computing the logits
@@ -84,9 +84,9 @@ void SparseInst::visit(nn::Visitor& v) {
   v.child("decoder", decoder_);
 }
 
-std::unique_ptr<Segmenter> make_sparseinst(const SparseInstConfig& config, u64 seed) {
+std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed) {
   Random random(seed, stream_of("weights"));
   return std::make_unique<SparseInst>(config, random);
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -10,16 +10,16 @@
 #include "models/sparseinst/decoder.h"
 #include "models/sparseinst/encoder.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 class SparseInst : public Segmenter {
  public:
-  SparseInst(const SparseInstConfig& config, Random& random);
+  SparseInst(const Config& config, Random& random);
 
   // images [N, H, W, 3], normalised, H and W multiples of 32. Intermediates (nn/intermediates.h): those of the parts.
   // Fused with graphs, and unless these are wanted, the output of a size that comes again is valid until the next
   // images of this size.
-  SparseInstOutput forward(const Var& images);
+  Output forward(const Var& images);
 
   Losses losses(const Batch& batch) override;
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
@@ -27,19 +27,19 @@ class SparseInst : public Segmenter {
   void visit(nn::Visitor& v) override;
   void fuse(const nn::InferenceOptions& options) override;
   void unfuse() override;
-  const SparseInstConfig& config() const { return config_; }
+  const Config& config() const { return config_; }
 
  private:
-  SparseInstOutput compute(const Var& images);
+  Output compute(const Var& images);
 
-  SparseInstConfig config_;
+  Config config_;
   std::unique_ptr<Backbone> backbone_;
   InstanceContextEncoder encoder_;
-  SparseInstDecoder decoder_;
-  std::unique_ptr<ForwardGraphs<SparseInstOutput>> graphs_;
+  Decoder decoder_;
+  std::unique_ptr<ForwardGraphs<Output>> graphs_;
 };
 
 // Initial weights depend on the seed alone.
-std::unique_ptr<Segmenter> make_sparseinst(const SparseInstConfig& config, u64 seed);
+std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

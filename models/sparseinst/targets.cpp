@@ -5,7 +5,7 @@
 #include "ops/arrange.h"
 #include "ops/interpolate.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
 namespace {
 
@@ -27,9 +27,9 @@ Tensor resize_masks(const Tensor& masks, i64 H, i64 W, i64 height, i64 width) {
 
 }  // namespace
 
-SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device) {
+MaskTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device) {
   const i64 H = batch.padded.height, W = batch.padded.width;
-  SparseInstTargets targets;
+  MaskTargets targets;
   targets.first.push_back(0);
   for (const Sample& sample : batch.samples) {
     targets.names.push_back(sample.file.empty() ? fmt::format("image {}", sample.image_id) : sample.file.string());
@@ -61,4 +61,4 @@ SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 nu
   return targets;
 }
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

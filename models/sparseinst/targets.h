@@ -6,9 +6,9 @@
 
 #include "data/sample.h"
 
-namespace tessera {
+namespace tessera::sparseinst {
 
-struct SparseInstTargets {
+struct MaskTargets {
   Tensor maps;                     // f32 [T, h w]: masks of all pictures, one after the other; soft at their edges
   Tensor classes;                  // i64 [T]
   std::vector<i64> first;          // N + 1: picture n has the targets first[n] .. first[n + 1] - 1
@@ -20,6 +20,6 @@ struct SparseInstTargets {
 
 // Every mask is placed at the top left of a zero map of the padded size and resized bilinearly to height x width. It is
 // not made binary again: with a factor of 4 its values are the quarters of 1. Maps and classes lie on `device`.
-SparseInstTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device = {});
+MaskTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_classes, Device device = {});
 
-}  // namespace tessera
+}  // namespace tessera::sparseinst

@@ -15,6 +15,7 @@
 #include <numeric>
 
 #include "ops/cpu/simd/assignment.h"
+#include "ops/scalar/assignment.h"
 
 namespace tessera::ops {
 
@@ -77,7 +78,7 @@ class Solver {
             previous_row_.data(), columns_, &nearest);
       if (nearest == kInfinity) return kNone;
       reached_ = nearest;
-      long count;
+      i64 count;
       find(distance_.data(), nearest, columns_, candidates_.data(), &count);
       const i64 column = choose(count);
       const i64 last = unseen_[left - 1];
@@ -91,16 +92,12 @@ class Solver {
     }
   }
 
-  // The tie rule. The unseen columns stand in a list that starts in descending order, a seen one is overwritten by the
-  // last; of equal distances the last free column in the list wins, or without one the first column.
-  i64 choose(long count) const {
-    i64 first = candidates_[0], last_free = kNone;
-    for (long k = 0; k < count; ++k) {
-      const i64 column = candidates_[k];
-      if (place_[column] < place_[first]) first = column;
-      if (row_of_[column] == kNone && (last_free == kNone || place_[column] > place_[last_free])) last_free = column;
-    }
-    return last_free == kNone ? first : last_free;
+  // Of equally near columns the one that ops/scalar/assignment.h ranks first. The list of unseen columns starts in
+  // descending order, a seen one is overwritten by the last.
+  i64 choose(i64 count) const {
+    const auto rank = [&](i64 column) { return scalar::tie_rank(place_[column], row_of_[column] == kNone, columns_); };
+    return *std::min_element(candidates_.begin(), candidates_.begin() + count,
+                             [&](i64 a, i64 b) { return rank(a) < rank(b); });
   }
 
   void move_prices(i64 root) {

@@ -23,7 +23,7 @@ namespace tessera::cpu {
 
 namespace {
 
-using u16 = std::uint16_t;
+using simd::kTileBlock, simd::kTileDepth, simd::kTilePair;
 using PackB = decltype(Gemm<float>::pack_b);
 
 constexpr i64 kRows = 128, kColumns = 256, kSteps = 8;  // of a block of C, and of K at a time: 0.4 MB in three parts
@@ -96,7 +96,7 @@ struct Workspace {
 
 // B's columns [column, column + count), steps [first, last), as [pair of column tiles][step][part][2 tiles], the pairs
 // `stride` numbers apart. Returns whether all is finite.
-bool split_columns(const Gemm<float>& gemm, const Bf16Kernels& kernels, const Steps& steps, int parts, i64 item,
+bool split_columns(const Gemm<float>& gemm, const simd::Bf16Kernels& kernels, const Steps& steps, int parts, i64 item,
                    i64 column, i64 count, i64 first, i64 last, i64 stride, u16* tiles) {
   bool finite = true;
   for (i64 step = first; step < last; ++step)
@@ -111,7 +111,7 @@ bool split_columns(const Gemm<float>& gemm, const Bf16Kernels& kernels, const St
 }
 
 // One pair of column tiles of the whole B, all of K.
-bool split_pair(const Gemm<float>& gemm, const Bf16Kernels& kernels, const Steps& steps, int parts,
+bool split_pair(const Gemm<float>& gemm, const simd::Bf16Kernels& kernels, const Steps& steps, int parts,
                 const SplitB& layout, i64 item, i64 pair, u16* b) {
   const i64 column = pair * kTileBlock, count = std::min(kTileBlock, gemm.columns - column);
   return split_columns(gemm, kernels, steps, parts, item, column, count, 0, steps.count, layout.pair_numbers,
@@ -137,7 +137,7 @@ struct Rows {
     std::fill(rows, rows + kTileBlock, nullptr);
     if (gemm.a_columns) {
       const float* from = gemm.a_columns + item * gemm.a_item_stride + offset * gemm.a_step + row + begin;
-      gemm_kernels<float>().transpose(from, gemm.a_step, steps.width(step), live, scratch, kTileDepth);
+      simd::gemm_kernels.get<float>().transpose(from, gemm.a_step, steps.width(step), live, scratch, kTileDepth);
       for (i64 i = 0; i < live; ++i) rows[i] = scratch + i * kTileDepth;
       return;
     }
@@ -198,15 +198,6 @@ Gemm<float> part_of(const Gemm<float>& gemm, const PackB& pack_b, i64 item, i64 
 
 }  // namespace
 
-const Bf16Kernels& bf16_kernels() {
-  static const Bf16Kernels kernels = [] {
-    Bf16Kernels result;
-    bf16_kernels_table.get()(result);
-    return result;
-  }();
-  return kernels;
-}
-
 int bf16_parts(const Gemm<float>& gemm) {
   if (!has_tiles()) return 0;
   if (gemm.rows < kLeastRows || gemm.columns < kLeastColumns || gemm.depth() < kLeastDepth) return 0;
@@ -233,11 +224,12 @@ bool split_whole_b(const Gemm<float>& gemm, int parts, u16* out) {
 #pragma omp parallel for schedule(dynamic) reduction(&& : finite)
   for (i64 job = 0; job < gemm.items * layout.pairs; ++job)
     finite =
-        split_pair(gemm, bf16_kernels(), steps, parts, layout, job / layout.pairs, job % layout.pairs, out) && finite;
+        split_pair(gemm, simd::bf16_kernels.get(), steps, parts, layout, job / layout.pairs, job % layout.pairs, out) &&
+        finite;
   return finite;
 }
 
-void run_in_parts(const Gemm<float>& gemm, int parts, const u16* split_b, const Bf16Kernels& kernels) {
+void run_in_parts(const Gemm<float>& gemm, int parts, const u16* split_b, const simd::Bf16Kernels& kernels) {
   if (gemm.items == 0 || gemm.rows == 0 || gemm.columns == 0) return;
   if (gemm.depth() == 0) return run_exactly(gemm);
   const Steps steps(gemm);

@@ -1,4 +1,4 @@
-// Boxes on the CPU; ops/boxes.h states the formulas, ops/cpu/simd/boxes.cpp has the loops over many boxes.
+// Boxes on the CPU; ops/scalar/boxes.h has the formulas, ops/cpu/simd/boxes.cpp the loops over many boxes.
 //
 // nms sorts once, puts the boxes of one label in order beside each other, split by coordinate, and walks them from the
 // best: a box that is still there is kept and marks all later ones it covers, many at a time.
@@ -12,6 +12,7 @@
 #include "ops/cpu/parallel.h"
 #include "ops/cpu/simd/boxes.h"
 #include "ops/cpu/sort_order.h"
+#include "ops/scalar/boxes.h"
 
 namespace tessera::ops {
 namespace {
@@ -26,7 +27,7 @@ class SplitBoxes {
   }
   void set(i64 j, const T* box) {
     for (i64 k = 0; k < 4; ++k) values_[static_cast<size_t>(k * pitch_ + j)] = box[k];
-    values_[static_cast<size_t>(4 * pitch_ + j)] = (box[2] - box[0]) * (box[3] - box[1]);
+    values_[static_cast<size_t>(4 * pitch_ + j)] = scalar::Box<T>::at(box).area;
   }
   simd::Boxes<T> boxes() const {
     const T* p = values_.data();
@@ -75,7 +76,7 @@ i64 suppress(const T* boxes, const T* scores, const i64* labels, i64 N, double t
   const auto loop = simd::suppress.get<T>();
   const T limit = floor_to<T>(threshold);
   SplitBoxes<T> split;
-  std::vector<unsigned char> removed, kept(static_cast<size_t>(N), 0);  // kept: by rank
+  std::vector<u8> removed, kept(static_cast<size_t>(N), 0);  // kept: by rank
   for (i64 begin = 0, end = 0; begin < N; begin = end) {
     const auto label = [&](i64 at) { return labels ? labels[index(ranks[static_cast<size_t>(at)])] : 0; };
     while (end < N && label(end) == label(begin)) ++end;
@@ -105,23 +106,6 @@ void nms_cpu(const Tensor& boxes, const Tensor& scores, const Tensor& labels, do
   });
 }
 
-// What the loss is made of, for one pair.
-template <class T>
-struct Pair {
-  Pair(const T* a, const T* b)
-      : width(std::min(a[2], b[2]) - std::max(a[0], b[0])),
-        height(std::min(a[3], b[3]) - std::max(a[1], b[1])),
-        overlap(width > 0 && height > 0),
-        inside(overlap ? width * height : T(0)),
-        both((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inside),
-        around_width(std::max(a[2], b[2]) - std::min(a[0], b[0])),
-        around_height(std::max(a[3], b[3]) - std::min(a[1], b[1])),
-        around(around_width * around_height) {}
-  T width, height;
-  bool overlap;
-  T inside, both, around_width, around_height, around;
-};
-
 constexpr i64 kGrain = 4096;  // pairs per thread
 
 void giou_loss_cpu(const Tensor& a, const Tensor& b, double eps_, Tensor& y) {
@@ -129,43 +113,20 @@ void giou_loss_cpu(const Tensor& a, const Tensor& b, double eps_, Tensor& y) {
     const T *first = a.data<T>(), *second = b.data<T>(), eps = static_cast<T>(eps_);
     T* loss = y.data<T>();
     parallel_ranges(a.dim(0), kGrain, [&](i64 begin, i64 end) {
-      for (i64 i = begin; i < end; ++i) {
-        const Pair<T> p(first + 4 * i, second + 4 * i);
-        loss[i] = 1 - (p.inside / (p.both + eps) - (p.around - p.both) / (p.around + eps));
-      }
+      for (i64 i = begin; i < end; ++i)
+        loss[i] = scalar::GeneralizedIouLoss<T>{first + 4 * i, second + 4 * i, eps}.loss();
     });
   });
 }
 
-// How much of max(a, b) is a.
-template <class T>
-T share(T a, T b) {
-  return a > b ? T(1) : a == b ? T(0.5) : T(0);
-}
-
 void giou_loss_backward_cpu(const Tensor& gy, const Tensor& a, const Tensor& b, double eps_, double scale, Tensor& ga) {
   dispatch_float(a.dtype(), "generalized_box_iou_loss_backward", [&]<class T>() {
-    const T *g = gy.data<T>(), eps = static_cast<T>(eps_);
+    const T *g = gy.data<T>(), *first = a.data<T>(), *second = b.data<T>(), eps = static_cast<T>(eps_);
     const i64 step = gy.rank() == 0 ? 0 : 1;
     parallel_ranges(a.dim(0), kGrain, [&](i64 begin, i64 end) {
       for (i64 i = begin; i < end; ++i) {
-        const T *u = a.data<T>() + 4 * i, *v = b.data<T>() + 4 * i;
-        T* gradient = ga.data<T>() + 4 * i;
-        const Pair<T> p(u, v);
-        const T iou_base = p.both + eps, around_base = p.around + eps, outside = p.around - p.both;
-        for (int k = 0; k < 4; ++k) {
-          const bool far = k >= 2, vertical = k % 2 == 1;  // x1 y1 x2 y2
-          const T sign = far ? T(1) : T(-1);
-          const T area = sign * (vertical ? u[2] - u[0] : u[3] - u[1]);
-          const T inner = far ? share(v[k], u[k]) : share(u[k], v[k]);  // does this edge bound the overlap?
-          const T outer = far ? share(u[k], v[k]) : share(v[k], u[k]);  // does it bound the box around both?
-          const T inside = p.overlap ? sign * inner * (vertical ? p.width : p.height) : T(0);
-          const T around = sign * outer * (vertical ? p.around_width : p.around_height);
-          const T both = area - inside;
-          const T iou = inside / iou_base - p.inside / iou_base * (both / iou_base);
-          const T gap = (around - both) / around_base - outside / around_base * (around / around_base);
-          gradient[k] = g[i * step] * static_cast<T>(scale) * (gap - iou);
-        }
+        const scalar::GeneralizedIouLoss<T> pair{first + 4 * i, second + 4 * i, eps};
+        for (int k = 0; k < 4; ++k) ga.data<T>()[4 * i + k] = g[i * step] * static_cast<T>(scale) * pair.slope(k);
       }
     });
   });

@@ -49,7 +49,7 @@ template <class T>
 void fill_table(const cpu::Patches& patches, const T* image, const T* zeros, i64 row, i64 count, const T** table) {
   const i64 taps = static_cast<i64>(patches.taps.size());
   patches.each(image, zeros, row, count, 0, patches.taps.size(), [&](i64 i, size_t t, const T* at) {
-    table[(i / kTileRows * taps + static_cast<i64>(t)) * kTileRows + i % kTileRows] = at;
+    table[(i / cpu::kTileRows * taps + static_cast<i64>(t)) * cpu::kTileRows + i % cpu::kTileRows] = at;
   });
 }
 
@@ -130,7 +130,7 @@ template <class T>
 void backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   const Tensor zeros = Tensor::zeros({dims.group_out()}, gy.dtype());
   const i64 Go = dims.group_out(), Gi = dims.group_in(), positions = dims.Kh * dims.Kw, s = dims.stride;
-  const auto copy_strided = cpu::gemm_kernels<T>().copy_strided;
+  const auto copy_strided = simd::gemm_kernels.get<T>().copy_strided;
   for (i64 residue = 0; residue < s * s; ++residue) {
     const i64 residue_h = residue / s, residue_w = residue % s;
     const cpu::Patches patches = cpu::backward_patches(dims, residue_h, residue_w);
@@ -165,7 +165,7 @@ template <class T>
 void backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
   const InputPatches<T> input(dims, x);
   const i64 Go = dims.group_out(), Gi = dims.group_in(), columns = dims.Kh * dims.Kw * Gi, tap_depth = input.tap_depth;
-  const auto copy_rows = cpu::gemm_kernels<T>().copy_rows;
+  const auto copy_rows = simd::gemm_kernels.get<T>().copy_rows;
   cpu::Gemm<T> gemm{.items = dims.groups, .rows = Go, .columns = columns, .tap_depth = input.patches.rows()};
   gemm.a_columns = gy.data<T>();
   gemm.a_step = dims.Co;

@@ -16,8 +16,6 @@
 namespace tessera::ops {
 namespace {
 
-using cpu::bilinear_kernels;
-
 template <class T>
 struct Sample : cpu::BilinearSample<T> {
   T mask;
@@ -54,13 +52,11 @@ class Samples {
   const DeformConv2dDims& dims() const {
     return dims_;
   }
+  const cpu::MapSize& map() const {
+    return map_;
+  }
   const Sample<T>& at(i64 pixel, i64 offset_group, i64 tap) const {
     return samples_[static_cast<size_t>((pixel * dims_.offset_groups + offset_group) * dims_.taps() + tap)];
-  }
-
-  // Where channel c of corner k lies in a tensor of x's shape.
-  i64 corner(const Sample<T>& sample, int k, i64 c) const {
-    return sample.corner(map_, k, c);
   }
 
   // The four pixels from channel c on; zeros for those outside.
@@ -74,9 +70,7 @@ class Samples {
     while (count > 0) {
       const i64 run = std::min(count, shared - c % shared);
       const Sample<T>& sample = at(pixel, c / shared, tap);
-      std::array<T, 4> weights = sample.weights();
-      for (T& weight : weights) weight *= sample.mask;
-      bilinear_kernels<T>().blend(corners(sample, c).data(), weights.data(), run, out);
+      blend_(corners(sample, c).data(), sample.weights(sample.mask).data(), run, out);
       c += run, count -= run, out += run;
     }
   }
@@ -87,6 +81,7 @@ class Samples {
   const T* x_;
   Tensor zeros_;
   std::vector<Sample<T>> samples_;
+  decltype(simd::BilinearKernels<T>::blend) blend_ = simd::bilinear_kernels.get<T>().blend;
 };
 
 template <class T>
@@ -156,22 +151,19 @@ struct Strip {
   void offset_and_mask(T* goffset, T* gmask) const {
     const i64 groups = samples.dims().offset_groups, taps = samples.dims().taps();
     const i64 shared = samples.dims().offset_channels();
+    const auto dot = simd::bilinear_kernels.get<T>().dot;
 #pragma omp parallel for schedule(static)
     for (i64 pixel = 0; pixel < pixels; ++pixel)
       for (i64 q = 0; q < groups; ++q)
         for (i64 tap = 0; tap < taps; ++tap) {
           const Sample<T>& s = samples.at(first + pixel, q, tap);
           T dots[4] = {};  // of each corner's channels with the gradient
-          runs(pixel, tap, q * shared, shared, [&](i64 c, i64 count, const T* g) {
-            bilinear_kernels<T>().dot(samples.corners(s, c).data(), g, count, dots);
-          });
+          runs(pixel, tap, q * shared, shared,
+               [&](i64 c, i64 count, const T* g) { dot(samples.corners(s, c).data(), g, count, dots); });
           const i64 entry = ((first + pixel) * groups + q) * taps + tap;
-          const std::array<T, 4> weights = s.weights();
-          const std::array<T, 2> slopes = s.slopes(dots);
-          goffset[2 * entry] = s.mask * slopes[0];
-          goffset[2 * entry + 1] = s.mask * slopes[1];
-          if (gmask)
-            gmask[entry] = weights[0] * dots[0] + weights[1] * dots[1] + weights[2] * dots[2] + weights[3] * dots[3];
+          goffset[2 * entry] = s.mask * s.slope_down(dots);
+          goffset[2 * entry + 1] = s.mask * s.slope_right(dots);
+          if (gmask) gmask[entry] = s.blend(dots);
         }
   }
 
@@ -179,6 +171,7 @@ struct Strip {
   void input(T* gx) const {
     constexpr i64 kChannels = 64;
     const i64 C = samples.dims().conv.Ci, taps = samples.dims().taps(), shared = samples.dims().offset_channels();
+    const auto scatter = simd::bilinear_kernels.get<T>().scatter;
 #pragma omp parallel for schedule(static)
     for (i64 block = 0; block < C; block += kChannels) {
       const i64 block_end = std::min(block + kChannels, C);
@@ -188,13 +181,7 @@ struct Strip {
             const Sample<T>& s = samples.at(first + pixel, q, tap);
             const i64 begin = std::max(q * shared, block), end = std::min((q + 1) * shared, block_end);
             runs(pixel, tap, begin, end - begin, [&](i64 c, i64 count, const T* g) {
-              std::array<T, 4> weights = s.weights();
-              T* corners[4];
-              for (int k = 0; k < 4; ++k) {
-                corners[k] = s.inside[k] ? gx + samples.corner(s, k, c) : nullptr;
-                weights[k] *= s.mask;
-              }
-              bilinear_kernels<T>().scatter(corners, weights.data(), g, count);
+              scatter(s.template corners<T>(gx, samples.map(), c, nullptr).data(), s.weights(s.mask).data(), g, count);
             });
           }
     }

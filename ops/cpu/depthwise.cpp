@@ -8,36 +8,26 @@
 
 namespace tessera::cpu {
 
-template <class T>
-const DepthwiseKernels<T>& depthwise_kernels() {
-  static const DepthwiseKernels<T> kernels = [] {
-    DepthwiseKernels<T> result;
-    depthwise_kernels_table.get<T>()(result);
-    return result;
-  }();
-  return kernels;
-}
-
 namespace {
 
 // out row (n, i) = the row's taps of image, times the kernel; shared by the forward and the input gradient. `output`
 // says what else there is to do, out_row where the row lies in its out and residual.
 template <class T, class Row>
-void convolve(const Patches& patches, const Tensor& image, const T* by_position, const DepthwiseOutput<T>& output,
+void convolve(const Patches& patches, const Tensor& image, const T* by_position, const simd::DepthwiseOutput<T>& output,
               Row out_row) {
   const i64 C = patches.channels;
   const T* from = image.data<T>();
-  const auto kernel = depthwise_kernels<T>().forward;
+  const auto kernel = simd::depthwise_kernels.get<T>().forward;
 #pragma omp parallel if (image.numel() > 20000)
   {
     RowTaps<T> taps;
     std::vector<const T*> weights;
 #pragma omp for schedule(static)
     for (i64 row = 0; row < patches.images * patches.grid_h; ++row) {
-      const DepthwiseRow<T> line = taps.set(patches, from, row);
+      const simd::DepthwiseRow<T> line = taps.set(patches, from, row);
       weights.clear();
       for (const i64 position : taps.position) weights.push_back(by_position + position * C);
-      DepthwiseOutput<T> here = output;
+      simd::DepthwiseOutput<T> here = output;
       here.out += out_row(row);
       if (here.residual) here.residual += out_row(row);
       here.weights = weights.data();
@@ -52,7 +42,7 @@ template <class T>
 Tensor depthwise_pack(const Tensor& weight) {
   const i64 C = weight.dim(0), positions = weight.numel() / C;
   Tensor by_position = Tensor::empty({positions, C}, weight.dtype());
-  gemm_kernels<T>().transpose(weight.data<T>(), positions, C, positions, by_position.data<T>(), C);
+  simd::gemm_kernels.get<T>().transpose(weight.data<T>(), positions, C, positions, by_position.data<T>(), C);
   return by_position;
 }
 
@@ -107,10 +97,10 @@ void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, co
     RowTaps<T> taps;
     std::vector<T*> targets;
     for (i64 row = rows * range / kRanges; row < rows * (range + 1) / kRanges; ++row) {
-      const DepthwiseRow<T> line = taps.set(patches, image, row);
+      const simd::DepthwiseRow<T> line = taps.set(patches, image, row);
       targets.clear();
       for (const i64 position : taps.position) targets.push_back(sums + (range * positions + position) * C);
-      depthwise_kernels<T>().weight(line, gradient + row * dims.Wo * C, targets.data());
+      simd::depthwise_kernels.get<T>().weight(line, gradient + row * dims.Wo * C, targets.data());
     }
   }
   for (i64 c = 0; c < C; ++c)
@@ -121,8 +111,6 @@ void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, co
     }
 }
 
-template const DepthwiseKernels<float>& depthwise_kernels<float>();
-template const DepthwiseKernels<double>& depthwise_kernels<double>();
 template Tensor depthwise_pack<float>(const Tensor&);
 template Tensor depthwise_pack<double>(const Tensor&);
 template void depthwise<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,

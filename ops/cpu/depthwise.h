@@ -9,9 +9,6 @@
 
 namespace tessera::cpu {
 
-template <class T>
-const DepthwiseKernels<T>& depthwise_kernels();
-
 // The taps of one row of outputs that lie inside the image; the others add nothing.
 template <class T>
 struct RowTaps {
@@ -21,7 +18,7 @@ struct RowTaps {
 
   // image_row(h): where row h of the image begins. `row`: of the grid, within its image.
   template <class ImageRow>
-  DepthwiseRow<T> set(const Patches& patches, i64 row, ImageRow image_row) {
+  simd::DepthwiseRow<T> set(const Patches& patches, i64 row, ImageRow image_row) {
     rows.clear(), tap_w.clear(), position.clear();
     for (const Patches::Tap& tap : patches.taps) {
       const i64 h = row * patches.step + tap.h;
@@ -40,7 +37,7 @@ struct RowTaps {
   }
 
   // For row `row` of the grids of all images, which lie one after the other.
-  DepthwiseRow<T> set(const Patches& patches, const T* images, i64 row) {
+  simd::DepthwiseRow<T> set(const Patches& patches, const T* images, i64 row) {
     const i64 pitch = patches.image_w * patches.channels;
     const T* image = images + row / patches.grid_h * patches.image_h * pitch;
     return set(patches, row % patches.grid_h, [&](i64 h) { return image + h * pitch; });

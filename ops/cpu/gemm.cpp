@@ -13,16 +13,6 @@
 
 namespace tessera::cpu {
 
-template <class T>
-const GemmKernels<T>& gemm_kernels() {
-  static const GemmKernels<T> kernels = [] {
-    GemmKernels<T> result;
-    gemm_kernels_table.get<T>()(result);
-    return result;
-  }();
-  return kernels;
-}
-
 namespace {
 
 // Blocks of C of kMaxRows x kMaxColumns, summed over kLongest elements of each row of A at a time: A's and B's part and
@@ -52,7 +42,8 @@ struct Plan {
   i64 max_depth = 0;               // of a block
   bool keep_b;
 
-  explicit Plan(const Gemm<T>& gemm) : panel(gemm_kernels<T>().panel_columns), lanes(gemm_kernels<T>().lanes) {
+  explicit Plan(const Gemm<T>& gemm)
+      : panel(simd::gemm_kernels.get<T>().panel_columns), lanes(simd::gemm_kernels.get<T>().lanes) {
     const i64 scratch_rows = kScratchBytes / std::max<i64>(1, gemm.scratch_per_row * static_cast<i64>(sizeof(T)));
     // Every row block packs B again when it is not kept: make them larger then.
     const i64 max_rows = gemm.keep_b ? std::clamp<i64>(scratch_rows, 4 * kTileRows, kMaxRows) : 2 * kMaxRows;
@@ -238,7 +229,7 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
     const T* b_block = packed_b ? packed_b + (item * gemm.depth() + k) * padded_columns + column * depth : b;
     if (!packed_b) pack_panels(gemm, plan, item, k, depth, column, columns, b);
     const bool finish = index + 1 == last && !partial;
-    gemm_kernels<T>().block(
+    simd::gemm_kernels.get<T>().block(
         {.rows = rows,
          .columns = columns,
          .a_rows = gemm.a_rows ? table : nullptr,
@@ -268,7 +259,7 @@ void run(const Gemm<T>& gemm) {
   if constexpr (std::is_same_v<T, float>) {
     if (const int parts = gemm.packed_b ? packed_parts(gemm.packed_b) : bf16_parts(gemm))
       return run_in_parts(gemm, parts,
-                          gemm.packed_b ? reinterpret_cast<const std::uint16_t*>(after_head(gemm.packed_b)) : nullptr);
+                          gemm.packed_b ? reinterpret_cast<const u16*>(after_head(gemm.packed_b)) : nullptr);
   }
   run_exactly(gemm);
 }
@@ -326,7 +317,7 @@ void pack_whole_b(const Gemm<T>& gemm, T* out) {
   PackedHead& head = *new (out) PackedHead{parts_to_pack(gemm)};
   out = after_head(out);
   if constexpr (std::is_same_v<T, float>)
-    if (head.parts > 0 && split_whole_b(gemm, head.parts, reinterpret_cast<std::uint16_t*>(out))) return;
+    if (head.parts > 0 && split_whole_b(gemm, head.parts, reinterpret_cast<u16*>(out))) return;
   head.parts = 0;
   const Plan<T> plan(gemm);
 #pragma omp parallel
@@ -340,8 +331,6 @@ const T* packed_panels(const T* packed_b) {
 
 template i64 depth_piece<float>(i64, i64);
 template i64 depth_piece<double>(i64, i64);
-template const GemmKernels<float>& gemm_kernels<float>();
-template const GemmKernels<double>& gemm_kernels<double>();
 template void run<float>(const Gemm<float>&);
 template void run<double>(const Gemm<double>&);
 template void run_exactly<float>(const Gemm<float>&);

@@ -17,6 +17,8 @@
 
 namespace tessera::cpu {
 
+using simd::kTileRows;
+
 template <class T>
 struct Gemm {
   i64 items = 1;                // independent products of the same size (a batch, groups)
@@ -71,9 +73,6 @@ const T* packed_panels(const T* packed_b);  // where its panels begin; null wher
 template <class T>
 i64 depth_piece(i64 depth, i64 splits = 1);
 
-template <class T>
-const GemmKernels<T>& gemm_kernels();
-
 // What Gemm::ceiling is for an activation that begins with ReLU.
 template <class T>
 T ceiling_of(ops::Activation activation) {
@@ -98,19 +97,19 @@ auto matrix_rows_out(T* c, i64 pitch, i64 item_stride) {
 // B(k, n) = b[k * pitch + n].
 template <class T>
 auto pack_b_plain(const T* b, i64 pitch, i64 item_stride) {
-  return
-      [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
-        kernels.copy_strided(b + item * item_stride + k_begin * pitch + column, pitch, depth, count, out, stride);
-      };
+  return [=, &kernels = simd::gemm_kernels.get<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out,
+                                                     i64 stride) {
+    kernels.copy_strided(b + item * item_stride + k_begin * pitch + column, pitch, depth, count, out, stride);
+  };
 }
 
 // B(k, n) = b[n * pitch + k].
 template <class T>
 auto pack_b_transposed(const T* b, i64 pitch, i64 item_stride) {
-  return
-      [=, &kernels = gemm_kernels<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out, i64 stride) {
-        kernels.transpose(b + item * item_stride + column * pitch + k_begin, pitch, count, depth, out, stride);
-      };
+  return [=, &kernels = simd::gemm_kernels.get<T>()](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, T* out,
+                                                     i64 stride) {
+    kernels.transpose(b + item * item_stride + column * pitch + k_begin, pitch, count, depth, out, stride);
+  };
 }
 
 }  // namespace tessera::cpu

@@ -11,22 +11,14 @@
 
 #include "ops/cpu/bilinear_sample.h"
 #include "ops/cpu/parallel.h"
+#include "ops/scalar/grid_sample.h"
 
 namespace tessera::ops {
 namespace {
 
 constexpr i64 kGroup = 16;  // channels: a cache line of floats
 
-// Which pixel a coordinate is: coordinate * scale + shift.
-struct Axis {
-  double scale, shift;
-
-  static Axis of_grid(i64 size, bool align_corners) {
-    const double n = static_cast<double>(size);
-    return {(align_corners ? n - 1 : n) / 2, (n - 1) / 2};
-  }
-  static Axis of_points(i64 size) { return {static_cast<double>(size), -0.5}; }
-};
+using scalar::GridAxis;
 
 // All points of a call; `image` is null where each image has the same number of points, in order.
 template <class T>
@@ -35,7 +27,7 @@ struct Points {
   const i64* image;
   i64 count, per_image;
   cpu::MapSize map;
-  Axis rows, columns;
+  GridAxis rows, columns;
 
   static Points of_grid(const Tensor& grid, const Shape& x, bool align_corners) {
     return {.xy = grid.data<T>(),
@@ -43,8 +35,8 @@ struct Points {
             .count = grid.numel() / 2,
             .per_image = grid.dim(1) * grid.dim(2),
             .map = {x[1], x[2], x[3]},
-            .rows = Axis::of_grid(x[1], align_corners),
-            .columns = Axis::of_grid(x[2], align_corners)};
+            .rows = GridAxis::of_grid(x[1], align_corners),
+            .columns = GridAxis::of_grid(x[2], align_corners)};
   }
   static Points of_points(const Tensor& image, const Tensor& points, const Shape& x) {
     return {.xy = points.data<T>(),
@@ -52,14 +44,12 @@ struct Points {
             .count = points.dim(0),
             .per_image = 0,
             .map = {x[1], x[2], x[3]},
-            .rows = Axis::of_points(x[1]),
-            .columns = Axis::of_points(x[2])};
+            .rows = GridAxis::of_points(x[1]),
+            .columns = GridAxis::of_points(x[2])};
   }
 
   cpu::BilinearSample<T> sample(i64 p) const {
-    const double h = static_cast<double>(xy[2 * p + 1]) * rows.scale + rows.shift;
-    const double w = static_cast<double>(xy[2 * p]) * columns.scale + columns.shift;
-    return cpu::bilinear_sample<T>(image ? image[p] : p / per_image, h, w, map);
+    return cpu::bilinear_sample<T>(image ? image[p] : p / per_image, rows(xy[2 * p + 1]), columns(xy[2 * p]), map);
   }
 
   // Points for which a thread is worth its start.
@@ -70,11 +60,11 @@ template <class T>
 void forward(const Points<T>& points, const T* x, T* y) {
   const i64 C = points.map.C;
   const std::vector<T> zeros(static_cast<size_t>(C));
+  const auto blend = simd::bilinear_kernels.get<T>().blend;
   parallel_ranges(points.count, points.grain(), [&](i64 begin, i64 end) {
     for (i64 p = begin; p < end; ++p) {
       const cpu::BilinearSample<T> sample = points.sample(p);
-      cpu::bilinear_kernels<T>().blend(sample.corners(x, points.map, 0, zeros.data()).data(), sample.weights().data(),
-                                       C, y + p * C);
+      blend(sample.corners(x, points.map, 0, zeros.data()).data(), sample.weights().data(), C, y + p * C);
     }
   });
 }
@@ -82,12 +72,12 @@ void forward(const Points<T>& points, const T* x, T* y) {
 template <class T>
 void backward_input(const Points<T>& points, const T* gy, T* gx) {
   const i64 C = points.map.C, group = points.count > points.grain() ? kGroup : std::max(C, kGroup);
+  const auto scatter = simd::bilinear_kernels.get<T>().scatter;
   parallel_ranges(C, group, [&](i64 begin, i64 end) {
     for (i64 p = 0; p < points.count; ++p) {
       const cpu::BilinearSample<T> sample = points.sample(p);
-      T* corners[4];
-      for (int k = 0; k < 4; ++k) corners[k] = sample.inside[k] ? gx + sample.corner(points.map, k, begin) : nullptr;
-      cpu::bilinear_kernels<T>().scatter(corners, sample.weights().data(), gy + p * C + begin, end - begin);
+      scatter(sample.template corners<T>(gx, points.map, begin, nullptr).data(), sample.weights().data(),
+              gy + p * C + begin, end - begin);
     }
   });
 }
@@ -96,16 +86,16 @@ template <class T>
 void backward_points(const Points<T>& points, const T* gy, const T* x, T* gxy) {
   const i64 C = points.map.C;
   const std::vector<T> zeros(static_cast<size_t>(C));
+  const auto dot = simd::bilinear_kernels.get<T>().dot;
   parallel_ranges(points.count, points.grain(), [&](i64 begin, i64 end) {
     for (i64 p = begin; p < end; ++p) {
       const cpu::BilinearSample<T> sample = points.sample(p);
       gxy[2 * p] = gxy[2 * p + 1] = 0;
       if (!sample.any()) continue;
       T dots[4] = {};  // of each corner's channels with the gradient
-      cpu::bilinear_kernels<T>().dot(sample.corners(x, points.map, 0, zeros.data()).data(), gy + p * C, C, dots);
-      const std::array<T, 2> slopes = sample.slopes(dots);
-      gxy[2 * p] = slopes[1] * static_cast<T>(points.columns.scale);
-      gxy[2 * p + 1] = slopes[0] * static_cast<T>(points.rows.scale);
+      dot(sample.corners(x, points.map, 0, zeros.data()).data(), gy + p * C, C, dots);
+      gxy[2 * p] = sample.slope_right(dots) * static_cast<T>(points.columns.scale);
+      gxy[2 * p + 1] = sample.slope_down(dots) * static_cast<T>(points.rows.scale);
     }
   });
 }

@@ -5,52 +5,37 @@
 #include "ops/interpolate.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
+
+#include "ops/scalar/interpolate.h"
 
 namespace tessera::ops {
 
 namespace {
 
-// Output position o reads first_weight * input[first] + second_weight * input[second].
 template <class T>
-struct Tap {
-  i64 first, second;
-  T first_weight, second_weight;
-};
+using Weights = scalar::ResizeWeights<T, i64>;
 
+// What the output positions of an axis read.
 template <class T>
-std::vector<Tap<T>> taps(i64 in, i64 out, Interpolation mode, bool align_corners) {
-  std::vector<Tap<T>> result;
-  for (i64 o = 0; o < out; ++o) {
-    const double position = static_cast<double>(o), ratio = static_cast<double>(in) / static_cast<double>(out);
-    if (mode == Interpolation::kNearest) {
-      const float scale = static_cast<float>(in) / static_cast<float>(out);
-      const i64 i = std::min(static_cast<i64>(std::floor(static_cast<float>(o) * scale)), in - 1);
-      result.push_back({i, i, 1, 0});
-      continue;
-    }
-    double source = std::max((position + 0.5) * ratio - 0.5, 0.0);
-    if (align_corners) source = out > 1 ? position * static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0.0;
-    const i64 i = std::min(static_cast<i64>(source), in - 1);
-    const double fraction = source - static_cast<double>(i);
-    result.push_back({i, std::min(i + 1, in - 1), static_cast<T>(1 - fraction), static_cast<T>(fraction)});
-  }
+std::vector<Weights<T>> weights_of(const scalar::ResizeAxis& axis) {
+  std::vector<Weights<T>> result;
+  for (i64 o = 0; o < axis.out; ++o) result.push_back(axis.weights<T, i64>(o));
   return result;
 }
 
-// The transposed taps: input position i is read by readers[begin[i]] ... readers[begin[i + 1] - 1], in ascending order.
+// Transposed: input position i is read by readers[begin[i]] ... readers[begin[i + 1] - 1], in ascending order.
 template <class T>
 struct Readers {
   struct Reader {
     i64 output;
     T weight;
   };
-  Readers(const std::vector<Tap<T>>& taps, i64 in) : begin(in + 1) {
+  Readers(const std::vector<Weights<T>>& outputs, i64 in) : begin(in + 1) {
     const auto each = [&](auto&& visit) {
-      for (size_t o = 0; o < taps.size(); ++o) {
-        visit(taps[o].first, static_cast<i64>(o), taps[o].first_weight);
-        if (taps[o].second_weight > 0) visit(taps[o].second, static_cast<i64>(o), taps[o].second_weight);
+      for (size_t o = 0; o < outputs.size(); ++o) {
+        visit(outputs[o].first, static_cast<i64>(o), outputs[o].first_weight);
+        if (outputs[o].second_weight > 0) visit(outputs[o].second, static_cast<i64>(o), outputs[o].second_weight);
       }
     };
     each([&](i64 i, i64, T) { ++begin[i + 1]; });
@@ -69,21 +54,21 @@ bool worth_threads(const Tensor& a, const Tensor& b) {
 
 // One channel gets its own instance: without it the loop over c would cost more than its body.
 template <bool kOneChannel, class T>
-void nearest_row(const T* source, const std::vector<Tap<T>>& columns, i64 channels, T* y) {
+void nearest_row(const T* source, const std::vector<Weights<T>>& columns, i64 channels, T* y) {
   const i64 C = kOneChannel ? 1 : channels;
-  for (const Tap<T>& tap : columns) {
-    const T* pixel = source + tap.first * C;
+  for (const Weights<T>& weights : columns) {
+    const T* pixel = source + weights.first * C;
     for (i64 c = 0; c < C; ++c) y[c] = pixel[c];
     y += C;
   }
 }
 
 template <bool kOneChannel, class T>
-void bilinear_row(const T* source, const std::vector<Tap<T>>& columns, i64 channels, T* y) {
+void bilinear_row(const T* source, const std::vector<Weights<T>>& columns, i64 channels, T* y) {
   const i64 C = kOneChannel ? 1 : channels;
-  for (const Tap<T>& tap : columns) {
-    const T *left = source + tap.first * C, *right = source + tap.second * C;
-    for (i64 c = 0; c < C; ++c) y[c] = tap.first_weight * left[c] + tap.second_weight * right[c];
+  for (const Weights<T>& weights : columns) {
+    const T *left = source + weights.first * C, *right = source + weights.second * C;
+    for (i64 c = 0; c < C; ++c) y[c] = weights.first_weight * left[c] + weights.second_weight * right[c];
     y += C;
   }
 }
@@ -91,8 +76,8 @@ void bilinear_row(const T* source, const std::vector<Tap<T>>& columns, i64 chann
 template <class T>
 void forward(const Tensor& x_, Interpolation mode, bool align_corners, Tensor& y_) {
   const i64 N = x_.dim(0), H = x_.dim(1), W = x_.dim(2), C = x_.dim(3), height = y_.dim(1), width = y_.dim(2);
-  const std::vector<Tap<T>> rows = taps<T>(H, height, mode, align_corners);
-  const std::vector<Tap<T>> columns = taps<T>(W, width, mode, align_corners);
+  const std::vector<Weights<T>> rows = weights_of<T>({H, height, mode, align_corners});
+  const std::vector<Weights<T>> columns = weights_of<T>({W, width, mode, align_corners});
   const T* x = x_.data<T>();
   T* y = y_.data<T>();
 #pragma omp parallel if (worth_threads(x_, y_))
@@ -101,14 +86,15 @@ void forward(const Tensor& x_, Interpolation mode, bool align_corners, Tensor& y
     T* blend = blend_.data();
 #pragma omp for schedule(static)
     for (i64 r = 0; r < N * height; ++r) {
-      const Tap<T>& tap = rows[r % height];
-      const T *top = x + (r / height * H + tap.first) * W * C, *bottom = x + (r / height * H + tap.second) * W * C;
+      const Weights<T>& weights = rows[r % height];
+      const T *top = x + (r / height * H + weights.first) * W * C,
+              *bottom = x + (r / height * H + weights.second) * W * C;
       T* out = y + r * width * C;
       if (mode == Interpolation::kNearest) {
         C == 1 ? nearest_row<true>(top, columns, C, out) : nearest_row<false>(top, columns, C, out);
         continue;
       }
-      for (i64 i = 0; i < W * C; ++i) blend[i] = tap.first_weight * top[i] + tap.second_weight * bottom[i];
+      for (i64 i = 0; i < W * C; ++i) blend[i] = weights.first_weight * top[i] + weights.second_weight * bottom[i];
       C == 1 ? bilinear_row<true>(blend, columns, C, out) : bilinear_row<false>(blend, columns, C, out);
     }
   }
@@ -130,7 +116,8 @@ void gather_row(const T* source, const Readers<T>& columns, i64 channels, T* gx)
 template <class T>
 void backward(const Tensor& gy_, Interpolation mode, bool align_corners, Tensor& gx_) {
   const i64 N = gx_.dim(0), H = gx_.dim(1), W = gx_.dim(2), C = gx_.dim(3), height = gy_.dim(1), width = gy_.dim(2);
-  const Readers<T> rows(taps<T>(H, height, mode, align_corners), H), columns(taps<T>(W, width, mode, align_corners), W);
+  const Readers<T> rows(weights_of<T>({H, height, mode, align_corners}), H),
+      columns(weights_of<T>({W, width, mode, align_corners}), W);
   const T* gy = gy_.data<T>();
   T* gx = gx_.data<T>();
 #pragma omp parallel if (worth_threads(gy_, gx_))

@@ -43,26 +43,26 @@ struct Product {
     if (packed.bias.defined()) std::copy_n(packed.bias.data<T>(), columns, bias.data());
   }
 
-  i64 padded() const { return cpu::round_up(columns, cpu::gemm_kernels<T>().lanes); }
+  i64 padded() const { return cpu::round_up(columns, simd::gemm_kernels.get<T>().lanes); }
 
   void operator()(i64 rows, const T* const* a, T* const* c, const T* const* residual) const {
     const i64 piece = cpu::depth_piece<T>(depth);
     for (i64 k = 0; k < depth; k += piece) {
       const i64 length = std::min(piece, depth - k);
       const bool finish = k + length == depth;
-      cpu::gemm_kernels<T>().block({.rows = rows,
-                                    .columns = columns,
-                                    .a_rows = a,
-                                    .tap_offset = k,
-                                    .tap_depth = length,
-                                    .b = b + k * padded(),
-                                    .panel_stride = cpu::gemm_kernels<T>().panel_columns * length,
-                                    .c_rows = c,
-                                    .accumulate = k > 0,
-                                    .bias = finish ? bias.data() : nullptr,
-                                    .residual_rows = finish ? residual : nullptr,
-                                    .relu = finish && activation != Activation::kNone,
-                                    .ceiling = cpu::ceiling_of<T>(activation)});
+      simd::gemm_kernels.get<T>().block({.rows = rows,
+                                         .columns = columns,
+                                         .a_rows = a,
+                                         .tap_offset = k,
+                                         .tap_depth = length,
+                                         .b = b + k * padded(),
+                                         .panel_stride = simd::gemm_kernels.get<T>().panel_columns * length,
+                                         .c_rows = c,
+                                         .accumulate = k > 0,
+                                         .bias = finish ? bias.data() : nullptr,
+                                         .residual_rows = finish ? residual : nullptr,
+                                         .relu = finish && activation != Activation::kNone,
+                                         .ceiling = cpu::ceiling_of<T>(activation)});
     }
   }
 };
@@ -92,7 +92,7 @@ struct Block {
         patches(cpu::forward_patches(dims.depthwise)) {
     if (packed.expand) expand.emplace(dims.expand, *packed.expand);
     // Pixels in whole tiles of the matrix product, if there is room for so many rows.
-    strip = kTileRows / std::gcd(d.Wo, kTileRows);
+    strip = cpu::kTileRows / std::gcd(d.Wo, cpu::kTileRows);
     while (strip > 1 && memory() * static_cast<i64>(sizeof(T)) > kBytes) --strip;
     ring = rows_seen(strip);
   }
@@ -140,17 +140,18 @@ struct Block {
 
   template <class RowOf>
   void filter(cpu::RowTaps<T>& taps, std::vector<const T*>& weights, i64 row, RowOf row_of, T* out) const {
-    const DepthwiseRow<T> line = taps.set(patches, row, row_of);
+    const simd::DepthwiseRow<T> line = taps.set(patches, row, row_of);
     weights.clear();
     for (const i64 position : taps.position) weights.push_back(depthwise.form.data<T>() + position * d.Ci);
     const Activation activation = depthwise.params.activation;
-    cpu::depthwise_kernels<T>().forward(line, {.out = out,
-                                               .pitch = d.Co,
-                                               .weights = weights.data(),
-                                               .bias = depthwise.bias.defined() ? depthwise.bias.data<T>() : nullptr,
-                                               .residual = nullptr,
-                                               .relu = activation != Activation::kNone,
-                                               .ceiling = cpu::ceiling_of<T>(activation)});
+    simd::depthwise_kernels.get<T>().forward(line,
+                                             {.out = out,
+                                              .pitch = d.Co,
+                                              .weights = weights.data(),
+                                              .bias = depthwise.bias.defined() ? depthwise.bias.data<T>() : nullptr,
+                                              .residual = nullptr,
+                                              .relu = activation != Activation::kNone,
+                                              .ceiling = cpu::ceiling_of<T>(activation)});
   }
 
   void run() const {

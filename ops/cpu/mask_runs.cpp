@@ -27,7 +27,7 @@ class Axis {
   void blend(i64 o, const T* from, i64 n, T* to) const {
     const T* lines[kResizeTaps];
     const T* weight = weight_ + o * kResizeTaps;
-    long count = 0;
+    i64 count = 0;
     for (; count < kResizeTaps && weight[count] != 0; ++count)
       lines[count] = from + index_[o * kResizeTaps + count] * n;
     if (count == 0)
@@ -77,9 +77,9 @@ std::vector<i32> runs_of(const std::vector<T>& map, i64 w, const Axis<T>& rows, 
   i32 last = 0;
   for (i64 x = 0; x < columns.out(); ++x) {
     columns.blend(x, tall.data(), H, column.data());
-    long count = 0;
+    i64 count = 0;
     edges_of(column.data(), threshold, H, static_cast<u32>(x * H), &above, edges.data(), &count);
-    for (long i = 0; i < count; ++i) {
+    for (i64 i = 0; i < count; ++i) {
       const i32 edge = static_cast<i32>(edges[static_cast<size_t>(i)]);
       runs.push_back(edge - last);
       last = edge;

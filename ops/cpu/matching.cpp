@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/cpu/parallel.h"
+#include "ops/scalar/matching.h"
 
 namespace tessera::ops {
 
@@ -20,8 +21,7 @@ void dice_class_score_cpu(const Tensor& logits, const Tensor& classes, const Dic
       for (i64 q = 0; q < Q; ++q) {
         T& score = scores.data<T>()[q * K + k];
         const T probability = 1 / (1 + std::exp(-logits.data<T>()[q * C + label]));
-        score = static_cast<T>(std::pow(static_cast<double>(score), params.dice_exponent) *
-                               std::pow(static_cast<double>(probability), params.class_exponent));
+        score = scalar::dice_class_score(score, probability, params);
       }
     }
   });
@@ -36,13 +36,10 @@ void mask_ious_cpu(const Tensor& masks, const Tensor& targets, double mask_thres
     T* out = ious.data<T>();
     parallel_ranges(rows, 1, [&](i64 begin, i64 end) {
       for (i64 p = begin; p < end; ++p) {
-        i64 both = 0, either = 0;
-        for (i64 i = p * pixels; i < (p + 1) * pixels; ++i) {
-          const bool in_mask = 1 / (1 + std::exp(-m[i])) >= mask_bound, in_target = t[i] > target_bound;
-          both += in_mask && in_target;
-          either += in_mask || in_target;
-        }
-        out[p] = static_cast<T>(static_cast<double>(both) / (static_cast<double>(either) + 1e-6));
+        scalar::Overlap<i64> overlap;
+        for (i64 i = p * pixels; i < (p + 1) * pixels; ++i)
+          overlap.add(1 / (1 + std::exp(-m[i])) >= mask_bound, t[i] > target_bound);
+        out[p] = static_cast<T>(overlap.iou());
       }
     });
   });

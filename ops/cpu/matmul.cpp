@@ -49,7 +49,7 @@ void column_sum_cpu(const Tensor& x, Tensor& y) {
     Tensor partial = Tensor::empty({parts, C}, x.dtype());
     const T* from = x.data<T>();
     T* sums = partial.data<T>();
-    const auto sum_rows = cpu::gemm_kernels<T>().sum_rows;
+    const auto sum_rows = simd::gemm_kernels.get<T>().sum_rows;
 #pragma omp parallel for schedule(static) if (rows * C > 100000)
     for (i64 part = 0; part < parts; ++part)
       sum_rows(from + part * kRows * C, C, std::min(kRows, rows - part * kRows), C, sums + part * C);

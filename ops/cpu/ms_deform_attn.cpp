@@ -19,16 +19,6 @@
 namespace tessera::ops {
 namespace {
 
-template <class T>
-const DeformAttnKernels<T>& kernels() {
-  static const DeformAttnKernels<T> kernels = [] {
-    DeformAttnKernels<T> result;
-    deform_attn_kernels_table.get<T>()(result);
-    return result;
-  }();
-  return kernels;
-}
-
 // The sizes of a call, and what the inner loops need to know of each sample's level.
 template <class T>
 class Samples {
@@ -51,7 +41,7 @@ class Samples {
   }
 
   // With `pixel` elements from one token to the next.
-  DeformAttnPlan<T> plan(i64 pixel) {
+  simd::DeformAttnPlan<T> plan(i64 pixel) {
     std::vector<i64>& level = scaled_.emplace_back(level_);
     std::vector<i64>& line = scaled_.emplace_back(line_);
     for (i64& offset : level) offset *= pixel;
@@ -71,7 +61,7 @@ class Samples {
 template <class T>
 class Room {
  public:
-  explicit Room(const DeformAttnPlan<T>& plan)
+  explicit Room(const simd::DeformAttnPlan<T>& plan)
       : at_(static_cast<size_t>(4 * plan.samples)),
         numbers_(static_cast<size_t>(10 * plan.samples)),
         outside_(static_cast<size_t>(plan.channels)) {
@@ -81,7 +71,7 @@ class Room {
   }
   T* outside() { return outside_.data(); }
 
-  DeformAttnCorners<T> corners;
+  simd::DeformAttnCorners<T> corners;
   T* dots;
 
  private:
@@ -99,22 +89,23 @@ template <class T, class Visit>
 void each_head(Samples<T>& sizes, const Tensor& value_, const Tensor& locations_, const Tensor& attention_,
                const Visit& visit) {
   constexpr i64 kBlock = 512;  // queries: some rows of the finest level
-  const DeformAttnPlan<T> plan = sizes.plan(sizes.heads * sizes.head_size);
+  const simd::DeformAttnPlan<T> plan = sizes.plan(sizes.heads * sizes.head_size);
   T* value = const_cast<T*>(value_.data<T>());  // corners are found for reading and for writing; these are read
   const T *locations = locations_.data<T>(), *attention = attention_.data<T>();
-  parallel_ranges(
-      sizes.images * sizes.queries, grain(sizes.heads * sizes.samples * sizes.head_size), [&](i64 begin, i64 end) {
-        Room<T> room(plan);
-        for (i64 block = begin; block < end; block += kBlock)
-          for (i64 m = 0; m < sizes.heads; ++m)
-            for (i64 q = block; q < std::min(block + kBlock, end); ++q) {
-              const i64 head = q * sizes.heads + m;
-              kernels<T>().corners(plan, locations + head * sizes.samples * 2, attention + head * sizes.samples,
-                                   value + q / sizes.queries * sizes.tokens * plan.pixel + m * sizes.head_size,
-                                   room.outside(), room.corners);
-              visit(plan, room, head);
-            }
-      });
+  parallel_ranges(sizes.images * sizes.queries, grain(sizes.heads * sizes.samples * sizes.head_size),
+                  [&](i64 begin, i64 end) {
+                    Room<T> room(plan);
+                    for (i64 block = begin; block < end; block += kBlock)
+                      for (i64 m = 0; m < sizes.heads; ++m)
+                        for (i64 q = block; q < std::min(block + kBlock, end); ++q) {
+                          const i64 head = q * sizes.heads + m;
+                          simd::deform_attn_kernels.get<T>().corners(
+                              plan, locations + head * sizes.samples * 2, attention + head * sizes.samples,
+                              value + q / sizes.queries * sizes.tokens * plan.pixel + m * sizes.head_size,
+                              room.outside(), room.corners);
+                          visit(plan, room, head);
+                        }
+                  });
 }
 
 template <class T>
@@ -122,21 +113,22 @@ void forward(const Tensor& value, const std::vector<LevelSize>& levels, const Te
              const Tensor& attention, Tensor& y_) {
   Samples<T> sizes(value, levels, attention);
   T* y = y_.data<T>();
-  each_head(sizes, value, locations, attention, [&](const DeformAttnPlan<T>& plan, Room<T>& room, i64 head) {
-    kernels<T>().attend(plan, room.corners, y + head * sizes.head_size);
+  each_head(sizes, value, locations, attention, [&](const simd::DeformAttnPlan<T>& plan, Room<T>& room, i64 head) {
+    simd::deform_attn_kernels.get<T>().attend(plan, room.corners, y + head * sizes.head_size);
   });
 }
 
 // The gradient of the values of head m of image n, given all that reads it.
 template <class T>
-void backward_value(const Samples<T>& sizes, const DeformAttnPlan<T>& plan, i64 n, i64 m, const T* gy,
+void backward_value(const Samples<T>& sizes, const simd::DeformAttnPlan<T>& plan, i64 n, i64 m, const T* gy,
                     const T* locations, const T* attention, Room<T>& room, std::vector<T>& sums, T* gvalue) {
   std::fill(sums.begin(), sums.end(), T(0));
   for (i64 q = n * sizes.queries; q < (n + 1) * sizes.queries; ++q) {
     const i64 head = q * sizes.heads + m;
-    kernels<T>().corners(plan, locations + head * sizes.samples * 2, attention + head * sizes.samples, sums.data(),
-                         room.outside(), room.corners);
-    kernels<T>().scatter(plan, room.corners, gy + head * sizes.head_size);
+    simd::deform_attn_kernels.get<T>().corners(plan, locations + head * sizes.samples * 2,
+                                               attention + head * sizes.samples, sums.data(), room.outside(),
+                                               room.corners);
+    simd::deform_attn_kernels.get<T>().scatter(plan, room.corners, gy + head * sizes.head_size);
   }
   for (i64 token = 0; token < sizes.tokens; ++token)
     std::copy_n(sums.data() + token * sizes.head_size, sizes.head_size,
@@ -149,11 +141,12 @@ void backward(const Tensor& gy_, const Tensor& value, const std::vector<LevelSiz
   Samples<T> sizes(value, levels, attention_);
   const T *gy = gy_.data<T>(), *locations = locations_.data<T>(), *attention = attention_.data<T>();
   T *gvalue = gvalue_.data<T>(), *glocations = glocations_.data<T>(), *gattention = gattention_.data<T>();
-  each_head(sizes, value, locations_, attention_, [&](const DeformAttnPlan<T>& plan, Room<T>& room, i64 head) {
-    kernels<T>().backward_weights(plan, room.corners, attention + head * sizes.samples, gy + head * sizes.head_size,
-                                  room.dots, glocations + head * sizes.samples * 2, gattention + head * sizes.samples);
+  each_head(sizes, value, locations_, attention_, [&](const simd::DeformAttnPlan<T>& plan, Room<T>& room, i64 head) {
+    simd::deform_attn_kernels.get<T>().backward_weights(
+        plan, room.corners, attention + head * sizes.samples, gy + head * sizes.head_size, room.dots,
+        glocations + head * sizes.samples * 2, gattention + head * sizes.samples);
   });
-  const DeformAttnPlan<T> plan = sizes.plan(sizes.head_size);
+  const simd::DeformAttnPlan<T> plan = sizes.plan(sizes.head_size);
   parallel_ranges(sizes.images * sizes.heads, grain(sizes.queries * sizes.samples * sizes.head_size),
                   [&](i64 begin, i64 end) {
                     Room<T> room(plan);

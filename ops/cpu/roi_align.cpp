@@ -1,64 +1,43 @@
 // RoIAlign on the CPU; ops/roi_align.h states the formula.
 //
-// The mean over a bin's points separates: it is a sum over row taps and column taps, where the taps of all points of
-// the bin that fall on one row are merged. With T_y taps of rows and T_x of columns a bin is T_y T_x multiply-adds per
-// channel, whatever the number of points.
+// The mean over a bin's points separates into weights of rows and weights of columns, where those of all points of the
+// bin that fall on one row are merged. With R rows and C columns a bin is R C multiply-adds per channel, whatever the
+// number of points.
 //
-//   forward    threads share the rows of bins, y[r, i, :, :] = sum of taps of x, from the top of the map to its bottom
+//   forward    threads share the rows of bins, y[r, i, :, :] = weighted sum of x, from the top of the map to its bottom
 //   backward   the same sum transposed: to pixel (v, u) the bins that read it add gy with the same weights. Threads
 //              share strips of rows of gx; each goes through the rois that touch its strip, in order, so each pixel's
 //              sum has one order whatever the strips.
 #include "ops/roi_align.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 #include <vector>
 
 #include "ops/cpu/simd/roi_align.h"
+#include "ops/scalar/roi_align.h"
 
 namespace tessera::ops {
 namespace {
 
 constexpr i64 kWorthThreads = 1 << 14;  // elements: with fewer one thread is done before another has started
 
-// The taps of consecutive items: of bins on pixels, or of pixels on bins. Offsets are multiples of `stride` elements.
+// What consecutive items read with what weight: bins of pixels, or pixels of bins. Offsets are multiples of `stride`
+// elements.
 template <class T>
-struct Taps {
+struct Weights {
   std::vector<i64> begin{0}, offset;
   std::vector<T> weight;
 
   i64 items() const { return static_cast<i64>(begin.size()) - 1; }
-  TapLists<T> lists() const { return {begin.data(), offset.data(), weight.data()}; }
+  simd::WeightLists<T> lists() const { return {begin.data(), offset.data(), weight.data()}; }
 };
 
-// The points of one bin that lie on the map: first, first + 1, ... Others count in the mean and add nothing.
-struct Points {
-  double first = 0;
-  i64 count = 0;
-};
-
-// Of the `points` positions start + (k + 1/2) step those in [-1, size], and perhaps one more on either side. At most
-// size / |step| + 5: this bounds the work of a huge roi.
-Points points_inside(double start, double step, double points, i64 size) {
-  if (step == 0) return {0, static_cast<i64>(points)};
-  double low = (-1 - start) / step - 0.5, high = (static_cast<double>(size) - start) / step - 0.5;
-  if (low > high) std::swap(low, high);
-  low = std::max(std::floor(low), 0.0), high = std::min(std::ceil(high), points - 1);
-  const double most = (static_cast<double>(size) + 1) / std::abs(step) + 4;  // however far off and inexact start is
-  return {low, high >= low ? static_cast<i64>(std::min(high - low, most)) + 1 : 0};
-}
-
-// One axis of one roi, from `begin` to `end` in scaled coordinates, over a map of `size` pixels: the taps of each bin.
+// What the bins of an axis read.
 template <class T>
-Taps<T> bin_taps(double begin, double end, i64 bins, const RoiAlignParams& p, i64 size, i64 stride) {
-  double length = end - begin;
-  if (!p.aligned) length = std::max(length, 1.0);
-  const double bin = length / static_cast<double>(bins);
-  const double points = p.sampling_ratio > 0 ? static_cast<double>(p.sampling_ratio) : std::max(std::ceil(bin), 0.0);
-  const double step = points > 0 ? bin / points : 0, share = points > 0 ? 1 / points : 0;
-
-  Taps<T> taps;
+Weights<T> bin_weights(const scalar::RoiAxis& axis, i64 stride) {
+  const double share = axis.points > 0 ? 1 / axis.points : 0;
+  Weights<T> result;
   std::vector<std::pair<i64, double>> merged;  // pixel and weight
   const auto add = [&](i64 pixel, double weight) {
     for (size_t k = merged.size(); k > 0 && merged.size() - k < 4; --k)  // neighbours share pixels
@@ -68,35 +47,32 @@ Taps<T> bin_taps(double begin, double end, i64 bins, const RoiAlignParams& p, i6
       }
     merged.emplace_back(pixel, weight);
   };
-  for (i64 i = 0; i < bins; ++i) {
-    const double start = begin + static_cast<double>(i) * bin;
-    const Points inside = points_inside(start, step, points, size);
+  for (i64 i = 0; i < axis.bins; ++i) {
+    const scalar::RoiPoints inside = axis.between(i, -1, static_cast<double>(axis.size));
     merged.clear();
     for (i64 k = 0; k < inside.count; ++k) {
-      double v = start + (inside.first + static_cast<double>(k) + 0.5) * step;
-      if (!(v >= -1 && v <= static_cast<double>(size))) continue;
-      v = std::clamp(v, 0.0, static_cast<double>(size - 1));
-      const i64 low = static_cast<i64>(v);
-      const double fraction = v - static_cast<double>(low);
+      const double place = axis.place(i, inside.first + static_cast<double>(k));
+      if (!axis.on_map(place)) continue;
+      const auto [low, fraction] = axis.pixels(place);
       add(low, (1 - fraction) * share);
       if (fraction > 0) add(low + 1, fraction * share);
     }
     for (const auto& [pixel, weight] : merged) {
-      taps.offset.push_back(pixel * stride);
-      taps.weight.push_back(static_cast<T>(weight));
+      result.offset.push_back(pixel * stride);
+      result.weight.push_back(static_cast<T>(weight));
     }
-    taps.begin.push_back(static_cast<i64>(taps.offset.size()));
+    result.begin.push_back(static_cast<i64>(result.offset.size()));
   }
-  return taps;
+  return result;
 }
 
-// The transposed taps: items are the pixels first, first + 1, ..., their taps the bins that read them, in order.
+// Transposed: items are the pixels first, first + 1, ..., which read the bins that read them, in order.
 template <class T>
-struct Readers : Taps<T> {
+struct Readers : Weights<T> {
   i64 first = 0;
 
   Readers() = default;
-  Readers(const Taps<T>& bins, i64 stride) {
+  Readers(const Weights<T>& bins, i64 stride) {
     if (bins.offset.empty()) return;
     const auto [low, high] = std::minmax_element(bins.offset.begin(), bins.offset.end());
     first = *low;
@@ -116,30 +92,28 @@ struct Readers : Taps<T> {
 };
 
 template <class T>
-struct RoiTaps {
+struct RoiWeights {
   i64 image = 0;
-  Taps<T> rows, columns;
-  i64 left = 0, span = 0;  // elements: columns' offsets count from `left`, and their taps lie in [left, left + span)
+  Weights<T> rows, columns;
+  i64 left = 0, span = 0;  // elements: columns' offsets count from `left` and end before `span`
 };
 
 template <class T>
-std::vector<RoiTaps<T>> roi_taps(const Tensor& rois, const RoiAlignParams& p, i64 H, i64 W, i64 row_stride,
-                                 i64 column_stride) {
-  std::vector<RoiTaps<T>> result(static_cast<size_t>(rois.dim(0)));
-  const double shift = p.aligned ? 0.5 : 0;
+std::vector<RoiWeights<T>> roi_weights(const Tensor& rois, const RoiAlignParams& p, i64 H, i64 W, i64 row_stride,
+                                       i64 column_stride) {
+  std::vector<RoiWeights<T>> result(static_cast<size_t>(rois.dim(0)));
 #pragma omp parallel for schedule(static) if (result.size() > 64)
   for (size_t r = 0; r < result.size(); ++r) {
     const T* roi = rois.data<T>() + r * 5;
-    const auto scaled = [&](int k) { return static_cast<double>(roi[k]) * p.spatial_scale - shift; };
-    RoiTaps<T>& taps = result[r];
-    taps.image = static_cast<i64>(roi[0]);
-    taps.rows = bin_taps<T>(scaled(2), scaled(4), p.height, p, H, row_stride);
-    taps.columns = bin_taps<T>(scaled(1), scaled(3), p.width, p, W, column_stride);
-    if (taps.columns.offset.empty()) continue;
-    const auto [low, high] = std::minmax_element(taps.columns.offset.begin(), taps.columns.offset.end());
-    taps.left = *low;
-    taps.span = *high - *low + column_stride;
-    for (i64& offset : taps.columns.offset) offset -= taps.left;
+    RoiWeights<T>& weights = result[r];
+    weights.image = static_cast<i64>(roi[0]);
+    weights.rows = bin_weights<T>(scalar::RoiAxis::of(p, roi[2], roi[4], p.height, H), row_stride);
+    weights.columns = bin_weights<T>(scalar::RoiAxis::of(p, roi[1], roi[3], p.width, W), column_stride);
+    if (weights.columns.offset.empty()) continue;
+    const auto [low, high] = std::minmax_element(weights.columns.offset.begin(), weights.columns.offset.end());
+    weights.left = *low;
+    weights.span = *high - *low + column_stride;
+    for (i64& offset : weights.columns.offset) offset -= weights.left;
   }
   return result;
 }
@@ -149,8 +123,8 @@ std::vector<RoiTaps<T>> roi_taps(const Tensor& rois, const RoiAlignParams& p, i6
 template <class T>
 class RowSums {
  public:
-  void operator()(const T* in, i64 span, const Taps<T>& rows, i64 row, const Taps<T>& columns, i64 channels, bool add,
-                  T* out) {
+  void operator()(const T* in, i64 span, const Weights<T>& rows, i64 row, const Weights<T>& columns, i64 channels,
+                  bool add, T* out) {
     if (channels >= kFewChannels) {
       sum_(in, rows.lists(), row, columns.lists(), columns.items(), channels, add, out);
       return;
@@ -162,19 +136,19 @@ class RowSums {
 
  private:
   static constexpr i64 kFewChannels = 16;
-  SeparableRow<T>* const sum_ = separable_row.get<T>();
-  const Taps<T> all_{{0, 1}, {0}, {1}};
+  simd::SeparableRow<T>* const sum_ = simd::separable_row.get<T>();
+  const Weights<T> all_{{0, 1}, {0}, {1}};
   std::vector<T> line_;
 };
 
 // All rows of bins, r * height + i, ordered by the image and the row of the map where they begin to read: whoever works
 // through them in this order finds the rows of the map in the cache.
 template <class T>
-std::vector<i64> rows_of_bins(const std::vector<RoiTaps<T>>& rois, i64 height, i64 images, i64 H, i64 row_stride) {
+std::vector<i64> rows_of_bins(const std::vector<RoiWeights<T>>& rois, i64 height, i64 images, i64 H, i64 row_stride) {
   const auto place = [&](i64 unit) {
-    const RoiTaps<T>& roi = rois[static_cast<size_t>(unit / height)];
-    const i64 tap = roi.rows.begin[unit % height];
-    return roi.image * H + (tap < roi.rows.begin[unit % height + 1] ? roi.rows.offset[tap] / row_stride : 0);
+    const RoiWeights<T>& roi = rois[static_cast<size_t>(unit / height)];
+    const i64 first = roi.rows.begin[unit % height];
+    return roi.image * H + (first < roi.rows.begin[unit % height + 1] ? roi.rows.offset[first] / row_stride : 0);
   };
   const i64 count = static_cast<i64>(rois.size()) * height;
   std::vector<i64> next(static_cast<size_t>(images * H + 1)), units(static_cast<size_t>(count));
@@ -187,8 +161,8 @@ std::vector<i64> rows_of_bins(const std::vector<RoiTaps<T>>& rois, i64 height, i
 template <class T>
 void forward(const Tensor& x_, const Tensor& rois, const RoiAlignParams& p, Tensor& y_) {
   const i64 H = x_.dim(1), W = x_.dim(2), C = x_.dim(3), line = std::max<i64>(W * C, 1);
-  const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, line, C);
-  const std::vector<i64> units = rows_of_bins(taps, p.height, x_.dim(0), H, line);
+  const std::vector<RoiWeights<T>> weights = roi_weights<T>(rois, p, H, W, line, C);
+  const std::vector<i64> units = rows_of_bins(weights, p.height, x_.dim(0), H, line);
   const T* x = x_.data<T>();
   T* y = y_.data<T>();
 #pragma omp parallel if (y_.numel() > kWorthThreads)
@@ -196,7 +170,7 @@ void forward(const Tensor& x_, const Tensor& rois, const RoiAlignParams& p, Tens
     RowSums<T> sums;
 #pragma omp for schedule(dynamic, 8)
     for (size_t k = 0; k < units.size(); ++k) {
-      const RoiTaps<T>& roi = taps[static_cast<size_t>(units[k] / p.height)];
+      const RoiWeights<T>& roi = weights[static_cast<size_t>(units[k] / p.height)];
       sums(x + roi.image * H * W * C + roi.left, roi.span, roi.rows, units[k] % p.height, roi.columns, C, false,
            y + units[k] * p.width * C);
     }
@@ -210,12 +184,12 @@ void backward(const Tensor& gy_, const Tensor& rois, const RoiAlignParams& p, Te
   const T* gy = gy_.data<T>();
   T* gx = gx_.data<T>();
 
-  const std::vector<RoiTaps<T>> taps = roi_taps<T>(rois, p, H, W, 1, 1);
+  const std::vector<RoiWeights<T>> weights = roi_weights<T>(rois, p, H, W, 1, 1);
   std::vector<Readers<T>> rows(static_cast<size_t>(R)), columns(static_cast<size_t>(R));
 #pragma omp parallel for schedule(static) if (R > 64)
   for (i64 r = 0; r < R; ++r) {
-    rows[r] = Readers<T>(taps[r].rows, p.width * C);
-    columns[r] = Readers<T>(taps[r].columns, C);
+    rows[r] = Readers<T>(weights[r].rows, p.width * C);
+    columns[r] = Readers<T>(weights[r].columns, C);
   }
 
   const i64 strips = (H + kStrip - 1) / kStrip;
@@ -227,11 +201,11 @@ void backward(const Tensor& gy_, const Tensor& rois, const RoiAlignParams& p, Te
       const i64 image = s / strips, top = s % strips * kStrip, bottom = std::min(top + kStrip, H);
       std::fill(gx + (image * H + top) * W * C, gx + (image * H + bottom) * W * C, T(0));
       for (i64 r = 0; r < R; ++r) {
-        if (taps[r].image != image) continue;
+        if (weights[r].image != image) continue;
         const i64 first = std::max(rows[r].first, top), last = std::min(rows[r].first + rows[r].items(), bottom);
         for (i64 v = first; v < last; ++v)
           sums(gy + r * p.height * p.width * C, p.width * C, rows[r], v - rows[r].first, columns[r], C, true,
-               gx + ((image * H + v) * W + taps[r].left + columns[r].first) * C);
+               gx + ((image * H + v) * W + weights[r].left + columns[r].first) * C);
       }
     }
   }

@@ -5,19 +5,17 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "tensor/dtype.h"
+#include "ops/scalar/sort.h"
 
 namespace tessera::cpu {
 
 template <class T>
 class SortOrder {
  public:
-  using Key = std::conditional_t<sizeof(T) == 4, u32, u64>;
+  using Key = scalar::SortKey<T>;
   struct Entry {
     Key key;
     Key index;
@@ -27,10 +25,8 @@ class SortOrder {
   // The n numbers' positions in order; valid until the next call.
   const std::vector<Entry>& operator()(const T* x, i64 n, bool descending) {
     entries_.resize(static_cast<size_t>(n));
-    for (i64 i = 0; i < n; ++i) {
-      const Key key = key_of(x[i]);
-      entries_[static_cast<size_t>(i)] = {descending ? static_cast<Key>(~key) : key, static_cast<Key>(i)};
-    }
+    for (i64 i = 0; i < n; ++i)
+      entries_[static_cast<size_t>(i)] = {scalar::sort_key(x[i], descending), static_cast<Key>(i)};
     if (n <= kShort) {
       std::sort(entries_.begin(), entries_.end(),
                 [](const Entry& a, const Entry& b) { return a.key < b.key || (a.key == b.key && a.index < b.index); });
@@ -44,13 +40,6 @@ class SortOrder {
   static constexpr i64 kShort = 256;
   static constexpr int kDigitBits = 11, kBuckets = 1 << kDigitBits;
   static constexpr int kDigits = (static_cast<int>(sizeof(Key)) * 8 + kDigitBits - 1) / kDigitBits;
-
-  static Key key_of(T x) {
-    if (x != x) return static_cast<Key>(-1);                     // above infinity
-    const Key bits = std::bit_cast<Key>(static_cast<T>(x + 0));  // -0 becomes 0
-    constexpr Key kSign = Key(1) << (sizeof(Key) * 8 - 1);
-    return bits & kSign ? static_cast<Key>(~bits) : static_cast<Key>(bits | kSign);
-  }
 
   static size_t digit(Key key, int position) { return (key >> (position * kDigitBits)) & (kBuckets - 1); }
 

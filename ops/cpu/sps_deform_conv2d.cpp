@@ -11,7 +11,6 @@
 #include <omp.h>
 
 #include <atomic>
-#include <cmath>
 #include <vector>
 
 #include "ops/cpu/bilinear_sample.h"
@@ -22,19 +21,9 @@
 namespace tessera::ops {
 namespace {
 
-// One bilinear sample: the ids of the cells top left, top right, bottom left, bottom right, and how far below and right
-// of the first it lies.
 template <class T>
-struct Sample {
-  i64 ids[4];
-  T down, right;
-
-  void weights(T out[4]) const {
-    out[0] = (1 - down) * (1 - right);
-    out[1] = (1 - down) * right;
-    out[2] = down * (1 - right);
-    out[3] = down * right;
-  }
+struct Sample : cpu::BilinearSample<T> {
+  i64 ids[4];  // of the cells at its corners
 };
 
 template <class T>
@@ -60,15 +49,10 @@ class Samples {
     const i64 cell = rows_[row], S = size_, zero = features.rows;
     const T x = static_cast<T>(cell % S) + offsets_[(row * kSpsTaps + tap) * 2];
     const T y = static_cast<T>(cell / S % S) + offsets_[(row * kSpsTaps + tap) * 2 + 1];
-    Sample<T> sample{{zero, zero, zero, zero}, 0, 0};
-    if (!(x >= -1 && x < static_cast<T>(S) && y >= -1 && y < static_cast<T>(S))) return sample;  // or NaN
-    const i64 left = static_cast<i64>(std::floor(x)), top = static_cast<i64>(std::floor(y));
-    sample.down = y - static_cast<T>(top);
-    sample.right = x - static_cast<T>(left);
-    const i64* grid = map_ + cell / (S * S) * S * S;
+    Sample<T> sample{cpu::bilinear_sample<T>(cell / (S * S), y, x, {S, S, 1}), {zero, zero, zero, zero}};
     for (int k = 0; k < 4; ++k) {
-      const i64 cx = left + k % 2, cy = top + k / 2;
-      if (cx >= 0 && cx < S && cy >= 0 && cy < S) sample.ids[k] = grid[cy * S + cx];
+      const i64* id = sample.corner(map_, {S, S, 1}, k, 0, static_cast<const i64*>(nullptr));
+      if (id) sample.ids[k] = *id;
     }
     return sample;
   }
@@ -81,10 +65,8 @@ class Samples {
   void blend(i64 row, i64 tap, i64 channel, i64 count, T* out) const {
     const Sample<T> sample = at(row, tap);
     const T* from[4];
-    T weights[4];
     corners(sample, channel, from);
-    sample.weights(weights);
-    cpu::bilinear_kernels<T>().blend(from, weights, count, out);
+    blend_(from, sample.weights().data(), count, out);
   }
 
   const cpu::SpsFeatures<T> features;
@@ -93,6 +75,7 @@ class Samples {
   i64 size_;
   const i64 *map_, *rows_;
   const T* offsets_;
+  decltype(simd::BilinearKernels<T>::blend) blend_ = simd::bilinear_kernels.get<T>().blend;
 };
 
 template <class T>
@@ -135,6 +118,7 @@ void backward_weight(const Samples<T>& samples, const Tensor& gy, Tensor& gw) {
 template <class T>
 void offset_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i64 count, T* goffset) {
   const i64 Fi = samples.features.width;
+  const auto dot = simd::bilinear_kernels.get<T>().dot;
 #pragma omp parallel for schedule(static)
   for (i64 i = 0; i < count; ++i)
     for (i64 tap = 0; tap < kSpsTaps; ++tap) {
@@ -142,10 +126,10 @@ void offset_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i6
       const T* corners[4];
       T dots[4] = {};  // of each corner's features with the gradient
       samples.corners(s, 0, corners);
-      cpu::bilinear_kernels<T>().dot(corners, gcolumns + (i * kSpsTaps + tap) * Fi, Fi, dots);
+      dot(corners, gcolumns + (i * kSpsTaps + tap) * Fi, Fi, dots);
       T* g = goffset + ((first + i) * kSpsTaps + tap) * 2;
-      g[0] = (1 - s.down) * (dots[1] - dots[0]) + s.down * (dots[3] - dots[2]);
-      g[1] = (1 - s.right) * (dots[2] - dots[0]) + s.right * (dots[3] - dots[1]);
+      g[0] = s.slope_right(dots);
+      g[1] = s.slope_down(dots);
     }
 }
 
@@ -156,6 +140,7 @@ void feature_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i
   const i64 Fi = samples.features.width, active = samples.features.active_rows, rows = samples.features.rows;
   const i64 threads = std::clamp<i64>(Fi / kFewest, 1, omp_get_max_threads());
   const i64 block = (Fi / threads + kFewest - 1) / kFewest * kFewest;
+  const auto scatter = simd::bilinear_kernels.get<T>().scatter;
 #pragma omp parallel for schedule(static)
   for (i64 begin = 0; begin < Fi; begin += block) {
     const i64 channels = std::min(block, Fi - begin);
@@ -168,9 +153,7 @@ void feature_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i
           corners[k] =
               id < active ? gactive + id * Fi + begin : (id < rows ? gpassive + (id - active) * Fi + begin : nullptr);
         }
-        T weights[4];
-        s.weights(weights);
-        cpu::bilinear_kernels<T>().scatter(corners, weights, gcolumns + (i * kSpsTaps + tap) * Fi + begin, channels);
+        scatter(corners, s.weights().data(), gcolumns + (i * kSpsTaps + tap) * Fi + begin, channels);
       }
   }
 }

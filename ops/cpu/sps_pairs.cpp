@@ -69,9 +69,9 @@ Tensor pack_weight(const Tensor& weight, i64 Fi, i64 Fo, bool transposed) {
       const T* w = weight.data<T>() + t * Fi;
       T* out = packed.data<T>() + (t * panels.padded + j) * depth;
       if (transposed)
-        gemm_kernels<T>().transpose(w + j * pitch, pitch, width, depth, out, stride);
+        simd::gemm_kernels.get<T>().transpose(w + j * pitch, pitch, width, depth, out, stride);
       else
-        gemm_kernels<T>().copy_strided(w + j, pitch, depth, width, out, stride);
+        simd::gemm_kernels.get<T>().copy_strided(w + j, pitch, depth, width, out, stride);
     }
   return packed;
 }
@@ -100,7 +100,7 @@ void run_pairs(std::span<const i32> cells, const Tensor& ids, const SpsFeatures<
   Tensor workspace = Tensor::empty({threads, kTaps * kBlock, Fo}, y.dtype());
   T *const memory = workspace.data<T>(), *const out = y.data<T>();
   const T* const w = packed.data<T>();
-  const auto sum_taps = sps_tile_kernels<T>().sum_taps;
+  const auto sum_positions = simd::sps_tile_kernels.get<T>().sum_positions;
 
 #pragma omp parallel num_threads(threads)
   {
@@ -119,7 +119,7 @@ void run_pairs(std::span<const i32> cells, const Tensor& ids, const SpsFeatures<
       for (size_t i = 0; i < mine.size(); ++i) {
         const T* rows[kTaps];
         for (size_t t = 0; t < kTaps; ++t) rows[t] = products[static_cast<size_t>(pairs.of_cells[i][t])];
-        sum_taps(rows, bias, relu, Fo, out + mine[i] * Fo);
+        sum_positions(rows, bias, relu, Fo, out + mine[i] * Fo);
       }
     }
   }
@@ -136,7 +136,7 @@ void add_pair_gradients(std::span<const i32> cells, const Tensor& ids, const Sps
   const T* const w = sums.active ? packed.data<T>() : nullptr;
   Tensor gw = sums.weight ? Tensor::empty({kTaps, Fo, Fi}, gy.dtype()) : Tensor();
   const std::vector<T*> gw_rows = sums.weight ? row_pointers(gw.data<T>(), Fo, Fi) : std::vector<T*>();
-  const auto add = sps_tile_kernels<T>().add;
+  const auto add = simd::sps_tile_kernels.get<T>().add;
 
   // Of each place: g, what it adds to the features' gradients, and of each thread the features of a tap as panels.
   struct Place {
@@ -188,8 +188,8 @@ void add_pair_gradients(std::span<const i32> cells, const Tensor& ids, const Sps
     const i64 count = place.pairs.counts[static_cast<size_t>(t)];
     T* const b = all[static_cast<size_t>(omp_get_thread_num())].panels;
     for (i64 c = 0; c < Fi; c += panels.width)
-      gemm_kernels<T>().copy_rows(place.features + t * kBlock, c, count, std::min(panels.width, Fi - c), b + c * count,
-                                  panels.stride(c));
+      simd::gemm_kernels.get<T>().copy_rows(place.features + t * kBlock, c, count, std::min(panels.width, Fi - c),
+                                            b + c * count, panels.stride(c));
     multiply_columns(panels, Fo, count, place.g + t * kBlock * Fo, b, gw_rows.data(), t * Fo * Fi, block > 0);
   };
   const auto add_rows = [&](i64, i64 index, i64 begin, i64 end) {

@@ -14,7 +14,9 @@ template <class T>
 struct Panels {
   i64 columns, width, padded;  // width of a panel; all columns with the last panel padded to whole vectors
   explicit Panels(i64 columns)
-      : columns(columns), width(gemm_kernels<T>().panel_columns), padded(round_up(columns, gemm_kernels<T>().lanes)) {}
+      : columns(columns),
+        width(simd::gemm_kernels.get<T>().panel_columns),
+        padded(round_up(columns, simd::gemm_kernels.get<T>().lanes)) {}
   i64 stride(i64 column) const { return std::min(width, padded - column); }  // of the panel that begins at `column`
 };
 
@@ -30,31 +32,31 @@ std::vector<T*> row_pointers(T* data, i64 count, i64 pitch) {
 template <class T>
 void multiply_rows(const Panels<T>& panels, i64 rows, i64 depth, const T* const* a_rows, i64 a_offset, const T* b,
                    T* const* c_rows, i64 c_column) {
-  gemm_kernels<T>().block({.rows = rows,
-                           .columns = panels.columns,
-                           .a_rows = a_rows,
-                           .tap_offset = a_offset,
-                           .tap_depth = depth,
-                           .b = b,
-                           .panel_stride = panels.width * depth,
-                           .c_rows = c_rows,
-                           .c_column = c_column});
+  simd::gemm_kernels.get<T>().block({.rows = rows,
+                                     .columns = panels.columns,
+                                     .a_rows = a_rows,
+                                     .tap_offset = a_offset,
+                                     .tap_depth = depth,
+                                     .b = b,
+                                     .panel_stride = panels.width * depth,
+                                     .c_rows = c_rows,
+                                     .c_column = c_column});
 }
 
 // c_rows[i][c_column + j] (+)= the sum over k < depth of a[k * rows + i] b(k, j)
 template <class T>
 void multiply_columns(const Panels<T>& panels, i64 rows, i64 depth, const T* a, const T* b, T* const* c_rows,
                       i64 c_column, bool accumulate) {
-  gemm_kernels<T>().block({.rows = rows,
-                           .columns = panels.columns,
-                           .tap_depth = depth,
-                           .a_columns = a,
-                           .a_step = rows,
-                           .b = b,
-                           .panel_stride = panels.width * depth,
-                           .c_rows = c_rows,
-                           .c_column = c_column,
-                           .accumulate = accumulate});
+  simd::gemm_kernels.get<T>().block({.rows = rows,
+                                     .columns = panels.columns,
+                                     .tap_depth = depth,
+                                     .a_columns = a,
+                                     .a_step = rows,
+                                     .b = b,
+                                     .panel_stride = panels.width * depth,
+                                     .c_rows = c_rows,
+                                     .c_column = c_column,
+                                     .accumulate = accumulate});
 }
 
 }  // namespace tessera::cpu

@@ -13,16 +13,6 @@
 
 namespace tessera::cpu {
 
-template <class T>
-const SpsTileKernels<T>& sps_tile_kernels() {
-  static const SpsTileKernels<T> kernels = [] {
-    SpsTileKernels<T> result;
-    sps_tile_kernels_table.get<T>()(result);
-    return result;
-  }();
-  return kernels;
-}
-
 namespace {
 
 // A tile costs its 16 products for each pair of channels, and transforms for each channel that take as long as so many.
@@ -153,7 +143,7 @@ void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tens
       v_rows[i] = v + i * Fi;
       m_rows[i] = m + i * Fo;
       if (i + 1 < some) ask_for_inputs(tiles.tiles[static_cast<size_t>(first + i + 1)], features);
-      sps_tile_kernels<T>().input(rows, 0, Fi, v + i * Fi, inputs);
+      simd::sps_tile_kernels.get<T>().input(rows, 0, Fi, v + i * Fi, inputs);
     }
     for (int k = 0; k < 16; ++k)
       multiply_rows(panels, some, Fi, v_rows, k * inputs, u_data + k * Fi * panels.padded, m_rows, k * products);
@@ -163,7 +153,7 @@ void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tens
         const i32 row = tiles.tiles[static_cast<size_t>(first + i)].outputs[k];
         rows[k] = row < 0 ? nullptr : out + row * Fo;
       }
-      sps_tile_kernels<T>().output(m_rows[i], products, bias, relu, Fo, rows);
+      simd::sps_tile_kernels.get<T>().output(m_rows[i], products, bias, relu, Fo, rows);
     }
   }
 }
@@ -233,14 +223,14 @@ void add_tile_gradients(const SpsTiles& tiles, const SpsFeatures<T>& features, c
       const SpsTiles::Tile& tile = mine[static_cast<size_t>(i)];
       const T* g[4];
       for (int k = 0; k < 4; ++k) g[k] = tile.outputs[k] < 0 ? zero : from + tile.outputs[k] * Fo;
-      sps_tile_kernels<T>().output_gradient(g, Fo, gm + i * Fo, outputs);
+      simd::sps_tile_kernels.get<T>().output_gradient(g, Fo, gm + i * Fo, outputs);
       if (!sums.weight) continue;
       if (i + 1 < some) ask_for_inputs(mine[static_cast<size_t>(i + 1)], features);
       const T* rows[16];
       for (int k = 0; k < 16; ++k) rows[k] = features.at(tile.inputs[k]);
       for (i64 c = 0; c < Fi; c += panels.width)
-        sps_tile_kernels<T>().input(rows, c, std::min(panels.width, Fi - c), v + c * some + i * panels.stride(c),
-                                    inputs);
+        simd::sps_tile_kernels.get<T>().input(rows, c, std::min(panels.width, Fi - c),
+                                              v + c * some + i * panels.stride(c), inputs);
     }
     if (!sums.active) return;
     const std::vector<const T*> gm_rows = row_pointers<const T>(gm, some, Fo);
@@ -262,7 +252,7 @@ void add_tile_gradients(const SpsTiles& tiles, const SpsFeatures<T>& features, c
         T* row = sums.at(features, tile.inputs[k]);
         rows[k] = row ? row + begin : nullptr;
       }
-      sps_tile_kernels<T>().add_input_gradient(gv, inputs, end - begin, rows);
+      simd::sps_tile_kernels.get<T>().add_input_gradient(gv, inputs, end - begin, rows);
       gv += Fi;
     }
   };
@@ -270,8 +260,6 @@ void add_tile_gradients(const SpsTiles& tiles, const SpsFeatures<T>& features, c
   if (sums.weight) add_weight_gradient(u_gradient.data<T>(), Fi, Fo, sums.weight);
 }
 
-template const SpsTileKernels<float>& sps_tile_kernels<float>();
-template const SpsTileKernels<double>& sps_tile_kernels<double>();
 template void run_tiles<float>(const SpsTiles&, const SpsFeatures<float>&, const Tensor&, const float*, bool, Tensor&);
 template void run_tiles<double>(const SpsTiles&, const SpsFeatures<double>&, const Tensor&, const double*, bool,
                                 Tensor&);

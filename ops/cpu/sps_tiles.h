@@ -27,9 +27,6 @@ struct SpsTiles {
   SpsTiles(const Tensor& ids, i64 zero_id, i64 Fi, i64 Fo);
 };
 
-template <class T>
-const SpsTileKernels<T>& sps_tile_kernels();
-
 // y [N_A, Fo], the rows of all tiles: their convolution, + bias, ReLU. weight [Fo, 9 Fi], bias may be null.
 template <class T>
 void run_tiles(const SpsTiles& tiles, const SpsFeatures<T>& features, const Tensor& weight, const T* bias, bool relu,

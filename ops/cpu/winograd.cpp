@@ -23,7 +23,7 @@
 namespace tessera::cpu {
 namespace {
 
-constexpr i64 kProducts = kWinogradProducts, kTile = kWinogradTile, kPatch = kWinogradPatch;
+constexpr i64 kProducts = simd::kWinogradProducts, kTile = simd::kWinogradTile, kPatch = simd::kWinogradPatch;
 constexpr i64 kBlockBytes = 960 << 10;       // of V, for one block of tiles ...
 constexpr i64 kFewestTiles = 4 * kTileRows;  // ... which has at least these many,
 constexpr i64 kMostTiles = 16 * kTileRows;   // and at most these
@@ -32,16 +32,6 @@ constexpr i64 kFewTasks = 8;                 // below which the threads would no
 // M is summed over this many channels at a time: the tails of long sums are where F(4x4) would lose its accuracy.
 constexpr i64 kDepth = 64;
 constexpr i64 kFewestChannels = 32;
-
-template <class T>
-const WinogradKernels<T>& winograd_kernels() {
-  static const WinogradKernels<T> kernels = [] {
-    WinogradKernels<T> result;
-    winograd_kernels_table.get<T>()(result);
-    return result;
-  }();
-  return kernels;
-}
 
 i64 tiles_of(i64 pixels) {
   return ceil_div(pixels, kTile);
@@ -52,7 +42,7 @@ i64 tiles_of(i64 pixels) {
 template <class T>
 struct Form {
   i64 depth, columns;  // Ci and Co of a group
-  i64 lanes = gemm_kernels<T>().lanes, panel = gemm_kernels<T>().panel_columns;
+  i64 lanes = simd::gemm_kernels.get<T>().lanes, panel = simd::gemm_kernels.get<T>().panel_columns;
 
   i64 block_width() const { return round_up(kColumns, panel); }
   i64 padded(i64 width) const { return round_up(width, lanes); }
@@ -118,7 +108,7 @@ struct Convolution {
         pixels[i * kPatch + j] =
             inside ? x + ((at.n * dims.H + h) * dims.W + w) * dims.Ci + group * form.depth : zeros.template data<T>();
       }
-    winograd_kernels<T>().input(pixels, form.depth, v + index * depth, v_slice);
+    simd::winograd_kernels.get<T>().input(pixels, form.depth, v + index * depth, v_slice);
   }
 
   // M of the block's tiles and one block of output channels, and from it y.
@@ -137,33 +127,33 @@ struct Convolution {
     for (i64 p = 0; p < kProducts; ++p)
       for (i64 k = 0; k < form.depth; k += kDepth) {
         const i64 length = std::min(kDepth, form.depth - k);
-        gemm_kernels<T>().block({.rows = count,
-                                 .columns = form.padded(width),
-                                 .a_rows = scratch.v_rows.data(),
-                                 .tap_offset = p * v_slice + k,
-                                 .tap_depth = length,
-                                 .b = u + group * form.size() + form.offset(column, p, k),
-                                 .panel_stride = form.panel * length,
-                                 .c_rows = scratch.m_rows.data(),
-                                 .c_column = p * m_slice,
-                                 .accumulate = k > 0});
+        simd::gemm_kernels.get<T>().block({.rows = count,
+                                           .columns = form.padded(width),
+                                           .a_rows = scratch.v_rows.data(),
+                                           .tap_offset = p * v_slice + k,
+                                           .tap_depth = length,
+                                           .b = u + group * form.size() + form.offset(column, p, k),
+                                           .panel_stride = form.panel * length,
+                                           .c_rows = scratch.m_rows.data(),
+                                           .c_column = p * m_slice,
+                                           .accumulate = k > 0});
       }
     const i64 channel = group * form.columns + column;
     for (i64 t = 0; t < count; ++t) {
       const Place at = place(index * block + t);
       const i64 first = ((at.n * dims.Ho + at.h) * dims.Wo + at.w) * dims.Co + channel;
-      winograd_kernels<T>().output({.m = m + t * form.block_width(),
-                                    .slice = m_slice,
-                                    .channels = width,
-                                    .y = y + first,
-                                    .residual = residual ? residual + first : nullptr,
-                                    .row_pitch = dims.Wo * dims.Co,
-                                    .pixel_pitch = dims.Co,
-                                    .rows = std::min(kTile, dims.Ho - at.h),
-                                    .columns = std::min(kTile, dims.Wo - at.w),
-                                    .bias = bias ? bias + channel : nullptr,
-                                    .relu = activation != ops::Activation::kNone,
-                                    .ceiling = ceiling_of<T>(activation)});
+      simd::winograd_kernels.get<T>().output({.m = m + t * form.block_width(),
+                                              .slice = m_slice,
+                                              .channels = width,
+                                              .y = y + first,
+                                              .residual = residual ? residual + first : nullptr,
+                                              .row_pitch = dims.Wo * dims.Co,
+                                              .pixel_pitch = dims.Co,
+                                              .rows = std::min(kTile, dims.Ho - at.h),
+                                              .columns = std::min(kTile, dims.Wo - at.w),
+                                              .bias = bias ? bias + channel : nullptr,
+                                              .relu = activation != ops::Activation::kNone,
+                                              .ceiling = ceiling_of<T>(activation)});
     }
   }
 
@@ -259,9 +249,9 @@ Tensor winograd_pack(const Tensor& weight, i64 groups) {
         const i64 length = std::min(kDepth, I - k);
         if (live < lanes) std::fill(side_by_side.begin(), side_by_side.end(), T(0));
         for (i64 t = 0; t < 9; ++t)
-          gemm_kernels<T>().transpose(w + ((group * form.columns + o) * 9 + t) * I + k, 9 * I, live, length,
-                                      side_by_side.data() + t * length * lanes, lanes);
-        winograd_kernels<T>().weight(
+          simd::gemm_kernels.get<T>().transpose(w + ((group * form.columns + o) * 9 + t) * I + k, 9 * I, live, length,
+                                                side_by_side.data() + t * length * lanes, lanes);
+        simd::winograd_kernels.get<T>().weight(
             side_by_side.data(), length,
             out + group * form.size() + form.offset(column, 0, k) + first * length + in_block - first, I * width,
             stride);
@@ -281,8 +271,8 @@ void winograd_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, cons
 #pragma omp parallel for schedule(static)
   for (i64 job = 0; job < dims.groups * 9; ++job) {
     const i64 group = job / 9, t = job % 9;
-    gemm_kernels<T>().transpose(w + (group * Go * 9 + t) * Gi, 9 * Gi, Go, Gi, to + (group * Gi * 9 + 8 - t) * Go,
-                                9 * Go);
+    simd::gemm_kernels.get<T>().transpose(w + (group * Go * 9 + t) * Gi, 9 * Gi, Go, Gi,
+                                          to + (group * Gi * 9 + 8 - t) * Go, 9 * Go);
   }
   winograd<T>(winograd_backward_dims(dims), gy, winograd_pack<T>(turned, dims.groups), Tensor(), Tensor(),
               ops::Activation::kNone, gx);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ops/assignment.h"
+#include "ops/scalar/assignment.h"
 #include "tensor/cuda/launch.h"
 
 namespace tessera {
@@ -69,133 +70,178 @@ struct Nearest {
   }
 };
 
-__global__ void assignment_kernel(Problems problems, bool maximize, float* wide_costs, double* doubles, int* integers,
-                                  i64* outcomes, i64* rows, i64* columns) {
-  struct Shared {
-    Nearest of_warp[kWarp];
-    unsigned long long no_cost;
-  };
-  Shared& shared = shared_memory<Shared>();
-  const Problem p = problems.of[blockIdx.x];
-  const Search s(std::min(p.R, p.C), std::max(p.R, p.C), wide_costs + p.wide, doubles + p.doubles,
-                 integers + p.integers);
-  i64* const outcome = outcomes + 2 * blockIdx.x;
-  rows += p.pairs, columns += p.pairs;
-  const int t = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), C = s.columns;
+struct Shared {
+  Nearest of_warp[kWarp];
+  unsigned long long no_cost;
+};
 
-  for (int k = t; k < s.rows; k += threads) {  // what a problem without a solution gets
-    rows[k] = p.first_row + k;
-    columns[k] = p.first_column + k;
-  }
-  if (t == 0) outcome[0] = outcome[1] = kNone;
-
-  constexpr unsigned long long kAllGood = ~0ull;
-  if (t == 0) shared.no_cost = kAllGood;
+// The nearest of all threads' columns, in all threads.
+__device__ Nearest block_nearest(Nearest nearest, Shared& shared) {
+  for (int offset = kWarp / 2; offset > 0; offset /= 2)
+    nearest =
+        Nearest::of(nearest, {warp_shuffle_xor(nearest.distance, offset), warp_shuffle_xor(nearest.rank, offset)});
+  if (lane() == 0) shared.of_warp[warp()] = nearest;
   __syncthreads();
-  for (i64 i = t; i < p.R * p.C; i += threads) {
+  for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) nearest = Nearest::of(nearest, shared.of_warp[w]);
+  return nearest;
+}
+
+// What a thread has of 0 ... count - 1.
+struct Own {
+  int first = static_cast<int>(threadIdx.x), step = static_cast<int>(blockDim.x);
+};
+
+// The matrix to be minimised, and prices and pairs before the first row. Returns where the problem's first value that
+// is no cost lies, or kNone.
+__device__ i64 begin_search(const Problem& p, bool maximize, const Search& s, Shared& shared) {
+  constexpr unsigned long long kAllGood = ~0ull;
+  const Own own;
+  if (threadIdx.x == 0) shared.no_cost = kAllGood;
+  __syncthreads();
+  for (i64 i = own.first; i < p.R * p.C; i += own.step) {
     const i64 from = p.R <= p.C ? i : i % p.R * p.C + i / p.R;
     const float value = p.cost[from];
     s.cost[i] = maximize ? -value : value;
     if (!(s.cost[i] > -INFINITY)) atomicMin(&shared.no_cost, static_cast<unsigned long long>(from));
   }
-  __syncthreads();
-  if (shared.no_cost != kAllGood) {
-    if (t == 0) outcome[0] = static_cast<i64>(shared.no_cost);
-    return;
-  }
-  for (int row = t; row < s.rows; row += threads) {
+  for (int row = own.first; row < s.rows; row += own.step) {
     s.row_price[row] = 0;
     s.column_of[row] = kNone;
   }
-  for (int c = t; c < C; c += threads) {
+  for (int c = own.first; c < s.columns; c += own.step) {
     s.column_price[c] = s.open_price[c] = 0;
     s.row_of[c] = kNone;
-    s.unseen[c] = s.place[c] = C - 1 - c;
+    s.unseen[c] = s.place[c] = s.columns - 1 - c;
   }
   __syncthreads();
+  return shared.no_cost == kAllGood ? kNone : static_cast<i64>(shared.no_cost);
+}
 
-  for (int root = 0; root < s.rows; ++root) {
-    // Grow the tree until it reaches a free column, the sink.
-    double reached = 0;
-    int column = kNone, seen = 0;
-    for (int c = t; c < C; c += threads) s.distance[c] = INFINITY;
-    for (int row = root; row != kNone; ++seen) {
-      Nearest nearest{INFINITY, 2 * C};
-      for (int c = t; c < C; c += threads) {
-        const double cost = s.cost[static_cast<i64>(row) * C + c];
-        const double length = reached + cost - s.row_price[row] - s.open_price[c];
-        if (length < s.distance[c]) {
-          s.distance[c] = length;
-          s.previous_row[c] = row;
-        }
-        const int rank = s.row_of[c] == kNone ? C - 1 - s.place[c] : C + s.place[c];
-        nearest = Nearest::of(nearest, {s.distance[c], rank});
-      }
-      for (int offset = kWarp / 2; offset > 0; offset /= 2)
-        nearest =
-            Nearest::of(nearest, {warp_shuffle_xor(nearest.distance, offset), warp_shuffle_xor(nearest.rank, offset)});
-      if (lane() == 0) shared.of_warp[warp()] = nearest;
-      __syncthreads();
-      for (int w = 0; w < threads / kWarp; ++w) nearest = Nearest::of(nearest, shared.of_warp[w]);
-      reached = nearest.distance;
-      if (reached == INFINITY) {
-        if (t == 0) outcome[1] = root;
-        return;
-      }
-      column = s.unseen[nearest.rank < C ? C - 1 - nearest.rank : nearest.rank - C];
-      row = s.row_of[column];
-      __syncthreads();
-      if (t == 0) {
-        const int last = s.unseen[C - 1 - seen];
-        s.seen_column[seen] = column;
-        s.seen_replacement[seen] = last;
-        s.seen_distance[seen] = reached;
-        if (row != kNone) {
-          s.distance[column] = INFINITY;
-          s.open_price[column] = -INFINITY;
-          s.unseen[s.place[column]] = last;
-          s.place[last] = s.place[column];
-        }
-      }
-      __syncthreads();
+// A tree that has grown from its root: the free column that it reached, or kNone, how far that is, and how many columns
+// it has.
+struct Tree {
+  int sink, seen;
+  double reached;
+};
+
+// A row joins the tree: the threads' columns over it, and the nearest of them.
+__device__ Nearest relax(const Search& s, int row, double reached) {
+  const Own own;
+  const int C = s.columns;
+  Nearest nearest{INFINITY, 2 * C};
+  for (int c = own.first; c < C; c += own.step) {
+    const double cost = s.cost[static_cast<i64>(row) * C + c];
+    const double length = scalar::path_length(reached, cost, s.row_price[row], s.open_price[c]);
+    if (length < s.distance[c]) {
+      s.distance[c] = length;
+      s.previous_row[c] = row;
     }
-    // Move the prices, put the list back.
-    for (int k = t; k < seen; k += threads) {
-      const int c = s.seen_column[k];
-      const double change = reached - s.seen_distance[k];
-      if (s.row_of[c] != kNone) s.row_price[s.row_of[c]] += change;
-      s.column_price[c] -= change;
-      s.open_price[c] = s.column_price[c];
-      for (const int moved : {c, s.seen_replacement[k]})
-        s.unseen[C - 1 - moved] = moved, s.place[moved] = C - 1 - moved;
-    }
+    nearest = Nearest::of(nearest, {s.distance[c], scalar::tie_rank(s.place[c], s.row_of[c] == kNone, C)});
+  }
+  return nearest;
+}
+
+__device__ Tree grow_tree(const Search& s, int root, Shared& shared) {
+  const Own own;
+  const int C = s.columns;
+  Tree tree{kNone, 0, 0};
+  for (int c = own.first; c < C; c += own.step) s.distance[c] = INFINITY;
+  for (int row = root; row != kNone; ++tree.seen) {
+    const Nearest nearest = block_nearest(relax(s, row, tree.reached), shared);
+    tree.reached = nearest.distance;
+    if (tree.reached == INFINITY) return {kNone, 0, 0};
+    const int column = s.unseen[nearest.rank < C ? C - 1 - nearest.rank : nearest.rank - C];
+    row = s.row_of[column];
+    tree.sink = column;
     __syncthreads();
-    // Flip the path.
-    if (t == 0) {
-      s.row_price[root] += reached;
-      for (int row = kNone; row != root;) {
-        row = s.previous_row[column];
-        s.row_of[column] = row;
-        const int before = s.column_of[row];
-        s.column_of[row] = column;
-        column = before;
+    if (threadIdx.x == 0) {
+      const int last = s.unseen[C - 1 - tree.seen];
+      s.seen_column[tree.seen] = column;
+      s.seen_replacement[tree.seen] = last;
+      s.seen_distance[tree.seen] = tree.reached;
+      if (row != kNone) {
+        s.distance[column] = INFINITY;
+        s.open_price[column] = -INFINITY;
+        s.unseen[s.place[column]] = last;
+        s.place[last] = s.place[column];
       }
     }
     __syncthreads();
   }
+  return tree;
+}
 
+// Moves the prices, so that the tree's pairs cost nothing, and puts the list back.
+__device__ void move_prices(const Search& s, const Tree& tree) {
+  const Own own;
+  for (int k = own.first; k < tree.seen; k += own.step) {
+    const int c = s.seen_column[k];
+    const double change = tree.reached - s.seen_distance[k];
+    if (s.row_of[c] != kNone) s.row_price[s.row_of[c]] += change;
+    s.column_price[c] -= change;
+    s.open_price[c] = s.column_price[c];
+    for (const int moved : {c, s.seen_replacement[k]})
+      s.unseen[s.columns - 1 - moved] = moved, s.place[moved] = s.columns - 1 - moved;
+  }
+}
+
+// The pairs along the path from the root to the sink; one thread's work.
+__device__ void flip(const Search& s, int root, const Tree& tree) {
+  s.row_price[root] += tree.reached;
+  for (int row = kNone, column = tree.sink; row != root;) {
+    row = s.previous_row[column];
+    s.row_of[column] = row;
+    const int before = s.column_of[row];
+    s.column_of[row] = column;
+    column = before;
+  }
+}
+
+// In the order of the problem's rows.
+__device__ void write_pairs(const Problem& p, const Search& s, i64* rows, i64* columns) {
+  const Own own;
   if (p.R <= p.C) {
-    for (int row = t; row < s.rows; row += threads) columns[row] = p.first_column + s.column_of[row];
+    for (int row = own.first; row < s.rows; row += own.step) columns[row] = p.first_column + s.column_of[row];
     return;
   }
   // The matrix was turned: its columns are the problem's rows. A pair's place is the number of matched ones before it.
-  for (int c = t; c < C; c += threads) {
+  for (int c = own.first; c < s.columns; c += own.step) {
     if (s.row_of[c] == kNone) continue;
     int place = 0;
     for (int before = 0; before < c; ++before) place += s.row_of[before] != kNone;
     rows[place] = p.first_row + c;
     columns[place] = p.first_column + s.row_of[c];
   }
+}
+
+__global__ void assignment_kernel(Problems problems, bool maximize, float* wide_costs, double* doubles, int* integers,
+                                  i64* outcomes, i64* rows, i64* columns) {
+  Shared& shared = shared_memory<Shared>();
+  const Own own;
+  const Problem p = problems.of[blockIdx.x];
+  const Search s(std::min(p.R, p.C), std::max(p.R, p.C), wide_costs + p.wide, doubles + p.doubles,
+                 integers + p.integers);
+  i64* const outcome = outcomes + 2 * blockIdx.x;
+  rows += p.pairs, columns += p.pairs;
+  for (int k = own.first; k < s.rows; k += own.step) {  // what a problem without a solution gets
+    rows[k] = p.first_row + k;
+    columns[k] = p.first_column + k;
+  }
+  const i64 no_cost = begin_search(p, maximize, s, shared);
+  if (threadIdx.x == 0) outcome[0] = no_cost, outcome[1] = kNone;
+  if (no_cost != kNone) return;
+  for (int root = 0; root < s.rows; ++root) {
+    const Tree tree = grow_tree(s, root, shared);
+    if (tree.sink == kNone) {
+      if (threadIdx.x == 0) outcome[1] = root;
+      return;
+    }
+    move_prices(s, tree);
+    __syncthreads();
+    if (threadIdx.x == 0) flip(s, root, tree);
+    __syncthreads();
+  }
+  write_pairs(p, s, rows, columns);
 }
 
 void linear_sum_assignment_cuda(std::span<const ops::AssignmentProblem> problems, bool maximize, Tensor& outcomes,

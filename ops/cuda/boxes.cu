@@ -1,5 +1,5 @@
-// Boxes in CUDA; formulas in ops/boxes.h. Compiled without contraction of products and sums, so that an iou has the
-// bits that it has on the CPU and passes a threshold, or does not, as there.
+// Boxes in CUDA; formulas in ops/scalar/boxes.h. Compiled without contraction of products and sums: an iou passes a
+// threshold, or does not, as on the CPU.
 //
 // The overlaps have one thread per pair, the loss one per row.
 //
@@ -10,6 +10,7 @@
 // the walk reads the rows of the boxes that stay.
 #include "ops/boxes.h"
 #include "ops/cuda/sort_keys.h"
+#include "ops/scalar/boxes.h"
 
 namespace tessera {
 
@@ -17,41 +18,15 @@ namespace {
 
 using namespace cuda;
 
-__device__ float larger(float a, float b) {
-  return a < b ? b : a;
-}
-__device__ float smaller(float a, float b) {
-  return b < a ? b : a;
-}
-
-struct Box {
-  float x1, y1, x2, y2;
-  __device__ static Box at(const float* boxes, i64 i) {
-    return {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]};
-  }
-  __device__ float area() const { return (x2 - x1) * (y2 - y1); }
-};
-
-__device__ float intersection(const Box& a, const Box& b) {
-  return larger(0, smaller(a.x2, b.x2) - larger(a.x1, b.x1)) * larger(0, smaller(a.y2, b.y2) - larger(a.y1, b.y1));
-}
-__device__ float iou_of(const Box& a, const Box& b) {
-  const float inside = intersection(a, b);
-  return inside / (a.area() + b.area() - inside);
-}
-__device__ float giou_of(const Box& a, const Box& b) {
-  const float inside = intersection(a, b), both = a.area() + b.area() - inside;
-  const float around =
-      larger(0, larger(a.x2, b.x2) - smaller(a.x1, b.x1)) * larger(0, larger(a.y2, b.y2) - smaller(a.y1, b.y1));
-  return inside / both - (around - both) / around;
-}
+using Box = scalar::Box<float>;
+using Loss = scalar::GeneralizedIouLoss<float>;
 
 // --- Overlaps
 template <bool kGeneralised>
 __global__ void pairwise_kernel(i64 n, i64 M, const float* a, const float* b, float* y) {
   for (const i64 at : indices(n)) {
-    const Box u = Box::at(a, at / M), v = Box::at(b, at % M);
-    y[at] = kGeneralised ? giou_of(u, v) : iou_of(u, v);
+    const Box u = Box::at(a + 4 * (at / M)), v = Box::at(b + 4 * (at % M));
+    y[at] = kGeneralised ? scalar::generalized_iou(u, v) : scalar::iou(u, v);
   }
 }
 
@@ -61,27 +36,9 @@ void pairwise_cuda(const Tensor& a, const Tensor& b, Tensor& y) {
                                         b.device_data<float>(), y.device_data<float>());
 }
 
-// --- The generalised IoU loss. What it is made of, for one pair:
-struct Pair {
-  __device__ Pair(const Box& a, const Box& b)
-      : width(smaller(a.x2, b.x2) - larger(a.x1, b.x1)),
-        height(smaller(a.y2, b.y2) - larger(a.y1, b.y1)),
-        overlap(width > 0 && height > 0),
-        inside(overlap ? width * height : 0.0f),
-        both(a.area() + b.area() - inside),
-        around_width(larger(a.x2, b.x2) - smaller(a.x1, b.x1)),
-        around_height(larger(a.y2, b.y2) - smaller(a.y1, b.y1)),
-        around(around_width * around_height) {}
-  float width, height;
-  bool overlap;
-  float inside, both, around_width, around_height, around;
-};
-
+// --- The generalised IoU loss
 __global__ void giou_loss_kernel(i64 N, const float* a, const float* b, float eps, float* loss) {
-  for (const i64 i : indices(N)) {
-    const Pair p(Box::at(a, i), Box::at(b, i));
-    loss[i] = 1 - (p.inside / (p.both + eps) - (p.around - p.both) / (p.around + eps));
-  }
+  for (const i64 i : indices(N)) loss[i] = Loss{a + 4 * i, b + 4 * i, eps}.loss();
 }
 
 void giou_loss_cuda(const Tensor& a, const Tensor& b, double eps, Tensor& y) {
@@ -89,31 +46,12 @@ void giou_loss_cuda(const Tensor& a, const Tensor& b, double eps, Tensor& y) {
                            static_cast<float>(eps), y.device_data<float>());
 }
 
-// How much of max(a, b) is a.
-__device__ float share(float a, float b) {
-  return a > b ? 1.0f : a == b ? 0.5f : 0.0f;
-}
-
 // gy: one gradient for each row, or (gy_step 0) one for all.
 __global__ void giou_loss_backward_kernel(i64 N, const float* gy, i64 gy_step, const float* a, const float* b,
                                           float eps, float scale, float* ga) {
   for (const i64 i : indices(N)) {
-    const float *u = a + 4 * i, *v = b + 4 * i;
-    const Pair p(Box::at(a, i), Box::at(b, i));
-    const float iou_base = p.both + eps, around_base = p.around + eps, outside = p.around - p.both;
-    for (int k = 0; k < 4; ++k) {
-      const bool far = k >= 2, vertical = k % 2 == 1;  // x1 y1 x2 y2
-      const float sign = far ? 1.0f : -1.0f;
-      const float area = sign * (vertical ? u[2] - u[0] : u[3] - u[1]);
-      const float inner = far ? share(v[k], u[k]) : share(u[k], v[k]);  // does this edge bound the overlap?
-      const float outer = far ? share(u[k], v[k]) : share(v[k], u[k]);  // does it bound the box around both?
-      const float inside = p.overlap ? sign * inner * (vertical ? p.width : p.height) : 0.0f;
-      const float around = sign * outer * (vertical ? p.around_width : p.around_height);
-      const float both = area - inside;
-      const float iou = inside / iou_base - p.inside / iou_base * (both / iou_base);
-      const float gap = (around - both) / around_base - outside / around_base * (around / around_base);
-      ga[4 * i + k] = gy[i * gy_step] * scale * (gap - iou);
-    }
+    const Loss pair{a + 4 * i, b + 4 * i, eps};
+    for (int k = 0; k < 4; ++k) ga[4 * i + k] = gy[i * gy_step] * scale * pair.slope(k);
   }
 }
 
@@ -127,7 +65,7 @@ void giou_loss_backward_cuda(const Tensor& gy, const Tensor& a, const Tensor& b,
 constexpr int kWord = 64;  // bits
 
 __global__ void score_keys_kernel(i64 N, const float* scores, u64* keys) {
-  for (const i64 i : indices(N)) keys[i] = make_key(ordered_bits(scores[i], true), i);
+  for (const i64 i : indices(N)) keys[i] = make_key(scalar::sort_key(scores[i], true), i);
 }
 
 // A box, by rank: its position is that in the order of scores.
@@ -139,7 +77,7 @@ struct Candidate {
 __global__ void order_kernel(i64 N, const u64* keys, const float* boxes, const i64* labels, Candidate* by_rank) {
   for (const i64 rank : indices(N)) {
     const i64 i = position_of(keys[rank]);
-    by_rank[rank] = {Box::at(boxes, i), labels ? labels[i] : 0};
+    by_rank[rank] = {Box::at(boxes + 4 * i), labels ? labels[i] : 0};
   }
 }
 
@@ -160,7 +98,7 @@ __global__ void suppression_kernel(i64 N, i64 words, double threshold, const Can
   u64 suppressed = 0;
   for (int k = word == tile ? t + 1 : 0; k < count; ++k) {
     const Candidate& other = others.candidates[k];
-    if (other.label == own.label && static_cast<double>(iou_of(own.box, other.box)) > threshold)
+    if (other.label == own.label && static_cast<double>(scalar::iou(own.box, other.box)) > threshold)
       suppressed |= u64{1} << k;
   }
   bits[rank * words + word] = suppressed;

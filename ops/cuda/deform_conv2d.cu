@@ -110,7 +110,7 @@ __global__ void columns_kernel(Chunk chunk, RowLanes lanes, const T* x, T* colum
     auto sum = Channels<kWidth>::zero();
     for (int k = 0; k < 4; ++k)
       if (sample.inside(k, chunk.H, chunk.W))
-        sum.add(mask * sample.weight(k), Channels<kWidth>::load(map + sample.pixel(k, chunk.W) * chunk.C + c));
+        sum.add(mask * sample.weight(k), Channels<kWidth>::load(map + pixel_of(sample, k, chunk.W) * chunk.C + c));
     sum.store(columns + chunk.column(i, c));
   }
 }
@@ -133,11 +133,11 @@ __global__ void backward_samples_kernel(Chunk chunk, RowLanes lanes, const T* gc
   const T* const map = mine ? x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C : x;
   const u32 begin = chunk.offset_group(i) * chunk.offset_channels(), end = begin + chunk.offset_channels();
   float dots[4] = {};  // of each corner's channels with the gradient
-  for (u32 c = begin + lanes.lane() * kWidth; c < end && sample.any; c += lanes.count * kWidth) {
+  for (u32 c = begin + lanes.lane() * kWidth; c < end && sample.any(); c += lanes.count * kWidth) {
     const auto g = Channels<kWidth>::load(gcolumns + chunk.column(i, c));
     for (int k = 0; k < 4; ++k)
       if (sample.inside(k, chunk.H, chunk.W))
-        dots[k] += g.dot(Channels<kWidth>::load(map + sample.pixel(k, chunk.W) * chunk.C + c));
+        dots[k] += g.dot(Channels<kWidth>::load(map + pixel_of(sample, k, chunk.W) * chunk.C + c));
   }
   for (float& dot : dots) dot = lanes.sum(dot);
   if (!mine || lanes.lane() != 0) return;
@@ -145,9 +145,7 @@ __global__ void backward_samples_kernel(Chunk chunk, RowLanes lanes, const T* gc
   const float mask = chunk.mask_of(i);
   goffset[2 * entry] = mask * sample.slope_down(dots);
   goffset[2 * entry + 1] = mask * sample.slope_right(dots);
-  if (gmask)
-    gmask[entry] = sample.weight(0) * dots[0] + sample.weight(1) * dots[1] + sample.weight(2) * dots[2] +
-                   sample.weight(3) * dots[3];
+  if (gmask) gmask[entry] = sample.blend(dots);
 }
 
 // The images that the chunk's pixels are of: first, first + 1, ...
@@ -162,8 +160,8 @@ __global__ void cells_kernel(Chunk chunk, Images images, i32* keys, float* weigh
     const u32 i = static_cast<u32>(index);
     const BilinearSample sample = chunk.sample(i);
     const u32 map = (chunk.image(i) - images.first) * chunk.offset_groups + chunk.offset_group(i);
-    keys[i] = static_cast<i32>(sample.any ? map * images.cells + sample.cell(chunk.W)
-                                          : images.count * chunk.offset_groups * images.cells);
+    keys[i] = static_cast<i32>(sample.any() ? map * images.cells + cell_of(sample, chunk.W)
+                                            : images.count * chunk.offset_groups * images.cells);
     for (int k = 0; k < 4; ++k) weights[4 * index + k] = chunk.mask_of(i) * sample.weight(k);
   }
 }

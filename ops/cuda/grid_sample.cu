@@ -11,6 +11,7 @@
 #include "ops/cuda/bilinear_sample.h"
 #include "ops/cuda/channels.h"
 #include "ops/grid_sample.h"
+#include "ops/scalar/grid_sample.h"
 
 namespace tessera {
 
@@ -18,11 +19,7 @@ namespace {
 
 using namespace cuda;
 
-// Which pixel a coordinate is: coordinate * scale + shift.
-struct Axis {
-  double scale, shift;
-  __device__ double operator()(float coordinate) const { return static_cast<double>(coordinate) * scale + shift; }
-};
+using scalar::GridAxis;
 
 // All points of a call; `image` is null where each image has the same number of points, in order.
 struct Points {
@@ -32,7 +29,7 @@ struct Points {
   u32 per_image;
   int H, W;
   i64 C;
-  Axis rows, columns;
+  GridAxis rows, columns;
 
   __device__ i64 image_of(u32 p) const { return image ? image[p] : p / per_image; }
   __device__ BilinearSample sample(u32 p) const {
@@ -42,7 +39,7 @@ struct Points {
   }
 };
 
-Points points_of(const Tensor& xy, const i64* image, i64 per_image, const Shape& x, Axis rows, Axis columns) {
+Points points_of(const Tensor& xy, const i64* image, i64 per_image, const Shape& x, GridAxis rows, GridAxis columns) {
   return {.xy = xy.device_data<float>(),
           .image = image,
           .count = xy.numel() / 2,
@@ -55,15 +52,11 @@ Points points_of(const Tensor& xy, const i64* image, i64 per_image, const Shape&
           .columns = columns};
 }
 Points points_of_grid(const Tensor& grid, const Shape& x, bool align_corners) {
-  const auto axis = [&](i64 size) {
-    const double n = static_cast<double>(size);
-    return Axis{(align_corners ? n - 1 : n) / 2, (n - 1) / 2};
-  };
-  return points_of(grid, nullptr, grid.dim(1) * grid.dim(2), x, axis(x[1]), axis(x[2]));
+  return points_of(grid, nullptr, grid.dim(1) * grid.dim(2), x, GridAxis::of_grid(x[1], align_corners),
+                   GridAxis::of_grid(x[2], align_corners));
 }
 Points points_of_images(const Tensor& image, const Tensor& points, const Shape& x) {
-  const auto axis = [](i64 size) { return Axis{static_cast<double>(size), -0.5}; };
-  return points_of(points, image.device_data<i64>(), 0, x, axis(x[1]), axis(x[2]));
+  return points_of(points, image.device_data<i64>(), 0, x, GridAxis::of_points(x[1]), GridAxis::of_points(x[2]));
 }
 
 template <class T, int kWidth>
@@ -76,7 +69,7 @@ __global__ void sample_kernel(Points points, RowLanes lanes, const T* x, T* y) {
     auto sum = Channels<kWidth>::zero();
     for (int k = 0; k < 4; ++k)
       if (sample.inside(k, points.H, points.W))
-        sum.add(sample.weight(k), Channels<kWidth>::load(map + sample.pixel(k, points.W) * points.C + c));
+        sum.add(sample.weight(k), Channels<kWidth>::load(map + pixel_of(sample, k, points.W) * points.C + c));
     sum.store(y + p * points.C + c);
   }
 }
@@ -88,11 +81,11 @@ __global__ void sample_backward_points_kernel(Points points, RowLanes lanes, con
   const BilinearSample sample = mine ? points.sample(p) : BilinearSample{};
   const T* const map = mine ? x + points.image_of(p) * points.H * points.W * points.C : x;
   float dots[4] = {};  // of each corner's channels with the gradient
-  for (i64 c = lanes.lane() * kWidth; c < points.C && sample.any; c += lanes.count * kWidth) {
+  for (i64 c = lanes.lane() * kWidth; c < points.C && sample.any(); c += lanes.count * kWidth) {
     const auto g = Channels<kWidth>::load(gy + p * points.C + c);
     for (int k = 0; k < 4; ++k)
       if (sample.inside(k, points.H, points.W))
-        dots[k] += g.dot(Channels<kWidth>::load(map + sample.pixel(k, points.W) * points.C + c));
+        dots[k] += g.dot(Channels<kWidth>::load(map + pixel_of(sample, k, points.W) * points.C + c));
   }
   for (float& dot : dots) dot = lanes.sum(dot);
   if (!mine || lanes.lane() != 0) return;
@@ -104,7 +97,8 @@ __global__ void cells_kernel(Points points, i64 cells, i32* keys) {
   for (const i64 i : indices(points.count)) {
     const u32 p = static_cast<u32>(i);
     const BilinearSample sample = points.sample(p);
-    keys[p] = static_cast<i32>(sample.any ? points.image_of(p) * cells + sample.cell(points.W) : points.images * cells);
+    keys[p] =
+        static_cast<i32>(sample.any() ? points.image_of(p) * cells + cell_of(sample, points.W) : points.images * cells);
   }
 }
 

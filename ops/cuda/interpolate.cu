@@ -6,7 +6,7 @@
 // look these tables up. Backward gathers, in ascending order. Memory bounds both: each map is read or written once, and
 // read again from the cache where pixels are shared.
 #include "ops/cuda/map.h"
-#include "ops/interpolate.h"
+#include "ops/scalar/interpolate.h"
 
 namespace tessera {
 
@@ -14,68 +14,44 @@ namespace {
 
 using namespace cuda;
 
-// Output position o reads first_weight * input[first] + second_weight * input[second].
-struct Tap {
-  int first, second;
-  float first_weight, second_weight;
-};
+using scalar::ResizeAxis;
+using Weights = scalar::ResizeWeights<float, int>;
 
-struct Axis {
-  i64 in, out;
-  ops::Interpolation mode;
-  bool align_corners;
-
-  __device__ Tap tap(i64 o) const {
-    if (mode == ops::Interpolation::kNearest) {
-      const float scale = static_cast<float>(in) / static_cast<float>(out);
-      const i64 i = static_cast<i64>(std::floor(static_cast<float>(o) * scale)), last = in - 1;
-      return {static_cast<int>(i < last ? i : last), static_cast<int>(i < last ? i : last), 1, 0};
+// The first output position that reads an input at or after i, or (past) one after i only.
+__device__ int first_reader(const ResizeAxis& axis, i64 i, bool past) {
+  i64 low = 0, high = axis.out;
+  while (low < high) {
+    const i64 middle = (low + high) / 2;
+    const Weights w = axis.weights<float, int>(middle);
+    const bool reached = past ? w.first > i : (w.second_weight > 0 ? w.second : w.first) >= i;
+    if (reached) {
+      high = middle;
+    } else {
+      low = middle + 1;
     }
-    const double position = static_cast<double>(o), ratio = static_cast<double>(in) / static_cast<double>(out);
-    double source = (position + 0.5) * ratio - 0.5;
-    if (source < 0) source = 0;
-    if (align_corners) source = out > 1 ? position * static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0.0;
-    const int last = static_cast<int>(in - 1), floored = static_cast<int>(source);
-    const int i = floored < last ? floored : last;
-    const double fraction = source - i;
-    return {i, i < last ? i + 1 : last, static_cast<float>(1 - fraction), static_cast<float>(fraction)};
   }
-
-  // The first output position that reads an input at or after i, or (past) one after i only.
-  __device__ int first_reader(i64 i, bool past) const {
-    i64 low = 0, high = out;
-    while (low < high) {
-      const i64 middle = (low + high) / 2;
-      const Tap t = tap(middle);
-      const bool reached = past ? t.first > i : (t.second_weight > 0 ? t.second : t.first) >= i;
-      if (reached) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
-    return static_cast<int>(low);
-  }
-};
+  return static_cast<int>(low);
+}
 
 // Outputs begin ... end - 1 read the input position.
 struct Readers {
   int begin, end;
 };
 
-// Tables in device memory: taps of `out` positions, readers of `in`.
+// Tables in device memory: weights of `out` positions, readers of `in`.
 struct AxisTables {
-  Tap* taps;
+  Weights* weights;
   Readers* readers;
 };
 
-__device__ void fill_axis(const Axis& axis, const AxisTables& tables, i64 i) {
-  if (i < axis.out) tables.taps[i] = axis.tap(i);
-  if (i < axis.in) tables.readers[i] = {axis.first_reader(i, false), axis.first_reader(i, true)};
+__device__ void fill_axis(const ResizeAxis& axis, const AxisTables& tables, i64 i) {
+  if (i < axis.out) tables.weights[i] = axis.weights<float, int>(i);
+  if (i < axis.in) tables.readers[i] = {first_reader(axis, i, false), first_reader(axis, i, true)};
 }
 
 // One thread per position of both axes.
-__global__ void axes_kernel(Axis rows, Axis columns, i64 n, AxisTables row_tables, AxisTables column_tables) {
+__global__ void axes_kernel(ResizeAxis rows, ResizeAxis columns, i64 n, AxisTables row_tables,
+                            AxisTables column_tables) {
   for (const i64 i : indices(n)) {
     fill_axis(rows, row_tables, i);
     fill_axis(columns, column_tables, i);
@@ -83,7 +59,7 @@ __global__ void axes_kernel(Axis rows, Axis columns, i64 n, AxisTables row_table
 }
 
 template <class T, int kWidth>
-__global__ void nearest_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const T* x, T* y) {
+__global__ void nearest_kernel(MapDims in, MapDims out, const Weights* rows, const Weights* columns, const T* x, T* y) {
   for (const MapPosition at : positions<kWidth>(out)) {
     const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, rows[at.h].first, columns[at.w].first, at.c));
     pixel.store(y + out.at(at.n, at.h, at.w, at.c));
@@ -91,9 +67,10 @@ __global__ void nearest_kernel(MapDims in, MapDims out, const Tap* rows, const T
 }
 
 template <class T, int kWidth>
-__global__ void bilinear_kernel(MapDims in, MapDims out, const Tap* rows, const Tap* columns, const T* x, T* y) {
+__global__ void bilinear_kernel(MapDims in, MapDims out, const Weights* rows, const Weights* columns, const T* x,
+                                T* y) {
   for (const MapPosition at : positions<kWidth>(out)) {
-    const Tap row = rows[at.h], column = columns[at.w];
+    const Weights row = rows[at.h], column = columns[at.w];
     const Channels<kWidth> top_left = Channels<kWidth>::load(x + in.at(at.n, row.first, column.first, at.c)),
                            top_right = Channels<kWidth>::load(x + in.at(at.n, row.first, column.second, at.c)),
                            bottom_left = Channels<kWidth>::load(x + in.at(at.n, row.second, column.first, at.c)),
@@ -108,20 +85,15 @@ __global__ void bilinear_kernel(MapDims in, MapDims out, const Tap* rows, const 
   }
 }
 
-// How much an output with this tap takes of input i; at the edge both taps may be i.
-__device__ float weight_of(const Tap& tap, i64 i) {
-  return (tap.first == i ? tap.first_weight : 0.0f) + (tap.second == i ? tap.second_weight : 0.0f);
-}
-
 template <class T, int kWidth>
 __global__ void backward_kernel(MapDims in, MapDims out, AxisTables rows, AxisTables columns, const T* gy, T* gx) {
   for (const MapPosition at : positions<kWidth>(in)) {
     const Readers vertical = rows.readers[at.h], horizontal = columns.readers[at.w];
     Channels<kWidth> sum = Channels<kWidth>::zero();
     for (i64 i = vertical.begin; i < vertical.end; ++i) {
-      const float row_weight = weight_of(rows.taps[i], at.h);
+      const float row_weight = rows.weights[i].of(at.h);
       for (i64 j = horizontal.begin; j < horizontal.end; ++j) {
-        const float weight = row_weight * weight_of(columns.taps[j], at.w);
+        const float weight = row_weight * columns.weights[j].of(at.w);
         const Channels<kWidth> gradient = Channels<kWidth>::load(gy + out.at(at.n, i, j, at.c));
         sum.add(weight, gradient);
       }
@@ -136,13 +108,13 @@ struct Tables {
   AxisTables rows, columns;
 
   Tables(const MapDims& in, const MapDims& out, ops::Interpolation mode, bool align_corners, Device device) {
-    const Axis vertical{in.H, out.H, mode, align_corners}, horizontal{in.W, out.W, mode, align_corners};
-    const i64 taps = out.H + out.W, readers = in.H + in.W;
-    memory = Tensor::empty({taps * i64{sizeof(Tap)} + readers * i64{sizeof(Readers)}}, DType::kU8, device);
-    auto* first_tap = reinterpret_cast<Tap*>(memory.raw());
-    auto* first_readers = reinterpret_cast<Readers*>(first_tap + taps);
-    rows = {first_tap, first_readers};
-    columns = {first_tap + out.H, first_readers + in.H};
+    const ResizeAxis vertical{in.H, out.H, mode, align_corners}, horizontal{in.W, out.W, mode, align_corners};
+    const i64 outputs = out.H + out.W, readers = in.H + in.W;
+    memory = Tensor::empty({outputs * i64{sizeof(Weights)} + readers * i64{sizeof(Readers)}}, DType::kU8, device);
+    auto* first_weights = reinterpret_cast<Weights*>(memory.raw());
+    auto* first_readers = reinterpret_cast<Readers*>(first_weights + outputs);
+    rows = {first_weights, first_readers};
+    columns = {first_weights + out.H, first_readers + in.H};
     const i64 n = std::max({in.H, in.W, out.H, out.W});
     launch<axes_kernel>(over(n, 64), vertical, horizontal, n, rows, columns);
   }
@@ -154,7 +126,7 @@ void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corne
   dispatch_storage(x, [&]<class T>() {
     const T* from = x.device_data<T>();
     T* to = y.device_data<T>();
-    const Tap *rows = tables.rows.taps, *columns = tables.columns.taps;
+    const Weights *rows = tables.rows.weights, *columns = tables.columns.weights;
     dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
       if (mode == ops::Interpolation::kNearest) {
         launch<nearest_kernel<T, kWidth>>(over_map<kWidth>(out), in, out, rows, columns, from, to);

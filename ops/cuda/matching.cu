@@ -2,7 +2,7 @@
 // mask_ious reads both masks once, a block per row.
 #include "ops/cuda/block_reduce.h"
 #include "ops/cuda/elementary.h"
-#include "ops/matching.h"
+#include "ops/scalar/matching.h"
 
 namespace tessera {
 
@@ -12,7 +12,6 @@ using namespace cuda;
 
 constexpr int kThreads = 256;
 
-// In double, as on the CPU: what is a tie there is one here.
 __global__ void dice_class_score_kernel(i64 Q, i64 K, i64 C, const float* logits, const i64* classes,
                                         ops::DiceClassScoreParams params, float* scores) {
   for (const i64 i : indices(Q * K)) {
@@ -22,23 +21,18 @@ __global__ void dice_class_score_kernel(i64 Q, i64 K, i64 C, const float* logits
       continue;
     }
     const float probability = sigmoid_of(logits[q * C + label]);
-    scores[i] = static_cast<float>(std::pow(static_cast<double>(scores[i]), params.dice_exponent) *
-                                   std::pow(static_cast<double>(probability), params.class_exponent));
+    scores[i] = scalar::dice_class_score(scores[i], probability, params);
   }
 }
 
 __global__ void mask_ious_kernel(i64 pixels, const float* masks, const float* targets, float mask_threshold,
                                  float target_threshold, float* ious) {
   const i64 row = blockIdx.x;
-  int both = 0, either = 0;
-  for (i64 i = row * pixels + threadIdx.x; i < (row + 1) * pixels; i += blockDim.x) {
-    const bool in_mask = sigmoid_of(masks[i]) >= mask_threshold, in_target = targets[i] > target_threshold;
-    both += in_mask && in_target;
-    either += in_mask || in_target;
-  }
-  both = block_sum(both);
-  either = block_sum(either);
-  if (threadIdx.x == 0) ious[row] = static_cast<float>(both / (either + 1e-6));
+  scalar::Overlap<int> overlap;
+  for (i64 i = row * pixels + threadIdx.x; i < (row + 1) * pixels; i += blockDim.x)
+    overlap.add(sigmoid_of(masks[i]) >= mask_threshold, targets[i] > target_threshold);
+  overlap = {block_sum(overlap.both), block_sum(overlap.either)};
+  if (threadIdx.x == 0) ious[row] = static_cast<float>(overlap.iou());
 }
 
 void dice_class_score_cuda(const Tensor& logits, const Tensor& classes, const ops::DiceClassScoreParams& params,

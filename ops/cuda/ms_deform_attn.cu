@@ -65,6 +65,8 @@ Dims dims_of(const char* op, const Tensor& value, const std::vector<ops::LevelSi
 struct alignas(16) ReadySample {
   i32 token[4];
   float down, right, attention;
+
+  __device__ BilinearSample place() const { return {.down = down, .right = right}; }
 };
 
 // Fills ready[s][h] with samples first, first + 1, ... of the block's heads.
@@ -80,14 +82,10 @@ __device__ void ready_samples(const Dims& d, const RowLanes& lanes, u32 first_ro
     ReadySample& to = ready[k % count][k / count];
     for (int corner = 0; corner < 4; ++corner)
       to.token[corner] = sample.inside(corner, d.height[level], d.width[level])
-                             ? static_cast<i32>(d.first[level] + sample.pixel(corner, d.width[level]))
+                             ? static_cast<i32>(d.first[level] + pixel_of(sample, corner, d.width[level]))
                              : -1;
     to.down = sample.down, to.right = sample.right, to.attention = attention[at];
   }
-}
-
-__device__ float weight_of(const ReadySample& s, int k) {
-  return (k / 2 ? s.down : 1 - s.down) * (k % 2 ? s.right : 1 - s.right);
 }
 
 struct SharedSamples {
@@ -112,10 +110,10 @@ __global__ void ms_deform_attn_kernel(Dims d, RowLanes lanes, const T* value, co
       __syncthreads();
       for (int s = 0; s < count && mine && c < d.channels; ++s) {
         const ReadySample sample = shared.ready[s][head];
+        const BilinearSample place = sample.place();
         for (int k = 0; k < 4; ++k)
           if (sample.token[k] >= 0)
-            sum.add(weight_of(sample, k) * sample.attention,
-                    Channels<kWidth>::load(values + sample.token[k] * pitch + c));
+            sum.add(place.weight(k) * sample.attention, Channels<kWidth>::load(values + sample.token[k] * pitch + c));
       }
       __syncthreads();
     }
@@ -147,11 +145,10 @@ __global__ void ms_deform_attn_backward_samples_kernel(Dims d, RowLanes lanes, c
       }
       for (float& dot : dots) dot = lanes.sum(dot);
       if (!mine || lanes.lane() != 0) continue;
-      const BilinearSample at{.down = sample.down, .right = sample.right};
+      const BilinearSample at = sample.place();
       const int level = (first + s) / d.points;
       const i64 out = i64{row} * d.samples() + first + s;
-      gattention[out] =
-          at.weight(0) * dots[0] + at.weight(1) * dots[1] + at.weight(2) * dots[2] + at.weight(3) * dots[3];
+      gattention[out] = at.blend(dots);
       glocations[2 * out] = sample.attention * static_cast<float>(d.width[level]) * at.slope_right(dots);
       glocations[2 * out + 1] = sample.attention * static_cast<float>(d.height[level]) * at.slope_down(dots);
     }
@@ -165,8 +162,8 @@ __global__ void cells_kernel(Dims d, i64 samples, const float* locations, i32* k
     const int level = static_cast<int>(i % d.samples()) / d.points;
     const i64 row = i / d.samples(), map = row / d.heads / d.queries * d.heads + row % d.heads;
     const BilinearSample sample = d.sample(locations + 2 * i, level);
-    keys[i] = static_cast<i32>(sample.any ? map * d.cells + d.first_cell[level] + sample.cell(d.width[level])
-                                          : d.images * d.heads * d.cells);
+    keys[i] = static_cast<i32>(sample.any() ? map * d.cells + d.first_cell[level] + cell_of(sample, d.width[level])
+                                            : d.images * d.heads * d.cells);
   }
 }
 

@@ -1,11 +1,10 @@
 // Parameter updates in CUDA, all parameters in one launch or a few (ops/cuda/tensor_table.h); formulas in
-// ops/optimizer.h. Memory limits them: AdamW moves 28 bytes per element, SGD with momentum 20. Scaling the gradient
-// costs nothing here, and a launch of its own would move 8 more.
-#include <cmath>
+// ops/scalar/optimizer.h. Memory limits them: AdamW moves 28 bytes per element, SGD with momentum 20. Scaling the
+// gradient costs nothing here, and a launch of its own would move 8 more.
 #include <vector>
 
 #include "ops/cuda/tensor_table.h"
-#include "ops/optimizer.h"
+#include "ops/scalar/optimizer.h"
 
 namespace tessera {
 
@@ -22,7 +21,7 @@ __global__ void clip_grad_norm_kernel(const double* sum_of_squares, double max_n
   finite = warp_ballot(finite) == kAllLanes;
   if (threadIdx.x > 0) return;
   *norm = length;
-  *scale = !finite ? NAN : max_norm == 0 ? 1 : std::min(1.0, max_norm / (length + 1e-6));
+  *scale = scalar::clip_scale(length, finite, max_norm);
 }
 
 void clip_grad_norm_cuda(const Tensor& sum_of_squares, double max_norm, const Tensor& watched, Tensor& norm,
@@ -37,41 +36,21 @@ struct AdamW {
   i64 count;
   const float* g;
   float *p, *m, *v;
-  float keep, beta1, rest1, beta2, rest2, step, root, eps;
+  scalar::AdamW<float> step;
 };
 
 __global__ void adamw_kernel(TensorTable<AdamW> table, const double* scale) {
   if (std::isnan(*scale)) return;
   const float factor = static_cast<float>(*scale);
   const auto [a, begin, end] = table.share();
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) {
-    const float g = factor * a.g[i];
-    const float m = a.beta1 * a.m[i] + a.rest1 * g;
-    const float v = a.beta2 * a.v[i] + a.rest2 * g * g;
-    a.m[i] = m;
-    a.v[i] = v;
-    a.p[i] = a.keep * a.p[i] - a.step * m / (std::sqrt(v) / a.root + a.eps);
-  }
+  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) a.step(factor * a.g[i], a.p[i], a.m[i], a.v[i]);
 }
 
 void adamw_step_cuda(std::span<ops::AdamWUpdate> updates, const Tensor& scale) {
   std::vector<AdamW> list;
-  for (auto& [parameter, gradient, m, v, params] : updates) {
-    const double t = static_cast<double>(params.step);
-    list.push_back({.count = parameter.numel(),
-                    .g = gradient.device_data<float>(),
-                    .p = parameter.device_data<float>(),
-                    .m = m.device_data<float>(),
-                    .v = v.device_data<float>(),
-                    .keep = static_cast<float>(1 - params.lr * params.weight_decay),
-                    .beta1 = static_cast<float>(params.beta1),
-                    .rest1 = static_cast<float>(1 - params.beta1),
-                    .beta2 = static_cast<float>(params.beta2),
-                    .rest2 = static_cast<float>(1 - params.beta2),
-                    .step = static_cast<float>(params.lr / (1 - std::pow(params.beta1, t))),
-                    .root = static_cast<float>(std::sqrt(1 - std::pow(params.beta2, t))),
-                    .eps = static_cast<float>(params.eps)});
-  }
+  for (auto& [parameter, gradient, m, v, params] : updates)
+    list.push_back({parameter.numel(), gradient.device_data<float>(), parameter.device_data<float>(),
+                    m.device_data<float>(), v.device_data<float>(), scalar::AdamW<float>::of(params)});
   for_each_table(std::span<const AdamW>(list), [&](const TensorTable<AdamW>& table, const Launch& shape) {
     launch<adamw_kernel>(shape, table, scale.device_data<double>());
   });
@@ -81,7 +60,7 @@ struct Sgd {
   i64 count;
   const float* g;
   float *p, *buffer;  // no buffer: null
-  float lr, momentum, decay;
+  scalar::Sgd<float> step;
   bool first_step;
 };
 
@@ -90,27 +69,21 @@ __global__ void sgd_kernel(TensorTable<Sgd> table, const double* scale) {
   const float factor = static_cast<float>(*scale);
   const auto [s, begin, end] = table.share();
   for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) {
-    const float p = s.p[i];
-    float d = factor * s.g[i] + s.decay * p;
     if (s.buffer) {
-      if (!s.first_step) d += s.momentum * s.buffer[i];
-      s.buffer[i] = d;
+      if (s.first_step) s.buffer[i] = 0;
+      s.step(factor * s.g[i], s.p[i], s.buffer[i]);
+    } else {
+      s.step(factor * s.g[i], s.p[i]);
     }
-    s.p[i] = p - s.lr * d;
   }
 }
 
 void sgd_step_cuda(std::span<ops::SgdUpdate> updates, const Tensor& scale) {
   std::vector<Sgd> list;
   for (auto& [parameter, gradient, buffer, params] : updates)
-    list.push_back({.count = parameter.numel(),
-                    .g = gradient.device_data<float>(),
-                    .p = parameter.device_data<float>(),
-                    .buffer = params.momentum != 0 ? buffer.device_data<float>() : nullptr,
-                    .lr = static_cast<float>(params.lr),
-                    .momentum = static_cast<float>(params.momentum),
-                    .decay = static_cast<float>(params.weight_decay),
-                    .first_step = params.first_step});
+    list.push_back({parameter.numel(), gradient.device_data<float>(), parameter.device_data<float>(),
+                    params.momentum != 0 ? buffer.device_data<float>() : nullptr, scalar::Sgd<float>::of(params),
+                    params.first_step});
   for_each_table(std::span<const Sgd>(list), [&](const TensorTable<Sgd>& table, const Launch& shape) {
     launch<sgd_kernel>(shape, table, scale.device_data<double>());
   });
@@ -125,10 +98,8 @@ struct Lerp {
 __global__ void lerp_into_kernel(TensorTable<Lerp> table, float weight, const double* scale) {
   if (std::isnan(*scale)) return;
   const auto [l, begin, end] = table.share();
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) {
-    const float target = l.target[i];
-    l.target[i] = target + weight * (l.source[i] - target);
-  }
+  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x)
+    l.target[i] = scalar::lerp(l.target[i], l.source[i], weight);
 }
 
 void lerp_into_cuda(std::span<ops::LerpUpdate> updates, double weight, const Tensor& scale) {

@@ -1,5 +1,4 @@
-// RoIAlign in CUDA; ops/roi_align.h states the formula. A point's place on the map is f64, as on the CPU: f32 would
-// lose its fraction in a large map.
+// RoIAlign in CUDA; ops/roi_align.h states the formula, ops/scalar/roi_align.h has its axes.
 //
 //   forward    lanes share the channels of a bin. A warp finds the bin's points, four corners each, and reads them from
 //              the cache: with sampling_ratio 2 that is 16 reads per value, which bounds it
@@ -12,21 +11,22 @@
 // A roi whose image x does not have, or with a coordinate that is not finite, gives 0 and adds nothing.
 #include "ops/cuda/channels.h"
 #include "ops/cuda/scan.h"
-#include "ops/roi_align.h"
+#include "ops/scalar/bilinear.h"
+#include "ops/scalar/roi_align.h"
 
 namespace tessera {
 
 namespace {
 
 using namespace cuda;
+using namespace scalar;
 
 struct Dims {
   i64 images, rois;
   int H, W;
   i64 C;
   int height, width;  // bins
-  double scale, shift, ratio;
-  bool aligned;
+  ops::RoiAlignParams params;
 };
 
 Dims dims_of(const Tensor& rois, const ops::RoiAlignParams& p, const Shape& x) {
@@ -37,83 +37,39 @@ Dims dims_of(const Tensor& rois, const ops::RoiAlignParams& p, const Shape& x) {
           .C = x[3],
           .height = static_cast<int>(p.height),
           .width = static_cast<int>(p.width),
-          .scale = p.spatial_scale,
-          .shift = p.aligned ? 0.5 : 0.0,
-          .ratio = static_cast<double>(p.sampling_ratio),
-          .aligned = p.aligned};
+          .params = p};
 }
 
-// The points of one bin in an interval: first, first + 1, ...
-struct Points {
-  double first;
-  i64 count;
-};
-
-// One axis of one roi on a map of `size` pixels; without points where the roi cannot be used.
-struct Axis {
-  double begin, bin, points, step;
-  int bins, size;
-
-  __device__ double start(int i) const { return begin + i * bin; }
-  __device__ double place(int i, double point) const { return start(i) + (point + 0.5) * step; }
-
-  // The points of bin i that lie in [low, high], and perhaps one more on either side.
-  __device__ Points between(int i, double low, double high) const {
-    if (step == 0) return {0, static_cast<i64>(points)};
-    double from = (low - start(i)) / step - 0.5, to = (high - start(i)) / step - 0.5;
-    if (from > to) {
-      const double swapped = from;
-      from = to, to = swapped;
-    }
-    from = std::fmax(std::floor(from), 0.0), to = std::fmin(std::ceil(to), points - 1);
-    const double most = (high - low) / std::fabs(step) + 4;  // however far off and inexact start is
-    return {from, to >= from ? static_cast<i64>(std::fmin(to - from, most)) + 1 : 0};
-  }
-
-  // What pixel v weighs in the mean of bin i.
-  __device__ float weight(int i, int v) const {
-    const Points near = between(i, v - 1, v + 1);
-    double sum = 0;
-    for (i64 k = 0; k < near.count; ++k) {
-      const double at = place(i, near.first + static_cast<double>(k));
-      if (!(at >= -1 && at <= size)) continue;
-      const double distance = std::fabs(std::fmin(std::fmax(at, 0.0), size - 1.0) - v);
-      if (distance < 1) sum += 1 - distance;
-    }
-    return static_cast<float>(sum / points);
-  }
-
-  // The bins that may have points in [low, high]: [*first, *end).
-  __device__ void bins_between(double low, double high, int* first, int* end) const {
-    *first = 0, *end = points > 0 ? bins : 0;
-    if (bin == 0) return;
-    const double a = (low - begin) / bin, b = (high - begin) / bin;
-    *first = static_cast<int>(std::fmin(std::fmax(std::floor(std::fmin(a, b)), 0.0), bins));
-    *end = static_cast<int>(std::fmin(std::fmax(std::floor(std::fmax(a, b)) + 1, 0.0), *end));
-  }
-};
-
-// axis 0: rows, 1: columns.
-__device__ Axis axis_of(const Dims& d, const float* roi, int axis) {
+// axis 0: rows, 1: columns. Without points where the roi cannot be used.
+__device__ RoiAxis axis_of(const Dims& d, const float* roi, int axis) {
   const bool usable = roi[0] >= 0 && roi[0] < static_cast<float>(d.images) && roi[0] == std::floor(roi[0]) &&
                       std::isfinite(roi[1]) && std::isfinite(roi[2]) && std::isfinite(roi[3]) && std::isfinite(roi[4]);
   const int bins = axis ? d.width : d.height, size = axis ? d.W : d.H;
   if (!usable) return {0, 0, 0, 0, bins, size};
-  const double begin = roi[2 - axis] * d.scale - d.shift, end = roi[4 - axis] * d.scale - d.shift;
-  const double length = d.aligned ? end - begin : std::fmax(end - begin, 1.0), bin = length / bins;
-  const double points = d.ratio > 0 ? d.ratio : std::fmax(std::ceil(bin), 0.0);
-  return {begin, bin, points, points > 0 ? bin / points : 0, bins, size};
+  return RoiAxis::of(d.params, roi[2 - axis], roi[4 - axis], bins, size);
 }
 
-// A point's two pixels on one axis, the second with weight 0 where the first is the point.
-struct Taps {
-  int low;
-  float fraction;
-  bool inside;
-};
-__device__ Taps taps_at(double at, int size) {
-  const double v = std::fmin(std::fmax(at, 0.0), size - 1.0), low = std::floor(v);
-  return {static_cast<int>(low), static_cast<float>(v - low), at >= -1 && at <= size};
+// What pixel v weighs in the mean of bin i.
+__device__ float weight_of(const RoiAxis& axis, int i, int v) {
+  const RoiPoints near = axis.between(i, v - 1, v + 1);
+  double sum = 0;
+  for (i64 k = 0; k < near.count; ++k) {
+    const double place = axis.place(i, near.first + static_cast<double>(k));
+    if (!axis.on_map(place)) continue;
+    const double distance = std::fabs(axis.on_pixels(place) - v);
+    if (distance < 1) sum += 1 - distance;
+  }
+  return static_cast<float>(sum / axis.points);
+}
+
+// The bins that may have points in [low, high]: [*first, *end).
+__device__ void bins_between(const RoiAxis& axis, double low, double high, int* first, int* end) {
+  const int bins = static_cast<int>(axis.bins);
+  *first = 0, *end = axis.points > 0 ? bins : 0;
+  if (axis.bin == 0) return;
+  const double a = (low - axis.begin) / axis.bin, b = (high - axis.begin) / axis.bin;
+  *first = static_cast<int>(clamped<double>(std::floor(smaller(a, b)), 0, bins));
+  *end = static_cast<int>(clamped<double>(std::floor(larger(a, b)) + 1, 0, *end));
 }
 
 template <class T, int kWidth>
@@ -122,22 +78,25 @@ __global__ void roi_align_kernel(Dims d, RowLanes lanes, const T* x, const float
   if (bin >= lanes.rows) return;
   const int j = static_cast<int>(bin % width), i = static_cast<int>(bin / width % height);
   const float* const roi = rois + i64{bin / width / height} * 5;
-  const Axis rows = axis_of(d, roi, 0), columns = axis_of(d, roi, 1);
-  const Points down = rows.points > 0 ? rows.between(i, -1, d.H) : Points{0, 0};
-  const Points right = columns.points > 0 ? columns.between(j, -1, d.W) : Points{0, 0};
+  const RoiAxis rows = axis_of(d, roi, 0), columns = axis_of(d, roi, 1);
+  const RoiPoints down = rows.points > 0 ? rows.between(i, -1, d.H) : RoiPoints{0, 0};
+  const RoiPoints right = columns.points > 0 ? columns.between(j, -1, d.W) : RoiPoints{0, 0};
   const float share = static_cast<float>(1 / (rows.points * columns.points));  // unused without points
   const T* const map = x + (rows.points > 0 ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * d.C;
   for (i64 c = lanes.lane() * kWidth; c < d.C; c += lanes.count * kWidth) {
     auto sum = Channels<kWidth>::zero();
     for (i64 a = 0; a < down.count; ++a) {
-      const Taps v = taps_at(rows.place(i, down.first + static_cast<double>(a)), d.H);
-      for (i64 b = 0; v.inside && b < right.count; ++b) {
-        const Taps u = taps_at(columns.place(j, right.first + static_cast<double>(b)), d.W);
-        if (!u.inside) continue;
+      const double v = rows.place(i, down.first + static_cast<double>(a));
+      for (i64 b = 0; rows.on_map(v) && b < right.count; ++b) {
+        const double u = columns.place(j, right.first + static_cast<double>(b));
+        if (!columns.on_map(u)) continue;
+        const RoiPixels row = rows.pixels(v), column = columns.pixels(u);
+        const BilinearSample<float, i64> at{row.low, column.low, static_cast<float>(row.fraction),
+                                            static_cast<float>(column.fraction)};
         for (int k = 0; k < 4; ++k) {
-          const float weight = (k / 2 ? v.fraction : 1 - v.fraction) * (k % 2 ? u.fraction : 1 - u.fraction);
+          const float weight = at.weight(k);
           if (weight == 0) continue;  // perhaps beyond the map
-          const i64 pixel = static_cast<i64>(v.low + k / 2) * d.W + u.low + k % 2;
+          const i64 pixel = (row.low + k / 2) * d.W + column.low + k % 2;
           sum.add(weight * share, Channels<kWidth>::load(map + pixel * d.C + c));
         }
       }
@@ -152,7 +111,7 @@ constexpr i64 kWeightBytes = 96 * 1024;             // of them
 
 // Of one roi on one tile: its axes, and the bins that reach the tile.
 struct RoiOnTile {
-  Axis axis[2];
+  RoiAxis axis[2];
   int first[2], end[2];
 };
 
@@ -171,9 +130,9 @@ __global__ void roi_align_backward_kernel(Dims d, int batch, const T* gy, const 
   const int top = static_cast<int>(blockIdx.x) / tiles_x % tiles_y * kSide;
   const i64 image = blockIdx.x / (tiles_x * tiles_y), c = (blockIdx.y * kWarp + lane()) * i64{kWidth};
   const int v = top + warp(), bins = d.height + d.width;
-  const auto reach = [&](const Axis& axis, int which, int* first, int* end) {
+  const auto reach = [&](const RoiAxis& axis, int which, int* first, int* end) {
     const int low = which ? left : top;
-    axis.bins_between(low - 1, low + kSide, first, end);
+    bins_between(axis, low - 1, low + kSide, first, end);
   };
 
   Channels<kWidth> sum[kSide];
@@ -204,9 +163,9 @@ __global__ void roi_align_backward_kernel(Dims d, int batch, const T* gy, const 
       for (int k = thread; k < now * bins * kSide; k += kThreads) {
         const int pixel = k % kSide, bin = k / kSide % bins;
         const bool column = bin >= d.height;
-        const Axis& axis = shared.roi[k / kSide / bins].axis[column];
+        const RoiAxis& axis = shared.roi[k / kSide / bins].axis[column];
         const int at = (column ? left : top) + pixel;
-        weights[k] = at < axis.size ? axis.weight(column ? bin - d.height : bin, at) : 0.0f;
+        weights[k] = at < axis.size ? weight_of(axis, column ? bin - d.height : bin, at) : 0.0f;
       }
       __syncthreads();
       for (int r = 0; r < now && c < d.C; ++r) {

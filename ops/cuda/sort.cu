@@ -12,7 +12,7 @@ namespace {
 using namespace cuda;
 
 __global__ void make_keys_kernel(i64 numel, i64 n, bool descending, const float* x, u64* keys) {
-  for (const i64 at : indices(numel)) keys[at] = make_key(ordered_bits(x[at], descending), at % n);
+  for (const i64 at : indices(numel)) keys[at] = make_key(scalar::sort_key(x[at], descending), at % n);
 }
 
 // keys [R, pitch] -> values and where [R, k], x [R, n]

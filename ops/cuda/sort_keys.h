@@ -1,9 +1,9 @@
 // Sorting whole numbers on a CUDA device: what sort, top_k, nms and scatter_add_rows stand on.
 #pragma once
 
-#include <bit>
 #include <limits>
 
+#include "ops/scalar/sort.h"
 #include "tensor/cuda/launch.h"
 #include "tensor/tensor.h"
 
@@ -27,14 +27,6 @@ __device__ inline i64 value_of(u64 key) {
 }
 __device__ inline i64 position_of(u64 key) {
   return static_cast<i64>(key & 0xFFFFFFFF);
-}
-
-// A number that compares as ops/sort.h wants x to: NaN above infinity, -0 as 0.
-__device__ inline u32 ordered_bits(float x, bool descending) {
-  constexpr u32 kSign = 0x80000000;
-  u32 bits = std::bit_cast<u32>(x == 0 ? 0.0f : x);
-  bits = x != x ? 0xFFFFFFFF : bits & kSign ? ~bits : bits | kSign;
-  return descending ? ~bits : bits;
 }
 
 }  // namespace tessera::cuda

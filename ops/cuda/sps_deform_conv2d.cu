@@ -51,7 +51,7 @@ struct Chunk {
     const int side = static_cast<int>(size);
     if (!sample.inside(k, side, side)) return -1;
     const u32 grid = static_cast<u32>(cell(i)) / (size * size);
-    return map[i64{grid} * size * size + sample.pixel(k, side)];
+    return map[i64{grid} * size * size + pixel_of(sample, k, side)];
   }
 };
 
@@ -121,7 +121,7 @@ __global__ void backward_samples_kernel(Chunk<T> chunk, RowLanes lanes, const T*
   const T* corners[4];
   for (int k = 0; k < 4; ++k) corners[k] = mine ? chunk.features.at(chunk.id(i, sample, k)) : nullptr;
   float dots[4] = {};  // of each corner's features with the gradient
-  for (i64 c = lanes.lane() * kWidth; c < width && sample.any; c += lanes.count * kWidth) {
+  for (i64 c = lanes.lane() * kWidth; c < width && sample.any(); c += lanes.count * kWidth) {
     const auto g = Channels<kWidth>::load(gcolumns + i * width + c);
     for (int k = 0; k < 4; ++k)
       if (corners[k]) dots[k] += g.dot(Channels<kWidth>::load(corners[k] + c));

@@ -15,6 +15,8 @@
 
 namespace tessera {
 
+using sparseinst::SparseInst;
+
 namespace {
 
 constexpr double kBF16 = 0x1p-8;
@@ -57,7 +59,7 @@ TEST_CASE("mixed precision: activations are bf16 all through the network") {
   if (!device) return;
   const std::unique_ptr<SparseInst> model = test::model_on(*device);
   const Tensor images = batch_images(test::rectangles({2}), *device);
-  const SparseInstOutput half = model->forward(Var(images.to(DType::kBF16))), full = model->forward(Var(images));
+  const sparseinst::Output half = model->forward(Var(images.to(DType::kBF16))), full = model->forward(Var(images));
   for (const auto& [narrow, wide] : {std::pair{half.logits, full.logits}, std::pair{half.masks, full.masks},
                                      std::pair{half.objectness, full.objectness}}) {
     CHECK(narrow.value().dtype() == DType::kBF16);

@@ -10,6 +10,8 @@
 
 namespace tessera {
 
+using sparseinst::SparseInst;
+
 namespace {
 
 // One network twice: as it is, and with graphs.
@@ -17,7 +19,7 @@ struct Twins {
   Device device;
   std::unique_ptr<SparseInst> plain, graphs;
 
-  explicit Twins(Device where, const SparseInstConfig& config = test::tiny_config())
+  explicit Twins(Device where, const sparseinst::Config& config = test::tiny_config())
       : device(where), plain(test::tiny_model(config)), graphs(test::tiny_model(config)) {
     for (SparseInst* model : {plain.get(), graphs.get()}) model->to(device);
     fuse();
@@ -35,7 +37,7 @@ struct Twins {
   bool agree(const Shape& shape, u64 seed) {
     const NoGrad no_grad;
     const Var x(images(shape, seed));
-    const SparseInstOutput a = plain->forward(x), b = graphs->forward(x);
+    const sparseinst::Output a = plain->forward(x), b = graphs->forward(x);
     const auto same = [](const Var& left, const Var& right) {
       const Tensor l = left.value().to_host(), r = right.value().to_host();
       return l.shape() == r.shape() && std::memcmp(l.raw(), r.raw(), l.bytes()) == 0;
@@ -59,16 +61,16 @@ TEST_CASE("replay: each size has its own graph, and new images get the bits of t
 TEST_CASE("replay: every variant of the network can be recorded") {
   const std::optional<Device> device = test::other_device();
   if (!device) return;
-  std::vector<SparseInstConfig> variants(5, test::tiny_config());
+  std::vector<sparseinst::Config> variants(5, test::tiny_config());
   variants[0].iam.cross_attention = true;
   variants[1].decoder.dconv = nn::Deform::kV2;
-  variants[2].iam.activation = IamActivation::kSoftmax;
+  variants[2].iam.activation = sparseinst::IamActivation::kSoftmax;
   variants[2].iam.groups = 1;
   variants[3].backbone.kind = BackboneKind::kMobileNetV2;
-  variants[3].loss.objectness = ObjectnessLoss::kNone;
+  variants[3].loss.objectness = sparseinst::ObjectnessLoss::kNone;
   variants[4].encoder.fusion = false;
   variants[4].decoder.coords = false;
-  for (const SparseInstConfig& config : variants) {
+  for (const sparseinst::Config& config : variants) {
     Twins twins(*device, config);
     for (u64 seed = 1; seed < 4; ++seed) CHECK(twins.agree({1, 64, 64, 3}, seed));
   }
@@ -88,7 +90,7 @@ TEST_CASE("replay: a size is recorded when it comes again; the model's graphs go
     const Tensor masks = twins.graphs->forward(x).masks.value();
     CHECK(allocated() > before);
     const Tensor first = masks.to_host();
-    const SparseInstOutput output = twins.graphs->forward(Var(twins.images({1, 64, 64, 3}, 2)));
+    const sparseinst::Output output = twins.graphs->forward(Var(twins.images({1, 64, 64, 3}, 2)));
     CHECK(output.masks.value().same_memory(masks));  // which the second images have changed
     CHECK(std::memcmp(masks.to_host().raw(), first.raw(), first.bytes()) != 0);
   }
@@ -102,7 +104,7 @@ TEST_CASE("replay: the graphs that were not used for longest go, and their memor
   Twins twins(*device);
   const NoGrad no_grad;
   const auto forward = [&](i64 n) { twins.graphs->forward(Var(twins.images({n, 32, 32, 3}, 1))); };
-  constexpr i64 kKept = ForwardGraphs<SparseInstOutput>::kKept;
+  constexpr i64 kKept = ForwardGraphs<sparseinst::Output>::kKept;
   const size_t before = memory_report(*device).allocated;
   forward(1);
   forward(1);
@@ -126,7 +128,7 @@ TEST_CASE("replay: weights that change in place are seen, and new ones after the
       if (name.ends_with("cls_score.weight")) parameter->value().fill(0.25);  // a linear layer has no fused form
   CHECK(twins.agree(shape, 4));
 
-  SparseInstConfig config = test::tiny_config();
+  sparseinst::Config config = test::tiny_config();
   Random random(11);
   SparseInst other(config, random);
   for (SparseInst* model : {twins.plain.get(), twins.graphs.get()})

@@ -37,8 +37,8 @@ inline Job make_job(const std::filesystem::path& folder, i64 steps = 4) {
   return job;
 }
 
-inline std::unique_ptr<SparseInst> model_on(Device device) {
-  std::unique_ptr<SparseInst> model = tiny_model();
+inline std::unique_ptr<sparseinst::SparseInst> model_on(Device device) {
+  std::unique_ptr<sparseinst::SparseInst> model = tiny_model();
   model->to(device);
   return model;
 }

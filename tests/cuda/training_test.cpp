@@ -15,6 +15,7 @@
 
 namespace tessera {
 
+using sparseinst::SparseInst;
 using test::make_job, test::model_on, test::other_device, test::Rectangles;
 
 namespace {
@@ -143,7 +144,7 @@ TEST_CASE("device: a network on another device detects what it detects on the CP
   Batch batch = test::rectangles({2, 0, 3});
   batch.samples[0].original = {100, 75};
   batch.samples[1].original = {33, 40};
-  SparseInstConfig config = test::tiny_config();
+  sparseinst::Config config = test::tiny_config();
   config.inference.score_threshold = 0;
   config.inference.mask_threshold = 0.3;  // about where the masks of an untrained network are
   for (const bool maskness : {true, false}) {

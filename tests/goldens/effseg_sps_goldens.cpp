@@ -14,6 +14,8 @@
 
 namespace tessera::goldens {
 
+using namespace effseg;
+
 namespace {
 
 constexpr double kForward = 1e-5, kGradient = 1e-4;

@@ -21,6 +21,8 @@
 
 namespace tessera::goldens {
 
+using namespace sparseinst;
+
 namespace {
 
 // Largest allowed error relative to the largest value of the tensor. Where rounding alone does more (a ReLU or a
@@ -109,8 +111,8 @@ class SparseInstGolden {
     std::vector<i64> queries, targets;
   };
   struct Evaluation {
-    SparseInstOutput output;
-    SparseInstTargets targets;
+    Output output;
+    MaskTargets targets;
     Matches matches;
     std::vector<LossTerm> terms;
 
@@ -132,7 +134,7 @@ class SparseInstGolden {
     e.targets = make_targets(batch, e.output.masks.dim(2), e.output.masks.dim(3), model_->config().num_classes,
                              report_.device());
     e.matches = match(e.output, e.targets, model_->config().matcher);
-    e.terms = sparseinst_losses(e.output, e.targets, e.matches, model_->config().loss);
+    e.terms = loss_terms(e.output, e.targets, e.matches, model_->config().loss);
     return e;
   }
 
@@ -222,7 +224,7 @@ class SparseInstGolden {
     model_->zero_grad();
   }
 
-  void check_postprocessing(const SparseInstOutput& output, const Batch& batch) {
+  void check_postprocessing(const Output& output, const Batch& batch) {
     for (const char* tag : {"post", "post_thr"}) {
       InferenceConfig inference;
       if (std::string(tag) == "post_thr") inference.score_threshold = std::stod(setup_.text("post_thr.threshold"));
@@ -230,7 +232,7 @@ class SparseInstGolden {
     }
   }
 
-  void check_picture(const std::string& tag, i64 k, const SparseInstOutput& output, const Batch& batch,
+  void check_picture(const std::string& tag, i64 k, const Output& output, const Batch& batch,
                      const InferenceConfig& inference) {
     const std::string prefix = fmt::format("{}.{}.", tag, k);
     const auto part = [k](const Var& x) {

@@ -33,15 +33,15 @@ std::vector<ImageSize> SparseInstSetup::originals() const {
   return result;
 }
 
-std::unique_ptr<SparseInst> SparseInstSetup::model(const std::filesystem::path& weights) const {
-  SparseInstConfig c;
+std::unique_ptr<sparseinst::SparseInst> SparseInstSetup::model(const std::filesystem::path& weights) const {
+  sparseinst::Config c;
   const std::string decoder = config("decoder"), backbone = config("backbone");
   c.iam.groups = decoder == "iam" ? 1 : 4;
-  c.iam.activation = decoder == "giam_soft" ? IamActivation::kSoftmax : IamActivation::kSigmoid;
+  c.iam.activation = decoder == "giam_soft" ? sparseinst::IamActivation::kSoftmax : sparseinst::IamActivation::kSigmoid;
   c.backbone.deep_stem = backbone.starts_with("r50vd");
   c.backbone.deform = backbone.ends_with("_dcn") ? nn::Deform::kV1 : nn::Deform::kNone;
   Random random(0);
-  auto model = std::make_unique<SparseInst>(c, random);
+  auto model = std::make_unique<sparseinst::SparseInst>(c, random);
   if (!weights.empty()) {
     load_weights(*model, read_weights_file(weights), nn::Strictness::kExact);
     return model;

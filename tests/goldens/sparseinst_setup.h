@@ -21,7 +21,7 @@ class SparseInstSetup {
   nlohmann::json config(const std::string& key) const { return nlohmann::json::parse(text("config." + key)); }
 
   // With the parameters of the file `weights`, or else those generated from their names.
-  std::unique_ptr<SparseInst> model(const std::filesystem::path& weights) const;
+  std::unique_ptr<sparseinst::SparseInst> model(const std::filesystem::path& weights) const;
   std::vector<ImageSize> sizes() const;      // of the two pictures
   std::vector<ImageSize> originals() const;  // of the files they stand for
 

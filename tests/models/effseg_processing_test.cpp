@@ -10,6 +10,8 @@
 
 namespace tessera::test {
 
+using namespace effseg;
+
 namespace {
 
 Sps sample(Random& random, i64 width) {

@@ -6,7 +6,7 @@
 namespace tessera::test {
 
 // map [1, h, w] f32 on the CPU, a sum of at most 4 x 4 of its values for each pixel -> [height, width]
-inline Tensor enlarged(const Tensor& map, const MaskResampler& resampler) {
+inline Tensor enlarged(const Tensor& map, const sparseinst::MaskResampler& resampler) {
   const auto [height, width] = resampler.original;
   const i64 w = map.dim(2);
   Tensor result = Tensor::empty({height, width});

@@ -10,6 +10,7 @@
 #include "tests/support/check_error.h"
 
 using namespace tessera;
+using sparseinst::SparseInst;
 
 namespace {
 
@@ -101,7 +102,7 @@ TEST_CASE("fuse_for_inference: the network's error with Winograd is at most thre
   };
   // Live normalisations that have seen pictures keep the maps as varied as a trained network's.
   Random random(1);
-  SparseInstConfig config;
+  sparseinst::Config config;
   config.backbone.norm = nn::Norm::kBatch;
   SparseInst net(config, random);
   for (int i = 0; i < 6; ++i) net.forward(Var(noise({1, 64, 64, 3})));

@@ -10,6 +10,7 @@
 #include "tests/models/enlarged_mask.h"
 
 using namespace tessera;
+using namespace tessera::sparseinst;
 
 namespace {
 

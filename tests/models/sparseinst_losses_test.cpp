@@ -9,12 +9,13 @@
 #include "tests/support/check_error.h"
 
 using namespace tessera;
+using namespace tessera::sparseinst;
 
 namespace {
 
 // Pictures of 8 x 8 pixels with the given masks at the same size, so that maps are masks.
-SparseInstTargets make_maps(const std::vector<std::vector<i64>>& classes) {
-  SparseInstTargets targets;
+MaskTargets make_maps(const std::vector<std::vector<i64>>& classes) {
+  MaskTargets targets;
   targets.first.push_back(0);
   std::vector<i64> all;
   for (size_t n = 0; n < classes.size(); ++n) {
@@ -30,7 +31,7 @@ SparseInstTargets make_maps(const std::vector<std::vector<i64>>& classes) {
 }
 
 // Every query draws the column of `shown` (an index of a target, -1: nothing) with certainty.
-SparseInstOutput make_output(const std::vector<std::vector<i64>>& shown, i64 classes) {
+Output make_output(const std::vector<std::vector<i64>>& shown, i64 classes) {
   const i64 N = static_cast<i64>(shown.size()), Q = static_cast<i64>(shown[0].size());
   Tensor masks = Tensor::full({N, Q, 8, 8}, -20);
   for (i64 n = 0; n < N; ++n)
@@ -54,7 +55,7 @@ TEST_CASE("sparseinst targets: at a quarter of the size a mask becomes the mean 
   mask.data<u8>()[0] = 1;           // not an inner pixel
   for (i64 y = 4; y < 8; ++y)
     for (i64 x = 0; x < 4; ++x) mask.data<u8>()[y * 64 + x] = 1;
-  const SparseInstTargets targets = make_targets(batch, 16, 16, 3);
+  const MaskTargets targets = make_targets(batch, 16, 16, 3);
   CHECK(targets.maps.data<float>()[0] == doctest::Approx(0.25));
   CHECK(targets.maps.data<float>()[16] == doctest::Approx(1));
   CHECK(targets.maps.data<float>()[1] == doctest::Approx(0));
@@ -65,7 +66,7 @@ TEST_CASE("sparseinst targets: a picture smaller than the batch lies at the top 
   Sample& sample = batch.samples[0];
   sample.targets.masks = Tensor::full({1, 32, 16}, 1, DType::kU8);
   sample.image = Tensor::zeros({32, 16, 3}, DType::kU8);
-  const SparseInstTargets targets = make_targets(batch, 16, 16, 3);
+  const MaskTargets targets = make_targets(batch, 16, 16, 3);
   double sum = 0;
   for (const float value : targets.maps.span<float>()) sum += value;
   CHECK(sum == doctest::Approx(8 * 4));
@@ -74,7 +75,7 @@ TEST_CASE("sparseinst targets: a picture smaller than the batch lies at the top 
 
 TEST_CASE("sparseinst targets: every one of many objects keeps its own mask") {
   Batch batch = test::rectangles({2, 40, 1});
-  const SparseInstTargets targets = make_targets(batch, 16, 16, 3);
+  const MaskTargets targets = make_targets(batch, 16, 16, 3);
   REQUIRE(targets.maps.shape() == Shape{43, 256});
   for (i64 t = 0; t < 43; ++t) {
     const i64 n = t < 2 ? 0 : t < 42 ? 1 : 2, k = t - targets.first[static_cast<size_t>(n)];
@@ -90,16 +91,16 @@ TEST_CASE("sparseinst targets: every one of many objects keeps its own mask") {
 }
 
 TEST_CASE("sparseinst matcher: each query takes the object it draws, queries ascending") {
-  const SparseInstTargets targets = make_maps({{0, 1, 2}, {}, {1}});
-  const SparseInstOutput output = make_output({{-1, 2, 0, 1, -1}, {0, 1, 2, 3, -1}, {-1, -1, -1, 3, -1}}, 3);
+  const MaskTargets targets = make_maps({{0, 1, 2}, {}, {1}});
+  const Output output = make_output({{-1, 2, 0, 1, -1}, {0, 1, 2, 3, -1}, {-1, -1, -1, 3, -1}}, 3);
   const Matches matches = match(output, targets, {});
   CHECK(list(matches.queries) == std::vector<i64>{1, 2, 3, 10 + 3});
   CHECK(list(matches.targets) == std::vector<i64>{2, 0, 1, 3});
 }
 
 TEST_CASE("sparseinst matcher: the class decides between queries that draw the same") {
-  const SparseInstTargets targets = make_maps({{1}});
-  SparseInstOutput output = make_output({{0, 0}}, 2);
+  const MaskTargets targets = make_maps({{1}});
+  Output output = make_output({{0, 0}}, 2);
   output.logits.value().data<float>()[1 * 2 + 1] = 3;
   CHECK(list(match(output, targets, {}).queries) == std::vector<i64>{1});
   // score = dice^0.8 p^0.2 with dice 16 / (16 + 1e-4)
@@ -109,8 +110,8 @@ TEST_CASE("sparseinst matcher: the class decides between queries that draw the s
 }
 
 TEST_CASE("sparseinst matcher: with more objects than queries the next picture keeps its own objects") {
-  const SparseInstTargets targets = make_maps({{0, 0, 0, 0, 0}, {1, 2}});
-  const SparseInstOutput output = make_output({{4, 1, 0}, {6, -1, 5}}, 3);
+  const MaskTargets targets = make_maps({{0, 0, 0, 0, 0}, {1, 2}});
+  const Output output = make_output({{4, 1, 0}, {6, -1, 5}}, 3);
   const Matches matches = match(output, targets, {});
   CHECK(list(matches.queries) == std::vector<i64>{0, 1, 2, 3, 5});
   CHECK(list(matches.targets) == std::vector<i64>{4, 1, 0, 6, 5});
@@ -120,8 +121,8 @@ TEST_CASE("sparseinst matcher: with more objects than queries the next picture k
 }
 
 TEST_CASE("sparseinst matcher: what is not finite is named with its picture, and the pairs are any") {
-  const SparseInstTargets targets = make_maps({{0}, {1}});
-  const auto named = [&](const SparseInstOutput& output) {
+  const MaskTargets targets = make_maps({{0}, {1}});
+  const auto named = [&](const Output& output) {
     const Matches matches = match(output, targets, {});
     REQUIRE(matches.queries.numel() == 2);
     for (i64 p = 0; p < 2; ++p) {
@@ -134,7 +135,7 @@ TEST_CASE("sparseinst matcher: what is not finite is named with its picture, and
         if (!std::isfinite(marks.marks.span<float>()[i])) messages.push_back(marks.messages[i]);
     return messages;
   };
-  SparseInstOutput output = make_output({{0, -1}, {1, -1}}, 3);
+  Output output = make_output({{0, -1}, {1, -1}}, 3);
   CHECK(named(output).empty());
   output.masks.value().data<float>()[2 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
   CHECK(named(output) == std::vector<std::string>{"sparseinst matcher: pred_masks of picture-1.jpg are not finite"});
@@ -144,11 +145,11 @@ TEST_CASE("sparseinst matcher: what is not finite is named with its picture, and
 }
 
 TEST_CASE("sparseinst losses: each term by hand") {
-  const SparseInstTargets targets = make_maps({{0, 2}});
-  const SparseInstOutput output = make_output({{0, -1, 1}}, 3);
+  const MaskTargets targets = make_maps({{0, 2}});
+  const Output output = make_output({{0, -1, 1}}, 3);
   const Matches matches = match(output, targets, {});
   const auto term = [&](const LossConfig& config, const std::string& name) {
-    for (const LossTerm& t : sparseinst_losses(output, targets, matches, config))
+    for (const LossTerm& t : loss_terms(output, targets, matches, config))
       if (t.name == name) return t.value.value().item();
     return -1.0;
   };
@@ -171,11 +172,11 @@ TEST_CASE("sparseinst losses: each term by hand") {
 }
 
 TEST_CASE("sparseinst losses: a mask that answers nothing costs the pixel weight times its logits") {
-  const SparseInstTargets targets = make_maps({{0}});
-  SparseInstOutput output = make_output({{-1, -1}}, 3);
+  const MaskTargets targets = make_maps({{0}});
+  Output output = make_output({{-1, -1}}, 3);
   output.masks.value().fill(0);
   const Matches matches = match(output, targets, {});
-  const auto terms = sparseinst_losses(output, targets, matches, {});
+  const auto terms = loss_terms(output, targets, matches, {});
   CHECK(terms[2].value.value().item() == doctest::Approx(2 * (1 - 2 * 4.0 / (16 + 8 + 1e-4))));  // dice
   CHECK(terms[3].value.value().item() == doctest::Approx(5 * std::log(2)));                      // pixels
 }

@@ -9,6 +9,7 @@
 #include "tests/support/check_error.h"
 
 using namespace tessera;
+using namespace tessera::sparseinst;
 
 namespace {
 
@@ -27,10 +28,10 @@ bool is_finite(const Tensor& gradient) {
   return std::ranges::all_of(gradient.span<float>(), [](float g) { return std::isfinite(g); });
 }
 
-std::vector<std::pair<std::string, SparseInstConfig>> variants() {
-  std::vector<std::pair<std::string, SparseInstConfig>> list;
+std::vector<std::pair<std::string, Config>> variants() {
+  std::vector<std::pair<std::string, Config>> list;
   const auto add = [&](const std::string& name, auto&& change) {
-    SparseInstConfig config = test::tiny_config();
+    Config config = test::tiny_config();
     change(config);
     list.emplace_back(name, config);
   };
@@ -74,7 +75,7 @@ TEST_CASE("sparseinst: parameters, their names and their order are those of the 
   std::vector<std::string> names;  // of the model built last
   const auto parameters = [&](BackboneKind kind, bool deep_stem, bool deformable, i64 groups,
                               IamActivation activation) {
-    SparseInstConfig config;
+    Config config;
     config.backbone.kind = kind;
     config.backbone.deep_stem = deep_stem;
     config.backbone.deform = deformable ? nn::Deform::kV1 : nn::Deform::kNone;
@@ -179,7 +180,7 @@ TEST_CASE("sparseinst: every parameter of every variant receives a finite gradie
 
 TEST_CASE("sparseinst: the same seed gives the same weights, another seed others") {
   const auto first_weight = [](u64 seed) {
-    const auto model = make_sparseinst(test::tiny_config(), seed);
+    const auto model = make_model(test::tiny_config(), seed);
     return nn::state_dict(*model)[0].tensor.data<float>()[0];
   };
   CHECK(first_weight(1) == first_weight(1));
@@ -256,7 +257,7 @@ TEST_CASE("sparseinst: wrong sizes and settings are errors") {
   const std::unique_ptr<SparseInst> model = test::tiny_model();
   CHECK_ERROR(model->forward(Var(Tensor::zeros({1, 60, 64, 3}))), "multiples of 32");
   CHECK_ERROR(model->forward(Var(Tensor::zeros({1, 64, 64, 4}))), "[N, H, W, 3]");
-  SparseInstConfig config = test::tiny_config();
+  Config config = test::tiny_config();
   config.iam.groups = 3;
   CHECK_ERROR(test::tiny_model(config), "iam.groups must divide");
   config = test::tiny_config();

@@ -7,8 +7,8 @@
 
 namespace tessera::test {
 
-inline SparseInstConfig tiny_config() {
-  SparseInstConfig config;
+inline sparseinst::Config tiny_config() {
+  sparseinst::Config config;
   config.num_classes = 3;
   config.num_masks = 6;
   config.kernel_dim = 8;
@@ -21,9 +21,9 @@ inline SparseInstConfig tiny_config() {
   return config;
 }
 
-inline std::unique_ptr<SparseInst> tiny_model(const SparseInstConfig& config = tiny_config()) {
+inline std::unique_ptr<sparseinst::SparseInst> tiny_model(const sparseinst::Config& config = tiny_config()) {
   Random random(7);
-  return std::make_unique<SparseInst>(config, random);
+  return std::make_unique<sparseinst::SparseInst>(config, random);
 }
 
 // One picture of 64 x 64 per entry, with that many rectangles; classes 0, 1, 2, 0, ...

@@ -62,7 +62,7 @@ struct Product {
       gemm.a_rows = [&](i64 item, i64 row, i64 count, const float** table, float*) {
         for (i64 i = 0; i < count; ++i)
           for (i64 t = 0; t < taps; ++t)
-            table[(i / kTileRows * taps + t) * kTileRows + i % kTileRows] =
+            table[(i / cpu::kTileRows * taps + t) * cpu::kTileRows + i % cpu::kTileRows] =
                 a.data<float>() + (item * rows + row + i) * depth() + t * tap_depth;
       };
     }
@@ -225,13 +225,11 @@ TEST_CASE("precision: products without rows, columns or depth are empty or the b
 #if defined(__x86_64__) && defined(__linux__)
 
 // The kernels as they are compiled at one level, whatever the machine has.
-Bf16Kernels kernels_of(SimdLevel level) {
-  Bf16Kernels kernels;
-  bf16_kernels_table.at(level)(kernels);
-  return kernels;
+const simd::Bf16Kernels& kernels_of(SimdLevel level) {
+  return *simd::bf16_kernels.at(level);
 }
 
-const auto with_kernels = [](const Bf16Kernels& kernels, int parts) {
+const auto with_kernels = [](const simd::Bf16Kernels& kernels, int parts) {
   return [&kernels, parts](const cpu::Gemm<float>& gemm) { cpu::run_in_parts(gemm, parts, nullptr, kernels); };
 };
 
@@ -244,7 +242,7 @@ bool can_run_unit_code() {
 
 TEST_CASE("precision: the tile instructions give the same bits as their plain twin") {
   if (!can_run_unit_code()) return;
-  const Bf16Kernels unit = kernels_of(SimdLevel::kAmx), twin = kernels_of(SimdLevel::kBaseline);
+  const simd::Bf16Kernels unit = kernels_of(SimdLevel::kAmx), twin = kernels_of(SimdLevel::kBaseline);
   const Product shapes[] = {
       {.items = 1, .rows = 1, .columns = 1, .taps = 1, .tap_depth = 1},
       {.items = 1, .rows = 16, .columns = 16, .taps = 1, .tap_depth = 32},
@@ -273,7 +271,7 @@ TEST_CASE("precision: the tile instructions give the same bits as their plain tw
 
 TEST_CASE("precision: the tile instructions take denormal numbers as zero") {
   if (!can_run_unit_code()) return;
-  const Bf16Kernels unit = kernels_of(SimdLevel::kAmx);
+  const simd::Bf16Kernels unit = kernels_of(SimdLevel::kAmx);
   const AmxEmulation emulation;
   Product product{.items = 1, .rows = 3, .columns = 5, .taps = 1, .tap_depth = 7, .bias = false};
   product.fill(1);

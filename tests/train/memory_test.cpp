@@ -13,7 +13,7 @@ TEST_CASE("memory: the estimate before the first step is what a run then takes, 
   const test::TemporaryFolder folder;
   generate_shapes({.dir = folder.path(), .train = 6, .val = 1, .size = 96});
   Config config;
-  SparseInstConfig& model = config.model.sparseinst;
+  sparseinst::Config& model = config.model.sparseinst;
   model.backbone.kind = BackboneKind::kTiny;
   model.backbone.norm = nn::Norm::kBatch;
   model.num_classes = 3;

@@ -14,7 +14,7 @@ namespace {
 
 const std::filesystem::path kFolder = test::source_dir() / "configs" / "sparseinst";
 
-SparseInstConfig model_of(const std::string& name) {
+sparseinst::Config model_of(const std::string& name) {
   return read_config(kFolder / (name + ".toml")).model.sparseinst;
 }
 
@@ -56,17 +56,17 @@ TEST_CASE("configs: the four rows of the paper's Table 1") {
 }
 
 TEST_CASE("configs: the ablations change one thing of the plain model") {
-  const SparseInstConfig baseline = model_of("ablations/baseline");
+  const sparseinst::Config baseline = model_of("ablations/baseline");
   CHECK(baseline.iam.groups == 1);
   CHECK(baseline.loss.pixel_weight == 2);
   CHECK(!model_of("ablations/encoder_fusion").encoder.ppm);
   CHECK(model_of("ablations/encoder_fusion").encoder.fusion);
   CHECK(model_of("ablations/decoder_depth6").decoder.depth == 6);
   CHECK(model_of("ablations/decoder_dconv").decoder.dconv == nn::Deform::kV2);
-  CHECK(model_of("ablations/iam_two_3x3").iam.kernel == IamKernel::kTwo3x3);
+  CHECK(model_of("ablations/iam_two_3x3").iam.kernel == sparseinst::IamKernel::kTwo3x3);
   CHECK(model_of("ablations/iam_group2").iam.groups == 2);
-  CHECK(model_of("ablations/loss_dice_focal").loss.mask == MaskLoss::kDiceFocal);
-  CHECK(model_of("ablations/objectness_l1").loss.objectness == ObjectnessLoss::kL1);
+  CHECK(model_of("ablations/loss_dice_focal").loss.mask == sparseinst::MaskLoss::kDiceFocal);
+  CHECK(model_of("ablations/objectness_l1").loss.objectness == sparseinst::ObjectnessLoss::kL1);
   CHECK(!model_of("ablations/objectness_no_rescore").inference.rescore);
   CHECK(model_of("ablations/cross_attention").iam.cross_attention);
 }

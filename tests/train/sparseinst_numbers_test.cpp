@@ -107,7 +107,7 @@ void mobilenet_v2(Count& count, const BackboneConfig& c, Map image) {
   conv_norm(count, c, 320, 1280, 1, image.down(32));
 }
 
-void encoder(Count& count, const SparseInstConfig& c, Map image) {
+void encoder(Count& count, const sparseinst::Config& c, Map image) {
   const i64 C = c.encoder.channels;
   const bool tiny = c.backbone.kind == BackboneKind::kTiny, small = c.backbone.kind == BackboneKind::kResNet18;
   const bool mobile = c.backbone.kind == BackboneKind::kMobileNetV2;
@@ -135,7 +135,7 @@ void encoder(Count& count, const SparseInstConfig& c, Map image) {
   }
 }
 
-void decoder(Count& count, const SparseInstConfig& c, Map image) {
+void decoder(Count& count, const sparseinst::Config& c, Map image) {
   const Map map = image.down(8);
   const i64 W = c.decoder.width, Q = c.num_masks, P = map.pixels(), G = c.iam.groups, M = c.kernel_dim;
   for (int stack = 0; stack < 2; ++stack)
@@ -156,20 +156,20 @@ void decoder(Count& count, const SparseInstConfig& c, Map image) {
     count.flops += 2 * Q * P * W;
   } else {
     D = G * W;
-    if (c.iam.kernel == IamKernel::kTwo3x3) count.conv(W, W, 3, map);
-    count.conv(W, Q * G, c.iam.kernel == IamKernel::k1x1 ? 1 : 3, map, G);
-    if (c.iam.activation == IamActivation::kSoftmax) count.parameters += 1;
+    if (c.iam.kernel == sparseinst::IamKernel::kTwo3x3) count.conv(W, W, 3, map);
+    count.conv(W, Q * G, c.iam.kernel == sparseinst::IamKernel::k1x1 ? 1 : 3, map, G);
+    if (c.iam.activation == sparseinst::IamActivation::kSoftmax) count.parameters += 1;
     count.flops += P * Q * G * W;
     if (G > 1 && c.iam.fc) count.linear(D, D, Q);
   }
   count.linear(D, c.num_classes, Q);
   count.linear(D, M, Q);
-  if (c.loss.objectness != ObjectnessLoss::kNone) count.linear(D, 1, Q);
+  if (c.loss.objectness != sparseinst::ObjectnessLoss::kNone) count.linear(D, 1, Q);
   count.conv(W, M, 1, map);
   count.flops += P * Q * M + 4 * Q * c.scale_factor * c.scale_factor * P;
 }
 
-Count count_of(const SparseInstConfig& config, Map image) {
+Count count_of(const sparseinst::Config& config, Map image) {
   Count count;
   (config.backbone.kind == BackboneKind::kMobileNetV2 ? mobilenet_v2 : resnet)(count, config.backbone, image);
   encoder(count, config, image);
@@ -178,8 +178,8 @@ Count count_of(const SparseInstConfig& config, Map image) {
 }
 
 // What decides about layers: configurations that differ in losses alone are built once.
-std::string architecture_of(SparseInstConfig config) {
-  const bool objectness = config.loss.objectness != ObjectnessLoss::kNone;
+std::string architecture_of(sparseinst::Config config) {
+  const bool objectness = config.loss.objectness != sparseinst::ObjectnessLoss::kNone;
   config.loss = {};
   config.matcher = {};
   config.inference = {};
@@ -215,7 +215,7 @@ TEST_CASE("numbers: every configuration has the parameters and does the arithmet
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kFolder)) {
     if (entry.path().extension() != ".toml") continue;
     Config config = read_config(entry.path());
-    SparseInstConfig& sparseinst = config.model.sparseinst;
+    sparseinst::Config& sparseinst = config.model.sparseinst;
     if (!models.insert(architecture_of(sparseinst)).second) continue;
     if (!backbones.insert(to_toml(options_of(sparseinst.backbone))).second)
       sparseinst.backbone = {.kind = BackboneKind::kTiny};  // built before: initial weights take their time

@@ -307,7 +307,7 @@ TEST_CASE("trainer: what was evaluated is not evaluated again when the run is re
   Job job = make_job(folder.path());
   job.resume = true;
   job.config.training.steps = 16;
-  job.config.evaluation.metric = Metric::kBbox;
+  job.config.evaluation.metric = BestBy::kBbox;
   job.evaluate = [&](Segmenter&) -> std::optional<Scores> { return Scores{{"bbox", {{"AP", 0.125}}}}; };
   CHECK(train(toy, job) == 0);
   CHECK(read_file(best_path(folder.path())) == read_file(checkpoint_path(folder.path(), 16)));

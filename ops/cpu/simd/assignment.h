@@ -1,8 +1,6 @@
 // The inner loops of the assignment solver, compiled per SIMD level (assignment.cpp beside this file).
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/float_tables.h"
 
 namespace tessera::simd {
@@ -12,11 +10,11 @@ namespace tessera::simd {
 // in double, and where it is less than distance[c] it becomes distance[c], and previous[c] = row. nearest: the least
 // distance.
 template <class T>
-using AssignmentRelax = void(const T* cost, const double* column_price, double reached, double row_price,
-                             std::int64_t row, double* distance, std::int64_t* previous, long n, double* nearest);
+using AssignmentRelax = void(const T* cost, const double* column_price, double reached, double row_price, i64 row,
+                             double* distance, i64* previous, i64 n, double* nearest);
 
 // The columns c < n with distance[c] == value, in ascending order: found[0 .. count).
-using AssignmentFind = void(const double* distance, double value, long n, std::int64_t* found, long* count);
+using AssignmentFind = void(const double* distance, double value, i64 n, i64* found, i64* count);
 
 inline constinit FloatTables<AssignmentRelax> assignment_relax;
 inline constinit SimdTable<AssignmentFind> assignment_find;

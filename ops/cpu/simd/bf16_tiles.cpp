@@ -10,17 +10,16 @@
 namespace tessera {
 namespace {
 
-using u16 = std::uint16_t;
-using u32 = std::uint32_t;
+using simd::Bf16Block, simd::kTileBlock, simd::kTileDepth, simd::kTilePair;
 
 #if TESSERA_SIMD_LEVEL == 3
 
 // All eight tiles, of 16 rows of 64 bytes. Static: of a local variable the compiler might not write what GCC's
 // intrinsic does not say that it reads, all but the first eight bytes.
 struct alignas(64) TileShapes {
-  std::uint8_t palette = 1, start = 0, reserved[14] = {};
+  u8 palette = 1, start = 0, reserved[14] = {};
   u16 bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  u8 rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 constexpr TileShapes kShapes;
 
@@ -227,11 +226,8 @@ void finish_row(const float* from, const float* bias, const float* residual, boo
   }
 }
 
-void fill(Bf16Kernels& kernels) {
-  kernels = {multiply, split_rows, split_columns, finish_row};
-}
-
-const bool kAdded = bf16_kernels_table.add(TESSERA_SIMD_LEVEL, fill);
+[[maybe_unused]] const bool kAdded =
+    simd::bf16_kernels.add(TESSERA_SIMD_LEVEL, {multiply, split_rows, split_columns, finish_row});
 
 }  // namespace
 }  // namespace tessera

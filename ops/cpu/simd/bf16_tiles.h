@@ -19,13 +19,9 @@
 // is tested on every machine.
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/simd_table.h"
 
-namespace tessera {
-
-using i64 = std::int64_t;
+namespace tessera::simd {
 
 inline constexpr i64 kTileDepth = 32;                  // k of one step
 inline constexpr i64 kTileBlock = 32;                  // rows, and columns, of two tiles side by side
@@ -33,8 +29,8 @@ inline constexpr i64 kTilePair = 2 * 16 * kTileDepth;  // bfloat16 numbers in tw
 
 struct Bf16Block {
   i64 row_pairs, column_pairs, steps;
-  const std::uint16_t* a;
-  const std::uint16_t* b;
+  const u16* a;
+  const u16* b;
   i64 a_stride, b_stride;  // numbers from one pair of row (column) tiles to the next
   float* c;                // [row_pairs * kTileBlock, column_pairs * kTileBlock], rows c_pitch apart
   i64 c_pitch;
@@ -46,14 +42,14 @@ struct Bf16Kernels {
   void (*multiply)(const Bf16Block& block, int parts);
   // Two row tiles of one step: rows[r][0 .. width) for r < kTileBlock, zeros where rows[r] is null and beyond `width`.
   // Returns whether every number is finite and its parts are.
-  bool (*split_rows)(const float* const* rows, i64 width, int parts, std::uint16_t* tiles);
+  bool (*split_rows)(const float* const* rows, i64 width, int parts, u16* tiles);
   // Two column tiles of one step from x [kTileDepth, kTileBlock], rows `pitch` apart.
-  bool (*split_columns)(const float* x, i64 pitch, int parts, std::uint16_t* tiles);
+  bool (*split_columns)(const float* x, i64 pitch, int parts, u16* tiles);
   // to[j] = from[j] + bias[j] + residual[j], each of which may be null, then min(max(., 0), ceiling) if `relu`.
   void (*finish_row)(const float* from, const float* bias, const float* residual, bool relu, float ceiling, i64 count,
                      float* to);
 };
 
-inline constinit SimdTable<void(Bf16Kernels& kernels)> bf16_kernels_table;
+inline constinit SimdTable<Bf16Kernels> bf16_kernels;
 
-}  // namespace tessera
+}  // namespace tessera::simd

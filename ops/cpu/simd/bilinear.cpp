@@ -10,10 +10,10 @@ template <class T>
 void blend(const T* const corners[4], const T weights[4], i64 channels, T* out) {
   const T *a = corners[0], *b = corners[1], *c = corners[2], *d = corners[3];
   const T wa = weights[0], wb = weights[1], wc = weights[2], wd = weights[3];
-  i64 i = 0;
-  for (; i + vec::kLanes<T> <= channels; i += vec::kLanes<T>)
-    vec::store(out + i, vec::load(a + i) * wa + vec::load(b + i) * wb + vec::load(c + i) * wc + vec::load(d + i) * wd);
-  for (; i < channels; ++i) out[i] = a[i] * wa + b[i] * wb + c[i] * wc + d[i] * wd;
+  vec::each_channel<T>(0, channels, [&](auto lanes, i64 i) {
+    lanes.store(out + i,
+                lanes.load(a + i) * wa + lanes.load(b + i) * wb + lanes.load(c + i) * wc + lanes.load(d + i) * wd);
+  });
 }
 
 template <class T>
@@ -40,19 +40,15 @@ void scatter(T* const corners[4], const T weights[4], const T* g, i64 channels) 
     T* to = corners[k];
     if (!to) continue;
     const T weight = weights[k];
-    i64 i = 0;
-    for (; i + vec::kLanes<T> <= channels; i += vec::kLanes<T>)
-      vec::store(to + i, vec::load(to + i) + vec::load(g + i) * weight);
-    for (; i < channels; ++i) to[i] += g[i] * weight;
+    vec::each_channel<T>(
+        0, channels, [&](auto lanes, i64 i) { lanes.store(to + i, lanes.load(to + i) + lanes.load(g + i) * weight); });
   }
 }
 
 template <class T>
-void fill(BilinearKernels<T>& kernels) {
-  kernels = {blend<T>, dot<T>, scatter<T>};
-}
+constexpr simd::BilinearKernels<T> kKernels = {blend<T>, dot<T>, scatter<T>};
 
-const bool kAdded = bilinear_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+[[maybe_unused]] const bool kAdded = simd::bilinear_kernels.add(TESSERA_SIMD_LEVEL, kKernels<float>, kKernels<double>);
 
 }  // namespace
 }  // namespace tessera

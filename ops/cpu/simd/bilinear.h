@@ -1,13 +1,9 @@
 // The four corners of a bilinear sample, over the channels of NHWC pixels.
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/float_tables.h"
 
-namespace tessera {
-
-using i64 = std::int64_t;
+namespace tessera::simd {
 
 template <class T>
 struct BilinearKernels {
@@ -19,8 +15,6 @@ struct BilinearKernels {
   void (*scatter)(T* const corners[4], const T weights[4], const T* g, i64 channels);
 };
 
-template <class T>
-using FillBilinearKernels = void(BilinearKernels<T>& kernels);
-inline constinit simd::FloatTables<FillBilinearKernels> bilinear_kernels_table;
+inline constinit FloatTables<BilinearKernels> bilinear_kernels;
 
-}  // namespace tessera
+}  // namespace tessera::simd

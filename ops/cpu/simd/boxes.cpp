@@ -1,80 +1,52 @@
-// Overlaps of one box with many. Compiled without contraction of products and sums (ops/CMakeLists.txt): whether an iou
-// exceeds a threshold is then decided on the same bits at every level.
+// See boxes.h. Compiled without contraction of products and sums, as ops/scalar/boxes.h asks.
 #include "ops/cpu/simd/boxes.h"
+
+#include "ops/scalar/boxes.h"
 
 namespace tessera {
 namespace {
 
-constexpr long kBlock = simd::kNmsBlock;
+constexpr i64 kBlock = simd::kNmsBlock;
+
+using scalar::Box;
 
 template <class T>
-[[gnu::always_inline]] inline T larger(T a, T b) {
-  return a < b ? b : a;
-}
-template <class T>
-[[gnu::always_inline]] inline T smaller(T a, T b) {
-  return b < a ? b : a;
-}
-
-template <class T>
-struct Box {
-  T x1, y1, x2, y2, area;
-};
-
-// The areas that box j shares with the box a.
-template <class T>
-[[gnu::always_inline]] inline T intersection(const Box<T>& a, const simd::Boxes<T>& b, long j) {
-  const T width = smaller(a.x2, b.x2[j]) - larger(a.x1, b.x1[j]);
-  const T height = smaller(a.y2, b.y2[j]) - larger(a.y1, b.y1[j]);
-  return larger(T(0), width) * larger(T(0), height);
+[[gnu::always_inline]] inline Box<T> box_at(const simd::Boxes<T>& boxes, i64 j) {
+  return {boxes.x1[j], boxes.y1[j], boxes.x2[j], boxes.y2[j], boxes.area[j]};
 }
 
 template <bool kGeneralised, class T>
-void row(const T* box, simd::Boxes<T> b, long n, T* y) {
-  const Box<T> a{box[0], box[1], box[2], box[3], (box[2] - box[0]) * (box[3] - box[1])};
+void row(const T* box, simd::Boxes<T> b, i64 n, T* y) {
+  const Box<T> a = Box<T>::at(box);
 #pragma omp simd
-  for (long j = 0; j < n; ++j) {
-    const T inside = intersection(a, b, j), both = a.area + b.area[j] - inside, iou = inside / both;
-    if constexpr (kGeneralised) {
-      const T width = larger(a.x2, b.x2[j]) - smaller(a.x1, b.x1[j]);
-      const T height = larger(a.y2, b.y2[j]) - smaller(a.y1, b.y1[j]);
-      const T around = larger(T(0), width) * larger(T(0), height);
-      y[j] = iou - (around - both) / around;
-    } else {
-      y[j] = iou;
-    }
-  }
+  for (i64 j = 0; j < n; ++j)
+    y[j] = kGeneralised ? scalar::generalized_iou(a, box_at(b, j)) : scalar::iou(a, box_at(b, j));
 }
 
 // Most boxes of a block are far away. The first loop asks, without dividing, whether any comes near the threshold; its
 // test lets through whatever is not certainly below, NaN and negative areas included.
 template <class T>
-void suppress(simd::Boxes<T> b, long i, long n, T threshold, unsigned char* removed) {
-  const Box<T> a{b.x1[i], b.y1[i], b.x2[i], b.y2[i], b.area[i]};
+void suppress(simd::Boxes<T> b, i64 i, i64 n, T threshold, u8* removed) {
+  const Box<T> a = box_at(b, i);
   const T below = threshold * T(0.9999);
-  for (long begin = (i + 1) / kBlock * kBlock; begin < n; begin += kBlock) {
-    const long end = begin + kBlock;
+  for (i64 begin = (i + 1) / kBlock * kBlock; begin < n; begin += kBlock) {
+    const i64 end = begin + kBlock;
     int near = 0;
 #pragma omp simd reduction(| : near)
-    for (long j = begin; j < end; ++j) {
-      const T inside = intersection(a, b, j);
+    for (i64 j = begin; j < end; ++j) {
+      const T inside = scalar::intersection(a, box_at(b, j));
       near |= !(inside < below * (a.area + b.area[j] - inside));
     }
     if (!near) continue;
 #pragma omp simd
-    for (long j = begin; j < end; ++j) {
-      const T inside = intersection(a, b, j);
-      removed[j] |= inside / (a.area + b.area[j] - inside) > threshold;
-    }
+    for (i64 j = begin; j < end; ++j) removed[j] |= scalar::iou(a, box_at(b, j)) > threshold;
   }
 }
 
-constexpr int kLevel = TESSERA_SIMD_LEVEL;
-
 [[maybe_unused]] const bool kAdded[] = {
-    simd::iou_row.add(kLevel, row<false, float>, row<false, double>),
-    simd::giou_row.add(kLevel, row<true, float>, row<true, double>),
-    simd::suppress.add(kLevel, suppress<float>, suppress<double>),
+    simd::iou_row.add(TESSERA_SIMD_LEVEL, row<false, float>, row<false, double>),
+    simd::giou_row.add(TESSERA_SIMD_LEVEL, row<true, float>, row<true, double>),
+    simd::suppress.add(TESSERA_SIMD_LEVEL, suppress<float>, suppress<double>),
 };
 
 }  // namespace

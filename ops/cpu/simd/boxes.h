@@ -6,7 +6,7 @@
 
 namespace tessera::simd {
 
-inline constexpr long kNmsBlock = 64;  // boxes looked at together; the arrays of `suppress` are padded to it
+inline constexpr i64 kNmsBlock = 64;  // boxes looked at together; the arrays of `suppress` are padded to it
 
 template <class T>
 struct Boxes {
@@ -15,10 +15,10 @@ struct Boxes {
 
 // y[j] = overlap of the box `a` (x1, y1, x2, y2) with box j < n
 template <class T>
-using BoxRow = void(const T* a, Boxes<T> boxes, long n, T* y);
+using BoxRow = void(const T* a, Boxes<T> boxes, i64 n, T* y);
 // removed[j] = 1 for every j > i, j < n (padded) whose iou with box i is > threshold. Boxes before i may be marked too.
 template <class T>
-using Suppress = void(Boxes<T> boxes, long i, long n, T threshold, unsigned char* removed);
+using Suppress = void(Boxes<T> boxes, i64 i, i64 n, T threshold, u8* removed);
 
 inline constinit FloatTables<BoxRow> iou_row, giou_row;
 inline constinit FloatTables<Suppress> suppress;

@@ -6,7 +6,8 @@
 namespace tessera {
 namespace {
 
-using vec::One;
+using simd::DepthwiseOutput, simd::DepthwiseRow;
+
 using vec::Wide;
 
 constexpr int kPixels = 4;
@@ -107,8 +108,8 @@ template <class T, int kCount, bool kBorder>
   if (kBorder)
     for (; c + kBorderVectors * kLanes <= end; c += kBorderVectors * kLanes)
       outputs<T, Wide<T>, kCount, kBorderVectors, kBorder>(row, output, j, c);
-  for (; c + kLanes <= end; c += kLanes) outputs<T, Wide<T>, kCount, 1, kBorder>(row, output, j, c);
-  for (; c < end; ++c) outputs<T, One<T>, kCount, 1, kBorder>(row, output, j, c);
+  vec::each_channel<T>(
+      c, end, [&](auto lanes, i64 at) { outputs<T, decltype(lanes), kCount, 1, kBorder>(row, output, j, at); });
 }
 
 // Pixels outside, channels inside, so that memory is read in order; in blocks of channels whose weights and pixels fit
@@ -162,17 +163,14 @@ template <class T, class Lanes>
 
 template <class T>
 void weight(const DepthwiseRow<T>& row, const T* gy, T* const* sums) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= row.channels; c += vec::kLanes<T>) weight_channels<T, Wide<T>>(row, gy, sums, c);
-  for (; c < row.channels; ++c) weight_channels<T, One<T>>(row, gy, sums, c);
+  vec::each_channel<T>(0, row.channels,
+                       [&](auto lanes, i64 c) { weight_channels<T, decltype(lanes)>(row, gy, sums, c); });
 }
 
 template <class T>
-void fill(DepthwiseKernels<T>& kernels) {
-  kernels = {forward<T>, weight<T>};
-}
+constexpr simd::DepthwiseKernels<T> kKernels = {forward<T>, weight<T>};
 
-const bool kAdded = depthwise_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+[[maybe_unused]] const bool kAdded = simd::depthwise_kernels.add(TESSERA_SIMD_LEVEL, kKernels<float>, kKernels<double>);
 
 }  // namespace
 }  // namespace tessera

@@ -1,13 +1,9 @@
 // One row of a depthwise convolution: every channel has its own kernel, vectors run over channels.
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/float_tables.h"
 
-namespace tessera {
-
-using i64 = std::int64_t;
+namespace tessera::simd {
 
 // Output pixel j reads image pixel j * step + tap_w[t] of image row rows[t].
 template <class T>
@@ -38,8 +34,6 @@ struct DepthwiseKernels {
   void (*weight)(const DepthwiseRow<T>& row, const T* gy, T* const* sums);
 };
 
-template <class T>
-using FillDepthwiseKernels = void(DepthwiseKernels<T>& kernels);
-inline constinit simd::FloatTables<FillDepthwiseKernels> depthwise_kernels_table;
+inline constinit FloatTables<DepthwiseKernels> depthwise_kernels;
 
-}  // namespace tessera
+}  // namespace tessera::simd

@@ -10,6 +10,8 @@
 namespace tessera {
 namespace {
 
+using simd::GemmBlock, simd::kTileRows;
+
 constexpr int kPanelVectors = TESSERA_SIMD_LEVEL == 2 ? 4 : 2;
 
 // One tile: kRows x kVectors vectors of C. `tile` is the row tile within the block, `width` the valid columns.
@@ -250,13 +252,11 @@ void sum_rows(const T* x, i64 pitch, i64 count, i64 width, T* out) {
 }
 
 template <class T>
-void fill(GemmKernels<T>& kernels) {
-  kernels = {
-      vec::kLanes<T>, kPanelVectors * vec::kLanes<T>, block_kernel<T>, copy_rows<T>, copy_strided<T>, transpose<T>,
-      sum_rows<T>};
-}
+constexpr simd::GemmKernels<T> kKernels = {
+    vec::kLanes<T>, kPanelVectors* vec::kLanes<T>, block_kernel<T>, copy_rows<T>, copy_strided<T>, transpose<T>,
+    sum_rows<T>};
 
-const bool kAdded = gemm_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+[[maybe_unused]] const bool kAdded = simd::gemm_kernels.add(TESSERA_SIMD_LEVEL, kKernels<float>, kKernels<double>);
 
 }  // namespace
 }  // namespace tessera

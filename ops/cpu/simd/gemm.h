@@ -7,13 +7,9 @@
 // written through one pointer per row for the same reason.
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/float_tables.h"
 
-namespace tessera {
-
-using i64 = std::int64_t;
+namespace tessera::simd {
 
 inline constexpr int kTileRows = 6;  // rows of C held in registers
 
@@ -52,8 +48,6 @@ struct GemmKernels {
   void (*sum_rows)(const T* x, i64 pitch, i64 count, i64 width, T* out);
 };
 
-template <class T>
-using FillGemmKernels = void(GemmKernels<T>& kernels);
-inline constinit simd::FloatTables<FillGemmKernels> gemm_kernels_table;
+inline constinit FloatTables<GemmKernels> gemm_kernels;
 
-}  // namespace tessera
+}  // namespace tessera::simd

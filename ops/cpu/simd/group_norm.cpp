@@ -8,11 +8,11 @@ namespace {
 // One pass, about the first row: squares about the mean are then a small difference only where that row itself lies far
 // out, and such a row makes the variance of its group just as large.
 template <class T>
-void column_moments(const T* x, long rows, long C, T* mean, T* squares) {
-  for (long c = 0; c < C; ++c) mean[c] = squares[c] = 0;
-  for (long r = 0; r < rows; ++r) {
+void column_moments(const T* x, i64 rows, i64 C, T* mean, T* squares) {
+  for (i64 c = 0; c < C; ++c) mean[c] = squares[c] = 0;
+  for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (long c = 0; c < C; ++c) {
+    for (i64 c = 0; c < C; ++c) {
       const T d = x[r * C + c] - x[c];
       mean[c] += d;
       squares[c] += d * d;
@@ -20,7 +20,7 @@ void column_moments(const T* x, long rows, long C, T* mean, T* squares) {
   }
   const T scale = 1 / static_cast<T>(rows);
 #pragma omp simd
-  for (long c = 0; c < C; ++c) {
+  for (i64 c = 0; c < C; ++c) {
     const T about = squares[c] - mean[c] * mean[c] * scale;
     squares[c] = about < 0 ? T(0) : about;
     mean[c] = x[c] + mean[c] * scale;
@@ -28,11 +28,11 @@ void column_moments(const T* x, long rows, long C, T* mean, T* squares) {
 }
 
 template <class T>
-void column_products(const T* gy, const T* x, const T* mean, long rows, long C, T* sums, T* products) {
-  for (long c = 0; c < C; ++c) sums[c] = products[c] = 0;
-  for (long r = 0; r < rows; ++r) {
+void column_products(const T* gy, const T* x, const T* mean, i64 rows, i64 C, T* sums, T* products) {
+  for (i64 c = 0; c < C; ++c) sums[c] = products[c] = 0;
+  for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (long c = 0; c < C; ++c) {
+    for (i64 c = 0; c < C; ++c) {
       sums[c] += gy[r * C + c];
       products[c] += gy[r * C + c] * (x[r * C + c] - mean[c]);
     }
@@ -40,30 +40,28 @@ void column_products(const T* gy, const T* x, const T* mean, long rows, long C, 
 }
 
 template <class T>
-void normalise(const T* x, const T* mean, const T* scale, const T* bias, long rows, long C, T* y) {
-  for (long r = 0; r < rows; ++r) {
+void normalise(const T* x, const T* mean, const T* scale, const T* bias, i64 rows, i64 C, T* y) {
+  for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (long c = 0; c < C; ++c) y[r * C + c] = (x[r * C + c] - mean[c]) * scale[c] + bias[c];
+    for (i64 c = 0; c < C; ++c) y[r * C + c] = (x[r * C + c] - mean[c]) * scale[c] + bias[c];
   }
 }
 
 template <class T>
 void normalise_backward(const T* gy, const T* x, const T* mean, const T* scale, const T* shift, const T* slope,
-                        long rows, long C, T* gx) {
-  for (long r = 0; r < rows; ++r) {
+                        i64 rows, i64 C, T* gx) {
+  for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (long c = 0; c < C; ++c)
+    for (i64 c = 0; c < C; ++c)
       gx[r * C + c] = gy[r * C + c] * scale[c] - shift[c] - (x[r * C + c] - mean[c]) * slope[c];
   }
 }
 
-constexpr int kLevel = TESSERA_SIMD_LEVEL;
-
 [[maybe_unused]] const bool kAdded[] = {
-    simd::column_moments.add(kLevel, column_moments<float>, column_moments<double>),
-    simd::column_products.add(kLevel, column_products<float>, column_products<double>),
-    simd::normalise.add(kLevel, normalise<float>, normalise<double>),
-    simd::normalise_backward.add(kLevel, normalise_backward<float>, normalise_backward<double>),
+    simd::column_moments.add(TESSERA_SIMD_LEVEL, column_moments<float>, column_moments<double>),
+    simd::column_products.add(TESSERA_SIMD_LEVEL, column_products<float>, column_products<double>),
+    simd::normalise.add(TESSERA_SIMD_LEVEL, normalise<float>, normalise<double>),
+    simd::normalise_backward.add(TESSERA_SIMD_LEVEL, normalise_backward<float>, normalise_backward<double>),
 };
 
 }  // namespace

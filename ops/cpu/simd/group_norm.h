@@ -8,17 +8,17 @@ namespace tessera::simd {
 
 // mean[c] = the mean over the rows, squares[c] = sum of (x - mean)^2; rows > 0
 template <class T>
-using ColumnMoments = void(const T* x, long rows, long C, T* mean, T* squares);
+using ColumnMoments = void(const T* x, i64 rows, i64 C, T* mean, T* squares);
 // sums[c] = sum of gy, products[c] = sum of gy (x - mean)
 template <class T>
-using ColumnProducts = void(const T* gy, const T* x, const T* mean, long rows, long C, T* sums, T* products);
+using ColumnProducts = void(const T* gy, const T* x, const T* mean, i64 rows, i64 C, T* sums, T* products);
 // y = (x - mean) scale + bias
 template <class T>
-using Normalise = void(const T* x, const T* mean, const T* scale, const T* bias, long rows, long C, T* y);
+using Normalise = void(const T* x, const T* mean, const T* scale, const T* bias, i64 rows, i64 C, T* y);
 // gx = gy scale - shift - (x - mean) slope
 template <class T>
 using NormaliseBackward = void(const T* gy, const T* x, const T* mean, const T* scale, const T* shift, const T* slope,
-                               long rows, long C, T* gx);
+                               i64 rows, i64 C, T* gx);
 
 inline constinit FloatTables<ColumnMoments> column_moments;
 inline constinit FloatTables<ColumnProducts> column_products;

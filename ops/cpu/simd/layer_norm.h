@@ -7,12 +7,11 @@ namespace tessera::simd {
 
 // `rows` rows of n > 0 values.
 template <class T>
-using LayerNorm = void(const T* x, const T* weight, const T* bias, double eps, long rows, long n, T* mean, T* rstd,
-                       T* y);
+using LayerNorm = void(const T* x, const T* weight, const T* bias, double eps, i64 rows, i64 n, T* mean, T* rstd, T* y);
 // gweight and gbias [n]: what these rows add to them, written, not added.
 template <class T>
-using LayerNormBackward = void(const T* gy, const T* x, const T* weight, const T* mean, const T* rstd, long rows,
-                               long n, T* gweight, T* gbias, T* gx);
+using LayerNormBackward = void(const T* gy, const T* x, const T* weight, const T* mean, const T* rstd, i64 rows, i64 n,
+                               T* gweight, T* gbias, T* gx);
 
 inline constinit FloatTables<LayerNorm> layer_norm;
 inline constinit FloatTables<LayerNormBackward> layer_norm_backward;

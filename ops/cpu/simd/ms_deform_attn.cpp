@@ -3,14 +3,17 @@
 #include "ops/cpu/simd/ms_deform_attn.h"
 
 #include "ops/cpu/simd/vector.h"
+#include "ops/scalar/bilinear.h"
 
 namespace tessera {
 namespace {
 
+using simd::DeformAttnCorners, simd::DeformAttnPlan;
+
 template <class T>
 struct Integer {
-  typedef std::int32_t Type;
-  typedef std::int32_t Vector __attribute__((vector_size(vec::kBytes)));
+  typedef i32 Type;
+  typedef i32 Vector __attribute__((vector_size(vec::kBytes)));
 };
 template <>
 struct Integer<double> {
@@ -28,23 +31,17 @@ void corners(const DeformAttnPlan<T>& plan, const T* location, const T* attentio
   T **at0 = to.at, **at1 = at0 + count, **at2 = at1 + count, **at3 = at2 + count;
 #pragma GCC ivdep
   for (i64 s = 0; s < count; ++s) {
-    T x = location[2 * s] * width[s] - T(0.5), y = location[2 * s + 1] * height[s] - T(0.5);
-    const bool near = (x >= -1) & (x < width[s]) & (y >= -1) & (y < height[s]);  // NaN is not
-    x = near ? x : T(-2);                                                        // all four corners are outside
-    y = near ? y : T(-2);
-    const Int xt = static_cast<Int>(x), yt = static_cast<Int>(y);
-    const Int left = xt - (x < static_cast<T>(xt)), top = yt - (y < static_cast<T>(yt));
-    const T fx = x - static_cast<T>(left), fy = y - static_cast<T>(top);
-    right[s] = fx, down[s] = fy;
-    const T above = (1 - fy) * attention[s], below = fy * attention[s];
-    w0[s] = above * (1 - fx), w1[s] = above * fx, w2[s] = below * (1 - fx), w3[s] = below * fx;
-    const bool left_in = left >= 0, right_in = (left >= -1) & (left + 1 < static_cast<Int>(width[s]));
-    const bool top_in = top >= 0, bottom_in = (top >= -1) & (top + 1 < static_cast<Int>(height[s]));
-    const i64 offset = level[s] + top * line[s] + left * pixel;
-    at0[s] = (top_in & left_in) ? tokens + offset : outside;
-    at1[s] = (top_in & right_in) ? tokens + (offset + pixel) : outside;
-    at2[s] = (bottom_in & left_in) ? tokens + (offset + line[s]) : outside;
-    at3[s] = (bottom_in & right_in) ? tokens + (offset + line[s] + pixel) : outside;
+    const auto at = scalar::bilinear_sample<T, Int>(location[2 * s + 1] * height[s] - T(0.5),
+                                                    location[2 * s] * width[s] - T(0.5), height[s], width[s]);
+    const Int H = static_cast<Int>(height[s]), W = static_cast<Int>(width[s]);
+    right[s] = at.right, down[s] = at.down;
+    w0[s] = at.weight(0) * attention[s], w1[s] = at.weight(1) * attention[s];
+    w2[s] = at.weight(2) * attention[s], w3[s] = at.weight(3) * attention[s];
+    const i64 offset = level[s] + at.top * line[s] + at.left * pixel;
+    at0[s] = at.inside(0, H, W) ? tokens + offset : outside;
+    at1[s] = at.inside(1, H, W) ? tokens + (offset + pixel) : outside;
+    at2[s] = at.inside(2, H, W) ? tokens + (offset + line[s]) : outside;
+    at3[s] = at.inside(3, H, W) ? tokens + (offset + line[s] + pixel) : outside;
   }
 }
 
@@ -138,10 +135,11 @@ void backward_weights(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>&
   const T *d0 = dots, *d1 = d0 + samples, *d2 = d1 + samples, *d3 = d2 + samples;
 #pragma GCC ivdep
   for (i64 s = 0; s < samples; ++s) {
-    const T fx = corners.right[s], fy = corners.down[s];
-    gattention[s] = (1 - fy) * ((1 - fx) * d0[s] + fx * d1[s]) + fy * ((1 - fx) * d2[s] + fx * d3[s]);
-    glocations[2 * s] = attention[s] * plan.width[s] * ((1 - fy) * (d1[s] - d0[s]) + fy * (d3[s] - d2[s]));
-    glocations[2 * s + 1] = attention[s] * plan.height[s] * ((1 - fx) * (d2[s] - d0[s]) + fx * (d3[s] - d1[s]));
+    const scalar::BilinearSample<T, i32> at{.down = corners.down[s], .right = corners.right[s]};
+    const T d[4] = {d0[s], d1[s], d2[s], d3[s]};
+    gattention[s] = at.blend(d);
+    glocations[2 * s] = attention[s] * plan.width[s] * at.slope_right(d);
+    glocations[2 * s + 1] = attention[s] * plan.height[s] * at.slope_down(d);
   }
 }
 
@@ -172,11 +170,10 @@ void scatter(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>& corners,
 }
 
 template <class T>
-void fill(DeformAttnKernels<T>& kernels) {
-  kernels = {corners<T>, attend<T>, backward_weights<T>, scatter<T>};
-}
+constexpr simd::DeformAttnKernels<T> kKernels = {corners<T>, attend<T>, backward_weights<T>, scatter<T>};
 
-const bool kAdded = deform_attn_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+[[maybe_unused]] const bool kAdded =
+    simd::deform_attn_kernels.add(TESSERA_SIMD_LEVEL, kKernels<float>, kKernels<double>);
 
 }  // namespace
 }  // namespace tessera

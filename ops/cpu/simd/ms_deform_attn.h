@@ -1,13 +1,9 @@
 // The inner loops of multi-scale deformable attention: where the corners of the samples lie, and sums over them.
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/float_tables.h"
 
-namespace tessera {
-
-using i64 = std::int64_t;
+namespace tessera::simd {
 
 // The samples of one query and head, [levels, points] = `samples` numbers each.
 template <class T>
@@ -40,8 +36,6 @@ struct DeformAttnKernels {
   void (*scatter)(const DeformAttnPlan<T>& plan, const DeformAttnCorners<T>& corners, const T* gy);
 };
 
-template <class T>
-using FillDeformAttnKernels = void(DeformAttnKernels<T>& kernels);
-inline constinit simd::FloatTables<FillDeformAttnKernels> deform_attn_kernels_table;
+inline constinit FloatTables<DeformAttnKernels> deform_attn_kernels;
 
-}  // namespace tessera
+}  // namespace tessera::simd

@@ -1,5 +1,5 @@
-// See roi_align.h. The sums of a block of channels stay in registers while all taps pass by: per tap one broadcast
-// weight and one load and multiply-add per vector, no store.
+// See roi_align.h. The sums of a block of channels stay in registers while all that is read passes by: each time one
+// broadcast weight and one load and multiply-add per vector, no store.
 #include "ops/cpu/simd/roi_align.h"
 
 #include "ops/cpu/simd/vector.h"
@@ -7,11 +7,13 @@
 namespace tessera {
 namespace {
 
+using simd::WeightLists;
+
 constexpr int kMaxVectors = TESSERA_SIMD_LEVEL == 2 ? 16 : 8;  // half the registers, or all but the operands'
 
 template <class T, int kVectors>
-[[gnu::always_inline]] inline void blend(const T* in, const TapLists<T>& rows, i64 row, const TapLists<T>& columns,
-                                         i64 column, bool add, T* out) {
+[[gnu::always_inline]] inline void blend(const T* in, const WeightLists<T>& rows, i64 row,
+                                         const WeightLists<T>& columns, i64 column, bool add, T* out) {
   constexpr int kLanes = vec::kLanes<T>;
   vec::Vector<T> sum[kVectors] = {};
   if (add) {
@@ -34,8 +36,8 @@ template <class T, int kVectors>
 
 // The channels of a partial vector.
 template <class T>
-void blend_rest(const T* in, const TapLists<T>& rows, i64 row, const TapLists<T>& columns, i64 column, i64 channels,
-                bool add, T* out) {
+void blend_rest(const T* in, const WeightLists<T>& rows, i64 row, const WeightLists<T>& columns, i64 column,
+                i64 channels, bool add, T* out) {
   for (i64 c = 0; c < channels; ++c) {
     T sum = add ? out[c] : T(0);
     for (i64 a = rows.begin[row]; a < rows.begin[row + 1]; ++a)
@@ -46,8 +48,8 @@ void blend_rest(const T* in, const TapLists<T>& rows, i64 row, const TapLists<T>
 }
 
 template <class T>
-void row_of_sums(const T* in, const TapLists<T>& rows, i64 row, const TapLists<T>& columns, i64 count, i64 channels,
-                 bool add, T* out) {
+void row_of_sums(const T* in, const WeightLists<T>& rows, i64 row, const WeightLists<T>& columns, i64 count,
+                 i64 channels, bool add, T* out) {
   constexpr i64 kLanes = vec::kLanes<T>;
   if (add && rows.begin[row] == rows.begin[row + 1]) return;
   for (i64 j = 0; j < count; ++j, out += channels) {
@@ -61,7 +63,8 @@ void row_of_sums(const T* in, const TapLists<T>& rows, i64 row, const TapLists<T
   }
 }
 
-const bool kAdded = separable_row.add(TESSERA_SIMD_LEVEL, row_of_sums<float>, row_of_sums<double>);
+[[maybe_unused]] const bool kAdded =
+    simd::separable_row.add(TESSERA_SIMD_LEVEL, row_of_sums<float>, row_of_sums<double>);
 
 }  // namespace
 }  // namespace tessera

@@ -6,24 +6,6 @@
 namespace tessera {
 namespace {
 
-// The same code for a vector of channels and for one channel of the rest.
-template <class T>
-struct Wide {
-  using Value = vec::Vector<T>;
-  static constexpr i64 kStep = vec::kLanes<T>;
-  [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
-  [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
-  [[gnu::always_inline]] static Value relu(Value value) { return vec::relu<T>(value); }
-};
-template <class T>
-struct Single {
-  using Value = T;
-  static constexpr i64 kStep = 1;
-  [[gnu::always_inline]] static Value load(const T* from) { return *from; }
-  [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
-  [[gnu::always_inline]] static Value relu(Value value) { return value < T(0) ? T(0) : value; }
-};
-
 template <class T, class W>
 [[gnu::always_inline]] inline void input_step(const T* const rows[16], i64 c, T* out, i64 stride) {
   typename W::Value d[16];
@@ -109,7 +91,7 @@ template <class T, class W>
 }
 
 template <class T, class W>
-[[gnu::always_inline]] inline void sum_taps_step(const T* const rows[9], const T* bias, bool relu, i64 c, T* out) {
+[[gnu::always_inline]] inline void sum_positions_step(const T* const rows[9], const T* bias, bool relu, i64 c, T* out) {
   auto y = W::load(rows[0] + c);
 #pragma GCC unroll 8
   for (int k = 1; k < 9; ++k) y += W::load(rows[k] + c);
@@ -120,55 +102,45 @@ template <class T, class W>
 
 template <class T>
 void input(const T* const rows[16], i64 offset, i64 channels, T* out, i64 stride) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>) input_step<T, Wide<T>>(rows, offset + c, out + c, stride);
-  for (; c < channels; ++c) input_step<T, Single<T>>(rows, offset + c, out + c, stride);
+  vec::each_channel<T>(0, channels,
+                       [&](auto lanes, i64 c) { input_step<T, decltype(lanes)>(rows, offset + c, out + c, stride); });
 }
 
 template <class T>
 void output(const T* m, i64 stride, const T* bias, bool relu, i64 channels, T* const rows[4]) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>)
-    output_step<T, Wide<T>>(m + c, stride, bias, relu, c, rows);
-  for (; c < channels; ++c) output_step<T, Single<T>>(m + c, stride, bias, relu, c, rows);
+  vec::each_channel<T>(0, channels,
+                       [&](auto lanes, i64 c) { output_step<T, decltype(lanes)>(m + c, stride, bias, relu, c, rows); });
 }
 
 template <class T>
 void output_gradient(const T* const rows[4], i64 channels, T* out, i64 stride) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>)
-    output_gradient_step<T, Wide<T>>(rows, c, out + c, stride);
-  for (; c < channels; ++c) output_gradient_step<T, Single<T>>(rows, c, out + c, stride);
+  vec::each_channel<T>(0, channels,
+                       [&](auto lanes, i64 c) { output_gradient_step<T, decltype(lanes)>(rows, c, out + c, stride); });
 }
 
 template <class T>
 void add_input_gradient(const T* v, i64 stride, i64 channels, T* const rows[16]) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>)
-    add_input_gradient_step<T, Wide<T>>(v + c, stride, c, rows);
-  for (; c < channels; ++c) add_input_gradient_step<T, Single<T>>(v + c, stride, c, rows);
+  vec::each_channel<T>(0, channels,
+                       [&](auto lanes, i64 c) { add_input_gradient_step<T, decltype(lanes)>(v + c, stride, c, rows); });
 }
 
 template <class T>
 void add(const T* x, i64 count, T* out) {
-  i64 i = 0;
-  for (; i + vec::kLanes<T> <= count; i += vec::kLanes<T>) vec::store(out + i, vec::load(out + i) + vec::load(x + i));
-  for (; i < count; ++i) out[i] += x[i];
+  vec::each_channel<T>(0, count,
+                       [&](auto lanes, i64 i) { lanes.store(out + i, lanes.load(out + i) + lanes.load(x + i)); });
 }
 
 template <class T>
-void sum_taps(const T* const rows[9], const T* bias, bool relu, i64 channels, T* out) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>) sum_taps_step<T, Wide<T>>(rows, bias, relu, c, out);
-  for (; c < channels; ++c) sum_taps_step<T, Single<T>>(rows, bias, relu, c, out);
+void sum_positions(const T* const rows[9], const T* bias, bool relu, i64 channels, T* out) {
+  vec::each_channel<T>(0, channels,
+                       [&](auto lanes, i64 c) { sum_positions_step<T, decltype(lanes)>(rows, bias, relu, c, out); });
 }
 
 template <class T>
-void fill(SpsTileKernels<T>& kernels) {
-  kernels = {input<T>, output<T>, output_gradient<T>, add_input_gradient<T>, add<T>, sum_taps<T>};
-}
+constexpr simd::SpsTileKernels<T> kKernels = {input<T>, output<T>,       output_gradient<T>, add_input_gradient<T>,
+                                              add<T>,   sum_positions<T>};
 
-const bool kAdded = sps_tile_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+[[maybe_unused]] const bool kAdded = simd::sps_tile_kernels.add(TESSERA_SIMD_LEVEL, kKernels<float>, kKernels<double>);
 
 }  // namespace
 }  // namespace tessera

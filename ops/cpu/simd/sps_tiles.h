@@ -9,13 +9,9 @@
 //        0  1  0 -1          0   0   1           0 -1
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/float_tables.h"
 
-namespace tessera {
-
-using i64 = std::int64_t;
+namespace tessera::simd {
 
 template <class T>
 struct SpsTileKernels {
@@ -31,11 +27,9 @@ struct SpsTileKernels {
   // out[c] += x[c] for c < count.
   void (*add)(const T* x, i64 count, T* out);
   // out[c] = act(bias[c] + the sum of the nine rows[k][c]); bias may be null.
-  void (*sum_taps)(const T* const rows[9], const T* bias, bool relu, i64 channels, T* out);
+  void (*sum_positions)(const T* const rows[9], const T* bias, bool relu, i64 channels, T* out);
 };
 
-template <class T>
-using FillSpsTileKernels = void(SpsTileKernels<T>& kernels);
-inline constinit simd::FloatTables<FillSpsTileKernels> sps_tile_kernels_table;
+inline constinit FloatTables<SpsTileKernels> sps_tile_kernels;
 
-}  // namespace tessera
+}  // namespace tessera::simd

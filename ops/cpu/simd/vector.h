@@ -2,16 +2,13 @@
 // everything here is local to the file that includes it.
 #pragma once
 
-#include <cstdint>
+#include "ops/cpu/simd/simd_table.h"
 
 #if TESSERA_SIMD_LEVEL >= 2
 #include <immintrin.h>
 #endif
 
 namespace tessera {
-
-using i64 = std::int64_t;
-
 namespace {
 namespace vec {
 
@@ -37,6 +34,13 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline void store(T* to, Vector<T> value) {
   *reinterpret_cast<typename Types<T>::Unaligned*>(to) = value;
+}
+
+// As many numbers of type T as a register holds of type To, converted.
+template <class To, class T>
+[[gnu::always_inline]] inline Vector<To> load_as(const T* from) {
+  typedef T Numbers __attribute__((vector_size(kLanes<To> * sizeof(T)), aligned(alignof(T)), may_alias));
+  return __builtin_convertvector(*reinterpret_cast<const Numbers*>(from), Vector<To>);
 }
 
 // The first `count` elements alone, the others 0; count >= 1. AVX-512 has masks for it.
@@ -80,6 +84,7 @@ struct Wide {
   using Value = Vector<T>;
   [[gnu::always_inline]] static Value load(const T* from) { return vec::load(from); }
   [[gnu::always_inline]] static void store(T* to, Value value) { vec::store(to, value); }
+  [[gnu::always_inline]] static Value relu(Value x) { return vec::relu<T>(x); }
   [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return vec::clamp<T>(x, ceiling); }
 };
 template <class T>
@@ -88,8 +93,18 @@ struct One {
   using Value = T;
   [[gnu::always_inline]] static Value load(const T* from) { return *from; }
   [[gnu::always_inline]] static void store(T* to, Value value) { *to = value; }
+  [[gnu::always_inline]] static Value relu(Value x) { return x < 0 ? T(0) : x; }
   [[gnu::always_inline]] static Value clamp(Value x, T ceiling) { return x < 0 ? T(0) : x > ceiling ? ceiling : x; }
 };
+
+// visit(lanes, c) for all vectors of the channels [begin, end), lanes being a Wide<T>, and then for each channel of the
+// rest, lanes being a One<T>.
+template <class T, class Visit>
+[[gnu::always_inline]] inline void each_channel(i64 begin, i64 end, const Visit& visit) {
+  i64 c = begin;
+  for (; c + kLanes<T> <= end; c += kLanes<T>) visit(Wide<T>{}, c);
+  for (; c < end; ++c) visit(One<T>{}, c);
+}
 
 }  // namespace vec
 }  // namespace

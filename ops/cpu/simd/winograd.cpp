@@ -6,7 +6,9 @@
 namespace tessera {
 namespace {
 
-constexpr int kTile = kWinogradTile, kPatch = kWinogradPatch;
+using simd::kWinogradA, simd::kWinogradB, simd::WinogradOutput;
+
+constexpr int kTile = simd::kWinogradTile, kPatch = simd::kWinogradPatch;
 
 template <class T>
 struct Coefficients {
@@ -16,9 +18,6 @@ struct Coefficients {
                      sum = T(kA * kA + kB * kB);
   static constexpr T aaa = T(kA * kA * kA), bbb = T(kB * kB * kB);
 };
-
-using vec::One;
-using vec::Wide;
 
 // out = B^T d
 template <class T, class Value>
@@ -69,9 +68,8 @@ template <class T, class Lanes>
 
 template <class T>
 void input(const T* const* pixels, i64 channels, T* v, i64 slice) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= channels; c += vec::kLanes<T>) input_channels<T, Wide<T>>(pixels, c, v, slice);
-  for (; c < channels; ++c) input_channels<T, One<T>>(pixels, c, v, slice);
+  vec::each_channel<T>(0, channels,
+                       [&](auto lanes, i64 c) { input_channels<T, decltype(lanes)>(pixels, c, v, slice); });
 }
 
 template <class T, class Lanes, bool kWhole>
@@ -106,9 +104,7 @@ template <class T, class Lanes, bool kWhole>
 
 template <class T, bool kWhole>
 [[gnu::always_inline]] inline void all_channels(const WinogradOutput<T>& o) {
-  i64 c = 0;
-  for (; c + vec::kLanes<T> <= o.channels; c += vec::kLanes<T>) output_channels<T, Wide<T>, kWhole>(o, c);
-  for (; c < o.channels; ++c) output_channels<T, One<T>, kWhole>(o, c);
+  vec::each_channel<T>(0, o.channels, [&](auto lanes, i64 c) { output_channels<T, decltype(lanes), kWhole>(o, c); });
 }
 
 template <class T>
@@ -164,11 +160,9 @@ void weight(const T* w, i64 count, T* u, i64 slice, i64 stride) {
 }
 
 template <class T>
-void fill(WinogradKernels<T>& kernels) {
-  kernels = {input<T>, output<T>, weight<T>};
-}
+constexpr simd::WinogradKernels<T> kKernels = {input<T>, output<T>, weight<T>};
 
-const bool kAdded = winograd_kernels_table.add(TESSERA_SIMD_LEVEL, fill<float>, fill<double>);
+[[maybe_unused]] const bool kAdded = simd::winograd_kernels.add(TESSERA_SIMD_LEVEL, kKernels<float>, kKernels<double>);
 
 }  // namespace
 }  // namespace tessera

@@ -1,13 +1,9 @@
 // The transforms of Winograd's F(4x4, 3x3), a vector of channels at a time; docs/winograd.md derives them.
 #pragma once
 
-#include <cstdint>
-
 #include "ops/cpu/simd/float_tables.h"
 
-namespace tessera {
-
-using i64 = std::int64_t;
+namespace tessera::simd {
 
 inline constexpr int kWinogradTile = 4;   // outputs of a tile, per axis
 inline constexpr int kWinogradPatch = 6;  // the pixels that they see, per axis
@@ -40,8 +36,6 @@ struct WinogradKernels {
   void (*weight)(const T* w, i64 count, T* u, i64 slice, i64 stride);
 };
 
-template <class T>
-using FillWinogradKernels = void(WinogradKernels<T>& kernels);
-inline constinit simd::FloatTables<FillWinogradKernels> winograd_kernels_table;
+inline constinit FloatTables<WinogradKernels> winograd_kernels;
 
-}  // namespace tessera
+}  // namespace tessera::simd
