@@ -3,16 +3,17 @@
 #include <fmt/ranges.h>
 
 #include <set>
+#include <utility>
 
 namespace tessera::nn {
 
 namespace {
 
-// Everything below a module, with dotted names.
+// Everything below a module in visiting order, with dotted names.
 class StateVisitor : public Visitor {
  public:
   explicit StateVisitor(std::vector<StateEntry>& entries, std::string prefix = "")
-      : entries_(entries), prefix_(std::move(prefix)), own_(std::ssize(entries)) {}
+      : entries_(entries), prefix_(std::move(prefix)), first_(std::ssize(entries)) {}
 
   void parameter(const std::string& name, Var& var, Layout layout) override {
     if (var) add({prefix_ + name, var.value(), &var, layout});
@@ -21,17 +22,25 @@ class StateVisitor : public Visitor {
     if (tensor) add({prefix_ + name, tensor, nullptr, Layout::kSame});
   }
   void child(const std::string& name, Module& module) override {
-    if (name.empty()) return module.visit(*this);
+    if (name.empty()) {
+      const bool outer = std::exchange(in_part_, true);
+      module.visit(*this);
+      in_part_ = outer;
+      return;
+    }
     StateVisitor below(entries_, prefix_ + name + ".");
     module.visit(below);
   }
 
  private:
-  void add(StateEntry entry) { entries_.insert(entries_.begin() + own_++, std::move(entry)); }
+  void add(StateEntry entry) {
+    entries_.insert(in_part_ ? entries_.begin() + first_++ : entries_.end(), std::move(entry));
+  }
 
   std::vector<StateEntry>& entries_;
   std::string prefix_;
-  std::ptrdiff_t own_;  // where the module's own entries end and its children's begin
+  std::ptrdiff_t first_;  // where the next entry of a child without a name goes
+  bool in_part_ = false;
 };
 
 // Calls f with every child.

@@ -52,7 +52,7 @@ class Visitor {
   virtual void parameter(const std::string& name, Var& var, Layout layout = Layout::kSame) = 0;
   virtual void buffer(const std::string& name, Tensor& tensor) = 0;  // state that is saved but not trained
   // Without a name the child's parts stand among its owner's: a unit whose layers the reference names one by one
-  // (nn/conv_norm.h) has their full names.
+  // (nn/conv_norm.h) has their full names. Parameters of its own come first of the owner's state, as in PyTorch.
   virtual void child(const std::string& name, Module& module) = 0;
   template <class M>
   void child(const std::string& name, std::optional<M>& module) {
@@ -84,7 +84,7 @@ class Module {
   bool training_ = true;
 };
 
-// One entry of a module's state. A module's own come before those of its children, as in PyTorch.
+// One entry of a module's state, in visiting order.
 struct StateEntry {
   std::string name;  // "backbone.res2.0.conv1.weight"
   Tensor tensor;     // shares the module's memory

@@ -46,14 +46,20 @@ TEST_CASE("module: state lists parameters and buffers by dotted names, absent on
 }
 
 TEST_CASE("module: a part that is absent is passed over, the parts of a child without a name stand among its owner's") {
-  struct Branch : nn::Module {
+  struct Part : nn::Module {
     nn::ConvNorm unit;
-    std::optional<nn::Linear> fc;
     Var scale{Tensor::zeros({1}), true};
     void visit(nn::Visitor& v) override {
       v.child("", unit);
-      v.child("fc", fc);
       v.parameter("scale", scale);
+    }
+  };
+  struct Branch : nn::Module {
+    Part part;
+    std::optional<nn::Linear> fc;
+    void visit(nn::Visitor& v) override {
+      v.child("fc", fc);
+      v.child("", part);
     }
   };
   struct Head : nn::Module {
@@ -61,21 +67,21 @@ TEST_CASE("module: a part that is absent is passed over, the parts of a child wi
     void visit(nn::Visitor& v) override { v.child("branch", branch); }
   } head;
   Random random(1);
-  head.branch.unit = nn::ConvNorm({.conv_name = "conv1", .norm_name = "bn1", .in = 2, .out = 3}, random);
+  head.branch.part.unit = nn::ConvNorm({.conv_name = "conv1", .norm_name = "bn1", .in = 2, .out = 3}, random);
   const auto names = [&] {
     std::vector<std::string> found;
     for (const nn::StateEntry& entry : nn::state(head)) found.push_back(entry.name);
     return found;
   };
-  // A module's own parameters first, as in PyTorch.
+  // A parameter of its own comes first, as in PyTorch.
   std::vector<std::string> expected{"branch.scale",    "branch.conv1.weight",     "branch.bn1.weight",
                                     "branch.bn1.bias", "branch.bn1.running_mean", "branch.bn1.running_var"};
   CHECK(names() == expected);
   head.branch.fc.emplace(1, 1, random, false);
-  expected.push_back("branch.fc.weight");
+  expected.insert(expected.begin() + 1, "branch.fc.weight");
   CHECK(names() == expected);
   head.eval();
-  CHECK(!head.branch.unit.training());
+  CHECK(!head.branch.part.unit.training());
 }
 
 TEST_CASE("module: a unit is fused in place of what it holds, and train(), to() and load_state() undo it") {
