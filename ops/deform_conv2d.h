@@ -3,13 +3,12 @@
 //
 //   y[n, oh, ow, o] = bias[o] + sum over taps t = kh Kw + kw and i of
 //                     mask[n, oh, ow, q T + t] x(n, h, v, g I + i) w[o, kh, kw, i]
-//   h = oh s - p + kh d + offset[n, oh, ow, q 2 T + 2 t]        v = ow s - p + kw d + offset[n, oh, ow, q 2 T + 2 t +
-//   1]
+//   h = oh s - p + kh d + offset[n, oh, ow, q 2 T + 2 t]
+//   v = ow s - p + kw d + offset[n, oh, ow, q 2 T + 2 t + 1]
 //
-// with T = Kh Kw taps, q = the offset group of channel g I + i (offset_groups equal blocks of the Cin channels). x(n,
-// h, v) is bilinear between the four pixels around (h, v), where a pixel outside the image counts as 0; a sample
-// outside
-// [-1, H) x [-1, W), or at a NaN, is 0 and has no gradient.
+// with T = Kh Kw taps, q = the offset group of channel g I + i (offset_groups equal blocks of the Cin channels).
+// x(n, h, v) is bilinear between the four pixels around (h, v), where a pixel outside the image counts as 0; a sample
+// outside [-1, H) x [-1, W), or at a NaN, is 0 and has no gradient.
 #pragma once
 
 #include "ops/conv2d.h"

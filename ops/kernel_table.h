@@ -1,8 +1,8 @@
 // One operator = one typed table of kernels, indexed by device.
 //
-//   inline constinit KernelTable<void(const Tensor& x, Tensor& y)> relu_kernels{"relu"};       // ops/pointwise.h
-//   static const bool kAdded = relu_kernels.add(DeviceKind::kCpu, relu_cpu);                    //
-//   ops/cpu/pointwise.cpp relu_kernels(x, y); // ops/pointwise.cpp
+//   inline constinit KernelTable<void(const Tensor& x, Tensor& y)> relu_kernels{"relu"};  // ops/pointwise.h
+//   static const bool kAdded = relu_kernels.add(DeviceKind::kCpu, relu_cpu);              // ops/cpu/pointwise.cpp
+//   relu_kernels(x, y);                                                                   // ops/pointwise.cpp
 //
 // The function type is the contract: a kernel of another shape does not compile. A kernel's file adds itself; nobody
 // else knows that it exists. The call checks that all tensors lie on one device and names the one that does not.

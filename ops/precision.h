@@ -3,8 +3,7 @@
 //
 //   kHighest  the error of f32 arithmetic or less
 //   kHigh     operands are split into two bfloat16 parts each and three of their four products are taken: relative
-//   error
-//             of a product at most about 2^-16
+//             error of a product at most about 2^-16
 //   kMedium   operands are rounded to bfloat16: relative error of a product at most about 2^-7
 //
 // A GPU computes kHigh with TF32 products (2^-10) and kMedium with bfloat16 ones, convolutions with TF32. A processor

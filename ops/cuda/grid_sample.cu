@@ -2,8 +2,9 @@
 // the CPU: a point in a large map keeps its fraction.
 //
 //   forward            lanes share the channels of a point. Memory: four pixels read, mostly from the cache, one
-//   written points' gradient   the same; the four dot products are summed over the lanes x's gradient       points
-//   grouped by the cell that they lie in (ops/cuda/group_by_key.h); then lanes share the
+//                      written
+//   points' gradient   the same; the four dot products are summed over the lanes
+//   x's gradient       points are grouped by the cell that they lie in (ops/cuda/group_by_key.h); then lanes share the
 //                      channels of a pixel, which sums the points of its four cells, in order. Every gy is read by four
 //                      pixels, from the cache where points close together come one after the other
 //
