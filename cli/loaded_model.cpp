@@ -1,20 +1,10 @@
 #include "cli/loaded_model.h"
 
-#include "data/coco.h"
-#include "data/resize.h"
+#include "train/resume.h"
+#include "train/sources.h"
 #include "train/weights.h"
 
 namespace tessera {
-
-Batch LoadedModel::batch_of(const Tensor& image) const {
-  Sample sample;
-  sample.original = {image.dim(0), image.dim(1)};
-  sample.image =
-      resize_bilinear(image, shortest_side_size(sample.original, config.input.shortest, config.input.longest));
-  std::vector<Sample> samples;
-  samples.push_back(std::move(sample));
-  return make_batch(std::move(samples), config.input.statistics(), config.input.divisor);
-}
 
 LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides,
                        const std::filesystem::path& config_file, const std::string& annotations) {
@@ -29,9 +19,7 @@ LoadedModel load_model(const std::filesystem::path& path, const std::vector<std:
   const Checkpoint checkpoint = Checkpoint::open(file.path);
   LoadedModel loaded;
   loaded.info = checkpoint.info();
-  std::vector<Setting> settings = config_file.empty()
-                                      ? parse_settings(loaded.info.config, checkpoint.path().string(), {})
-                                      : read_settings(config_file);
+  std::vector<Setting> settings = config_file.empty() ? stored_settings(checkpoint) : read_settings(config_file);
   for (const std::string& text : overrides) settings.push_back(parse_override(text));
   loaded.config = make_config(settings);
   loaded.config.model.num_classes() = static_cast<i64>(loaded.info.classes.size());
@@ -53,7 +41,7 @@ LoadedModel untrained_model(const std::vector<std::string>& overrides, const std
       loaded.info.category_ids.push_back(i);
     }
   } else {
-    for (const CocoCategory& category : load_coco(names).categories) {
+    for (const CocoCategory& category : load_data_set(names, "data.val_annotations")->categories) {
       loaded.info.classes.push_back(category.name);
       loaded.info.category_ids.push_back(category.id);
     }

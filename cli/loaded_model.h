@@ -15,9 +15,6 @@ struct LoadedModel {
   CheckpointInfo info;
   Config config;
   std::unique_ptr<Segmenter> model;  // in evaluation mode
-
-  // One picture as the model wants it: u8 [H, W, 3] resized as the configuration says, in a batch of its own.
-  Batch batch_of(const Tensor& image) const;
 };
 
 // `path`: a checkpoint file, or the folder of a run (its best checkpoint, or else the latest). The model, its classes

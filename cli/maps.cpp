@@ -14,6 +14,7 @@
 #include "data/image.h"
 #include "ops/pointwise.h"
 #include "train/progress.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -38,7 +39,7 @@ struct MapsCommand {
     for (size_t i = 0; i < files.size(); ++i) {
       std::optional<ActivationMaps> maps;
       try {
-        maps.emplace(*loaded.model, loaded.batch_of(load_image(files[i])), "maps");
+        maps.emplace(*loaded.model, inference_batch(load_image(files[i]), loaded.config), "maps");
       } catch (const std::exception& error) {
         progress.clear();
         failed.add(files[i], error);

@@ -18,6 +18,7 @@
 #include "data/image.h"
 #include "train/progress.h"
 #include "train/signals.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -104,7 +105,7 @@ class Prediction {
     const Tensor image = load_image(files_[i]);
     const ImageSize size{image.dim(0), image.dim(1)};
     if (annotated_) check_picture_size(files_[i], size, truth_, positions_[i]);
-    const Batch batch = model_.batch_of(image);
+    const Batch batch = inference_batch(image, model_.config);
     std::vector<Instance> instances = model_.model->detect(batch).at(0);
     // The model compares scores before maskness, and its masks may be empty: both as the evaluation of the reference
     // wants it. Neither is an object to its user.

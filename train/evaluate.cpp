@@ -24,21 +24,23 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
                                    bool quiet) {
   const auto start = std::chrono::steady_clock::now();
   const NoGrad no_grad;
-  std::vector<ApTask> tasks;
-  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})
-    if (lacking(truth, task).count == 0) tasks.push_back(task);
-  TESSERA_CHECK(!tasks.empty(),
+  std::vector<const Metric*> told;
+  const bool masks = lacking(truth, ApTask::kSegm).count == 0, boxes = lacking(truth, ApTask::kBbox).count == 0;
+  for (const Metric& metric : metrics()) {
+    if (!metric.belongs_to(find_metric(config.evaluation.metric))) continue;
+    if (((metric.demands & Metric::kMasks) && !masks) || ((metric.demands & Metric::kBoxes) && !boxes)) continue;
+    told.push_back(&metric);
+    check_kind(metric, truth);  // all of this before pictures are computed
+    const bool areas = metric.demands & Metric::kAreas;
+    if (metric.demands & Metric::kMasks) check_annotations(truth, ApTask::kSegm, areas);
+    if (metric.demands & Metric::kBoxes) check_annotations(truth, ApTask::kBbox, areas);
+  }
+  TESSERA_CHECK(!told.empty(),
                 "{}: some annotations have no mask and some no box, there is nothing to compare all of them by",
                 truth.name);
-  for (const ApTask task : tasks) check_annotations(truth, task, true);  // before pictures are computed
   const bool training = model.training();
   model.eval();
-  Loader loader(images, {.batch_size = config.evaluation.batch_size,
-                         .training = false,
-                         .workers = static_cast<int>(config.data.workers),
-                         .prefetch = static_cast<int>(config.data.prefetch),
-                         .statistics = config.input.statistics(),
-                         .divisor = config.input.divisor});
+  Loader loader(images, loader_config(config, false));
   Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet);
   Evaluation result;
   i64 done = 0;
@@ -58,17 +60,9 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   model.train(training);
   if (SignalGuard::received()) return std::nullopt;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  for (const ApTask task : tasks) result.figures.push_back(evaluate_coco(truth, result.detections, task));
+  const DetectionList found(result.detections);
+  for (const Metric* metric : told) result.scores.emplace_back(metric, score_detections(*metric, truth, found));
   return result;
-}
-
-std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
-                                                   const std::filesystem::path& images, const Config& config) {
-  return std::make_shared<CocoSource>(dataset, images,
-                                      CocoSourceConfig{.augment = std::nullopt,
-                                                       .shortest = config.input.shortest,
-                                                       .longest = config.input.longest,
-                                                       .targets = false});
 }
 
 }  // namespace tessera

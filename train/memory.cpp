@@ -43,6 +43,7 @@ MemoryEstimate estimate_memory(const Config& config, const CocoSource& data, Dev
   MemoryEstimate estimate{.available = now.free == SIZE_MAX ? SIZE_MAX : now.free + now.cached + now.allocated,
                           .pictures = training.batch_size};
   const std::unique_ptr<Segmenter> model = make_model(config.model, training.seed);
+  apply_groups(config.optimizer, *model);
   model->to(device);
   if (training.mixed_precision && device.kind != DeviceKind::kCpu) model->training_dtype = DType::kBF16;
   model->train();

@@ -22,8 +22,9 @@ void check_data(const Config& config, const CocoSource& train, const CocoSource*
 // out, more of them in a picture than the network can find, a schedule and periods that the run is too short for.
 std::vector<std::string> warnings(const Config& config, const CocoSource& train, const CocoSource* val);
 
-// "val.json: there will be no bbox figures: 2 of 7 annotations have no box (4, 9)", a line for each such task.
-std::vector<std::string> missing_figures(const CocoDataset& truth);
+// "val.json: there will be no bbox figures: 2 of 7 annotations have no box (4, 9)", a line for each such metric of
+// those that are told with this one.
+std::vector<std::string> missing_figures(const CocoDataset& truth, const std::string& metric);
 
 void print_warnings(const std::vector<std::string>& warnings);  // on stderr, a line each
 

@@ -7,12 +7,13 @@
 #include <utility>
 
 #include "autograd/pointwise.h"
+#include "eval/score.h"
 #include "ops/arrange.h"
-#include "ops/conv2d.h"
 #include "tensor/allocator.h"
 #include "tensor/file.h"
 #include "train/resume.h"
 #include "train/signals.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -182,23 +183,11 @@ std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& 
   return scores;
 }
 
-// The first figure of the task that decides which checkpoint is the best.
-double merit(const Scores& scores, BestBy metric) {
-  const std::string task = metric == BestBy::kSegm ? "segm" : "bbox";
+// The first figure of the metric that decides which checkpoint is the best.
+double merit(const Scores& scores, const std::string& metric) {
   for (const auto& [name, figures] : scores)
-    if (name == task && !figures.empty()) return figures.front().second;
-  fail("evaluation: there are no figures for {}", task);
-}
-
-LoaderConfig loader_config(const Config& config) {
-  return {.batch_size = config.training.batch_size,
-          .training = true,
-          .seed = config.training.seed,
-          .group_by_aspect = config.data.group_by_aspect,
-          .workers = static_cast<int>(config.data.workers),
-          .prefetch = static_cast<int>(config.data.prefetch),
-          .statistics = config.input.statistics(),
-          .divisor = config.input.divisor};
+    if (name == find_metric(metric).short_name() && !figures.empty()) return figures.front().second;
+  fail("evaluation: there are no figures for {}", metric);
 }
 
 void restore(Segmenter& model, const Job& job, TrainingState& state, const Checkpoint& checkpoint) {
@@ -219,31 +208,14 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const Check
   if (comparable) state.best = std::max(state.best, merit(scores, job.config.evaluation.metric));
 }
 
-// What the configuration says of products and convolutions holds for the process while the run lasts.
-class Arithmetic {
- public:
-  explicit Arithmetic(const TrainingConfig& config) {
-    set_precision(config.precision);
-    ops::allow_winograd(config.winograd);
-  }
-  ~Arithmetic() {
-    set_precision(precision_);
-    ops::allow_winograd(winograd_);
-  }
-  Arithmetic(const Arithmetic&) = delete;
-  Arithmetic& operator=(const Arithmetic&) = delete;
-
- private:
-  Precision precision_ = precision();
-  bool winograd_ = ops::winograd_allowed();
-};
-
 }  // namespace
 
-int train(Segmenter& model, const Job& job) {
+int train(Segmenter& model, const Job& given) {
+  Job job = given;
+  resolve_epochs(job.config, job.data->size());
   const Config& config = job.config;
   const i64 steps = config.training.steps;
-  const Arithmetic arithmetic(config.training);
+  const ArithmeticScope arithmetic({.precision = config.training.precision, .winograd = config.training.winograd});
 
   const bool mixed = config.training.mixed_precision;
   TESSERA_CHECK(!mixed || model.device().kind != DeviceKind::kCpu,
@@ -266,7 +238,7 @@ int train(Segmenter& model, const Job& job) {
   Log log(job.folder, state.step, {.steps = steps, .every = config.training.log_every, .quiet = job.quiet});
   if (job.resume)
     log.say(saved.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved.string()));
-  Loader loader(job.data, loader_config(config), state.batches);
+  Loader loader(job.data, loader_config(config, true), state.batches);
   const SignalGuard signals;
   model.train();
 

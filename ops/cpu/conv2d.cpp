@@ -199,7 +199,7 @@ bool is_depthwise(const Conv2dDims& dims) {
 // Whether conv2d itself goes Winograd's way, with a weight that is transformed for this one call.
 bool takes_winograd(const Conv2dDims& dims) {
   constexpr i64 kFewestPixels = 512;  // below, transforming the weight costs what the products save
-  return winograd_allowed() && !(has_tiles() && precision() != Precision::kHighest) &&
+  return arithmetic().winograd && !(has_tiles() && precision() != Precision::kHighest) &&
          cpu::winograd_suits_weight(dims) && cpu::winograd_suits_image(dims) &&
          dims.N * dims.Ho * dims.Wo >= kFewestPixels;
 }

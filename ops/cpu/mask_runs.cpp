@@ -8,6 +8,7 @@
 
 #include "ops/cpu/simd/masks.h"
 #include "ops/cpu/simd/pointwise.h"
+#include "ops/scalar/pointwise.h"
 
 namespace tessera::ops {
 namespace {
@@ -53,7 +54,7 @@ template <class T>
 std::vector<T> probabilities_of(const Tensor& masks, i64 query) {
   const i64 n = masks.dim(1) * masks.dim(2);
   std::vector<T> probabilities(static_cast<size_t>(n));
-  simd::sigmoid.get<T>()(masks.data<T>() + query * n, probabilities.data(), n);
+  simd::unary<scalar::Sigmoid>.template get<T>()(masks.data<T>() + query * n, probabilities.data(), n);
   return probabilities;
 }
 

@@ -17,9 +17,9 @@
 //
 // Compiled without fused multiply-adds, see the header. The sum of a mask's probabilities is taken by a block, in f64.
 #include "ops/cuda/block_reduce.h"
-#include "ops/cuda/elementary.h"
 #include "ops/cuda/scan.h"
 #include "ops/mask_runs.h"
+#include "ops/scalar/libm.h"
 
 namespace tessera {
 
@@ -53,7 +53,7 @@ __global__ void probabilities_kernel(Dims d, const float* masks, const i64* quer
   const bool known = within(query, d.M);
   for (int r = row; r < kTile; r += kTileRows)
     if (i0 + r < d.h && j0 + column < d.w)
-      values[r][column] = known ? sigmoid_of(masks[(query * d.h + i0 + r) * d.w + j0 + column]) : 0.0f;
+      values[r][column] = known ? scalar::Libm::sigmoid(masks[(query * d.h + i0 + r) * d.w + j0 + column]) : 0.0f;
   __syncthreads();
   for (int r = row; r < kTile; r += kTileRows)
     if (j0 + r < d.w && i0 + column < d.h) probabilities[(k * d.w + j0 + r) * d.h + i0 + column] = values[column][r];
@@ -188,7 +188,7 @@ __global__ void maskness_kernel(i64 masks, i64 n, const float* logits, const i64
   double sum = 0;
   i32 count = 0;
   for (i64 i = threadIdx.x; known && i < n; i += kThreads) {
-    const float p = sigmoid_of(logits[query * n + i]);
+    const float p = scalar::Libm::sigmoid(logits[query * n + i]);
     if (p > threshold) sum += static_cast<double>(p), ++count;
   }
   sum = block_sum(sum);

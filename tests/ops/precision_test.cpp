@@ -295,9 +295,8 @@ TEST_CASE("precision: without a tile unit every level is the highest") {
   Random(2).fill_uniform(w, -1, 1);
   const Tensor highest = ops::linear(x, w, Tensor());
   for (const Precision level : {Precision::kHigh, Precision::kMedium}) {
-    set_precision(level);
+    const ArithmeticScope arithmetic({.precision = level});
     const Tensor y = ops::linear(x, w, Tensor());
-    set_precision(Precision::kHighest);
     CHECK(same_bits(highest, y) == !has_tiles());
   }
 }

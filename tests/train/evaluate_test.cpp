@@ -50,11 +50,11 @@ TEST_CASE("evaluate: who finds everything has AP 1 for masks and boxes, with bat
   Oracle oracle(*truth);
   const std::optional<Evaluation> right = evaluate(oracle, {1, 2, 3}, *truth, source, config, true);
   REQUIRE(right);
-  REQUIRE(right->figures.size() == 2);
-  for (const ApResult& figures : right->figures) CHECK(figures.stats[0] == doctest::Approx(1));
+  REQUIRE(right->scores.size() == 2);
+  for (const auto& [metric, score] : right->scores) CHECK(score.ap->stats[0] == doctest::Approx(1));
   CHECK(right->detections.size() == truth->annotations.size());
   CHECK(oracle.training());  // left as it was
   oracle.shift = 1;
-  CHECK(evaluate(oracle, {1, 2, 3}, *truth, source, config, true)->figures[0].stats[0] ==
+  CHECK(evaluate(oracle, {1, 2, 3}, *truth, source, config, true)->scores[0].second.ap->stats[0] ==
         doctest::Approx(0).epsilon(1e-9));
 }

@@ -117,16 +117,16 @@ TEST_CASE("preflight: the validation set has annotations, the training set's cat
     CHECK_ERROR(sets.check(),
                 "1 of the 5 annotations of val.json have no segmentation (103), which evaluation.metric = "
                 "\"segm\" needs: add them, or set evaluation.metric = \"bbox\"");
-    sets.config.evaluation.metric = BestBy::kBbox;
+    sets.config.evaluation.metric = "bbox";
     sets.check();
     CHECK(contains(sets.warned(), "val.json: there will be no segm figures: 1 of 5 annotations have no mask (103)"));
   }
   SUBCASE("boxes") {
     Sets sets;
-    sets.config.evaluation.metric = BestBy::kBbox;
+    sets.config.evaluation.metric = "bbox";
     for (CocoAnnotation& annotation : sets.val->annotations) annotation.bbox = XywhBox{};
     CHECK_ERROR(sets.check(), "5 of the 5 annotations of val.json have no box (100, 101, 102 and 2 more)");
-    sets.config.evaluation.metric = BestBy::kSegm;
+    sets.config.evaluation.metric = "segm";
     sets.check();
   }
   SUBCASE("masks that are none") {

@@ -42,9 +42,10 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "model.inference.mask_threshold data.val_annotations data.val_images data.workers data.prefetch "
         "augment.flip_probability augment.shortest augment.longest augment.crop_probability augment.crop_shortest "
         "augment.crop_min augment.crop_max augment.jitter_scale augment.jitter_size optimizer.lr "
-        "optimizer.weight_decay optimizer.no_decay optimizer.backbone_lr optimizer.clip_norm optimizer.beta1 "
-        "optimizer.beta2 optimizer.eps optimizer.momentum schedule.kind schedule.milestones schedule.gamma "
-        "schedule.final_factor schedule.warmup_steps schedule.warmup_factor training.steps training.accumulate "
+        "optimizer.weight_decay optimizer.clip_norm optimizer.beta1 optimizer.beta2 optimizer.eps optimizer.momentum "
+        "optimizer.groups schedule.kind schedule.milestones schedule.milestone_epochs schedule.gamma "
+        "schedule.final_factor schedule.warmup_steps schedule.warmup_epochs schedule.warmup_factor training.steps "
+        "training.epochs training.accumulate "
         "training.precision training.mixed_precision training.winograd training.log_every training.checkpoint_every "
         "training.keep_checkpoints evaluation.every evaluation.batch_size evaluation.metric ");
 }
@@ -112,4 +113,24 @@ TEST_CASE("resume: fewer steps than are done is an error") {
   CHECK(changes_on_resume(checkpoint, next).size() == 1);
   next.training.steps = 4;
   CHECK_ERROR(changes_on_resume(checkpoint, next), "has done 5 steps already, training.steps cannot become 4");
+}
+
+TEST_CASE("resume: a checkpoint of the time before groups of parameters has their settings") {
+  const test::TemporaryFolder folder;
+  test::Toy toy;
+  CheckpointInfo info;
+  const auto groups_of = [&](const std::string& options) {
+    info.config = "[optimizer]\nlr = 0.5\n" + options + "[training]\nseed = 3\n";
+    save_checkpoint(folder / "old.safetensors", info, toy, nullptr, nullptr);
+    const Config config = stored_config(Checkpoint::open(folder / "old.safetensors"));
+    CHECK(config.optimizer.lr == 0.5);
+    CHECK(config.training.seed == 3);
+    return config.optimizer.groups;
+  };
+  const std::vector<ParameterGroup> defaults = OptimizerConfig().groups;
+  CHECK(groups_of("no_decay = [\"norm\", \"patch_embed\", \"cls_token\"]\nbackbone_lr = 1.0\n") == defaults);
+  const std::vector<ParameterGroup> groups = groups_of("no_decay = [\"bias\"]\nbackbone_lr = 0.1\n");
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0] == ParameterGroup{.match = {"bias"}, .lr_factor = {}, .weight_decay = 0.0, .frozen = {}});
+  CHECK(groups[1] == ParameterGroup{.match = {"backbone.*"}, .lr_factor = 0.1, .weight_decay = {}, .frozen = {}});
 }

@@ -307,7 +307,7 @@ TEST_CASE("trainer: what was evaluated is not evaluated again when the run is re
   Job job = make_job(folder.path());
   job.resume = true;
   job.config.training.steps = 16;
-  job.config.evaluation.metric = BestBy::kBbox;
+  job.config.evaluation.metric = "bbox";
   job.evaluate = [&](Segmenter&) -> std::optional<Scores> { return Scores{{"bbox", {{"AP", 0.125}}}}; };
   CHECK(train(toy, job) == 0);
   CHECK(read_file(best_path(folder.path())) == read_file(checkpoint_path(folder.path(), 16)));
@@ -557,4 +557,21 @@ TEST_CASE("trainer: resuming with another seed, other classes or fewer steps is 
   CHECK(contains(refused([](Job& job) { job.classes = {"signal"}; }), "other classes"));
   CHECK(contains(refused([](Job& job) { job.config.training.steps = 11; }), "has done 12 steps already"));
   CHECK(contents(folder.path()) == before);
+}
+
+TEST_CASE("trainer: a length in epochs ends after so many passes, is stored, and may grow when the run is resumed") {
+  const test::TemporaryFolder folder;
+  Job job = make_job(folder.path());
+  const auto part = [&](double epochs, bool resume) {
+    Toy toy;
+    job.config.training.epochs = epochs;
+    job.resume = resume;
+    train(toy, job);
+    return logged_step(folder.path());
+  };
+  CHECK(part(2, false) == 5);  // 10 pictures, 4 of them in an update
+  const CheckpointInfo info = Checkpoint::open(checkpoint_path(folder.path(), 5)).info();
+  CHECK(contains(info.config, "\nsteps = 5\nepochs = 2.0\n"));
+  CHECK(part(3.2, true) == 8);
+  CHECK_ERROR(part(1, true), "the run has done 8 steps already, training.steps cannot become 3");
 }

@@ -15,11 +15,15 @@ using UnaryBackward = void(const T* gy, const T* x_or_y, T* gx, long n);
 template <class T>
 using Binary = void(const T* a, long step_a, const T* b, long step_b, T* y, long n);  // steps 0 or 1
 
-inline constinit FloatTables<Unary> relu, relu6, sigmoid, tanh, gelu, silu, exp, log, softplus, sqrt;
+// F: the operator's struct in ops/scalar/pointwise.h
+template <class F>
+inline constinit FloatTables<Unary> unary;
+template <class F>
+inline constinit FloatTables<UnaryScalar> unary_scalar;
+template <class F>
+inline constinit FloatTables<UnaryBackward> unary_backward;
+template <class F>
+inline constinit FloatTables<Binary> binary;
 inline constinit FloatTables<Unary> add_into;  // y += x
-inline constinit FloatTables<UnaryScalar> add_scalar, mul_scalar, clamp_min;
-inline constinit FloatTables<UnaryBackward> relu_backward, relu6_backward, sigmoid_backward, tanh_backward,
-    gelu_backward, silu_backward, log_backward, softplus_backward, sqrt_backward;
-inline constinit FloatTables<Binary> add, sub, mul, div, add_relu;
 
 }  // namespace tessera::simd

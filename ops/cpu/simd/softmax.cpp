@@ -23,7 +23,7 @@ long shorter(long a, long b) {
 // What is summed of one value: e, or s.
 template <Kind kKind, class T>
 [[gnu::always_inline]] inline T summand(T x, T largest) {
-  return kKind == Kind::kSigmoid ? sigmoid_of(x) : exp_of(x - largest);
+  return kKind == Kind::kSigmoid ? Math::sigmoid(x) : Math::exp(x - largest);
 }
 // What the result needs of the sum: a factor, or the logarithm that is taken off.
 template <Kind kKind, class T>
@@ -39,7 +39,7 @@ template <Kind kKind, class T>
 // The backward pass: what is summed, and the result, of gy and y (of the sigmoid: x). total: the sum of s.
 template <Kind kKind, class T>
 [[gnu::always_inline]] inline T gradient_summand(T gy, T y) {
-  return kKind == Kind::kSoftmax ? gy * y : kKind == Kind::kLogSoftmax ? gy : gy * sigmoid_of(y);
+  return kKind == Kind::kSoftmax ? gy * y : kKind == Kind::kLogSoftmax ? gy : gy * Math::sigmoid(y);
 }
 template <Kind kKind, class T>
 struct Backward {
@@ -53,8 +53,8 @@ struct Backward {
 template <Kind kKind, class T>
 [[gnu::always_inline]] inline T gradient(T gy, T y, T sum, T scale) {
   if (kKind == Kind::kSoftmax) return y * (gy - sum);
-  if (kKind == Kind::kLogSoftmax) return gy - exp_of(y) * sum;
-  const T s = sigmoid_of(y);
+  if (kKind == Kind::kLogSoftmax) return gy - Math::exp(y) * sum;
+  const T s = Math::sigmoid(y);
   return (1 - s) * s * scale * (gy - sum);
 }
 
@@ -91,7 +91,7 @@ void backward_row(const T* gy, const T* y, T* gx, long n) {
 #pragma omp simd reduction(+ : block, block_total)
     for (long i = begin; i < end; ++i) {
       block += gradient_summand<kKind>(gy[i], y[i]);
-      if (kKind == Kind::kSigmoid) block_total += sigmoid_of(y[i]);
+      if (kKind == Kind::kSigmoid) block_total += Math::sigmoid(y[i]);
     }
     sum += static_cast<double>(block);
     total += static_cast<double>(block_total);
@@ -148,7 +148,7 @@ void backward_columns(const T* gy, const T* y, T* gx, long rows, long stride, lo
       for (long c = 0; c < width; ++c) {
         const long i = r * stride + c;
         block[c] += gradient_summand<kKind>(gy[i], y[i]);
-        if (kKind == Kind::kSigmoid) block_total[c] += sigmoid_of(y[i]);
+        if (kKind == Kind::kSigmoid) block_total[c] += Math::sigmoid(y[i]);
       }
     }
     for (long c = 0; c < width; ++c) {
