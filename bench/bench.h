@@ -1,7 +1,7 @@
 // The benchmarks: cases that are timed beside a peer, and the pieces that time them.
 //
-// A case is a call of ours and a request to bench/peer.py, which makes the same call of PyTorch, torchvision, SciPy or
-// ncnn.
+// A case is a call of ours and a request to bench/peer.py, which makes the same call of PyTorch, torchvision, SciPy
+// or ncnn.
 // Both run in turn, several rounds, and the ratio is the median over the rounds. A family of operators adds its cases
 // in a file of its own, `void <family>_cases(Cases&)`, called in cases.cpp.
 #pragma once

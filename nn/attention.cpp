@@ -44,19 +44,6 @@ Var attend(const Var& query, const Var& key, const Var& value, i64 heads) {
   return reshape(permute(reshape(seen, {N, heads, Q, E / heads}), {0, 2, 1, 3}), {N, Q, E});
 }
 
-Var multi_head_attention(const Var& query, const Var& key, const Var& value, i64 heads, const Var& in_proj_weight,
-                         const Var& in_proj_bias, const Var& out_proj_weight, const Var& out_proj_bias) {
-  const i64 E = out_proj_weight.dim(0);
-  TESSERA_CHECK((in_proj_weight.shape() == Shape{3 * E, E}), "attention: in_proj_weight must be [{}, {}], got {}",
-                3 * E, E, in_proj_weight.shape());
-  const auto project = [&](const Var& x, i64 part) {
-    return linear(x, for_input(slice(in_proj_weight, 0, part * E, (part + 1) * E), x),
-                  for_input(slice(in_proj_bias, 0, part * E, (part + 1) * E), x));
-  };
-  const Var seen = attend(project(query, 0), project(key, 1), project(value, 2), heads);
-  return linear(seen, for_input(out_proj_weight, seen), for_input(out_proj_bias, seen));
-}
-
 MultiheadAttention::MultiheadAttention(i64 width, i64 heads, Random& random)
     : in_proj_weight(Tensor::empty({3 * width, width}), true),
       in_proj_bias(Tensor::zeros({3 * width}), true),
@@ -69,7 +56,12 @@ MultiheadAttention::MultiheadAttention(i64 width, i64 heads, Random& random)
 
 Var MultiheadAttention::operator()(const Var& query, const Var& key, const Var& value) const {
   const Running running(*this);
-  return multi_head_attention(query, key, value, heads_, in_proj_weight, in_proj_bias, out_proj.weight, out_proj.bias);
+  const i64 E = out_proj.weight.dim(0);
+  const auto project = [&](const Var& x, i64 part) {
+    return linear(x, for_input(slice(in_proj_weight, 0, part * E, (part + 1) * E), x),
+                  for_input(slice(in_proj_bias, 0, part * E, (part + 1) * E), x));
+  };
+  return out_proj(attend(project(query, 0), project(key, 1), project(value, 2), heads_));
 }
 
 void MultiheadAttention::visit(Visitor& v) {

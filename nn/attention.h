@@ -26,8 +26,4 @@ class MultiheadAttention : public Module {
   i64 heads_ = 1;
 };
 
-// The same with the parameters given.
-Var multi_head_attention(const Var& query, const Var& key, const Var& value, i64 heads, const Var& in_proj_weight,
-                         const Var& in_proj_bias, const Var& out_proj_weight, const Var& out_proj_bias);
-
 }  // namespace tessera::nn

@@ -7,7 +7,7 @@
 
 namespace tessera::nn {
 
-ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) {
+ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) : conv_name_(c.conv_name), norm_name_(c.norm_name) {
   Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride};
   conv.padding = c.padding.value_or(c.kernel / 2);
   conv.groups = c.groups;
@@ -15,7 +15,7 @@ ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) {
   conv.init = Init::kC2Msra;
   conv.activation = c.activation;
   conv_ = Conv2d(conv, random);
-  if (c.deform != Deform::kNone) offset_ = OffsetConv(conv, c.deform, random);
+  if (c.deform != Deform::kNone) offset_.emplace(conv, c.deform, random);
   if (c.norm == Norm::kBatch) norm = BatchNorm2d(c.out);
   if (c.norm == Norm::kFrozenBatch) norm = FrozenBatchNorm(c.out);
 }
@@ -25,7 +25,7 @@ ConvNorm::Folded ConvNorm::folded() const {
   return {conv_.weight * reshape(affine.scale, {conv_.config().out, 1, 1, 1}), affine.shift};
 }
 
-Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
+Var ConvNorm::operator()(const Var& x, const Var& residual) {
   const Running running(conv_);
   const ops::Activation activation = conv_.config().activation;
   BatchNorm2d* live = std::get_if<BatchNorm2d>(&norm);
@@ -41,8 +41,8 @@ Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
   } else {
     const auto [weight, shift] = live ? Folded{conv_.weight, Var()} : folded();
     ops::Conv2dParams params = conv_.params();
-    if (offset_.weight) {
-      const auto [offset, mask] = offset_(x, taps);
+    if (offset_) {
+      const auto [offset, mask] = (*offset_)(x);
       y = deform_conv2d(x, offset, mask, for_input(weight, x), for_input(shift, x),
                         {params.stride, params.padding, params.dilation, params.groups, 1});
     } else {
@@ -63,9 +63,14 @@ Var ConvNorm::operator()(const Var& x, Taps* taps, const Var& residual) {
 
 // A deformable convolution has no packed form: its offsets' convolution is fused by itself.
 void ConvNorm::fuse(const InferenceOptions& options) {
-  if (offset_.weight) return;
+  if (offset_) return offset_->fuse(options);
   const auto [weight, shift] = folded();
   packed_ = ops::conv2d_pack(weight.value(), shift.value(), conv_.params(), options.winograd);
+}
+
+void ConvNorm::unfuse() {
+  packed_.reset();
+  Module::unfuse();
 }
 
 const ops::PackedConv2d* ConvNorm::packed(const Var& x) const {
@@ -74,16 +79,10 @@ const ops::PackedConv2d* ConvNorm::packed(const Var& x) const {
   return &*packed_;
 }
 
-void ConvNorm::visit(Visitor& v, const std::string& conv_name, const std::string& norm_name) {
-  v.fusible(*this, &conv_);
-  v.child(conv_name + "_offset", offset_);
-  v.child(conv_name, conv_);
-  std::visit([&](Module& n) { v.child(norm_name, n); }, norm);
-}
-
-void ConvNorm::freeze() {
-  for (Var* var : {&conv_.weight, &offset_.weight, &offset_.bias})
-    if (*var) var->set_requires_grad(false);
+void ConvNorm::visit(Visitor& v) {
+  v.child(conv_name_ + "_offset", offset_);
+  v.child(conv_name_, conv_);
+  std::visit([&](Module& n) { v.child(norm_name_, n); }, norm);
 }
 
 }  // namespace tessera::nn

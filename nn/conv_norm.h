@@ -20,6 +20,9 @@ constexpr auto names_of(Norm) {
 }
 
 struct ConvNormConfig {
+  // What state dicts call the two layers, among those of the owner: the normalisation lies inside the convolution
+  // ("conv1.norm", detectron2) or beside it ("bn1", torchvision).
+  std::string conv_name = "conv", norm_name = "conv.norm";
   i64 in = 0, out = 0, kernel = 1, stride = 1, groups = 1;
   std::optional<i64> padding = std::nullopt;  // kernel / 2
   Norm norm = Norm::kFrozenBatch;
@@ -27,18 +30,16 @@ struct ConvNormConfig {
   ops::Activation activation = ops::Activation::kRelu;
 };
 
-// Not a module: reference implementations list the normalisation inside the convolution ("conv1.norm", detectron2) or
-// beside it ("bn1", torchvision and timm), so the owner gives both names.
-class ConvNorm : public Fusible {
+// A child without a name: its layers have their full names.
+class ConvNorm : public Module {
  public:
   ConvNorm() = default;
   ConvNorm(const ConvNormConfig& config, Random& random);  // weight: normal, std sqrt(2 / fan_out)
   // residual: added before the activation, or undefined.
-  Var operator()(const Var& x, Taps* taps = nullptr, const Var& residual = {});
-  void visit(Visitor& v, const std::string& conv_name, const std::string& norm_name);
-  void freeze();  // nothing in it is trained any more
+  Var operator()(const Var& x, const Var& residual = {});
+  void visit(Visitor& v) override;
   void fuse(const InferenceOptions& options) override;
-  void unfuse() override { packed_.reset(); }
+  void unfuse() override;
   // The fused form, for an operator that runs several convolutions on x at once; null where it is not fused.
   const ops::PackedConv2d* packed(const Var& x) const;
 
@@ -50,8 +51,9 @@ class ConvNorm : public Fusible {
   };
   Folded folded() const;  // with the normalisation's fixed statistics
 
+  std::string conv_name_, norm_name_;
   Conv2d conv_;
-  OffsetConv offset_;  // undefined in an ordinary convolution
+  std::optional<OffsetConv> offset_;  // of a deformable convolution
   std::optional<ops::PackedConv2d> packed_;
 };
 

@@ -6,6 +6,7 @@
 #include "autograd/matmul.h"
 #include "autograd/pointwise.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/dtypes.h"
 
@@ -90,7 +91,6 @@ void check_fused(const Var& x, const Var& weight) {
 }
 
 void Conv2d::visit(Visitor& v) {
-  v.fusible(*this);
   v.parameter("weight", weight, Layout::kConvOIHW);
   v.parameter("bias", bias);
 }
@@ -142,7 +142,7 @@ OffsetConv::OffsetConv(const Conv2dConfig& deformable, Deform version, Random& r
   TESSERA_CHECK(version != Deform::kNone, "deform_conv2d: the version must be v1 or v2");
 }
 
-OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
+OffsetConv::Sampling OffsetConv::operator()(const Var& x) const {
   const i64 K = config().kernel * config().kernel;
   // Positions are f32 whatever x is: bf16 has 8 bits for whole pixels and their fractions together.
   Sampling sampling{cast(Conv2d::operator()(x), ops::parameter_dtype(x.value().dtype())),
@@ -151,20 +151,18 @@ OffsetConv::Sampling OffsetConv::operator()(const Var& x, Taps* taps) const {
     sampling.mask = sigmoid(slice(sampling.offset, 3, 2 * K, 3 * K));  // [N, Ho, Wo, K]
     sampling.offset = slice(sampling.offset, 3, 0, 2 * K);             // [N, Ho, Wo, 2K]
   }
-  tap(taps, "offset", sampling.offset);
+  keep("offset", sampling.offset);
   return sampling;
 }
 
-DeformConv2d::DeformConv2d(const Conv2dConfig& config, Deform version, Random& random)
+DeformConv2d::DeformConv2d(const Conv2dConfig& config, Random& random)
     : weight(convolution_weight(config)), bias(bias_of(config.out, config.bias)), config_(config) {
   init_convolution(config.init, weight, bias, random);
-  offset = OffsetConv(config, version, random);
 }
 
-Var DeformConv2d::operator()(const Var& x) const {
+Var DeformConv2d::operator()(const Var& x, const OffsetConv::Sampling& sampling) const {
   const Running running(*this);
-  const auto [shift, mask] = offset(x);
-  const Var y = deform_conv2d(x, shift, mask, for_input(weight, x), for_input(bias, x),
+  const Var y = deform_conv2d(x, sampling.offset, sampling.mask, for_input(weight, x), for_input(bias, x),
                               {config_.stride, config_.padding, config_.dilation, config_.groups, 1});
   return activate(y, config_.activation);
 }

@@ -7,7 +7,6 @@
 
 #include "autograd/conv2d.h"
 #include "nn/module.h"
-#include "nn/taps.h"
 #include "tensor/random.h"
 
 namespace tessera::nn {
@@ -28,9 +27,9 @@ struct Conv2dConfig {
 };
 
 // weight [out, kernel, kernel, in/groups], bias [out]
-class Conv2d : public Module, public Fusible {
+class Conv2d : public Module {
  public:
-  Conv2d() = default;  // undefined until assigned
+  Conv2d() = default;  // to be assigned
   Conv2d(const Conv2dConfig& config, Random& random);
   Var operator()(const Var& x) const;
   void visit(Visitor& v) override;
@@ -84,35 +83,30 @@ class Linear : public Module {
   Var weight, bias;
 };
 
-// Deformable convolution: v1 (Dai et al. 2017) moves the taps, v2 (Zhu et al. 2019) also weighs them.
+// Deformable convolution: v1 (Dai et al. 2017) moves the kernel's positions, v2 (Zhu et al. 2019) also weighs them.
 enum class Deform { kNone, kV1, kV2 };
 constexpr auto names_of(Deform) {
   return std::array{std::pair{"none", Deform::kNone}, std::pair{"v1", Deform::kV1}, std::pair{"v2", Deform::kV2}};
 }
 
-// The ordinary convolution that tells a deformable one where to sample: dy, dx of every tap (2 k k channels), in v2
-// also its weight in front of a sigmoid (k k more). It starts at zero. State dicts hold it beside the deformable layer,
-// as
-// "<name>_offset".
+// The ordinary convolution that tells a deformable one where to sample: dy, dx of every kernel position (2 k k
+// channels), in v2 also its weight in front of a sigmoid (k k more). It starts at zero. State dicts hold it beside the
+// deformable layer, which is called <name>, as <name>_offset.
 class OffsetConv : public Conv2d {
  public:
-  OffsetConv() = default;
   OffsetConv(const Conv2dConfig& deformable, Deform version, Random& random);
   struct Sampling {
     Var offset, mask;  // mask is undefined in v1
   };
-  Sampling operator()(const Var& x, Taps* taps = nullptr) const;
+  Sampling operator()(const Var& x) const;
 };
 
-// weight [out, kernel, kernel, in/groups], bias [out]; the activation follows in a pass of its own. The owner lists
-// `offset` beside the layer.
+// weight [out, kernel, kernel, in/groups], bias [out]; the activation follows in a pass of its own.
 class DeformConv2d : public Module {
  public:
-  DeformConv2d() = default;
-  DeformConv2d(const Conv2dConfig& config, Deform version, Random& random);
-  Var operator()(const Var& x) const;
+  DeformConv2d(const Conv2dConfig& config, Random& random);
+  Var operator()(const Var& x, const OffsetConv::Sampling& sampling) const;
   void visit(Visitor& v) override;
-  OffsetConv offset;
   Var weight, bias;
 
  private:

@@ -2,8 +2,8 @@
 
 #include <fmt/ranges.h>
 
-#include <optional>
 #include <set>
+#include <utility>
 
 namespace tessera::nn {
 
@@ -13,37 +13,54 @@ namespace {
 class StateVisitor : public Visitor {
  public:
   explicit StateVisitor(std::vector<StateEntry>& entries, std::string prefix = "")
-      : entries_(entries), prefix_(std::move(prefix)) {}
+      : entries_(entries), prefix_(std::move(prefix)), first_(std::ssize(entries)) {}
 
   void parameter(const std::string& name, Var& var, Layout layout) override {
-    if (var) entries_.push_back({prefix_ + name, var.value(), &var, layout});
+    if (var) add({prefix_ + name, var.value(), &var, layout});
   }
   void buffer(const std::string& name, Tensor& tensor) override {
-    if (tensor) entries_.push_back({prefix_ + name, tensor, nullptr, Layout::kSame});
+    if (tensor) add({prefix_ + name, tensor, nullptr, Layout::kSame});
   }
   void child(const std::string& name, Module& module) override {
+    if (name.empty()) {
+      const bool outer = std::exchange(in_part_, true);
+      module.visit(*this);
+      in_part_ = outer;
+      return;
+    }
     StateVisitor below(entries_, prefix_ + name + ".");
     module.visit(below);
   }
 
  private:
-  std::vector<StateEntry>& entries_;
-  std::string prefix_;
-};
-
-class TrainVisitor : public Visitor {
- public:
-  explicit TrainVisitor(bool on) : on_(on) {}
-  void parameter(const std::string&, Var&, Layout) override {}
-  void buffer(const std::string&, Tensor&) override {}
-  void child(const std::string&, Module& module) override { module.train(on_); }
-  void fusible(Fusible& unit, const Fusible*) override {
-    if (on_) unit.unfuse();
+  void add(StateEntry entry) {
+    entries_.insert(in_part_ ? entries_.begin() + first_++ : entries_.end(), std::move(entry));
   }
 
- private:
-  bool on_;
+  std::vector<StateEntry>& entries_;
+  std::string prefix_;
+  std::ptrdiff_t first_;  // where the next entry of a child without a name goes
+  bool in_part_ = false;
 };
+
+// Calls f with every child.
+template <class F>
+class ChildVisitor : public Visitor {
+ public:
+  explicit ChildVisitor(F f) : f_(std::move(f)) {}
+  void parameter(const std::string&, Var&, Layout) override {}
+  void buffer(const std::string&, Tensor&) override {}
+  void child(const std::string&, Module& module) override { f_(module); }
+
+ private:
+  F f_;
+};
+
+template <class F>
+void for_children(Module& module, F f) {
+  ChildVisitor<F> visitor(std::move(f));
+  module.visit(visitor);
+}
 
 class DeviceVisitor : public Visitor {
  public:
@@ -54,8 +71,7 @@ class DeviceVisitor : public Visitor {
   void buffer(const std::string&, Tensor& tensor) override {
     if (tensor) tensor = tensor.to(device_);
   }
-  void child(const std::string&, Module& module) override { module.to(device_); }
-  void fusible(Fusible& unit, const Fusible*) override { unit.unfuse(); }
+  void child(const std::string&, Module& module) override { module.visit(*this); }
 
  private:
   Device device_;
@@ -73,24 +89,6 @@ struct DeviceOf : Visitor {
   void child(const std::string&, Module& module) override {
     if (!found) module.visit(*this);
   }
-};
-
-// Fuses all that can be fused, or undoes it.
-class FuseVisitor : public Visitor {
- public:
-  explicit FuseVisitor(const InferenceOptions* options) : options_(options) {}
-  void parameter(const std::string&, Var&, Layout) override {}
-  void buffer(const std::string&, Tensor&) override {}
-  void child(const std::string&, Module& module) override { module.visit(*this); }
-  void fusible(Fusible& unit, const Fusible* replaces) override {
-    unit.unfuse();
-    if (options_ && !replaced_.contains(&unit)) unit.fuse(*options_);
-    if (replaces) replaced_.insert(replaces);
-  }
-
- private:
-  const InferenceOptions* options_;  // null: undo
-  std::set<const Fusible*> replaced_;
 };
 
 // [O, A, B, C] -> [O, B, C, A] (forth) or back, for any dtype.
@@ -128,12 +126,25 @@ std::string module_of(const std::string& name) {
 }  // namespace
 
 void Module::train(bool on) {
+  if (on) unfuse();
+  set_training(on);
+}
+
+void Module::set_training(bool on) {
   training_ = on;
-  TrainVisitor visitor(on);
-  visit(visitor);
+  for_children(*this, [on](Module& child) { child.set_training(on); });
+}
+
+void Module::fuse(const InferenceOptions& options) {
+  for_children(*this, [&](Module& child) { child.fuse(options); });
+}
+
+void Module::unfuse() {
+  for_children(*this, [](Module& child) { child.unfuse(); });
 }
 
 void Module::to(Device device) {
+  unfuse();
   DeviceVisitor visitor(device);
   visit(visitor);
 }
@@ -148,11 +159,15 @@ void Module::zero_grad() {
   for (auto& [name, parameter] : named_parameters(*this)) parameter->zero_grad();
 }
 
+void Module::freeze() {
+  for (auto& [name, parameter] : named_parameters(*this)) parameter->set_requires_grad(false);
+}
+
 void fuse_for_inference(Module& module, const InferenceOptions& options) {
   const NoGrad no_grad;
   module.eval();
-  FuseVisitor visitor(&options);
-  module.visit(visitor);
+  module.unfuse();
+  module.fuse(options);
 }
 
 std::vector<StateEntry> state(Module& module) {
@@ -243,8 +258,7 @@ LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, S
   const bool exact = report.missing.empty() && report.unexpected.empty() && report.mismatched.empty();
   TESSERA_CHECK(exact || strictness == Strictness::kMatching, "load_state: the weights do not fit the model; {}",
                 report.str());
-  FuseVisitor undo(nullptr);
-  module.visit(undo);
+  module.unfuse();
   for (auto& [entry, source] : copies)
     entry.tensor.copy_from(source.to(entry.tensor.dtype()).to(entry.tensor.device()));
   return report;

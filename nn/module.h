@@ -8,16 +8,21 @@
 //     }
 //   };
 //   struct Block : Module {
-//     Conv2d conv1, conv2;
-//     void visit(Visitor& v) override { v.child("conv1", conv1); v.child("conv2", conv2); }
+//     Conv2d conv1;
+//     std::optional<Conv2d> conv2;
+//     void visit(Visitor& v) override {
+//       v.child("conv1", conv1);
+//       v.child("conv2", conv2);
+//     }
 //   };
 //
-// From this one list follow checkpoint names ("conv1.weight"), to(device), train/eval mode, counting and loading.
-// Undefined Vars and Tensors (an absent bias) are passed over.
+// From this one list follow checkpoint names ("conv1.weight"), to(device), train/eval mode, counting, loading and the
+// form for inference. What is absent is passed over: an undefined Var or Tensor, an empty optional.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,23 +46,18 @@ struct InferenceOptions {
                        // has graphs; a model keeps them in its forward (models/forward_graphs.h)
 };
 
-// What has a faster form for inference: weights that are folded together and packed once. A fused one gives no
-// gradients and does not follow its weights; train() and load_state() undo it.
-class Fusible {
- public:
-  virtual ~Fusible() = default;
-  virtual void fuse(const InferenceOptions& options) = 0;
-  virtual void unfuse() = 0;
-};
-
 class Visitor {
  public:
   virtual ~Visitor() = default;
   virtual void parameter(const std::string& name, Var& var, Layout layout = Layout::kSame) = 0;
   virtual void buffer(const std::string& name, Tensor& tensor) = 0;  // state that is saved but not trained
+  // Without a name the child's parts stand among its owner's: a unit whose layers the reference names one by one
+  // (nn/conv_norm.h) has their full names. Parameters of its own come first of the owner's state, as in PyTorch.
   virtual void child(const std::string& name, Module& module) = 0;
-  // Told before the children. `replaces`: one below, which is not fused by itself when `unit` is.
-  virtual void fusible(Fusible& /*unit*/, const Fusible* /*replaces*/ = nullptr) {}
+  template <class M>
+  void child(const std::string& name, std::optional<M>& module) {
+    if (module) child(name, *module);
+  }
 };
 
 class Module {
@@ -66,13 +66,21 @@ class Module {
   virtual void visit(Visitor& visitor) = 0;
 
   bool training() const { return training_; }
-  void train(bool on = true);  // this module and all below; on: also undoes fuse_for_inference
+  void train(bool on = true);  // this module and all below; on: also unfuse()
   void eval() { train(false); }
+  // The faster form for inference: weights that are folded together and packed once. It gives no gradients and does not
+  // follow its weights; train(), to() and load_state() undo it. A module that has one overrides both; the others pass
+  // them on to their children.
+  virtual void fuse(const InferenceOptions& options);
+  virtual void unfuse();
   void to(Device device);
   Device device();  // where its parameters and buffers lie; of the first of them
   void zero_grad();
+  void freeze();  // nothing in it is trained any more
 
  private:
+  void set_training(bool on);
+
   bool training_ = true;
 };
 

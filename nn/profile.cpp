@@ -41,6 +41,7 @@ class TreeVisitor : public Visitor {
   }
   void buffer(const std::string&, Tensor&) override {}
   void child(const std::string& name, Module& module) override {
+    if (name.empty()) return module.visit(*this);
     const size_t parent = here_;
     const std::string& prefix = places_[parent].run.name;
     enter(module, prefix.empty() ? name : prefix + "." + name, places_[parent].run.depth + 1, parent);

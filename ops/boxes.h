@@ -1,10 +1,9 @@
-// Boxes [N, 4] as x1, y1, x2, y2, f32 or f64: overlap, the generalised IoU loss, non-maximum suppression. As
-// torchvision.
+// Boxes [N, 4] as x1, y1, x2, y2, f32 or f64: overlap, the generalised IoU loss (Rezatofighi et al. 2019, algorithm 1),
+// non-maximum suppression. As torchvision.
 //
 //   area(a)  = (x2 - x1) (y2 - y1)          I(a, b) = the area where both are, 0 when they do not overlap
 //   U(a, b)  = area(a) + area(b) - I        C(a, b) = the area of the smallest box around both
-//   iou      = I / U                        giou    = iou - (C - U) / C                Rezatofighi et al. 2019,
-//   algorithm 1
+//   iou      = I / U                        giou    = iou - (C - U) / C
 //
 // Degenerate boxes are taken as they are: a box of no area has iou 0 with others and NaN (0 / 0) with a box that has
 // none either; one whose corners are exchanged counts with its signed area; NaN gives NaN.

@@ -1,7 +1,7 @@
 // 2-D convolution (cross-correlation) in NHWC, f32, f64 and bf16 (ops/dtypes.h), all operands alike.
 //
-//   y[n, oh, ow, o] = act(bias[o] + sum over kh, kw, i of x[n, oh s - p + kh d, ow s - p + kw d, g I + i] w[o, kh, kw,
-//   i])
+//   y[n, oh, ow, o] = act(bias[o] + sum over kh, kw, i
+//                                   of x[n, oh s - p + kh d, ow s - p + kw d, g I + i] w[o, kh, kw, i])
 //
 // with stride s, padding p, dilation d, I = Cin / groups input channels per group and g = o / (Cout / groups); x is 0
 // outside. Sizes as in PyTorch: Ho = floor((H + 2 p - d (Kh - 1) - 1) / s) + 1. Depthwise: groups = Cin = Cout.

@@ -10,8 +10,8 @@
 // Shapes: x [..., C], weight and bias [C], each may be undefined (1 and 0); mean and rstd hold one value per row. All
 // of one dtype, f32 or f64, or x, y and their gradients in bf16 and the rest in f32. No rows: an empty result and zero
 // gradients. C = 0: an empty result. A row with NaN or infinity is NaN throughout, other rows are not touched by it.
-// Sums over a row are taken in blocks in the dtype itself, blocks and rows in double; the order depends on the shape
-// alone.
+// Sums over a row are taken in blocks in the dtype itself, blocks and rows in double, in an order that depends on the
+// shape alone.
 // Source: Ba, Kiros and Hinton 2016, eq. 4, with PyTorch's eps under the root.
 #pragma once
 

@@ -7,8 +7,8 @@
 //   x.copy_from(next);
 //   graph.launch();  // y is the network's result for `next`
 //
-// What is recorded is the device's work with the addresses and numbers of the recording: no code of the host runs
-// again.
+// What is recorded is the device's work with the addresses and numbers of the recording: no code of the host runs a
+// second time.
 //   - Tensors that the function reads and that it did not make must live as long as the graph. A launch sees the values
 //     that they have then; a tensor that takes their place is not seen.
 //   - The memory of all that the function makes is the graph's. What it returns is undefined before the first launch,

@@ -2,10 +2,9 @@
 //
 //   as they are   the model's own: SparseInst's official checkpoints, timm's ResNet-D, torchvision's MobileNetV2
 //   torchvision   conv1  bn1  layer1.0.conv2  layer1.0.bn2  layer1.0.downsample.0  layer1.0.downsample.1
-//   Caffe2        conv1_w  res_conv1_bn_s  res2_0_branch2b_w  res2_0_branch2b_bn_s  res2_0_branch1_w    (MSRA's
-//   R-50.pkl)
+//   Caffe2        conv1_w  res_conv1_bn_s  res2_0_branch2b_w  res2_0_branch2b_bn_s  res2_0_branch1_w
 //
-// both brought to detectron2's
+// both (Caffe2's are those of MSRA's R-50.pkl) brought to detectron2's
 //                 stem.conv1  stem.conv1.norm  res2.0.conv2  res2.0.conv2.norm  res2.0.shortcut  res2.0.shortcut.norm
 //
 // Around them a file may have prefixes: what most of its names begin with ("module._orig_mod." of a compiled network in

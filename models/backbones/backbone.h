@@ -1,6 +1,7 @@
 // A backbone: the network that turns images into feature maps, which the models build on.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -17,10 +18,19 @@ constexpr auto names_of(BackboneKind) {
       std::pair{"resnet101", BackboneKind::kResNet101}, std::pair{"mobilenet_v2", BackboneKind::kMobileNetV2}};
 }
 
+// Whose names a ResNet's parts have: detectron2's ("stem.conv1", "res2.0.conv1", "...conv1.norm") or torchvision's
+// ("conv1", "layer1.0.conv1", "...bn1").
+enum class BackboneNames { kDetectron2, kTorchvision };
+constexpr auto names_of(BackboneNames) {
+  return std::array{std::pair{"detectron2", BackboneNames::kDetectron2},
+                    std::pair{"torchvision", BackboneNames::kTorchvision}};
+}
+
 // The kind decides which options there are besides.
 struct BackboneConfig {
   BackboneKind kind = BackboneKind::kResNet50;
   nn::Norm norm = nn::Norm::kFrozenBatch;
+  BackboneNames names = BackboneNames::kDetectron2;
   bool deep_stem = false, stride_in_1x1 = false;
   i64 freeze_at = 0;
   nn::Deform deform = nn::Deform::kNone;
@@ -34,6 +44,7 @@ struct BackboneConfig {
     field("kind", kind, "the network");
     field("norm", norm, "batch normalisation with fixed statistics, or with those of the batch");
     if (field.every_kind || !mobile) {
+      field("names", names, "ResNets: whose names the parts have; ResNet-D: timm's, which are torchvision's");
       field("deep_stem", deep_stem, "ResNet-D: three 3x3 convolutions, average-pool shortcuts");
       field("stride_in_1x1", stride_in_1x1, "ResNets: a stage's stride in its first 1x1 convolution, else in the 3x3");
       field("freeze_at", freeze_at, "ResNets: 0: all is trained, 1: the stem is not, 2: nor is res2, ... 5: nothing is",
@@ -54,16 +65,34 @@ struct FeatureLevel {
   i64 channels, stride;
 };
 
+// The maps that a backbone can give are counted as the rows of the table in its paper: of ResNets 1 to 5, conv1 and
+// C2 .. C5 at strides 2 to 32; of MobileNetV2 1 to 9 (mobilenet_v2.h).
 class Backbone : public nn::Module {
  public:
-  // images [N, H, W, 3], H and W multiples of 32 -> feature maps at strides 8, 16, 32. Taps: stem, c2 .. c5.
-  virtual std::vector<Var> operator()(const Var& images, nn::Taps* taps = nullptr) = 0;
+  // images [N, H, W, 3] of any size -> the rows that were asked for, [N, ceil(H / stride), ceil(W / stride), channels].
+  // Intermediates: c1, c2 and so on, of every row.
+  virtual std::vector<Var> operator()(const Var& images) = 0;
   const std::vector<FeatureLevel>& levels() const { return levels_; }  // of the outputs
 
  protected:
+  Backbone(BackboneKind kind, std::vector<i64> rows);
+  i64 last_row() const { return rows_.back(); }  // what lies behind it is not built
+  void built(i64 row, i64 channels);
+  static const Var& checked(const Var& images);
+  void ran(i64 row, const Var& x, std::vector<Var>& outputs) const;
+
+ private:
+  bool asked(i64 row) const { return std::ranges::find(rows_, row) != rows_.end(); }
+
+  BackboneKind kind_;
+  std::vector<i64> rows_;
   std::vector<FeatureLevel> levels_;
 };
 
-std::unique_ptr<Backbone> make_backbone(const BackboneConfig& config, Random& random);
+// The last row at each of these strides.
+std::vector<i64> rows_at(BackboneKind kind, const std::vector<i64>& strides);
+
+// rows: what it gives, ascending; of none those at strides 8, 16 and 32.
+std::unique_ptr<Backbone> make_backbone(const BackboneConfig& config, Random& random, std::vector<i64> rows = {});
 
 }  // namespace tessera

@@ -15,19 +15,17 @@
 
 namespace tessera {
 
-// Convolution -> batch normalisation -> min(max(x, 0), 6).
-class ConvRelu6 {
+// Convolution -> batch normalisation -> min(max(x, 0), 6), called <name>.0 and <name>.1.
+class ConvRelu6 : public nn::ConvNorm {
  public:
-  ConvRelu6() = default;
-  ConvRelu6(nn::ConvNormConfig config, bool same_padding, Random& random);
+  ConvRelu6() = default;  // to be assigned
+  ConvRelu6(const std::string& name, const nn::ConvNormConfig& config, bool same_padding, Random& random);
   Var operator()(const Var& x);
-  void visit(nn::Visitor& v, const std::string& name);  // "<name>.0" and "<name>.1"
   // As of nn::ConvNorm; null also where TensorFlow's padding is a step of its own.
-  const ops::PackedConv2d* packed(const Var& x) const { return pad_after_ ? nullptr : conv_.packed(x); }
+  const ops::PackedConv2d* packed(const Var& x) const { return pads_same_ ? nullptr : ConvNorm::packed(x); }
 
  private:
-  nn::ConvNorm conv_;
-  bool pad_after_ = false;
+  bool pads_same_ = false;
 };
 
 // y = project(depthwise(expand(x))), plus x where the shapes agree: 1x1 to t times the channels (absent for t = 1),
@@ -50,16 +48,15 @@ class InvertedResidual : public nn::Module {
 
 class MobileNetV2 : public Backbone {
  public:
-  MobileNetV2(const BackboneConfig& config, Random& random);
+  MobileNetV2(const BackboneConfig& config, Random& random, std::vector<i64> rows = {});
 
-  // Rows 4, 6 and 9. Taps: stem (row 1), c2 (row 3), c3, c4, c5 (the outputs).
-  std::vector<Var> operator()(const Var& images, nn::Taps* taps = nullptr) override;
-  std::vector<Var> rows(const Var& images);  // the outputs of all nine rows
+  std::vector<Var> operator()(const Var& images) override;
   void visit(nn::Visitor& v) override;
 
  private:
-  ConvRelu6 stem_, last_;
-  std::vector<std::vector<InvertedResidual>> rows_;  // rows 2 .. 8
+  ConvRelu6 stem_;
+  std::vector<std::vector<InvertedResidual>> blocks_;  // of the rows 2 .. 8
+  std::optional<ConvRelu6> last_;                      // row 9
 };
 
 }  // namespace tessera

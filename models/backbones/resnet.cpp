@@ -1,8 +1,11 @@
 #include "models/backbones/resnet.h"
 
+#include <algorithm>
+
 #include "autograd/pointwise.h"
 #include "autograd/pool.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 
 namespace tessera {
@@ -36,76 +39,92 @@ Family family_of(BackboneKind kind) {
   fail("resnet: the backbone's kind {} is none", static_cast<int>(kind));
 }
 
+bool torchvision_names(const BackboneConfig& config) {
+  return config.deep_stem || config.names == BackboneNames::kTorchvision;
+}
+
 }  // namespace
 
 ResidualBlock::ResidualBlock(const Plan& p, const BackboneConfig& config, Random& random)
-    : bottleneck_(p.bottleneck), timm_names_(config.deep_stem), pooled_shortcut_(config.deep_stem && p.stride > 1) {
+    : shortcut_first_(!torchvision_names(config)), pooled_shortcut_(config.deep_stem && p.stride > 1) {
+  const bool torchvision = torchvision_names(config);
+  const int first = config.deep_stem ? 1 : 0;  // of the parts of "downsample"; timm's 0 is the pooling
   if (p.in != p.out || p.stride != 1)
-    shortcut_.emplace(nn::ConvNormConfig{.in = p.in,
-                                         .out = p.out,
-                                         .stride = pooled_shortcut_ ? 1 : p.stride,
-                                         .norm = p.norm,
-                                         .activation = ops::Activation::kNone},
-                      random);
+    shortcut_.emplace(
+        nn::ConvNormConfig{.conv_name = torchvision ? fmt::format("downsample.{}", first) : "shortcut",
+                           .norm_name = torchvision ? fmt::format("downsample.{}", first + 1) : "shortcut.norm",
+                           .in = p.in,
+                           .out = p.out,
+                           .stride = pooled_shortcut_ ? 1 : p.stride,
+                           .norm = p.norm,
+                           .activation = ops::Activation::kNone},
+        random);
+  const auto unit = [&](int i, nn::ConvNormConfig c) {
+    c.conv_name = fmt::format("conv{}", i);
+    c.norm_name = torchvision ? fmt::format("bn{}", i) : c.conv_name + ".norm";
+    c.norm = p.norm;
+    return nn::ConvNorm(c, random);
+  };
   if (p.bottleneck) {
     const i64 stride1 = config.stride_in_1x1 ? p.stride : 1, stride2 = config.stride_in_1x1 ? 1 : p.stride;
-    conv1_ = nn::ConvNorm({.in = p.in, .out = p.mid, .stride = stride1, .norm = p.norm}, random);
-    conv2_ = nn::ConvNorm(
-        {.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .norm = p.norm, .deform = p.deform}, random);
-    conv3_.emplace(nn::ConvNormConfig{.in = p.mid, .out = p.out, .norm = p.norm}, random);
+    conv1_ = unit(1, {.in = p.in, .out = p.mid, .stride = stride1});
+    conv2_ = unit(2, {.in = p.mid, .out = p.mid, .kernel = 3, .stride = stride2, .deform = p.deform});
+    conv3_ = unit(3, {.in = p.mid, .out = p.out});
   } else {
-    conv1_ = nn::ConvNorm({.in = p.in, .out = p.out, .kernel = 3, .stride = p.stride, .norm = p.norm}, random);
-    conv2_ = nn::ConvNorm({.in = p.out, .out = p.out, .kernel = 3, .norm = p.norm, .deform = p.deform}, random);
+    conv1_ = unit(1, {.in = p.in, .out = p.out, .kernel = 3, .stride = p.stride});
+    conv2_ = unit(2, {.in = p.out, .out = p.out, .kernel = 3, .deform = p.deform});
   }
   // ResNet-D starts every block as the identity. Where the norm is frozen that would last for ever: no gradient
   // would reach the block, so there the weight stays 1.
   nn::ConvNorm& last = conv3_ ? *conv3_ : conv2_;
-  if (auto* norm = std::get_if<nn::BatchNorm2d>(&last.norm); norm && timm_names_) nn::init_constant(norm->weight, 0);
+  if (auto* norm = std::get_if<nn::BatchNorm2d>(&last.norm); norm && config.deep_stem)
+    nn::init_constant(norm->weight, 0);
 }
 
-Var ResidualBlock::operator()(const Var& x, nn::Taps* taps) {
+Var ResidualBlock::operator()(const Var& x) {
   const nn::Running running(*this);
   Var kept = x;
   if (pooled_shortcut_)  // means of 2x2, at odd edges of what is there
     kept = avg_pool2d(kept, {.kernel = 2, .stride = 2, .ceil_mode = true, .count_include_pad = false});
   if (shortcut_) kept = (*shortcut_)(kept);
-  if (conv3_) return (*conv3_)(conv2_(conv1_(x, taps), taps), taps, kept);
-  return conv2_(conv1_(x, taps), taps, kept);
+  if (conv3_) return (*conv3_)(conv2_(conv1_(x)), kept);
+  return conv2_(conv1_(x), kept);
 }
 
 void ResidualBlock::visit(nn::Visitor& v) {
-  const auto norm = [&](int i) { return timm_names_ ? fmt::format("bn{}", i) : fmt::format("conv{}.norm", i); };
-  if (shortcut_ && !timm_names_) shortcut_->visit(v, "shortcut", "shortcut.norm");
-  conv1_.visit(v, "conv1", norm(1));
-  conv2_.visit(v, "conv2", norm(2));
-  if (conv3_) conv3_->visit(v, "conv3", norm(3));
-  if (shortcut_ && timm_names_) shortcut_->visit(v, "downsample.1", "downsample.2");  // 0 is the pooling
+  if (shortcut_first_) v.child("", shortcut_);
+  v.child("", conv1_);
+  v.child("", conv2_);
+  v.child("", conv3_);
+  if (!shortcut_first_) v.child("", shortcut_);
 }
 
-void ResidualBlock::freeze() {
-  for (nn::ConvNorm* conv : {&conv1_, &conv2_}) conv->freeze();
-  if (conv3_) conv3_->freeze();
-  if (shortcut_) shortcut_->freeze();
-}
-
-ResNet::ResNet(const BackboneConfig& config, Random& random) : config_(config) {
+ResNet::ResNet(const BackboneConfig& config, Random& random, std::vector<i64> rows)
+    : Backbone(config.kind, std::move(rows)), config_(config) {
   check_fields("resnet", config);
   const Family family = family_of(config.kind);
   // What is not trained cannot adapt to the batch's statistics either: its normalisation is frozen.
   const auto norm_of = [&](i64 stage) { return stage <= config.freeze_at ? nn::Norm::kFrozenBatch : config.norm; };
 
+  const auto stem = [&](const char* conv, const char* norm, nn::ConvNormConfig c) {
+    c.conv_name = conv;
+    c.norm_name = norm;
+    c.norm = norm_of(1);
+    stem_.emplace_back(c, random);
+  };
   const i64 half = family.stem / 2;
   if (config.deep_stem) {
-    stem_.push_back(nn::ConvNorm({.in = 3, .out = half, .kernel = 3, .stride = 2, .norm = norm_of(1)}, random));
-    stem_.push_back(nn::ConvNorm({.in = half, .out = half, .kernel = 3, .norm = norm_of(1)}, random));
-    stem_.push_back(nn::ConvNorm({.in = half, .out = family.stem, .kernel = 3, .norm = norm_of(1)}, random));
+    stem("conv1.0", "conv1.1", {.in = 3, .out = half, .kernel = 3, .stride = 2});
+    stem("conv1.3", "conv1.4", {.in = half, .out = half, .kernel = 3});
+    stem("conv1.6", "bn1", {.in = half, .out = family.stem, .kernel = 3});
   } else {
-    const i64 kernel = family.stem_pool ? 7 : 3;
-    stem_.push_back(
-        nn::ConvNorm({.in = 3, .out = family.stem, .kernel = kernel, .stride = 2, .norm = norm_of(1)}, random));
+    const bool torchvision = torchvision_names(config);
+    stem(torchvision ? "conv1" : "stem.conv1", torchvision ? "bn1" : "stem.conv1.norm",
+         {.in = 3, .out = family.stem, .kernel = family.stem_pool ? 7 : 3, .stride = 2});
   }
-  i64 in = family.stem, stride = family.stem_pool ? 4 : 2;
-  for (i64 stage = 2; stage <= 5; ++stage) {
+  built(1, family.stem);
+  i64 in = family.stem;
+  for (i64 stage = 2; stage <= last_row(); ++stage) {
     const i64 out = family.channels[static_cast<size_t>(stage - 2)];
     const bool down = stage > 2 || !family.stem_pool;
     std::vector<ResidualBlock>& blocks = stages_.emplace_back();
@@ -121,44 +140,35 @@ ResNet::ResNet(const BackboneConfig& config, Random& random) : config_(config) {
           config, random);
       in = out;
     }
-    if (down) stride *= 2;
-    if (stage > 2) levels_.push_back({out, stride});
+    built(stage, out);
   }
   if (config.freeze_at >= 1)
     for (nn::ConvNorm& conv : stem_) conv.freeze();
-  for (i64 stage = 2; stage <= config.freeze_at; ++stage)
+  for (i64 stage = 2; stage <= std::min(config.freeze_at, last_row()); ++stage)
     for (ResidualBlock& block : stages_[static_cast<size_t>(stage - 2)]) block.freeze();
 }
 
-std::vector<Var> ResNet::operator()(const Var& images, nn::Taps* taps) {
+std::vector<Var> ResNet::operator()(const Var& images) {
   const nn::Running running(*this);
-  TESSERA_CHECK(images.rank() == 4 && images.dim(3) == 3 && images.dim(1) % 32 == 0 && images.dim(2) % 32 == 0,
-                "resnet: images must be [N, H, W, 3] with H and W multiples of 32, got {}", images.shape());
-  Var x = images;                                // [N, H, W, 3]
+  std::vector<Var> outputs;
+  Var x = checked(images);                       // [N, H, W, 3]
   for (nn::ConvNorm& conv : stem_) x = conv(x);  // [N, H/2, W/2, 64]
+  ran(1, x, outputs);
   if (family_of(config_.kind).stem_pool)
     x = max_pool2d(x, {.kernel = 3, .stride = 2, .padding = 1});  // [N, H/4, W/4, 64]
-  nn::tap(taps, "stem", x);
-  std::vector<Var> outputs;
+  nn::keep("stem", x);
   for (size_t s = 0; s < stages_.size(); ++s) {
-    for (ResidualBlock& block : stages_[s]) x = block(x, taps);
-    nn::tap(taps, fmt::format("c{}", s + 2), x);
-    if (s > 0) outputs.push_back(x);
+    for (ResidualBlock& block : stages_[s]) x = block(x);
+    ran(static_cast<i64>(s) + 2, x, outputs);
   }
   return outputs;
 }
 
 void ResNet::visit(nn::Visitor& v) {
-  if (config_.deep_stem) {
-    stem_[0].visit(v, "conv1.0", "conv1.1");
-    stem_[1].visit(v, "conv1.3", "conv1.4");
-    stem_[2].visit(v, "conv1.6", "bn1");
-  } else {
-    stem_[0].visit(v, "stem.conv1", "stem.conv1.norm");
-  }
+  for (nn::ConvNorm& conv : stem_) v.child("", conv);
   for (size_t s = 0; s < stages_.size(); ++s)
     for (size_t b = 0; b < stages_[s].size(); ++b)
-      v.child(config_.deep_stem ? fmt::format("layer{}.{}", s + 1, b) : fmt::format("res{}.{}", s + 2, b),
+      v.child(torchvision_names(config_) ? fmt::format("layer{}.{}", s + 1, b) : fmt::format("res{}.{}", s + 2, b),
               stages_[s][b]);
 }
 

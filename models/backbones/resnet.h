@@ -1,9 +1,10 @@
-// ResNet (He et al. 2016) as detectron2 builds it, and ResNet-D (He et al. 2019, "Bag of tricks") as timm does.
+// ResNet (He et al. 2016) as detectron2 and torchvision build it, and ResNet-D (He et al. 2019, "Bag of tricks") as
+// timm does.
 //
-//   image -> stem -> res2 -> res3 -> res4 -> res5             strides 2 (stem), 4, 8, 16, 32
+//   image -> conv1 -> pool, res2 -> res3 -> res4 -> res5      rows 1 .. 5 at strides 2, 4, 8, 16, 32
 //
-// Parameter names are the reference's: detectron2's for ResNet ("stem.conv1", "res2.0.conv1", "...norm"), timm's for
-// ResNet-D ("conv1.0", "bn1", "layer1.0.conv1", "...bn1").
+// Parameter names are the reference's, as configured; ResNet-D's are timm's ("conv1.0", "bn1", "layer1.0.conv1",
+// "...bn1").
 #pragma once
 
 #include <optional>
@@ -23,12 +24,11 @@ class ResidualBlock : public nn::Module {
     nn::Deform deform;
   };
   ResidualBlock(const Plan& plan, const BackboneConfig& config, Random& random);
-  Var operator()(const Var& x, nn::Taps* taps);
+  Var operator()(const Var& x);
   void visit(nn::Visitor& v) override;
-  void freeze();
 
  private:
-  bool bottleneck_, timm_names_, pooled_shortcut_;
+  bool shortcut_first_, pooled_shortcut_;
   nn::ConvNorm conv1_, conv2_;
   std::optional<nn::ConvNorm> conv3_;     // bottlenecks
   std::optional<nn::ConvNorm> shortcut_;  // where the size or the number of channels changes
@@ -36,10 +36,10 @@ class ResidualBlock : public nn::Module {
 
 class ResNet : public Backbone {
  public:
-  ResNet(const BackboneConfig& config, Random& random);
+  ResNet(const BackboneConfig& config, Random& random, std::vector<i64> rows = {});
 
-  // res3, res4, res5. Taps: also offset, of the last deformable convolution.
-  std::vector<Var> operator()(const Var& images, nn::Taps* taps = nullptr) override;
+  // Intermediates: also stem, behind the pooling, and offset, of the last deformable convolution.
+  std::vector<Var> operator()(const Var& images) override;
   void visit(nn::Visitor& v) override;
 
  private:

@@ -7,6 +7,7 @@
 #include "autograd/softmax.h"
 #include "nn/attention.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/dtypes.h"
 
@@ -30,13 +31,13 @@ InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig
                 config.groups);
   const i64 kernel = config.kernel == IamKernel::k1x1 ? 1 : 3;
   if (config.kernel == IamKernel::kTwo3x3) {
-    hidden_conv_ = nn::Conv2d({.in = width,
-                               .out = width,
-                               .kernel = 3,
-                               .padding = 1,
-                               .activation = ops::Activation::kRelu,
-                               .init = nn::Init::kC2Msra},
-                              random);
+    hidden_conv_.emplace(nn::Conv2dConfig{.in = width,
+                                          .out = width,
+                                          .kernel = 3,
+                                          .padding = 1,
+                                          .activation = ops::Activation::kRelu,
+                                          .init = nn::Init::kC2Msra},
+                         random);
   }
   conv_ = nn::Conv2d(
       {.in = width, .out = num_masks * config.groups, .kernel = kernel, .padding = kernel / 2, .groups = config.groups},
@@ -45,32 +46,29 @@ InstanceActivation::InstanceActivation(i64 width, i64 num_masks, const IamConfig
   nn::init_constant(conv_.bias, nn::prior_bias(0.01));
   if (config.activation == IamActivation::kSoftmax) softmax_bias_ = Var(Tensor::full({1}, 1), true);
   if (config.groups > 1 && config.fc) {
-    fc_ = nn::Linear(vector_size(), vector_size(), random);
-    nn::init_c2_xavier(fc_.weight, fc_.bias, random);
+    fc_.emplace(vector_size(), vector_size(), random);
+    nn::init_c2_xavier(fc_->weight, fc_->bias, random);
   }
 }
 
-InstanceActivation::Result InstanceActivation::operator()(const Var& features, nn::Taps* taps) const {
+InstanceActivation::Result InstanceActivation::operator()(const Var& features) const {
   const i64 N = features.dim(0), HW = features.dim(1) * features.dim(2), C = width_, Q = num_masks_, G = config_.groups;
-  const Var maps = conv_(hidden_conv_.weight ? hidden_conv_(features) : features);  // [N, H, W, G Q]
-  nn::tap(taps, "iam_logits", maps);
+  const Var maps = conv_(hidden_conv_ ? (*hidden_conv_)(features) : features);  // [N, H, W, G Q]
+  nn::keep("iam_logits", maps);
   const Var flat = reshape(maps, {N, HW, G * Q});  // [N, HW, G Q]
   // Divided here and not after the product: that keeps half precision in range.
   const Var weights = softmax_bias_ ? softmax_over_pixels(flat, softmax_bias_) : normalised_sigmoid(flat, 1);
   Var z = matmul(weights, reshape(features, {N, HW, C}), ops::Transpose::kFirst);  // [N, G Q, C]
-  nn::tap(taps, "iam_pooled", z);
+  nn::keep("iam_pooled", z);
   if (G > 1) z = reshape(permute(reshape(z, {N, G, Q, C}), {0, 2, 1, 3}), {N, Q, G * C});  // [N, Q, G C]
-  if (fc_.weight) z = relu(fc_(z));
+  if (fc_) z = relu((*fc_)(z));
   return {maps, z};
 }
 
 void InstanceActivation::visit(nn::Visitor& v) {
-  if (hidden_conv_.weight) {
-    v.child("iam_conv.0", hidden_conv_);
-    v.child("iam_conv.2", conv_);  // 1 is the ReLU
-  } else {
-    v.child("iam_conv", conv_);
-  }
+  v.parameter("softmax_bias", softmax_bias_);
+  v.child("iam_conv.0", hidden_conv_);
+  v.child(hidden_conv_ ? "iam_conv.2" : "iam_conv", conv_);  // 1 is the ReLU
   v.child("fc", fc_);
 }
 

@@ -1,6 +1,5 @@
 // Every choice in SparseInst (Cheng et al., CVPR 2022). Defaults are those of the authors' code for ResNet-50 with
-// group activation maps; where the paper differs its value stands in the meaning. Tables are those of
-// the paper.
+// group activation maps; where the paper differs its value stands in the meaning. Tables are those of the paper.
 #pragma once
 
 #include "models/backbones/backbone.h"

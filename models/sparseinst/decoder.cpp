@@ -4,6 +4,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/matmul.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/coordinates.h"
 
@@ -26,7 +27,8 @@ ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
                                 .activation = ops::Activation::kRelu,
                                 .init = nn::Init::kC2Msra};
     if (j + 1 == config.depth && config.dconv != nn::Deform::kNone) {
-      last_ = nn::DeformConv2d(conv, config.dconv, random);
+      last_.emplace(conv, random);
+      last_offset_.emplace(conv, config.dconv, random);
     } else {
       convs_.emplace_back(conv, random);
     }
@@ -36,23 +38,22 @@ ConvStack::ConvStack(i64 in, const DecoderConfig& config, Random& random) {
 Var ConvStack::operator()(Var x) const {
   const nn::Running running(*this);
   for (const nn::Conv2d& conv : convs_) x = conv(x);
-  return last_.weight ? last_(x) : x;
+  return last_ ? (*last_)(x, (*last_offset_)(x)) : x;
 }
 
 void ConvStack::visit(nn::Visitor& v) {  // odd numbers are the ReLUs
   for (size_t j = 0; j < convs_.size(); ++j) v.child(fmt::format("{}", 2 * j), convs_[j]);
-  v.child(fmt::format("{}_offset", 2 * convs_.size()), last_.offset);
+  v.child(fmt::format("{}_offset", 2 * convs_.size()), last_offset_);
   v.child(fmt::format("{}", 2 * convs_.size()), last_);
 }
 
-InstanceBranch::InstanceBranch(i64 in, const Config& config, Random& random)
-    : convs_(in, config.decoder, random), cross_attention_(config.iam.cross_attention) {
+InstanceBranch::InstanceBranch(i64 in, const Config& config, Random& random) : convs_(in, config.decoder, random) {
   const i64 C = config.decoder.width, Q = config.num_masks;
-  if (cross_attention_)
-    attention_ = CrossAttention(C, Q, random);
+  if (config.iam.cross_attention)
+    attention_.emplace(C, Q, random);
   else
-    activation_ = InstanceActivation(C, Q, config.iam, random);
-  const i64 D = cross_attention_ ? C : activation_.vector_size();
+    activation_.emplace(C, Q, config.iam, random);
+  const i64 D = activation_ ? activation_->vector_size() : C;
 
   cls_score_ = nn::Linear(D, config.num_classes, random);
   nn::init_normal(cls_score_.weight, 0.01, random);
@@ -60,25 +61,24 @@ InstanceBranch::InstanceBranch(i64 in, const Config& config, Random& random)
   mask_kernel_ = nn::Linear(D, config.kernel_dim, random);
   nn::init_normal(mask_kernel_.weight, 0.01, random);
   nn::init_constant(mask_kernel_.bias, 0);
-  if (config.loss.objectness != ObjectnessLoss::kNone) objectness_ = nn::Linear(D, 1, random);
+  if (config.loss.objectness != ObjectnessLoss::kNone) objectness_.emplace(D, 1, random);
 }
 
-InstanceBranch::Result InstanceBranch::operator()(const Var& features, nn::Taps* taps) const {
+InstanceBranch::Result InstanceBranch::operator()(const Var& features) const {
   const nn::Running running(*this);
   const Var f = convs_(features);  // [N, H, W, C]
-  nn::tap(taps, "inst_features_map", f);
-  const auto [maps, z] = cross_attention_ ? InstanceActivation::Result{Var(), attention_(f)} : activation_(f, taps);
-  nn::tap(taps, "inst_vectors", z);                                   // [N, Q, D]
-  return {.logits = cls_score_(z),                                    // [N, Q, K]
-          .kernels = mask_kernel_(z),                                 // [N, Q, M]
-          .objectness = objectness_.weight ? objectness_(z) : Var(),  // [N, Q, 1]
+  nn::keep("inst_features_map", f);
+  const auto [maps, z] = activation_ ? (*activation_)(f) : InstanceActivation::Result{Var(), (*attention_)(f)};
+  nn::keep("inst_vectors", z);                                    // [N, Q, D]
+  return {.logits = cls_score_(z),                                // [N, Q, K]
+          .kernels = mask_kernel_(z),                             // [N, Q, M]
+          .objectness = objectness_ ? (*objectness_)(z) : Var(),  // [N, Q, 1]
           .maps = maps};
 }
 
 void InstanceBranch::visit(nn::Visitor& v) {
-  activation_.visit_bias(v);
   v.child("inst_convs", convs_);
-  activation_.visit(v);
+  v.child("", activation_);
   v.child("attention", attention_);
   v.child("cls_score", cls_score_);
   v.child("mask_kernel", mask_kernel_);
@@ -105,11 +105,11 @@ Decoder::Decoder(const Config& config, Random& random)
       instance_branch_(input_channels(config), config, random),
       mask_branch_(input_channels(config), config, random) {}
 
-Output Decoder::operator()(const Var& features, nn::Taps* taps) const {
+Output Decoder::operator()(const Var& features) const {
   const nn::Running running(*this);
   Var x = features;
   if (coords_) x = concat({Var(ops::pixel_coordinates(x.value())), x}, 3);  // [N, H, W, 2 + C]
-  const auto [logits, kernels, objectness, maps] = instance_branch_(x, taps);
+  const auto [logits, kernels, objectness, maps] = instance_branch_(x);
   const Var mask_features = mask_branch_(x);  // [N, H, W, M]
 
   const i64 N = x.dim(0), H = x.dim(1), W = x.dim(2), Q = kernels.dim(1), M = kernels.dim(2), S = scale_factor_;
@@ -117,11 +117,11 @@ Output Decoder::operator()(const Var& features, nn::Taps* taps) const {
   const Var enlarged =
       interpolate(reshape(products, {N, H, W, Q}), S * H, S * W, ops::Interpolation::kBilinear);  // [N, SH, SW, Q]
   const Var masks = permute(enlarged, {0, 3, 1, 2});                                              // [N, Q, SH, SW]
-  nn::tap(taps, "mask_kernel", kernels);
-  nn::tap(taps, "mask_features", mask_features);
-  nn::tap(taps, "pred_logits", logits);
-  nn::tap(taps, "pred_scores", objectness);
-  nn::tap(taps, "pred_masks", masks);
+  nn::keep("mask_kernel", kernels);
+  nn::keep("mask_features", mask_features);
+  nn::keep("pred_logits", logits);
+  nn::keep("pred_scores", objectness);
+  nn::keep("pred_masks", masks);
   return {logits, objectness, masks, maps};
 }
 

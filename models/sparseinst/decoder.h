@@ -18,7 +18,8 @@ class ConvStack : public nn::Module {
 
  private:
   std::vector<nn::Conv2d> convs_;
-  nn::DeformConv2d last_;  // Table 3, "dconv"; else undefined
+  std::optional<nn::OffsetConv> last_offset_;  // Table 3, "dconv"
+  std::optional<nn::DeformConv2d> last_;
 };
 
 class InstanceBranch : public nn::Module {
@@ -31,15 +32,15 @@ class InstanceBranch : public nn::Module {
     Var objectness;  // [N, Q, 1]
     Var maps;        // [N, H, W, G Q]
   };
-  Result operator()(const Var& features, nn::Taps* taps) const;  // [N, H, W, in]
+  Result operator()(const Var& features) const;  // [N, H, W, in]
   void visit(nn::Visitor& v) override;
 
  private:
   ConvStack convs_;
-  bool cross_attention_;
-  InstanceActivation activation_;  // one of the two
-  CrossAttention attention_;
-  nn::Linear cls_score_, mask_kernel_, objectness_;
+  std::optional<InstanceActivation> activation_;  // one of the two
+  std::optional<CrossAttention> attention_;
+  nn::Linear cls_score_, mask_kernel_;
+  std::optional<nn::Linear> objectness_;
 };
 
 class MaskBranch : public nn::Module {
@@ -65,9 +66,9 @@ class Decoder : public nn::Module {
  public:
   Decoder(const Config& config, Random& random);
 
-  // Taps: inst_features_map, iam_logits, iam_pooled, inst_vectors, mask_kernel, mask_features, pred_logits,
+  // Intermediates: inst_features_map, iam_logits, iam_pooled, inst_vectors, mask_kernel, mask_features, pred_logits,
   // pred_scores, pred_masks.
-  Output operator()(const Var& features, nn::Taps* taps = nullptr) const;  // [N, H, W, encoder's channels]
+  Output operator()(const Var& features) const;  // [N, H, W, encoder's channels]
   void visit(nn::Visitor& v) override;
 
  private:

@@ -4,6 +4,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/pointwise.h"
 #include "autograd/pool.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 
 namespace tessera::sparseinst {
@@ -51,39 +52,40 @@ InstanceContextEncoder::InstanceContextEncoder(const EncoderConfig& config, cons
   for (size_t j = 0; j < inputs.size(); ++j) {
     laterals_.emplace_back(
         nn::Conv2dConfig{.in = inputs[inputs.size() - 1 - j].channels, .out = C, .init = nn::Init::kC2Xavier}, random);
-    outputs_.emplace_back(nn::Conv2dConfig{.in = C, .out = C, .kernel = 3, .padding = 1, .init = nn::Init::kC2Xavier},
-                          random);
+    outputs_.emplace_back(
+        nn::Conv2d({.in = C, .out = C, .kernel = 3, .padding = 1, .init = nn::Init::kC2Xavier}, random));
   }
-  if (config.ppm) ppm_ = PyramidPooling(C, random);
+  if (config.ppm) ppm_.emplace(C, random);
   if (config.fusion) {
-    fusion_ = nn::Conv2d({.in = 3 * C, .out = C, .init = nn::Init::kC2Msra}, random);
+    fusion_.emplace(nn::Conv2dConfig{.in = 3 * C, .out = C, .init = nn::Init::kC2Msra}, random);
   } else {
-    outputs_[0] = outputs_[1] = nn::Conv2d();  // nobody would read P5 and P4
+    outputs_[0].reset();
+    outputs_[1].reset();
   }
 }
 
-Var InstanceContextEncoder::operator()(const std::vector<Var>& levels, nn::Taps* taps) const {
+Var InstanceContextEncoder::operator()(const std::vector<Var>& levels) const {
   const nn::Running running(*this);
   Var top;                   // what comes down from the coarser level
   std::vector<Var> pyramid;  // P5, P4, P3
   for (size_t j = 0; j < laterals_.size(); ++j) {
     const Var lateral = laterals_[j](levels[levels.size() - 1 - j]);  // [N, h, w, C]
     if (j == 0) {
-      top = config_.ppm ? ppm_(lateral) : lateral;
-      nn::tap(taps, "ppm", top);
+      top = ppm_ ? (*ppm_)(lateral) : lateral;
+      nn::keep("ppm", top);
     } else {
       top = lateral + resize_to(top, lateral, ops::Interpolation::kNearest);
     }
-    if (!outputs_[j].weight) continue;
-    pyramid.push_back(outputs_[j](top));
-    nn::tap(taps, fmt::format("p{}", 5 - j), pyramid.back());
+    if (!outputs_[j]) continue;
+    pyramid.push_back((*outputs_[j])(top));
+    nn::keep(fmt::format("p{}", 5 - j), pyramid.back());
   }
   Var y = pyramid.back();  // [N, H, W, C]
-  if (config_.fusion)
-    y = fusion_(concat({y, resize_to(pyramid[1], y, ops::Interpolation::kBilinear),
-                        resize_to(pyramid[0], y, ops::Interpolation::kBilinear)},
-                       3));  // [N, H, W, 3C] -> C
-  nn::tap(taps, "encoder", y);
+  if (fusion_)
+    y = (*fusion_)(concat({y, resize_to(pyramid[1], y, ops::Interpolation::kBilinear),
+                           resize_to(pyramid[0], y, ops::Interpolation::kBilinear)},
+                          3));  // [N, H, W, 3C] -> C
+  nn::keep("encoder", y);
   return y;
 }
 

@@ -11,7 +11,6 @@ namespace tessera::sparseinst {
 // Pyramid pooling (Zhao et al. 2017): the map beside its means over 1, 2x2, 3x3 and 6x6 regions.
 class PyramidPooling : public nn::Module {
  public:
-  PyramidPooling() = default;
   PyramidPooling(i64 channels, Random& random);
   Var operator()(const Var& x) const;  // [N, h, w, C] -> [N, h, w, C]
   void visit(nn::Visitor& v) override;
@@ -25,15 +24,17 @@ class InstanceContextEncoder : public nn::Module {
  public:
   InstanceContextEncoder(const EncoderConfig& config, const std::vector<FeatureLevel>& inputs, Random& random);
 
-  // Three levels from stride 8 to stride 32 -> [N, H, W, C] at stride 8. Taps: ppm, p5, p4, p3, encoder.
-  Var operator()(const std::vector<Var>& levels, nn::Taps* taps = nullptr) const;
+  // Three levels from stride 8 to stride 32 -> [N, H, W, C] at stride 8. Intermediates: ppm, p5, p4, p3, encoder.
+  Var operator()(const std::vector<Var>& levels) const;
   void visit(nn::Visitor& v) override;
 
  private:
   EncoderConfig config_;
-  std::vector<nn::Conv2d> laterals_, outputs_;  // from the coarsest level to the finest
-  PyramidPooling ppm_;
-  nn::Conv2d fusion_;
+  // From the coarsest level to the finest. Without fusion nobody reads P5 and P4, and they have no output.
+  std::vector<nn::Conv2d> laterals_;
+  std::vector<std::optional<nn::Conv2d>> outputs_;
+  std::optional<PyramidPooling> ppm_;
+  std::optional<nn::Conv2d> fusion_;
 };
 
 }  // namespace tessera::sparseinst

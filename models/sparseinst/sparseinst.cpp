@@ -7,6 +7,7 @@
 #include "models/batch_images.h"
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
+#include "nn/intermediates.h"
 #include "tensor/device_runtime.h"
 
 namespace tessera::sparseinst {
@@ -17,21 +18,32 @@ SparseInst::SparseInst(const Config& config, Random& random)
       encoder_(config.encoder, backbone_->levels(), random),
       decoder_(config, random) {}
 
-Output SparseInst::compute(const Var& images, nn::Taps* taps) {  // [N, H, W, 3]
-  const std::vector<Var> levels = (*backbone_)(images, taps);    // strides 8, 16, 32
-  const Var features = encoder_(levels, taps);                   // [N, H/8, W/8, C]
-  return decoder_(features, taps);                               // [N, Q, ...]
+Output SparseInst::compute(const Var& images) {  // [N, H, W, 3]
+  TESSERA_CHECK(
+      images.rank() == 4 && images.dim(1) % 32 == 0 && images.dim(2) % 32 == 0,
+      "sparseinst: images must be [N, H, W, 3] with H and W multiples of 32, as make_batch pads them, so that "
+      "the masks at stride 8 cover them exactly; got {}",
+      images.shape());
+  const std::vector<Var> levels = (*backbone_)(images);  // strides 8, 16, 32
+  const Var features = encoder_(levels);                 // [N, H/8, W/8, C]
+  return decoder_(features);                             // [N, Q, ...]
 }
 
-Output SparseInst::forward(const Var& images, nn::Taps* taps) {
-  if (!graphs_ || taps || !NoGrad::active()) return compute(images, taps);
-  return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x), nullptr); });
+Output SparseInst::forward(const Var& images) {
+  if (!graphs_ || nn::Intermediates::wanted() || !NoGrad::active()) return compute(images);
+  return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x)); });
 }
 
 void SparseInst::fuse(const nn::InferenceOptions& options) {
+  Segmenter::fuse(options);
   if (!options.graph) return;
   check_can_capture(device());
   graphs_ = std::make_unique<ForwardGraphs<Output>>();
+}
+
+void SparseInst::unfuse() {
+  Segmenter::unfuse();
+  graphs_.reset();
 }
 
 Losses SparseInst::losses(const Batch& batch, const StepContext& /*context*/) {
@@ -79,7 +91,6 @@ Tensor SparseInst::activation_maps(const Batch& batch) {
 }
 
 void SparseInst::visit(nn::Visitor& v) {
-  v.fusible(*this);
   v.child("backbone", *backbone_);
   v.child("encoder", encoder_);
   v.child("decoder", decoder_);

@@ -13,13 +13,14 @@
 
 namespace tessera::sparseinst {
 
-class SparseInst : public Segmenter, private nn::Fusible {
+class SparseInst : public Segmenter {
  public:
   SparseInst(const Config& config, Random& random);
 
-  // images [N, H, W, 3], normalised, H and W multiples of 32. Taps: those of the parts. Fused with graphs, and without
-  // taps, the output of a size that comes again is valid until the next images of this size.
-  Output forward(const Var& images, nn::Taps* taps = nullptr);
+  // images [N, H, W, 3], normalised, H and W multiples of 32. Intermediates (nn/intermediates.h): those of the parts.
+  // Fused with graphs, and unless these are wanted, the output of a size that comes again is valid until the next
+  // images of this size.
+  Output forward(const Var& images);
 
   Losses losses(const Batch& batch, const StepContext& context) override;
   double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
@@ -32,12 +33,12 @@ class SparseInst : public Segmenter, private nn::Fusible {
   Tensor activation_maps(const Batch& batch) override;
 
   void visit(nn::Visitor& v) override;
+  void fuse(const nn::InferenceOptions& options) override;
+  void unfuse() override;
   const Config& config() const { return config_; }
 
  private:
-  Output compute(const Var& images, nn::Taps* taps);
-  void fuse(const nn::InferenceOptions& options) override;
-  void unfuse() override { graphs_.reset(); }
+  Output compute(const Var& images);
 
   Config config_;
   std::unique_ptr<Backbone> backbone_;

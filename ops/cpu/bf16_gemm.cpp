@@ -1,7 +1,6 @@
 // Products on a tile unit. As in gemm.cpp blocks of C are the tasks of the threads, cut from the shape alone:
 //
-//   B is split into parts: beforehand, or once for all blocks of rows where it may be kept, else by every task for
-//   itself;
+//   B is split into parts: beforehand, or once for all blocks of rows where it may be kept, else by every task;
 //   a task takes a block of C, a piece of K after the other: splits its rows of A, multiplies, and keeps its sums in a
 //   block of f32 in the second-level cache; at the end bias and ReLU go over them into C.
 //

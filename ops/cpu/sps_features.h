@@ -42,8 +42,8 @@ struct SpsGradientSums {
   }
 };
 
-// The gradients are made in blocks of cells, as many side by side as there are threads, each in a place of the
-// workspace:
+// The gradients are made in blocks of cells, as many side by side as there are threads, each in its part of
+// the workspace:
 //   compute(block, place)            what a block has for itself
 //   multiply(product, block, place)  adds to one of the products that the weight's gradient consists of
 //   add(block, place, begin, end)    adds to channels [begin, end) of the features' gradients

@@ -1,13 +1,14 @@
 // Kernels over the elements of many tensors of very different sizes, as the parameters of a network are: one launch, or
 // a few, in place of one per tensor.
 //
-//   struct Scaled { i64 count; float* x; };                                       // one tensor: `count` elements
+//   struct Scaled { i64 count; float* x; };  // one tensor: `count` elements
 //   __global__ void scale_kernel(TensorTable<Scaled> table, float by) {
 //     const auto [tensor, begin, end] = table.share();
 //     for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) tensor.x[i] *= by;
 //   }
-//   for_each_table(std::span(list), [&](const auto& table, const Launch& shape) { launch<scale_kernel>(shape, table,
-//   2); });
+//   for_each_table(std::span(list), [&](const auto& table, const Launch& shape) {
+//     launch<scale_kernel>(shape, table, 2);
+//   });
 //
 // A block takes 4096 neighbouring elements of one tensor, which it finds by bisection. The table travels in the
 // launch's parameters, of which there are 4 KB, so a long list takes several launches. A table in the device's memory

@@ -1,6 +1,7 @@
 // What the pages tell the reader to type works.
 #include <doctest/doctest.h>
 
+#include "tensor/file.h"
 #include "tests/docs/checkout.h"
 #include "tests/docs/pages.h"
 
@@ -13,6 +14,27 @@ TEST_CASE("docs: a page's shell blocks, its files and stray commands are found")
   CHECK(page.scripts == std::vector<std::string>{"./run test\n"});
   CHECK(page.files == std::map<std::string, std::string>{{"a.toml", "# file: a.toml\nb = 1\n"}});
   CHECK(page.strays == std::vector<std::string>{"    A=1 build/release/tessera info", "tessera info"});
+}
+
+TEST_CASE("docs: code that a page cuts out of a file stands in that file") {
+  const std::string source = "int a;\n  int b =\n      2;\nint c;\n";
+  CHECK(stands_in("int a;\n...\nint c;\n", source));
+  CHECK(stands_in("int b = 2;\n", source));
+  CHECK(!stands_in("int c;\n...\nint a;\n", source));
+  CHECK(!stands_in("int b = 3;\n", source));
+  const Page page = parse_page("x.md", "```cpp\n// nn/a.h\nint a;\n```\n```cpp\n// why\nint b;\n```\n");
+  REQUIRE(page.excerpts.size() == 1);
+  CHECK(page.excerpts[0].file == "nn/a.h");
+  CHECK(page.excerpts[0].text == "int a;\n");
+
+  size_t excerpts = 0;
+  for (const Page& each : all_pages(source_dir()))
+    for (const auto& [file, text] : each.excerpts) {
+      ++excerpts;
+      CHECK_MESSAGE(stands_in(text, read_file(source_dir() / file)),
+                    fmt::format("{} shows what is not in {}:\n{}", each.name, file, text));
+    }
+  CHECK(excerpts >= 10);
 }
 
 TEST_CASE("docs: every command of every page runs in a fresh checkout") {

@@ -10,8 +10,20 @@ namespace tessera::test {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::string with_single_spaces(const std::string& text) {
+  std::istringstream words(text);
+  std::string result;
+  for (std::string word; words >> word;) result += word + " ";
+  return result;
+}
+
+}  // namespace
+
 Page parse_page(const std::string& name, const std::string& text) {
   static const std::regex command("(\\w+=\\S+ )*(tessera\\w*|\\./run|build/\\w+/tessera\\w*) .*");
+  static const std::regex path("// ([\\w/]+\\.(h|cpp|cu))");
   constexpr std::string_view kFile = "# file: ";
   Page page;
   page.name = name;
@@ -23,6 +35,10 @@ Page parse_page(const std::string& name, const std::string& text) {
       if (inside && language == "sh") page.scripts.push_back(block);
       if (inside && block.starts_with(kFile))
         page.files[block.substr(kFile.size(), block.find('\n') - kFile.size())] = block;
+      const std::string first = block.substr(0, block.find('\n'));
+      std::smatch match;
+      if (inside && language == "cpp" && std::regex_match(first, match, path))
+        page.excerpts.push_back({match[1], block.substr(first.size() + 1)});
       inside = !inside;
       language = line.substr(3);
       block.clear();
@@ -34,6 +50,24 @@ Page parse_page(const std::string& name, const std::string& text) {
       page.strays.push_back(line);
   }
   return page;
+}
+
+bool stands_in(const std::string& text, const std::string& source) {
+  const std::string whole = with_single_spaces(source);
+  std::istringstream lines(text + "\n...\n");
+  std::string piece;
+  size_t at = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (with_single_spaces(line) != "... ") {
+      piece += line + "\n";
+      continue;
+    }
+    at = whole.find(with_single_spaces(piece), at);
+    if (at == std::string::npos) return false;
+    at += with_single_spaces(piece).size();
+    piece.clear();
+  }
+  return true;
 }
 
 std::vector<Page> all_pages(const fs::path& root) {

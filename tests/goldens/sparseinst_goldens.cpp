@@ -12,6 +12,7 @@
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
 #include "models/sparseinst/sparseinst.h"
+#include "nn/intermediates.h"
 #include "ops/optimizer.h"
 #include "ops/pointwise.h"
 #include "tests/goldens/network_goldens.h"
@@ -86,22 +87,23 @@ class SparseInstGolden {
       report_.fail(name, fmt::format("[{}], expected [{}]", fmt::join(got, " "), fmt::join(want, " ")));
   }
 
-  void compare_stages(const std::string& prefix, const nn::Taps& taps) {
+  void compare_stages(const std::string& prefix, const nn::Intermediates& intermediates) {
     for (const char* key : {"stem", "c2", "c3", "c4", "c5", "ppm", "p5", "p4", "p3", "encoder", "inst_features_map",
                             "iam_logits", "mask_features"})
-      compare(prefix + key, to_nchw(taps.at(key)), kForward);
+      compare(prefix + key, to_nchw(intermediates.at(key)), kForward);
     for (const char* key : {"iam_pooled", "inst_vectors", "mask_kernel", "pred_logits", "pred_scores", "pred_masks"})
-      compare(prefix + key, taps.at(key), kForward);
+      compare(prefix + key, intermediates.at(key), kForward);
   }
 
   void check_single() {
     const NoGrad no_grad;
     const Var images = images_of(setup_.batch({setup_.sizes()[0]}, false));
     compare("single.input", to_nchw(images.value()), 0);
-    nn::Taps taps;
-    model_->forward(images, &taps);
-    compare_stages("single.", taps);
-    if (taps.contains("offset")) compare("single.c5_last_offset", to_nchw(taps.at("offset")), kForward);
+    const nn::Intermediates intermediates;
+    model_->forward(images);
+    compare_stages("single.", intermediates);
+    if (intermediates.contains("offset"))
+      compare("single.c5_last_offset", to_nchw(intermediates.at("offset")), kForward);
   }
 
   // Of one picture: its queries, and its targets counted from its first.
@@ -126,9 +128,9 @@ class SparseInstGolden {
       return pictures;
     }
   };
-  Evaluation evaluate(const Batch& batch, nn::Taps* taps = nullptr) {
+  Evaluation evaluate(const Batch& batch) {
     Evaluation e;
-    e.output = model_->forward(images_of(batch), taps);
+    e.output = model_->forward(images_of(batch));
     e.targets = make_targets(batch, e.output.masks.dim(2), e.output.masks.dim(3), model_->config().num_classes,
                              report_.device());
     e.matches = match(e.output, e.targets, model_->config().matcher);
@@ -144,9 +146,9 @@ class SparseInstGolden {
 
   void check_batch() {
     const Batch batch = setup_.batch(setup_.sizes(), true);
-    nn::Taps taps;
-    const Evaluation e = evaluate(batch, &taps);
-    compare_stages("batch.", taps);
+    const nn::Intermediates intermediates;
+    const Evaluation e = evaluate(batch);
+    compare_stages("batch.", intermediates);
     const i64 T = e.targets.count(), h = e.output.masks.dim(2), w = e.output.masks.dim(3);
     compare("batch.target.maps", e.targets.maps.reshape({T, h, w}), 1e-6);
     const std::vector<Pairs> matches = e.pairs();

@@ -6,6 +6,7 @@
 #include "autograd/reduce.h"
 #include "models/backbones/backbone.h"
 #include "models/sparseinst/sparseinst.h"
+#include "nn/intermediates.h"
 #include "tests/support/check_error.h"
 
 using namespace tessera;
@@ -93,10 +94,10 @@ TEST_CASE("fuse_for_inference: the network's error with Winograd is at most thre
   const NoGrad no_grad;
   const std::array names{"c5", "encoder", "inst_features_map", "mask_features", "inst_vectors", "pred_masks"};
   const auto outputs = [&](SparseInst& net, DType dtype) {
-    nn::Taps taps;
-    net.forward(Var(noise({1, 128, 128, 3}, dtype)), &taps);
+    const nn::Intermediates intermediates;
+    net.forward(Var(noise({1, 128, 128, 3}, dtype)));
     std::vector<Tensor> maps;
-    for (const char* name : names) maps.push_back(taps.at(name));
+    for (const char* name : names) maps.push_back(intermediates.at(name));
     return maps;
   };
   // Live normalisations that have seen pictures keep the maps as varied as a trained network's.

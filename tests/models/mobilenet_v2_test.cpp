@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 
+#include "nn/intermediates.h"
 #include "tests/goldens/fill.h"
 #include "tests/support/check_error.h"
 
@@ -39,9 +40,9 @@ constexpr Results kSamePadding = {{
     {2.49844032, 6, 6, 1.48100755, 4.80402371, 3.56671879},
 }};
 
-MobileNetV2 make(const BackboneConfig& config) {
+MobileNetV2 make(const BackboneConfig& config, const std::vector<i64>& rows = {}) {
   Random random(2);
-  return MobileNetV2(config, random);
+  return MobileNetV2(config, random, rows);
 }
 
 // Values by name, in torchvision's layout and under torchvision's names.
@@ -78,11 +79,12 @@ TEST_CASE("mobilenet_v2: all rows are torchvision's, with either padding and eit
   for (const bool same_padding : {false, true})
     for (const nn::Norm norm : {nn::Norm::kFrozenBatch, nn::Norm::kBatch}) {
       CAPTURE(same_padding);
-      MobileNetV2 net = make({.kind = BackboneKind::kMobileNetV2, .norm = norm, .same_padding = same_padding});
+      MobileNetV2 net = make({.kind = BackboneKind::kMobileNetV2, .norm = norm, .same_padding = same_padding},
+                             {1, 2, 3, 4, 5, 6, 7, 8, 9});
       net.eval();
       CHECK(nn::state(net).size() == 260);  // torchvision's 314 less 52 num_batches_tracked and the classifier's two
       fill_parameters(net);
-      const std::vector<Var> rows = net.rows(Var(image()));
+      const std::vector<Var> rows = net(Var(image()));
       REQUIRE(rows.size() == 9);
       for (size_t r = 0; r < rows.size(); ++r)
         for (size_t j = 0; j < 6; ++j) {
@@ -100,21 +102,56 @@ TEST_CASE("mobilenet_v2: the outputs have the channels and strides that levels()
   for (const double width : {0.35, 1.0}) {
     CAPTURE(width);
     MobileNetV2 net = make({.kind = BackboneKind::kMobileNetV2, .width = width});
-    nn::Taps taps;
-    const std::vector<Var> outputs = net(Var(image()), &taps);
+    const nn::Intermediates intermediates;
+    const std::vector<Var> outputs = net(Var(image()));
     REQUIRE(outputs.size() == 3);
     for (size_t i = 0; i < 3; ++i) {
       const auto [channels, stride] = net.levels()[i];
       CHECK(stride == i64{8} << i);
       CHECK(outputs[i].shape() == Shape{1, 64 / stride, 96 / stride, channels});
     }
-    CHECK(taps.at("stem").dim(1) == 32);
-    CHECK(taps.at("c2").dim(1) == 16);
-    CHECK(taps.at("c5").shape() == outputs[2].shape());
+    CHECK(intermediates.at("c1").dim(1) == 32);
+    CHECK(intermediates.at("c3").dim(1) == 16);
+    CHECK(intermediates.at("c9").shape() == outputs[2].shape());
     if (width == 1) CHECK(net.levels()[0].channels == 32);
     if (width == 1) CHECK(net.levels()[1].channels == 96);
     CHECK(net.levels()[2].channels == 1280);
   }
+}
+
+TEST_CASE("mobilenet_v2: rows that were asked for, of images of any size, with the sizes of PyTorch") {
+  const NoGrad no_grad;
+  const std::vector<i64> strides{2, 2, 4, 8, 16, 16, 32, 32, 32};
+  for (const bool same_padding : {false, true})
+    for (const auto& [H, W] : {std::pair<i64, i64>{33, 61}, {65, 34}, {1, 70}}) {
+      CAPTURE(same_padding);
+      CAPTURE(H);
+      CAPTURE(W);
+      const std::vector<i64> asked{1, 4, 5, 8};
+      MobileNetV2 net = make({.kind = BackboneKind::kMobileNetV2, .width = 0.35, .same_padding = same_padding}, asked);
+      const std::vector<Var> outputs = net(Var(Tensor::zeros({1, H, W, 3})));
+      REQUIRE(outputs.size() == asked.size());
+      for (size_t i = 0; i < asked.size(); ++i) {
+        const auto [channels, stride] = net.levels()[i];
+        CHECK(stride == strides[static_cast<size_t>(asked[i] - 1)]);
+        CHECK(outputs[i].shape() == Shape{1, (H + stride - 1) / stride, (W + stride - 1) / stride, channels});
+      }
+      for (const nn::StateEntry& entry : nn::state(net)) CHECK(!entry.name.starts_with("features.18"));
+    }
+}
+
+// TensorFlow pads an odd side before and after: an odd image is the even one with a row of zeros in front.
+TEST_CASE("mobilenet_v2: TensorFlow's padding of an odd image is that of the image with zeros before it") {
+  const NoGrad no_grad;
+  MobileNetV2 net = make({.kind = BackboneKind::kMobileNetV2, .width = 0.35, .same_padding = true}, {1});
+  Tensor odd = Tensor::empty({1, 7, 5, 3}), even = Tensor::zeros({1, 8, 6, 3});
+  Random(3).fill_normal(odd, 0, 1);
+  for (i64 y = 0; y < 7; ++y)
+    for (i64 i = 0; i < 15; ++i) even.data<float>()[(y + 1) * 18 + 3 + i] = odd.data<float>()[y * 15 + i];
+  const Tensor got = net(Var(odd))[0].value(), want = net(Var(even))[0].value();
+  REQUIRE(got.shape() == want.shape());
+  for (i64 i = 0; i < got.numel(); ++i)
+    CHECK(got.data<float>()[i] == doctest::Approx(want.data<float>()[i]).epsilon(1e-5));
 }
 
 TEST_CASE("mobilenet_v2: parameters without the classifier are torchvision's at every width") {
@@ -128,7 +165,10 @@ TEST_CASE("mobilenet_v2: parameters without the classifier are torchvision's at 
 
 TEST_CASE("mobilenet_v2: wrong sizes and widths are errors") {
   MobileNetV2 net = make({.kind = BackboneKind::kMobileNetV2, .width = 0.35});
-  CHECK_ERROR(net(Var(Tensor::zeros({1, 48, 64, 3}))), "multiples of 32");
+  CHECK_ERROR(net(Var(Tensor::zeros({1, 48, 64, 4}))), "backbone: images must be [N, H, W, 3]");
+  for (const std::vector<i64>& rows : {std::vector<i64>{0, 1}, {4, 10}, {6, 4}, {4, 4}})
+    CHECK_ERROR(make({.kind = BackboneKind::kMobileNetV2}, rows), "the rows asked for must ascend from 1 to 9");
+  CHECK_ERROR(rows_at(BackboneKind::kMobileNetV2, {64}), "there is no map at stride 64");
   for (const double width : {0.0, -1.0, 11.0, std::nan("")})
     CHECK_ERROR(make({.kind = BackboneKind::kMobileNetV2, .width = width}),
                 "mobilenet_v2: width must be above 0 and at most 10");

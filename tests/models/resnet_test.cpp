@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "autograd/reduce.h"
+#include "tests/goldens/fill.h"
 #include "tests/support/check_error.h"
 
 using namespace tessera;
@@ -17,9 +20,9 @@ Tensor random_images(i64 N, i64 H, i64 W) {
   return images;
 }
 
-ResNet make(const BackboneConfig& config) {
+ResNet make(const BackboneConfig& config, const std::vector<i64>& rows = {}) {
   Random random(2);
-  return ResNet(config, random);
+  return ResNet(config, random, rows);
 }
 
 }  // namespace
@@ -40,6 +43,91 @@ TEST_CASE("resnet: the outputs have the channels and strides that levels() tells
         CHECK(outputs[i].shape() == Shape{1, 64 / stride, 96 / stride, channels});
       }
     }
+}
+
+TEST_CASE("resnet: rows that were asked for, of images of any size, with the sizes of PyTorch") {
+  using enum BackboneKind;
+  const NoGrad no_grad;
+  for (const BackboneKind kind : {kTiny, kResNet18, kResNet50})
+    for (const bool deep_stem : {false, true})
+      for (const std::vector<i64>& rows : {std::vector<i64>{1, 2, 3, 4, 5}, {2, 4}, {3}}) {
+        CAPTURE(static_cast<int>(kind));
+        CAPTURE(deep_stem);
+        ResNet net = make({.kind = kind, .deep_stem = deep_stem}, rows);
+        REQUIRE(net.levels().size() == rows.size());
+        for (const auto& [H, W] : {std::pair<i64, i64>{33, 61}, {66, 31}}) {
+          const std::vector<Var> outputs = net(Var(random_images(1, H, W)));
+          REQUIRE(outputs.size() == rows.size());
+          for (size_t i = 0; i < rows.size(); ++i) {
+            const auto [channels, stride] = net.levels()[i];
+            CHECK(stride == i64{1} << rows[i]);
+            CHECK(outputs[i].shape() == Shape{1, (H + stride - 1) / stride, (W + stride - 1) / stride, channels});
+          }
+        }
+        const std::string behind = fmt::format("{}{}.", deep_stem ? "layer" : "res", rows.back() + (deep_stem ? 0 : 1));
+        for (const nn::StateEntry& entry : nn::state(net)) CHECK(!entry.name.starts_with(behind));
+      }
+  CHECK(rows_at(kResNet50, {4, 8, 16, 32}) == std::vector<i64>{2, 3, 4, 5});
+  CHECK(rows_at(kMobileNetV2, {4, 8, 16, 32}) == std::vector<i64>{3, 4, 6, 9});
+  CHECK_ERROR(make({}, {3, 6}), "the rows asked for must ascend from 1 to 5, got 3, 6");
+}
+
+TEST_CASE("resnet: the parts have detectron2's or torchvision's names") {
+  const auto names = [](const BackboneConfig& config) {
+    ResNet net = make(config);
+    std::vector<std::string> found;
+    for (const nn::StateEntry& entry : nn::state(net)) found.push_back(entry.name);
+    return found;
+  };
+  const std::vector<std::string> theirs = names({.names = BackboneNames::kTorchvision});
+  const std::vector<std::string> detectron2 = names({.names = BackboneNames::kDetectron2});
+  CHECK(theirs.size() == detectron2.size());
+  CHECK(theirs.size() == 53 * 5);
+  // In torchvision's order, which has the shortcut behind the block's other layers.
+  const std::vector<std::string> first(theirs.begin(), theirs.begin() + 6);
+  CHECK(first == std::vector<std::string>{"conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean",
+                                          "bn1.running_var", "layer1.0.conv1.weight"});
+  const auto at = [](const std::vector<std::string>& list, const std::string& name) {
+    return std::ranges::find(list, name) - list.begin();
+  };
+  CHECK(at(theirs, "layer1.0.downsample.0.weight") == at(theirs, "layer1.0.bn3.running_var") + 1);
+  CHECK(at(theirs, "layer1.0.downsample.1.weight") == at(theirs, "layer1.0.downsample.0.weight") + 1);
+  CHECK(at(theirs, "layer4.2.bn3.running_var") == std::ssize(theirs) - 1);
+  CHECK(at(detectron2, "res2.0.shortcut.norm.weight") < at(detectron2, "res2.0.conv1.weight"));
+  CHECK(at(detectron2, "stem.conv1.norm.running_var") == 4);
+}
+
+// Parameters, image and results as shared with the golden file of FQDet's backbone: torchvision in f64, 67 x 101
+// pixels.
+TEST_CASE("resnet: torchvision's maps of an image with odd sides, and the weights that FQDet trains") {
+  const std::string prefix = "gold.resnet50.";
+  ResNet net = make({.names = BackboneNames::kTorchvision, .freeze_at = 2}, {2, 3, 4, 5});
+  CHECK(nn::count_parameters(net, true) == 23'232'512);
+  std::vector<NamedTensor> values;
+  for (const nn::StateEntry& entry : nn::state(net)) {
+    const Shape shape = nn::to_theirs(entry.tensor, entry.layout).shape();
+    const bool positive = entry.name.ends_with("running_var") || entry.name.ends_with("weight");
+    const double bound = shape.rank() == 4 ? std::sqrt(6 / static_cast<double>(shape.numel(1, 4))) : 0.1;
+    const bool around_1 = positive && shape.rank() == 1;
+    values.push_back(
+        {entry.name, goldens::fill(prefix + entry.name, shape, around_1 ? 0.75 : -bound, around_1 ? 1.25 : bound)});
+  }
+  nn::load_state(net, values, nn::Strictness::kExact, true);
+  const NoGrad no_grad;
+  const Tensor image = nn::to_ours(goldens::fill(prefix + "image", {1, 3, 67, 101}), nn::Layout::kConvOIHW);
+  const std::vector<Var> maps = net(Var(image));
+  CHECK(maps[0].shape() == Shape{1, 17, 26, 256});
+  CHECK(maps[1].shape() == Shape{1, 9, 13, 512});
+  const auto check = [&](const Var& map, const Shape& shape, double largest, const std::array<double, 6>& want) {
+    CHECK(map.shape() == shape);
+    const Tensor theirs = nn::to_theirs(map.value(), nn::Layout::kConvOIHW);
+    for (size_t j = 0; j < 6; ++j) {
+      const double got = theirs.span<float>()[(2 * j + 1) * static_cast<size_t>(theirs.numel()) / 12];
+      CHECK(std::abs(got - want[j]) < 1e-5 * largest);
+    }
+  };
+  check(maps[2], {1, 5, 7, 1024}, 3091.6, {0, 0, 1024.86328, 800.752319, 437.735474, 421.930237});
+  check(maps[3], {1, 3, 4, 2048}, 7120.8, {0, 202.391388, 393.52536, 1393.62598, 1796.50244, 922.661316});
 }
 
 TEST_CASE("resnet: parameters without the classifier are torchvision's") {

@@ -62,26 +62,29 @@ TEST_CASE("ConvNorm: folding equals convolution, normalisation and ReLU one afte
       CAPTURE(static_cast<int>(deform));
       CAPTURE(static_cast<int>(kind));
       Random random(4);
-      nn::ConvNorm unit({.in = 5, .out = 6, .kernel = 3, .stride = 2, .norm = kind, .deform = deform}, random);
-      struct Owner : nn::Module {
-        nn::ConvNorm& unit;
-        explicit Owner(nn::ConvNorm& u) : unit(u) {}
-        void visit(nn::Visitor& v) override { unit.visit(v, "conv1", "conv1.norm"); }
-      } owner(unit);
+      nn::ConvNorm unit({.conv_name = "conv1",
+                         .norm_name = "bn1",
+                         .in = 5,
+                         .out = 6,
+                         .kernel = 3,
+                         .stride = 2,
+                         .norm = kind,
+                         .deform = deform},
+                        random);
       std::visit([](nn::Module& norm) { disturb(norm, 20); }, unit.norm);
-      owner.eval();
+      unit.eval();
 
       std::map<std::string, nn::StateEntry> state;
-      for (const nn::StateEntry& entry : nn::state(owner)) state.emplace(entry.name, entry);
+      for (const nn::StateEntry& entry : nn::state(unit)) state.emplace(entry.name, entry);
       CHECK(state.contains("conv1_offset.weight") == (deform != nn::Deform::kNone));
       const Var x = random_var({2, 7, 8, 5}, 9);
       Var weight = *state.at("conv1.weight").parameter;
       Var y;  // zero offsets: an ordinary convolution, with v2 at half its strength
       y = conv2d(x, weight, Var(), {.stride = 2, .padding = 1});
       if (deform == nn::Deform::kV2) y = y * 0.5;
-      Tensor mean = state.at("conv1.norm.running_mean").tensor, var = state.at("conv1.norm.running_var").tensor;
-      y = relu(batch_norm(y, Var(state.at("conv1.norm.weight").tensor), Var(state.at("conv1.norm.bias").tensor), mean,
-                          var, false, 0.1, 1e-5));
+      Tensor mean = state.at("bn1.running_mean").tensor, var = state.at("bn1.running_var").tensor;
+      y = relu(batch_norm(y, Var(state.at("bn1.weight").tensor), Var(state.at("bn1.bias").tensor), mean, var, false,
+                          0.1, 1e-5));
       CHECK(worst_difference(unit(x).value(), y.value()) < 1e-5);
 
       sum(unit(x)).backward();
@@ -109,11 +112,12 @@ TEST_CASE("ConvNorm: in training mode the batch is normalised and the running st
 TEST_CASE("DeformConv2d: offsets start at zero, so v1 begins as its plain convolution") {
   Random random(6);
   const nn::Conv2dConfig config{.in = 4, .out = 3, .kernel = 3, .padding = 1, .activation = ops::Activation::kRelu};
-  nn::DeformConv2d deformable(config, nn::Deform::kV1, random);
+  const nn::OffsetConv offset(config, nn::Deform::kV1, random);
+  nn::DeformConv2d deformable(config, random);
   nn::Conv2d plain(config, random);
   plain.weight = deformable.weight;
   plain.bias = deformable.bias;
   const Var x = random_var({1, 5, 6, 4}, 8);
-  CHECK(worst_difference(deformable(x).value(), plain(x).value()) < 1e-5);
-  CHECK_ERROR(nn::DeformConv2d(config, nn::Deform::kNone, random), "v1 or v2");
+  CHECK(worst_difference(deformable(x, offset(x)).value(), plain(x).value()) < 1e-5);
+  CHECK_ERROR(nn::OffsetConv(config, nn::Deform::kNone, random), "v1 or v2");
 }

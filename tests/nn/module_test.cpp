@@ -45,6 +45,87 @@ TEST_CASE("module: state lists parameters and buffers by dotted names, absent on
   CHECK(nn::count_parameters(block, true) == 8);
 }
 
+TEST_CASE("module: a part that is absent is passed over, the parts of a child without a name stand among its owner's") {
+  struct Part : nn::Module {
+    nn::ConvNorm unit;
+    Var scale{Tensor::zeros({1}), true};
+    void visit(nn::Visitor& v) override {
+      v.child("", unit);
+      v.parameter("scale", scale);
+    }
+  };
+  struct Branch : nn::Module {
+    Part part;
+    std::optional<nn::Linear> fc;
+    void visit(nn::Visitor& v) override {
+      v.child("fc", fc);
+      v.child("", part);
+    }
+  };
+  struct Head : nn::Module {
+    Branch branch;
+    void visit(nn::Visitor& v) override { v.child("branch", branch); }
+  } head;
+  Random random(1);
+  head.branch.part.unit = nn::ConvNorm({.conv_name = "conv1", .norm_name = "bn1", .in = 2, .out = 3}, random);
+  const auto names = [&] {
+    std::vector<std::string> found;
+    for (const nn::StateEntry& entry : nn::state(head)) found.push_back(entry.name);
+    return found;
+  };
+  // A parameter of its own comes first, as in PyTorch.
+  std::vector<std::string> expected{"branch.scale",    "branch.conv1.weight",     "branch.bn1.weight",
+                                    "branch.bn1.bias", "branch.bn1.running_mean", "branch.bn1.running_var"};
+  CHECK(names() == expected);
+  head.branch.fc.emplace(1, 1, random, false);
+  expected.insert(expected.begin() + 1, "branch.fc.weight");
+  CHECK(names() == expected);
+  head.eval();
+  CHECK(!head.branch.part.unit.training());
+}
+
+TEST_CASE("module: a unit is fused in place of what it holds, and train(), to() and load_state() undo it") {
+  struct Layer : nn::Module {
+    bool fused = false;
+    void visit(nn::Visitor&) override {}
+    void fuse(const nn::InferenceOptions&) override { fused = true; }
+    void unfuse() override { fused = false; }
+  };
+  struct Unit : nn::Module {
+    Layer inner;
+    bool fused = false;
+    void visit(nn::Visitor& v) override { v.child("inner", inner); }
+    void fuse(const nn::InferenceOptions&) override { fused = true; }
+    void unfuse() override { fused = false; }
+  };
+  struct Net : nn::Module {
+    Unit unit;
+    Layer layer;
+    void visit(nn::Visitor& v) override {
+      v.child("", unit);
+      v.child("layer", layer);
+    }
+  };
+  struct Model : nn::Module {
+    Net net;
+    void visit(nn::Visitor& v) override { v.child("net", net); }
+  } model;
+  for (const auto& undo : std::vector<std::function<void()>>{
+           [&] { model.train(); },
+           [&] { model.to(Device()); },
+           [&] { nn::load_state(model, {}, nn::Strictness::kExact, false); },
+       }) {
+    nn::fuse_for_inference(model);
+    CHECK(!model.net.layer.training());
+    CHECK(model.net.unit.fused);
+    CHECK(!model.net.unit.inner.fused);
+    CHECK(model.net.layer.fused);
+    undo();
+    CHECK(!model.net.unit.fused);
+    CHECK(!model.net.layer.fused);
+  }
+}
+
 TEST_CASE("module: train and eval reach every child") {
   Block block;
   CHECK(block.fc.training());

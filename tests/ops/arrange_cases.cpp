@@ -123,20 +123,12 @@ OP_CASES(arrange) {
          .in = {uniform(o.shape)},
          .run = [=](const Vars& v) { return permute(v[0], o.order); },
          .reference = [=](const Tensors& t) { return naive_permute(t[0], o.order); }});
-  error({.op = "permute",
-         .name = "a dimension twice",
-         .run =
-             [] {
-               permute(zeros({2, 3}), {1, 1});
-             },
-         .message = "permute: [1, 1] is not an order of the dimensions of [2, 3]"});
-  error({.op = "permute",
-         .name = "too few dimensions",
-         .run =
-             [] {
-               permute(zeros({2, 3}), {0});
-             },
-         .message = "permute: [0] is not an order of the dimensions of [2, 3]"});
+  error("permute", "a dimension twice", "permute: [1, 1] is not an order of the dimensions of [2, 3]", [] {
+    permute(zeros({2, 3}), {1, 1});
+  });
+  error("permute", "too few dimensions", "permute: [0] is not an order of the dimensions of [2, 3]", [] {
+    permute(zeros({2, 3}), {0});
+  });
   bench({.op = "permute",
          .name = "[4, 6400, 64] to [0, 2, 1]",
          .in = {uniform({4, 6400, 64})},
@@ -195,29 +187,17 @@ OP_CASES(arrange) {
              return naive_concat({t[0], t[0]}, 1);
            },
        .grad = {0}});
-  error({.op = "slice",
-         .name = "outside",
-         .run =
-             [] {
-               slice(zeros({4, 5}), 1, 3, 6);
-             },
-         .message = "slice: range [3, 6) is outside dimension 1 of [4, 5]"});
-  error({.op = "slice", .name = "backwards", .run = [] { slice(zeros({4, 5}), 0, 3, 1); }, .message = "range [3, 1)"});
-  error({.op = "concat", .name = "nothing", .run = [] { concat({}, 0); }, .message = "concat: no parts"});
-  error({.op = "concat",
-         .name = "other sizes differ",
-         .run =
-             [] {
-               concat({zeros({2, 3}), zeros({2, 4})}, 0);
-             },
-         .message = "concat: shapes [2, 3] and [2, 4] differ in more than dimension 0"});
-  error({.op = "concat",
-         .name = "other dtype",
-         .run =
-             [] {
-               concat({zeros({2}), Var(Tensor::zeros({2}, DType::kF64))}, 0);
-             },
-         .message = "concat: dtypes f32 and f64 differ"});
+  error("slice", "outside", "slice: range [3, 6) is outside dimension 1 of [4, 5]", [] {
+    slice(zeros({4, 5}), 1, 3, 6);
+  });
+  error("slice", "backwards", "range [3, 1)", [] { slice(zeros({4, 5}), 0, 3, 1); });
+  error("concat", "nothing", "concat: no parts", [] { concat({}, 0); });
+  error("concat", "other sizes differ", "concat: shapes [2, 3] and [2, 4] differ in more than dimension 0", [] {
+    concat({zeros({2, 3}), zeros({2, 4})}, 0);
+  });
+  error("concat", "other dtype", "concat: dtypes f32 and f64 differ", [] {
+    concat({zeros({2}), Var(Tensor::zeros({2}, DType::kF64))}, 0);
+  });
 
   const auto naive_gather = [](const Tensors& t) {
     Shape shape = t[0].shape();
@@ -272,34 +252,18 @@ OP_CASES(arrange) {
        .run = [](const Vars& v) { return slice(v[0], 1, 1, 3); },
        .reference = [](const Tensors& t) { return naive_slice(t[0], 1, 1, 3); }});
   const Tensor outside = Tensor::from(std::vector<i64>{0, 5}), negative = Tensor::from(std::vector<i64>{-1, 0});
-  error({.op = "gather_rows",
-         .name = "row 5 of 5",
-         .run =
-             [=] {
-               gather_rows(zeros({5, 3}), outside);
-             },
-         .message = "gather_rows: index 5 at position 1 is outside [0, 5)"});
-  error({.op = "gather_rows",
-         .name = "indices of a float dtype",
-         .run =
-             [] {
-               gather_rows(zeros({5, 3}), Tensor::zeros({2}));
-             },
-         .message = "gather_rows: row indices must be i64 of rank 1, got f32 [2]"});
-  error({.op = "scatter_add_rows",
-         .name = "row -1",
-         .run =
-             [=] {
-               scatter_add_rows(zeros({2, 3}), negative, 5);
-             },
-         .message = "scatter_add_rows: index -1 at position 0 is outside [0, 5)"});
-  error({.op = "scatter_add_rows",
-         .name = "more rows than indices",
-         .run =
-             [=] {
-               scatter_add_rows(zeros({3, 3}), negative, 5);
-             },
-         .message = "scatter_add_rows: [3, 3] has 3 rows for 2 indices"});
+  error("gather_rows", "row 5 of 5", "gather_rows: index 5 at position 1 is outside [0, 5)", [=] {
+    gather_rows(zeros({5, 3}), outside);
+  });
+  error("gather_rows", "indices of a float dtype", "gather_rows: row indices must be i64 of rank 1, got f32 [2]", [] {
+    gather_rows(zeros({5, 3}), Tensor::zeros({2}));
+  });
+  error("scatter_add_rows", "row -1", "scatter_add_rows: index -1 at position 0 is outside [0, 5)", [=] {
+    scatter_add_rows(zeros({2, 3}), negative, 5);
+  });
+  error("scatter_add_rows", "more rows than indices", "scatter_add_rows: [3, 3] has 3 rows for 2 indices", [=] {
+    scatter_add_rows(zeros({3, 3}), negative, 5);
+  });
 
   only_f32();  // scores are
   for (i64 k : {0, 1, 4, 11}) {
@@ -333,17 +297,10 @@ OP_CASES(arrange) {
                return Outputs{top.values, Var(top.indices)};
              },
          .reference = [=](const Tensors& t) { return naive_top_k(t[0], k); }});
-  error({.op = "top_k",
-         .name = "more than there are",
-         .run =
-             [] {
-               top_k(zeros({2, 3}), 4);
-             },
-         .message = "top_k: k = 4 of the last dimension of [2, 3]"});
-  error({.op = "top_k",
-         .name = "NaN",
-         .run = [] { top_k(Var(Tensor::full({3}, NAN)), 1); },
-         .message = "top_k: the input [3] contains NaN"});
+  error("top_k", "more than there are", "top_k: k = 4 of the last dimension of [2, 3]", [] {
+    top_k(zeros({2, 3}), 4);
+  });
+  error("top_k", "NaN", "top_k: the input [3] contains NaN", [] { top_k(Var(Tensor::full({3}, NAN)), 1); });
 }
 
 }  // namespace tessera::test

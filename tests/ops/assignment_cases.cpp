@@ -134,18 +134,13 @@ OP_CASES(assignment) {
                  y.data<float>()[t[0].data<i64>()[k] * 9 + t[1].data<i64>()[k]] = 1;
                return y;
              }});
-  error({.op = "indicator_matrix",
-         .name = "a column outside",
-         .run =
-             [] {
-               const Tensor one = Tensor::full({1}, 1, DType::kI64);
-               ops::indicator_matrix(one, one, 2, 1);
-             },
-         .message = "indicator_matrix: pair 0 is (1, 1), outside [2, 1]"});
-  error({.op = "indicator_matrix",
-         .name = "rows and columns of two lengths",
-         .run = [] { ops::indicator_matrix(Tensor::zeros({2}, DType::kI64), Tensor::zeros({3}, DType::kI64), 4, 4); },
-         .message = "indicator_matrix: rows and columns must be i64 of one length, got [2] and [3]"});
+  error("indicator_matrix", "a column outside", "indicator_matrix: pair 0 is (1, 1), outside [2, 1]", [] {
+    const Tensor one = Tensor::full({1}, 1, DType::kI64);
+    ops::indicator_matrix(one, one, 2, 1);
+  });
+  error("indicator_matrix", "rows and columns of two lengths",
+        "indicator_matrix: rows and columns must be i64 of one length, got [2] and [3]",
+        [] { ops::indicator_matrix(Tensor::zeros({2}, DType::kI64), Tensor::zeros({3}, DType::kI64), 4, 4); });
 }
 
 }  // namespace tessera::test

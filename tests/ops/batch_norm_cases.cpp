@@ -80,32 +80,20 @@ OP_CASES(batch_norm) {
     batch_norm(Var(x), Var(weight), Var(bias), running_mean, running_var, true, kMomentum, eps);
   };
   const Tensor x = Tensor::zeros({2, 3});
-  error({.name = "one value per channel",
-         .run =
-             [=] {
-               call(Tensor::zeros({1, 1, 1, 3}), channels(3), channels(3), channels(3), kEps);
-             },
-         .message = "batch_norm: training needs more than 1 value per channel, x is [1, 1, 1, 3]"});
-  error({.name = "weight of another length",
-         .run = [=] { call(x, channels(4), channels(3), channels(3), kEps); },
-         .message = "batch_norm: weight must be [3] for x [2, 3], got [4]"});
-  error({.name = "bias missing",
-         .run = [=] { call(x, channels(3), Tensor(), channels(3), kEps); },
-         .message = "batch_norm: bias is missing"});
-  error({.name = "running_var in f64",
-         .run = [=] { call(x, channels(3), channels(3), Tensor::full({3}, 1, DType::kF64), kEps); },
-         .message = "batch_norm: running_var is f64, x is f32"});
-  error({.name = "negative eps",
-         .run = [=] { call(x, channels(3), channels(3), channels(3), -1e-5); },
-         .message = "eps must not be negative"});
-  error({.name = "integers",
-         .run =
-             [=] {
-               const Tensor i = Tensor::zeros({2, 3}, DType::kI64), c = Tensor::zeros({3}, DType::kI64);
-               Tensor mean = c, var = c;
-               batch_norm(Var(i), Var(c), Var(c), mean, var, true, kMomentum, kEps);
-             },
-         .message = "batch_norm: dtype i64 is not supported"});
+  error("one value per channel", "batch_norm: training needs more than 1 value per channel, x is [1, 1, 1, 3]", [=] {
+    call(Tensor::zeros({1, 1, 1, 3}), channels(3), channels(3), channels(3), kEps);
+  });
+  error("weight of another length", "batch_norm: weight must be [3] for x [2, 3], got [4]",
+        [=] { call(x, channels(4), channels(3), channels(3), kEps); });
+  error("bias missing", "batch_norm: bias is missing", [=] { call(x, channels(3), Tensor(), channels(3), kEps); });
+  error("running_var in f64", "batch_norm: running_var is f64, x is f32",
+        [=] { call(x, channels(3), channels(3), Tensor::full({3}, 1, DType::kF64), kEps); });
+  error("negative eps", "eps must not be negative", [=] { call(x, channels(3), channels(3), channels(3), -1e-5); });
+  error("integers", "batch_norm: dtype i64 is not supported", [=] {
+    const Tensor i = Tensor::zeros({2, 3}, DType::kI64), c = Tensor::zeros({3}, DType::kI64);
+    Tensor mean = c, var = c;
+    batch_norm(Var(i), Var(c), Var(c), mean, var, true, kMomentum, kEps);
+  });
 
   bench({.name = "training [8, 80, 80, 64]",
          .in = {uniform({8, 80, 80, 64}), uniform({64}), uniform({64}), uniform({64}), uniform({64}, 0.5, 1)},

@@ -106,27 +106,15 @@ OP_CASES(boxes) {
           values({1, 4}, {0, 0, 4, 4}));
     pairs("no area against itself is NaN", values({1, 4}, {1, 1, 1, 1}), values({1, 4}, {1, 1, 1, 1}));
     pairs("NaN", values({2, 4}, {NAN, 0, 1, 1, 0, 0, 1, 1}), values({2, 4}, {0, 0, 2, 2, 0, 0, 2, NAN}));
-    error({.op = op,
-           .name = "[N, 5]",
-           .run =
-               [=] {
-                 run(Tensor::zeros({2, 5}), Tensor::zeros({2, 4}));
-               },
-           .message = fmt::format("{}: a must be [N, 4], got [2, 5]", op)});
-    error({.op = op,
-           .name = "dtypes",
-           .run =
-               [=] {
-                 run(Tensor::zeros({2, 4}), Tensor::zeros({2, 4}, DType::kF64));
-               },
-           .message = fmt::format("{}: a is f32, b is f64", op)});
-    error({.op = op,
-           .name = "integers",
-           .run =
-               [=] {
-                 run(Tensor::zeros({2, 4}, DType::kI64), Tensor::zeros({2, 4}, DType::kI64));
-               },
-           .message = fmt::format("{}: a has dtype i64, use f32 or f64", op)});
+    error(op, "[N, 5]", fmt::format("{}: a must be [N, 4], got [2, 5]", op), [=] {
+      run(Tensor::zeros({2, 5}), Tensor::zeros({2, 4}));
+    });
+    error(op, "dtypes", fmt::format("{}: a is f32, b is f64", op), [=] {
+      run(Tensor::zeros({2, 4}), Tensor::zeros({2, 4}, DType::kF64));
+    });
+    error(op, "integers", fmt::format("{}: a has dtype i64, use f32 or f64", op), [=] {
+      run(Tensor::zeros({2, 4}, DType::kI64), Tensor::zeros({2, 4}, DType::kI64));
+    });
   }
 
   for (const Reduction reduction : {Reduction::kNone, Reduction::kSum, Reduction::kMean}) {
@@ -150,13 +138,10 @@ OP_CASES(boxes) {
     loss("NaN", values({2, 4}, {NAN, 1, 1, 1, 2, 2, 3, 4}), values({2, 4}, {1, 1, 1, 1, 0, 0, 4, 4}), false);
     loss("none", boxes(0, 4, 4), boxes(0, 4, 4));
   }
-  error({.op = "generalized_box_iou_loss",
-         .name = "another number of boxes",
-         .run =
-             [] {
-               generalized_box_iou_loss(Var(Tensor::zeros({2, 4})), Tensor::zeros({3, 4}), Reduction::kSum);
-             },
-         .message = "generalized_box_iou_loss: a [2, 4] and b [3, 4] must have the same number of boxes"});
+  error("generalized_box_iou_loss", "another number of boxes",
+        "generalized_box_iou_loss: a [2, 4] and b [3, 4] must have the same number of boxes", [] {
+          generalized_box_iou_loss(Var(Tensor::zeros({2, 4})), Tensor::zeros({3, 4}), Reduction::kSum);
+        });
 
   const auto suppress = [&](const std::string& name, const Input& b, const Input& scores, const Input& labels,
                             double threshold) {
@@ -193,34 +178,18 @@ OP_CASES(boxes) {
     suppress("a NaN score comes first", values({3, 4}, {0, 0, 4, 4, 0, 0, 4, 4, 5, 5, 6, 6}),
              values({3}, {1, NAN, INFINITY}), labels({0, 0, 0}), 0.5);
   }
-  error({.op = "nms",
-         .name = "scores of another length",
-         .run =
-             [] {
-               ops::nms(Tensor::zeros({3, 4}), Tensor::zeros({2}), 0.5);
-             },
-         .message = "nms: scores must be [3] in f32"});
-  error({.op = "nms",
-         .name = "boxes [N, 5]",
-         .run =
-             [] {
-               ops::nms(Tensor::zeros({3, 5}), Tensor::zeros({3}), 0.5);
-             },
-         .message = "nms: boxes must be [N, 4], got [3, 5]"});
-  error({.op = "nms",
-         .name = "NaN as threshold",
-         .run =
-             [] {
-               ops::nms(Tensor::zeros({3, 4}), Tensor::zeros({3}), NAN);
-             },
-         .message = "nms: the threshold is NaN"});
-  error({.op = "batched_nms",
-         .name = "labels in f32",
-         .run =
-             [] {
-               ops::batched_nms(Tensor::zeros({3, 4}), Tensor::zeros({3}), Tensor::zeros({3}), 0.5);
-             },
-         .message = "batched_nms: labels must be i64 [N]"});
+  error("nms", "scores of another length", "nms: scores must be [3] in f32", [] {
+    ops::nms(Tensor::zeros({3, 4}), Tensor::zeros({2}), 0.5);
+  });
+  error("nms", "boxes [N, 5]", "nms: boxes must be [N, 4], got [3, 5]", [] {
+    ops::nms(Tensor::zeros({3, 5}), Tensor::zeros({3}), 0.5);
+  });
+  error("nms", "NaN as threshold", "nms: the threshold is NaN", [] {
+    ops::nms(Tensor::zeros({3, 4}), Tensor::zeros({3}), NAN);
+  });
+  error("batched_nms", "labels in f32", "batched_nms: labels must be i64 [N]", [] {
+    ops::batched_nms(Tensor::zeros({3, 4}), Tensor::zeros({3}), Tensor::zeros({3}), 0.5);
+  });
   bench({.op = "nms",
          .name = "5000 boxes",
          .in = {boxes(5000, 1000, 100), uniform({5000})},

@@ -99,54 +99,20 @@ OP_CASES(conv2d) {
   const auto run = [](const Shape& x, const Shape& w, const Shape& b, const Conv2dParams& p) {
     conv2d(Var(Tensor::zeros(x)), Var(Tensor::zeros(w)), b.rank() ? Var(Tensor::zeros(b)) : Var(), p);
   };
-  error({.name = "channels",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {2, 3, 3, 3}, {}, {});
-             },
-         .message = "conv2d: input has 4 channels"});
-  error({.name = "groups",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {3, 3, 3, 2}, {}, {.groups = 2});
-             },
-         .message = "3 output channels cannot be split into 2"});
-  error({.name = "rank",
-         .run =
-             [=] {
-               run({5, 5, 4}, {3, 3, 3, 4}, {}, {});
-             },
-         .message = "conv2d: x must be [N, H, W, Cin]"});
-  error({.name = "bias",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {3, 3, 3, 4}, {4}, {});
-             },
-         .message = "conv2d: bias must be [3]"});
-  error({.name = "kernel larger than the input",
-         .run =
-             [=] {
-               run({1, 2, 5, 4}, {3, 3, 3, 4}, {}, {});
-             },
-         .message = "conv2d: the kernel covers 3 x 3"});
-  error({.name = "stride 0",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {3, 3, 3, 4}, {}, {.stride = 0});
-             },
-         .message = "conv2d: stride 0"});
-  error({.name = "negative padding",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {3, 3, 3, 4}, {}, {.padding = -1});
-             },
-         .message = "padding -1"});
-  error({.name = "dtypes",
-         .run =
-             [] {
-               conv2d(Var(Tensor::zeros({1, 5, 5, 4})), Var(Tensor::zeros({3, 3, 3, 4}, DType::kF64)), Var(), {});
-             },
-         .message = "conv2d: weight has dtype f64"});
+  error("channels", "conv2d: input has 4 channels", [=] { run({1, 5, 5, 4}, {2, 3, 3, 3}, {}, {}); });
+  error("groups", "3 output channels cannot be split into 2", [=] {
+    run({1, 5, 5, 4}, {3, 3, 3, 2}, {}, {.groups = 2});
+  });
+  error("rank", "conv2d: x must be [N, H, W, Cin]", [=] { run({5, 5, 4}, {3, 3, 3, 4}, {}, {}); });
+  error("bias", "conv2d: bias must be [3]", [=] { run({1, 5, 5, 4}, {3, 3, 3, 4}, {4}, {}); });
+  error("kernel larger than the input", "conv2d: the kernel covers 3 x 3", [=] {
+    run({1, 2, 5, 4}, {3, 3, 3, 4}, {}, {});
+  });
+  error("stride 0", "conv2d: stride 0", [=] { run({1, 5, 5, 4}, {3, 3, 3, 4}, {}, {.stride = 0}); });
+  error("negative padding", "padding -1", [=] { run({1, 5, 5, 4}, {3, 3, 3, 4}, {}, {.padding = -1}); });
+  error("dtypes", "conv2d: weight has dtype f64", [] {
+    conv2d(Var(Tensor::zeros({1, 5, 5, 4})), Var(Tensor::zeros({3, 3, 3, 4}, DType::kF64)), Var(), {});
+  });
 
   bench(timed({1, 160, 160, 64}, 64, 3, {.padding = 1}));  // ResNet-50 at 640 x 640
   bench(timed({1, 80, 80, 512}, 128, 1, {}));

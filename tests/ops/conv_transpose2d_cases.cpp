@@ -77,55 +77,28 @@ OP_CASES(conv_transpose2d) {
   const auto run = [](const Shape& x, const Shape& w, const Tensor& bias, const Params& p) {
     conv_transpose2d(Var(Tensor::zeros(x)), Var(Tensor::zeros(w)), Var(bias), p);
   };
-  error({.name = "channels",
-         .run =
-             [=] {
-               run({1, 3, 3, 4}, {5, 2, 2, 3}, Tensor(), {});
-             },
-         .message = "conv_transpose2d: input has 4 channels, weight expects 5"});
-  error({.name = "groups",
-         .run =
-             [=] {
-               run({1, 3, 3, 4}, {4, 2, 2, 3}, Tensor(), {.groups = 3});
-             },
-         .message = "conv_transpose2d: 4 channels cannot be split into 3 groups"});
-  error({.name = "output padding",
-         .run =
-             [=] {
-               run({1, 3, 3, 4}, {4, 2, 2, 3}, Tensor(), {.stride = 2, .output_padding = 2});
-             },
-         .message = "output_padding 2 must be at least 0 and smaller than the stride 2"});
-  error({.name = "bias",
-         .run =
-             [=] {
-               run({1, 3, 3, 4}, {4, 2, 2, 3}, Tensor::zeros({4}), {});
-             },
-         .message = "conv_transpose2d: bias must be [3], got [4]"});
-  error({.name = "nothing is left",
-         .run =
-             [=] {
-               run({1, 1, 1, 4}, {4, 2, 2, 3}, Tensor(), {.padding = 1});
-             },
-         .message = "gives an output of 0x0 pixels"});
-  error({.name = "no pixels",
-         .run =
-             [=] {
-               run({1, 0, 3, 4}, {4, 2, 2, 3}, Tensor(), {});
-             },
-         .message = "conv_transpose2d: x [1, 0, 3, 4] with a 2x2 kernel"});
-  error({.name = "rank",
-         .run =
-             [=] {
-               run({3, 3, 4}, {4, 2, 2, 3}, Tensor(), {});
-             },
-         .message = "conv_transpose2d: x must be [N, H, W, Cin]"});
-  error({.name = "dtypes",
-         .run =
-             [] {
-               conv_transpose2d(Var(Tensor::zeros({1, 3, 3, 4})), Var(Tensor::zeros({4, 2, 2, 3}, DType::kF64)), Var(),
-                                {});
-             },
-         .message = "conv_transpose2d: weight has dtype f64"});
+  error("channels", "conv_transpose2d: input has 4 channels, weight expects 5", [=] {
+    run({1, 3, 3, 4}, {5, 2, 2, 3}, Tensor(), {});
+  });
+  error("groups", "conv_transpose2d: 4 channels cannot be split into 3 groups", [=] {
+    run({1, 3, 3, 4}, {4, 2, 2, 3}, Tensor(), {.groups = 3});
+  });
+  error("output padding", "output_padding 2 must be at least 0 and smaller than the stride 2", [=] {
+    run({1, 3, 3, 4}, {4, 2, 2, 3}, Tensor(), {.stride = 2, .output_padding = 2});
+  });
+  error("bias", "conv_transpose2d: bias must be [3], got [4]", [=] {
+    run({1, 3, 3, 4}, {4, 2, 2, 3}, Tensor::zeros({4}), {});
+  });
+  error("nothing is left", "gives an output of 0x0 pixels", [=] {
+    run({1, 1, 1, 4}, {4, 2, 2, 3}, Tensor(), {.padding = 1});
+  });
+  error("no pixels", "conv_transpose2d: x [1, 0, 3, 4] with a 2x2 kernel", [=] {
+    run({1, 0, 3, 4}, {4, 2, 2, 3}, Tensor(), {});
+  });
+  error("rank", "conv_transpose2d: x must be [N, H, W, Cin]", [=] { run({3, 3, 4}, {4, 2, 2, 3}, Tensor(), {}); });
+  error("dtypes", "conv_transpose2d: weight has dtype f64", [] {
+    conv_transpose2d(Var(Tensor::zeros({1, 3, 3, 4})), Var(Tensor::zeros({4, 2, 2, 3}, DType::kF64)), Var(), {});
+  });
 
   OpCase mask_head = transposed({100, 14, 14, 256}, 256, 2, 2, {.stride = 2});
   mask_head.flops = 2.0 * 100 * 14 * 14 * 256 * 256 * 4;

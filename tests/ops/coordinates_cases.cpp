@@ -38,12 +38,9 @@ OP_CASES(pixel_coordinates) {
          .in = {uniform(shape)},
          .run = [](const Vars& v) { return Var(ops::pixel_coordinates(v[0].value())); },
          .reference = [](const Tensors& t) { return naive_coordinates(t[0]); }});
-  error({.name = "rank 3",
-         .run =
-             [] {
-               ops::pixel_coordinates(Tensor::zeros({2, 3, 4}));
-             },
-         .message = "pixel_coordinates: x must be [N, H, W, C], got [2, 3, 4]"});
+  error("rank 3", "pixel_coordinates: x must be [N, H, W, C], got [2, 3, 4]", [] {
+    ops::pixel_coordinates(Tensor::zeros({2, 3, 4}));
+  });
 }
 
 }  // namespace tessera::test

@@ -119,36 +119,21 @@ OP_CASES(deform_conv2d) {
     deform_conv2d(Var(Tensor::zeros(x)), Var(Tensor::zeros(offset)), mask.rank() ? Var(Tensor::zeros(mask)) : Var(),
                   Var(Tensor::zeros(w)), Var(), p);
   };
-  error({.name = "offset channels",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {1, 3, 3, 9}, {}, {2, 3, 3, 4}, {});
-             },
-         .message = "deform_conv2d: offset must be [1, 3, 3, 18], got [1, 3, 3, 9]"});
-  error({.name = "offset size",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {1, 5, 5, 18}, {}, {2, 3, 3, 4}, {});
-             },
-         .message = "deform_conv2d: offset must be [1, 3, 3, 18], got [1, 5, 5, 18]"});
-  error({.name = "mask channels",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {1, 3, 3, 18}, {1, 3, 3, 18}, {2, 3, 3, 4}, {});
-             },
-         .message = "deform_conv2d: mask must be [1, 3, 3, 9], got [1, 3, 3, 18]"});
-  error({.name = "channels",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {1, 3, 3, 18}, {}, {2, 3, 3, 3}, {});
-             },
-         .message = "deform_conv2d: input has 4 channels"});
-  error({.name = "offset groups",
-         .run =
-             [=] {
-               run({1, 5, 5, 4}, {1, 3, 3, 54}, {}, {2, 3, 3, 4}, {.offset_groups = 3});
-             },
-         .message = "deform_conv2d: 4 channels cannot be split into 3 offset groups"});
+  error("offset channels", "deform_conv2d: offset must be [1, 3, 3, 18], got [1, 3, 3, 9]", [=] {
+    run({1, 5, 5, 4}, {1, 3, 3, 9}, {}, {2, 3, 3, 4}, {});
+  });
+  error("offset size", "deform_conv2d: offset must be [1, 3, 3, 18], got [1, 5, 5, 18]", [=] {
+    run({1, 5, 5, 4}, {1, 5, 5, 18}, {}, {2, 3, 3, 4}, {});
+  });
+  error("mask channels", "deform_conv2d: mask must be [1, 3, 3, 9], got [1, 3, 3, 18]", [=] {
+    run({1, 5, 5, 4}, {1, 3, 3, 18}, {1, 3, 3, 18}, {2, 3, 3, 4}, {});
+  });
+  error("channels", "deform_conv2d: input has 4 channels", [=] {
+    run({1, 5, 5, 4}, {1, 3, 3, 18}, {}, {2, 3, 3, 3}, {});
+  });
+  error("offset groups", "deform_conv2d: 4 channels cannot be split into 3 offset groups", [=] {
+    run({1, 5, 5, 4}, {1, 3, 3, 54}, {}, {2, 3, 3, 4}, {.offset_groups = 3});
+  });
 
   OpCase stage = deformable({1, 40, 40, 256}, 256, 3, 3, {.padding = 1}, true, 2, false);
   stage.flops = 2.0 * 40 * 40 * 256 * 9 * 256;

@@ -98,51 +98,24 @@ OP_CASES(grid_sample) {
   const auto run = [](const Shape& x, const Shape& grid) {
     grid_sample(Var(Tensor::zeros(x)), Var(Tensor::zeros(grid)));
   };
-  error({.name = "images",
-         .run =
-             [=] {
-               run({2, 4, 4, 3}, {1, 5, 5, 2});
-             },
-         .message = "grid_sample: grid must be [N, Ho, Wo, 2] with N = 2, got [1, 5, 5, 2]; x [2, 4, 4, 3]"});
-  error({.name = "three coordinates",
-         .run =
-             [=] {
-               run({1, 4, 4, 3}, {1, 5, 5, 3});
-             },
-         .message = "grid_sample: grid must be [N, Ho, Wo, 2] with N = 1, got [1, 5, 5, 3]"});
-  error({.name = "no pixels",
-         .run =
-             [=] {
-               run({1, 0, 4, 3}, {1, 5, 5, 2});
-             },
-         .message = "grid_sample: x has no pixels: [1, 0, 4, 3]"});
-  error({.name = "dtypes",
-         .run =
-             [=] {
-               grid_sample(Var(Tensor::zeros({1, 4, 4, 3})), Var(Tensor::zeros({1, 2, 2, 2}, DType::kF64)));
-             },
-         .message = "grid_sample: grid has dtype f64"});
+  error("images", "grid_sample: grid must be [N, Ho, Wo, 2] with N = 2, got [1, 5, 5, 2]; x [2, 4, 4, 3]", [=] {
+    run({2, 4, 4, 3}, {1, 5, 5, 2});
+  });
+  error("three coordinates", "grid_sample: grid must be [N, Ho, Wo, 2] with N = 1, got [1, 5, 5, 3]", [=] {
+    run({1, 4, 4, 3}, {1, 5, 5, 3});
+  });
+  error("no pixels", "grid_sample: x has no pixels: [1, 0, 4, 3]", [=] { run({1, 0, 4, 3}, {1, 5, 5, 2}); });
+  error("dtypes", "grid_sample: grid has dtype f64", [=] {
+    grid_sample(Var(Tensor::zeros({1, 4, 4, 3})), Var(Tensor::zeros({1, 2, 2, 2}, DType::kF64)));
+  });
   const auto points = [](const std::vector<i64>& image, i64 count) {
     sample_points(Var(Tensor::zeros({2, 4, 4, 3})), Tensor::from(image), Var(Tensor::zeros({count, 2})));
   };
-  error({.op = "sample_points",
-         .name = "image outside",
-         .run =
-             [=] {
-               points({0, 1, 2}, 3);
-             },
-         .message = "sample_points: point 2 is of image 2, x has images 0 to 1"});
-  error({.op = "sample_points",
-         .name = "negative image",
-         .run = [=] { points({-1}, 1); },
-         .message = "sample_points: point 0 is of image -1"});
-  error({.op = "sample_points",
-         .name = "number of images",
-         .run =
-             [=] {
-               points({0, 1}, 3);
-             },
-         .message = "sample_points: image must be [3], got [2]"});
+  error("sample_points", "image outside", "sample_points: point 2 is of image 2, x has images 0 to 1", [=] {
+    points({0, 1, 2}, 3);
+  });
+  error("sample_points", "negative image", "sample_points: point 0 is of image -1", [=] { points({-1}, 1); });
+  error("sample_points", "number of images", "sample_points: image must be [3], got [2]", [=] { points({0, 1}, 3); });
 
   OpCase map = grid_case("a whole map", {1, 160, 160, 256}, uniform({1, 160, 160, 2}, -1.05, 1.05), false);
   map.bytes = 4.0 * 2 * 160 * 160 * 256;

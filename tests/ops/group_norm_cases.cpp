@@ -74,28 +74,18 @@ OP_CASES(group_norm) {
     group_norm(Var(x), G, Var(weight), Var(bias), eps);
   };
   const Tensor x = Tensor::zeros({2, 3, 6}), c6 = Tensor::zeros({6});
-  error({.name = "groups that do not divide",
-         .run = [=] { call(x, 4, c6, c6, kEps); },
-         .message = "group_norm: 6 channels cannot be split into 4 groups; x [2, 3, 6]"});
-  error({.name = "no groups",
-         .run = [=] { call(x, 0, c6, c6, kEps); },
-         .message = "group_norm: 6 channels cannot be split into 0 groups"});
-  error({.name = "weight of another length",
-         .run = [=] { call(x, 2, Tensor::zeros({4}), c6, kEps); },
-         .message = "group_norm: weight must be [6] for x [2, 3, 6], got [4]"});
-  error({.name = "bias in f64",
-         .run = [=] { call(x, 2, c6, Tensor::zeros({6}, DType::kF64), kEps); },
-         .message = "group_norm: bias is f64, x is f32"});
-  error({.name = "negative eps", .run = [=] { call(x, 2, c6, c6, -1); }, .message = "eps must not be negative"});
-  error({.name = "one dimension",
-         .run = [=] { call(c6, 2, c6, c6, kEps); },
-         .message = "group_norm: x must be [N, ..., C], got [6]"});
-  error({.name = "integers",
-         .run =
-             [=] {
-               call(Tensor::zeros({2, 3, 6}, DType::kI64), 2, Tensor(), Tensor(), kEps);
-             },
-         .message = "group_norm: dtype i64 is not supported"});
+  error("groups that do not divide", "group_norm: 6 channels cannot be split into 4 groups; x [2, 3, 6]",
+        [=] { call(x, 4, c6, c6, kEps); });
+  error("no groups", "group_norm: 6 channels cannot be split into 0 groups", [=] { call(x, 0, c6, c6, kEps); });
+  error("weight of another length", "group_norm: weight must be [6] for x [2, 3, 6], got [4]",
+        [=] { call(x, 2, Tensor::zeros({4}), c6, kEps); });
+  error("bias in f64", "group_norm: bias is f64, x is f32",
+        [=] { call(x, 2, c6, Tensor::zeros({6}, DType::kF64), kEps); });
+  error("negative eps", "eps must not be negative", [=] { call(x, 2, c6, c6, -1); });
+  error("one dimension", "group_norm: x must be [N, ..., C], got [6]", [=] { call(c6, 2, c6, c6, kEps); });
+  error("integers", "group_norm: dtype i64 is not supported", [=] {
+    call(Tensor::zeros({2, 3, 6}, DType::kI64), 2, Tensor(), Tensor(), kEps);
+  });
 
   bench({.name = "[1, 160, 160, 256] in 32 groups",
          .in = {uniform({1, 160, 160, 256}), uniform({256}), uniform({256})},

@@ -71,36 +71,21 @@ OP_CASES(interpolate) {
   const auto resize = [](const Shape& shape, i64 height, i64 width, Interpolation mode, bool align_corners) {
     return interpolate(Var(Tensor::zeros(shape)), height, width, mode, align_corners);
   };
-  error({.name = "rank 3",
-         .run =
-             [=] {
-               resize({4, 4, 3}, 8, 8, Interpolation::kNearest, false);
-             },
-         .message = "interpolate: x must be [N, H, W, C], got [4, 4, 3]"});
-  error({.name = "no pixels in",
-         .run =
-             [=] {
-               resize({1, 0, 4, 3}, 8, 8, Interpolation::kNearest, false);
-             },
-         .message = "interpolate: x has no pixels: [1, 0, 4, 3]"});
-  error({.name = "no pixels out",
-         .run =
-             [=] {
-               resize({1, 4, 4, 3}, 8, 0, Interpolation::kBilinear, false);
-             },
-         .message = "interpolate: the output must have pixels, asked for 8 x 0"});
-  error({.name = "nearest with align_corners",
-         .run =
-             [=] {
-               resize({1, 4, 4, 3}, 8, 8, Interpolation::kNearest, true);
-             },
-         .message = "align_corners has no meaning for nearest"});
-  error({.name = "u8",
-         .run =
-             [=] {
-               interpolate(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), 8, 8, Interpolation::kNearest);
-             },
-         .message = "interpolate: dtype u8 is not supported"});
+  error("rank 3", "interpolate: x must be [N, H, W, C], got [4, 4, 3]", [=] {
+    resize({4, 4, 3}, 8, 8, Interpolation::kNearest, false);
+  });
+  error("no pixels in", "interpolate: x has no pixels: [1, 0, 4, 3]", [=] {
+    resize({1, 0, 4, 3}, 8, 8, Interpolation::kNearest, false);
+  });
+  error("no pixels out", "interpolate: the output must have pixels, asked for 8 x 0", [=] {
+    resize({1, 4, 4, 3}, 8, 0, Interpolation::kBilinear, false);
+  });
+  error("nearest with align_corners", "align_corners has no meaning for nearest", [=] {
+    resize({1, 4, 4, 3}, 8, 8, Interpolation::kNearest, true);
+  });
+  error("u8", "interpolate: dtype u8 is not supported", [=] {
+    interpolate(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), 8, 8, Interpolation::kNearest);
+  });
 
   for (const auto& [shape, height, width] :
        {std::tuple<Shape, i64, i64>{{100, 160, 160, 1}, 640, 640}, {{1, 40, 40, 256}, 80, 80}})

@@ -61,22 +61,16 @@ OP_CASES(layer_norm) {
     layer_norm(Var(x), Var(weight), Var(bias), eps);
   };
   const Tensor x = Tensor::zeros({2, 3}), c3 = Tensor::zeros({3});
-  error({.name = "weight of another length",
-         .run = [=] { call(x, Tensor::zeros({4}), c3, kEps); },
-         .message = "layer_norm: weight must be [3] for x [2, 3], got [4]"});
-  error({.name = "bias in f64",
-         .run = [=] { call(x, c3, Tensor::zeros({3}, DType::kF64), kEps); },
-         .message = "layer_norm: bias is f64, x is f32"});
-  error({.name = "negative eps", .run = [=] { call(x, c3, c3, -1); }, .message = "eps must not be negative"});
-  error({.name = "a number without a dimension",
-         .run = [=] { call(Tensor::zeros({}), Tensor(), Tensor(), kEps); },
-         .message = "layer_norm: x must be [..., C]"});
-  error({.name = "integers",
-         .run =
-             [=] {
-               call(Tensor::zeros({2, 3}, DType::kI64), Tensor(), Tensor(), kEps);
-             },
-         .message = "layer_norm: dtype i64 is not supported"});
+  error("weight of another length", "layer_norm: weight must be [3] for x [2, 3], got [4]",
+        [=] { call(x, Tensor::zeros({4}), c3, kEps); });
+  error("bias in f64", "layer_norm: bias is f64, x is f32",
+        [=] { call(x, c3, Tensor::zeros({3}, DType::kF64), kEps); });
+  error("negative eps", "eps must not be negative", [=] { call(x, c3, c3, -1); });
+  error("a number without a dimension", "layer_norm: x must be [..., C]",
+        [=] { call(Tensor::zeros({}), Tensor(), Tensor(), kEps); });
+  error("integers", "layer_norm: dtype i64 is not supported", [=] {
+    call(Tensor::zeros({2, 3}, DType::kI64), Tensor(), Tensor(), kEps);
+  });
 
   bench({.name = "[40000, 256]",
          .in = {uniform({40000, 256}), uniform({256}), uniform({256})},

@@ -177,73 +177,34 @@ OP_CASES(mask_runs) {
     return ops::AxisWeights{Tensor::zeros(index, DType::kI32), Tensor::zeros(weight, dtype)};
   };
   const ops::AxisWeights good = copied(3).taps(DType::kF32, {});
-  error({.name = "rank",
-         .run =
-             [=] {
-               run({1, 1, 3, 3}, good, good);
-             },
-         .message = "mask_runs: masks must be [M, h, w] with h and w above 0, got [1, 1, 3, 3]"});
-  error({.name = "no rows",
-         .run =
-             [=] {
-               run({1, 0, 3}, good, good);
-             },
-         .message = "mask_runs: masks must be [M, h, w] with h and w above 0, got [1, 0, 3]"});
-  error({.name = "queries",
-         .run =
-             [=] {
-               ops::mask_runs(Tensor::zeros({1, 3, 3}), Tensor::zeros({1}), good, good, 0.5);
-             },
-         .message = "mask_runs: queries must be i64 [K], got f32 [1]"});
-  error({.name = "query",
-         .run =
-             [=] {
-               run({2, 3, 3}, good, good, {1, 2});
-             },
-         .message = "mask_runs: query 2 of 2 masks"});
-  error({.name = "tap",
-         .run =
-             [=] {
-               run({1, 3, 2}, good, good);
-             },
-         .message = "mask_runs: columns.index is 2 at 2, the maps have 2 columns"});
-  error({.name = "number of taps",
-         .run =
-             [=] {
-               run({1, 3, 3}, taps({3, 2}, {3, 2}), good);
-             },
-         .message = "mask_runs: rows.index must be i32 [out, 4] with out above 0, got i32 [3, 2]"});
-  error({.name = "no outputs",
-         .run =
-             [=] {
-               run({1, 3, 3}, good, taps({0, 4}, {0, 4}));
-             },
-         .message = "mask_runs: columns.index must be i32 [out, 4] with out above 0, got i32 [0, 4]"});
-  error({.name = "weights",
-         .run =
-             [=] {
-               run({1, 3, 3}, taps({3, 4}, {2, 4}), good);
-             },
-         .message = "mask_runs: rows.weight must be f32 [3, 4], got f32 [2, 4]"});
-  error({.name = "dtype of weights",
-         .run =
-             [=] {
-               run({1, 3, 3}, good, taps({3, 4}, {3, 4}, DType::kF64));
-             },
-         .message = "mask_runs: columns.weight must be f32 [3, 4], got f64 [3, 4]"});
-  error({.name = "threshold",
-         .run =
-             [=] {
-               run({1, 3, 3}, good, good, {0}, NAN);
-             },
-         .message = "mask_runs: the threshold is NaN"});
-  error({.name = "pixels",
-         .run =
-             [=] {
-               const ops::AxisWeights large = taps({1 << 16, 4}, {1 << 16, 4});
-               run({1, 3, 3}, large, large);
-             },
-         .message = "mask_runs: a picture of 65536 x 65536 has 2^31 pixels or more"});
+  error("rank", "mask_runs: masks must be [M, h, w] with h and w above 0, got [1, 1, 3, 3]", [=] {
+    run({1, 1, 3, 3}, good, good);
+  });
+  error("no rows", "mask_runs: masks must be [M, h, w] with h and w above 0, got [1, 0, 3]", [=] {
+    run({1, 0, 3}, good, good);
+  });
+  error("queries", "mask_runs: queries must be i64 [K], got f32 [1]", [=] {
+    ops::mask_runs(Tensor::zeros({1, 3, 3}), Tensor::zeros({1}), good, good, 0.5);
+  });
+  error("query", "mask_runs: query 2 of 2 masks", [=] { run({2, 3, 3}, good, good, {1, 2}); });
+  error("tap", "mask_runs: columns.index is 2 at 2, the maps have 2 columns", [=] { run({1, 3, 2}, good, good); });
+  error("number of taps", "mask_runs: rows.index must be i32 [out, 4] with out above 0, got i32 [3, 2]", [=] {
+    run({1, 3, 3}, taps({3, 2}, {3, 2}), good);
+  });
+  error("no outputs", "mask_runs: columns.index must be i32 [out, 4] with out above 0, got i32 [0, 4]", [=] {
+    run({1, 3, 3}, good, taps({0, 4}, {0, 4}));
+  });
+  error("weights", "mask_runs: rows.weight must be f32 [3, 4], got f32 [2, 4]", [=] {
+    run({1, 3, 3}, taps({3, 4}, {2, 4}), good);
+  });
+  error("dtype of weights", "mask_runs: columns.weight must be f32 [3, 4], got f64 [3, 4]", [=] {
+    run({1, 3, 3}, good, taps({3, 4}, {3, 4}, DType::kF64));
+  });
+  error("threshold", "mask_runs: the threshold is NaN", [=] { run({1, 3, 3}, good, good, {0}, NAN); });
+  error("pixels", "mask_runs: a picture of 65536 x 65536 has 2^31 pixels or more", [=] {
+    const ops::AxisWeights large = taps({1 << 16, 4}, {1 << 16, 4});
+    run({1, 3, 3}, large, large);
+  });
 }
 
 OP_CASES(maskness) {
@@ -263,24 +224,15 @@ OP_CASES(maskness) {
   one("infinite and NaN", values({1, 1, 4}, {INFINITY, NAN, -INFINITY, 1}), {0});
   one("no masks", uniform({2, 4, 4}), {});
 
-  error({.name = "dtype",
-         .run =
-             [] {
-               ops::maskness(Tensor::zeros({1, 2, 2}, DType::kU8), Tensor::from(std::vector<i64>{0}), 0.5);
-             },
-         .message = "maskness: masks are u8, use f32 or f64"});
-  error({.name = "rank of queries",
-         .run =
-             [] {
-               ops::maskness(Tensor::zeros({1, 2, 2}), Tensor::zeros({1, 1}, DType::kI64), 0.5);
-             },
-         .message = "maskness: queries must be i64 [K], got i64 [1, 1]"});
-  error({.name = "query",
-         .run =
-             [] {
-               ops::maskness(Tensor::zeros({1, 2, 2}), Tensor::from(std::vector<i64>{-1}), 0.5);
-             },
-         .message = "maskness: query -1 of 1 masks"});
+  error("dtype", "maskness: masks are u8, use f32 or f64", [] {
+    ops::maskness(Tensor::zeros({1, 2, 2}, DType::kU8), Tensor::from(std::vector<i64>{0}), 0.5);
+  });
+  error("rank of queries", "maskness: queries must be i64 [K], got i64 [1, 1]", [] {
+    ops::maskness(Tensor::zeros({1, 2, 2}), Tensor::zeros({1, 1}, DType::kI64), 0.5);
+  });
+  error("query", "maskness: query -1 of 1 masks", [] {
+    ops::maskness(Tensor::zeros({1, 2, 2}), Tensor::from(std::vector<i64>{-1}), 0.5);
+  });
 }
 
 }  // namespace tessera::test

@@ -81,23 +81,17 @@ OP_CASES(matching) {
   const auto score = [=](const Tensor& l, const Tensor& classes) {
     return [=] { ops::dice_class_score(masks, targets, l, classes, {}); };
   };
-  error({.op = "dice_class_score",
-         .name = "a class too few",
-         .run = score(logits, Tensor::zeros({3}, DType::kI64)),
-         .message = "dice_class_score: one class (i64) per row of the targets [4, 3] is needed, got i64 [3]"});
-  error({.op = "dice_class_score",
-         .name = "a class that does not exist",
-         .run = score(logits, Tensor::full({4}, 5, DType::kI64)),
-         .message = "dice_class_score: object 0 has class 5, there are 5 classes"});
-  error({.op = "dice_class_score",
-         .name = "other queries",
-         .run = score(Tensor::zeros({3, 5}), Tensor::zeros({4}, DType::kI64)),
-         .message = "masks must be [Q, P] and logits [Q, C], got [2, 3] and [3, 5]"});
-  error({.op = "mask_ious",
-         .name = "shapes differ",
-         .run = [=] { ops::mask_ious(masks, targets, 0.4, 0.5); },
-         .message =
-             "mask_ious: masks and targets must be of one shape [P, pixels] and dtype, got f32 [2, 3] and f32 [4, 3]"});
+  error("dice_class_score", "a class too few",
+        "dice_class_score: one class (i64) per row of the targets [4, 3] is needed, got i64 [3]",
+        score(logits, Tensor::zeros({3}, DType::kI64)));
+  error("dice_class_score", "a class that does not exist",
+        "dice_class_score: object 0 has class 5, there are 5 classes",
+        score(logits, Tensor::full({4}, 5, DType::kI64)));
+  error("dice_class_score", "other queries", "masks must be [Q, P] and logits [Q, C], got [2, 3] and [3, 5]",
+        score(Tensor::zeros({3, 5}), Tensor::zeros({4}, DType::kI64)));
+  error("mask_ious", "shapes differ",
+        "mask_ious: masks and targets must be of one shape [P, pixels] and dtype, got f32 [2, 3] and f32 [4, 3]",
+        [=] { ops::mask_ious(masks, targets, 0.4, 0.5); });
 }
 
 }  // namespace tessera::test

@@ -105,50 +105,15 @@ OP_CASES(matmul) {
            .reduction = 130});
 
   const auto zeros = [](const Shape& shape, DType dtype = DType::kF32) { return Var(Tensor::zeros(shape, dtype)); };
-  error({.name = "inner sizes",
-         .run =
-             [=] {
-               matmul(zeros({2, 3}), zeros({4, 5}));
-             },
-         .message = "matmul: inner sizes 3 and 4 differ"});
-  error({.name = "batch sizes",
-         .run =
-             [=] {
-               matmul(zeros({2, 3, 4}), zeros({3, 4, 5}));
-             },
-         .message = "matmul: batch sizes differ"});
-  error({.name = "ranks",
-         .run =
-             [=] {
-               matmul(zeros({2, 3}), zeros({1, 3, 5}));
-             },
-         .message = "matmul: both operands must have rank 2"});
-  error({.name = "dtypes",
-         .run =
-             [=] {
-               matmul(zeros({2, 3}), zeros({3, 5}, DType::kF64));
-             },
-         .message = "matmul: operands have dtypes f32 and f64"});
-  error({.name = "integers",
-         .run =
-             [=] {
-               matmul(zeros({2, 3}, DType::kI64), zeros({3, 5}, DType::kI64));
-             },
-         .message = "matmul: dtype i64"});
-  error({.op = "linear",
-         .name = "features",
-         .run =
-             [=] {
-               linear(zeros({2, 3}), zeros({4, 5}), Var());
-             },
-         .message = "linear: x has 3 features"});
-  error({.op = "linear",
-         .name = "bias",
-         .run =
-             [=] {
-               linear(zeros({2, 3}), zeros({4, 3}), zeros({3}));
-             },
-         .message = "linear: bias must be [4]"});
+  error("inner sizes", "matmul: inner sizes 3 and 4 differ", [=] { matmul(zeros({2, 3}), zeros({4, 5})); });
+  error("batch sizes", "matmul: batch sizes differ", [=] { matmul(zeros({2, 3, 4}), zeros({3, 4, 5})); });
+  error("ranks", "matmul: both operands must have rank 2", [=] { matmul(zeros({2, 3}), zeros({1, 3, 5})); });
+  error("dtypes", "matmul: operands have dtypes f32 and f64", [=] {
+    matmul(zeros({2, 3}), zeros({3, 5}, DType::kF64));
+  });
+  error("integers", "matmul: dtype i64", [=] { matmul(zeros({2, 3}, DType::kI64), zeros({3, 5}, DType::kI64)); });
+  error("linear", "features", "linear: x has 3 features", [=] { linear(zeros({2, 3}), zeros({4, 5}), Var()); });
+  error("linear", "bias", "linear: bias must be [4]", [=] { linear(zeros({2, 3}), zeros({4, 3}), zeros({3})); });
 
   for (const i64 n : {64, 256, 1024}) {
     OpCase square = product(0, n, n, n, kTransposes[0]);

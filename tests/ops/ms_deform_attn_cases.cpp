@@ -83,42 +83,24 @@ OP_CASES(ms_deform_attn) {
   const auto run = [=](const Shape& value, const Levels& levels, const Shape& locations, const Shape& weights) {
     ms_deform_attn(Var(Tensor::zeros(value)), levels, Var(Tensor::zeros(locations)), Var(Tensor::zeros(weights)));
   };
-  error({.name = "tokens",
-         .run =
-             [=] {
-               run({1, 60, 2, 4}, three, {1, 5, 2, 3, 4, 2}, {1, 5, 2, 3, 4});
-             },
-         .message = "ms_deform_attn: the 3 levels have 64 pixels, value has 60 tokens: [1, 60, 2, 4]"});
-  error({.name = "no levels",
-         .run =
-             [=] {
-               run({1, 0, 2, 4}, {}, {1, 5, 2, 0, 4, 2}, {1, 5, 2, 0, 4});
-             },
-         .message = "ms_deform_attn: the 0 levels have 0 pixels"});
-  error({.name = "empty level",
-         .run =
-             [=] {
-               run({1, 4, 2, 4}, {{2, 2}, {0, 3}}, {1, 5, 2, 2, 4, 2}, {1, 5, 2, 2, 4});
-             },
-         .message = "ms_deform_attn: a level of 0 x 3 pixels; each side must lie in 1 to"});
-  error({.name = "heads",
-         .run =
-             [=] {
-               run({1, 64, 2, 4}, three, {1, 5, 3, 3, 4, 2}, {1, 5, 3, 3, 4});
-             },
-         .message = "ms_deform_attn: attention_weights must be [1, 5, 2, 3, 4], got [1, 5, 3, 3, 4]"});
-  error({.name = "locations",
-         .run =
-             [=] {
-               run({1, 64, 2, 4}, three, {1, 5, 2, 3, 1, 2}, {1, 5, 2, 3, 4});
-             },
-         .message = "ms_deform_attn: sampling_locations must be [1, 5, 2, 3, 4, 2], got [1, 5, 2, 3, 1, 2]"});
-  error({.name = "rank",
-         .run =
-             [=] {
-               run({1, 64, 8}, three, {1, 5, 2, 3, 4, 2}, {1, 5, 2, 3, 4});
-             },
-         .message = "ms_deform_attn: value must be [N, S, heads, d], got [1, 64, 8]"});
+  error("tokens", "ms_deform_attn: the 3 levels have 64 pixels, value has 60 tokens: [1, 60, 2, 4]", [=] {
+    run({1, 60, 2, 4}, three, {1, 5, 2, 3, 4, 2}, {1, 5, 2, 3, 4});
+  });
+  error("no levels", "ms_deform_attn: the 0 levels have 0 pixels", [=] {
+    run({1, 0, 2, 4}, {}, {1, 5, 2, 0, 4, 2}, {1, 5, 2, 0, 4});
+  });
+  error("empty level", "ms_deform_attn: a level of 0 x 3 pixels; each side must lie in 1 to", [=] {
+    run({1, 4, 2, 4}, {{2, 2}, {0, 3}}, {1, 5, 2, 2, 4, 2}, {1, 5, 2, 2, 4});
+  });
+  error("heads", "ms_deform_attn: attention_weights must be [1, 5, 2, 3, 4], got [1, 5, 3, 3, 4]", [=] {
+    run({1, 64, 2, 4}, three, {1, 5, 3, 3, 4, 2}, {1, 5, 3, 3, 4});
+  });
+  error("locations", "ms_deform_attn: sampling_locations must be [1, 5, 2, 3, 4, 2], got [1, 5, 2, 3, 1, 2]", [=] {
+    run({1, 64, 2, 4}, three, {1, 5, 2, 3, 1, 2}, {1, 5, 2, 3, 4});
+  });
+  error("rank", "ms_deform_attn: value must be [N, S, heads, d], got [1, 64, 8]", [=] {
+    run({1, 64, 8}, three, {1, 5, 2, 3, 4, 2}, {1, 5, 2, 3, 4});
+  });
 
   OpCase encoder = attention("encoder", 1, 8500, 8, 32, 4, {{80, 80}, {40, 40}, {20, 20}, {10, 10}}, 0, 1);
   encoder.flops = 2.0 * 8500 * 256 * 4 * 4 * 4;

@@ -53,33 +53,17 @@ OP_CASES(normalize_pad) {
   const auto run = [](const Shape& image, DType dtype, i64 height, i64 width, float std = 1) {
     ops::normalize_pad({Tensor::zeros(image, dtype)}, kMean, {1, std, 1}, height, width);
   };
-  error({.name = "no pictures",
-         .run = [] { ops::normalize_pad({}, kMean, kStd, 4, 4); },
-         .message = "normalize_pad: no pictures"});
-  error({.name = "channels",
-         .run =
-             [=] {
-               run({4, 4, 1}, DType::kU8, 4, 4);
-             },
-         .message = "normalize_pad: a picture must be u8 [h, w, 3], got u8 [4, 4, 1]"});
-  error({.name = "dtype",
-         .run =
-             [=] {
-               run({4, 4, 3}, DType::kF32, 4, 4);
-             },
-         .message = "normalize_pad: a picture must be u8 [h, w, 3], got f32 [4, 4, 3]"});
-  error({.name = "too wide",
-         .run =
-             [=] {
-               run({4, 5, 3}, DType::kU8, 4, 4);
-             },
-         .message = "normalize_pad: a picture of 4 x 5 does not fit into 4 x 4"});
-  error({.name = "std",
-         .run =
-             [=] {
-               run({4, 4, 3}, DType::kU8, 4, 4, 0);
-             },
-         .message = "normalize_pad: std must be positive, got 0"});
+  error("no pictures", "normalize_pad: no pictures", [] { ops::normalize_pad({}, kMean, kStd, 4, 4); });
+  error("channels", "normalize_pad: a picture must be u8 [h, w, 3], got u8 [4, 4, 1]", [=] {
+    run({4, 4, 1}, DType::kU8, 4, 4);
+  });
+  error("dtype", "normalize_pad: a picture must be u8 [h, w, 3], got f32 [4, 4, 3]", [=] {
+    run({4, 4, 3}, DType::kF32, 4, 4);
+  });
+  error("too wide", "normalize_pad: a picture of 4 x 5 does not fit into 4 x 4", [=] {
+    run({4, 5, 3}, DType::kU8, 4, 4);
+  });
+  error("std", "normalize_pad: std must be positive, got 0", [=] { run({4, 4, 3}, DType::kU8, 4, 4, 0); });
 }
 
 }  // namespace tessera::test

@@ -7,8 +7,9 @@
 //            .run = [=](const Vars& v) { return softmax(v[0], dim); },     // through autograd, any device
 //            .reference = [=](const Tensors& t) { return naive_softmax(t[0], dim); },  // from the formula, all f64
 //            .grad = {0}, .reduction = 5});
-//     error({.name = "dim 3 of rank 3", .run = [] { softmax(Var(Tensor::zeros({2, 3, 5})), 3); }, .message = "softmax:
-//     "}); bench({.name = "[4096, 1024]", .in = {uniform({4096, 1024})}, .run = ..., .bytes = 2.0 * 4096 * 1024 * 4});
+//     error("integers", "softmax: dtype i64 is not supported",
+//           [] { softmax(Var(Tensor::zeros({2}, DType::kI64)), 0); });
+//     bench({.name = "[4096, 1024]", .in = {uniform({4096, 1024})}, .run = ..., .bytes = 2.0 * 4096 * 1024 * 4});
 //   }
 //   }
 //
@@ -98,6 +99,12 @@ class OpFamily {
   virtual void list() = 0;
   void add(OpCase one);
   void error(OpError one);
+  void error(const std::string& op, const std::string& name, const std::string& message, std::function<void()> run) {
+    error({.op = op, .name = name, .run = std::move(run), .message = message});
+  }
+  void error(const std::string& name, const std::string& message, std::function<void()> run) {  // of the family's name
+    error("", name, message, std::move(run));
+  }
   void bench(OpCase one);  // only measured, not compared
   // The cases that follow also run in bf16. The inputs `kept_f32` (a norm's parameters) stay f32 then; atol is allowed
   // beside the rounding of the result, where something in between is rounded, too.

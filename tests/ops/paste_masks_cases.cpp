@@ -69,42 +69,16 @@ OP_CASES(paste_masks) {
   const auto run = [](const Shape& masks, const Shape& boxes, i64 height, i64 width, double threshold = 0.5) {
     ops::paste_masks(Tensor::zeros(masks), Tensor::zeros(boxes), height, width, threshold);
   };
-  error({.name = "rank",
-         .run =
-             [=] {
-               run({2, 1, 5, 5}, {2, 4}, 9, 9);
-             },
-         .message = "paste_masks: masks must be [R, h, w], got [2, 1, 5, 5]"});
-  error({.name = "boxes",
-         .run =
-             [=] {
-               run({2, 5, 5}, {2, 5}, 9, 9);
-             },
-         .message = "paste_masks: boxes must be [2, 4], got [2, 5]; masks [2, 5, 5]"});
-  error({.name = "cells",
-         .run =
-             [=] {
-               run({2, 0, 5}, {2, 4}, 9, 9);
-             },
-         .message = "paste_masks: the masks have no cells: [2, 0, 5]"});
-  error({.name = "picture",
-         .run =
-             [=] {
-               run({2, 5, 5}, {2, 4}, 9, 0);
-             },
-         .message = "paste_masks: the picture must have pixels, asked for 9 x 0"});
-  error({.name = "threshold",
-         .run =
-             [=] {
-               run({2, 5, 5}, {2, 4}, 9, 9, -0.5);
-             },
-         .message = "paste_masks: threshold -0.5 must not be negative"});
-  error({.name = "dtypes",
-         .run =
-             [] {
-               ops::paste_masks(Tensor::zeros({1, 2, 2}), Tensor::zeros({1, 4}, DType::kF64), 4, 4);
-             },
-         .message = "paste_masks: boxes must be f32, as the masks"});
+  error("rank", "paste_masks: masks must be [R, h, w], got [2, 1, 5, 5]", [=] { run({2, 1, 5, 5}, {2, 4}, 9, 9); });
+  error("boxes", "paste_masks: boxes must be [2, 4], got [2, 5]; masks [2, 5, 5]", [=] {
+    run({2, 5, 5}, {2, 5}, 9, 9);
+  });
+  error("cells", "paste_masks: the masks have no cells: [2, 0, 5]", [=] { run({2, 0, 5}, {2, 4}, 9, 9); });
+  error("picture", "paste_masks: the picture must have pixels, asked for 9 x 0", [=] { run({2, 5, 5}, {2, 4}, 9, 0); });
+  error("threshold", "paste_masks: threshold -0.5 must not be negative", [=] { run({2, 5, 5}, {2, 4}, 9, 9, -0.5); });
+  error("dtypes", "paste_masks: boxes must be f32, as the masks", [] {
+    ops::paste_masks(Tensor::zeros({1, 2, 2}), Tensor::zeros({1, 4}, DType::kF64), 4, 4);
+  });
 }
 
 }  // namespace tessera::test

@@ -117,62 +117,32 @@ OP_CASES(pool) {
        .grad = {0}});
 
   const auto zeros = [](const Shape& shape) { return Var(Tensor::zeros(shape)); };
-  error({.op = "max_pool2d",
-         .name = "rank 3",
-         .run =
-             [=] {
-               max_pool2d(zeros({4, 4, 3}), {});
-             },
-         .message = "max_pool2d: x must be [N, H, W, C], got [4, 4, 3]"});
-  error({.op = "max_pool2d",
-         .name = "padding beyond half the kernel",
-         .run =
-             [=] {
-               max_pool2d(zeros({1, 4, 4, 3}), {3, 2, 2});
-             },
-         .message = "max_pool2d: padding must lie between 0 and half the kernel, got padding 2 for kernel 3"});
-  error({.op = "max_pool2d",
-         .name = "window larger than the map",
-         .run =
-             [=] {
-               max_pool2d(zeros({1, 2, 5, 3}), {4, 2, 0});
-             },
-         .message = "max_pool2d: a window of 4 does not fit into 2 pixels with padding 0; x [1, 2, 5, 3]"});
-  error({.op = "max_pool2d",
-         .name = "stride 0",
-         .run =
-             [=] {
-               max_pool2d(zeros({1, 4, 4, 3}), {2, 0, 0});
-             },
-         .message = "kernel and stride must be at least 1, got 2 and 0"});
-  error({.op = "max_pool2d",
-         .name = "no pixels",
-         .run =
-             [=] {
-               max_pool2d(zeros({1, 0, 4, 3}), {2, 1, 1});
-             },
-         .message = "max_pool2d: x has no pixels: [1, 0, 4, 3]"});
-  error({.op = "max_pool2d",
-         .name = "u8",
-         .run =
-             [=] {
-               max_pool2d(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), {});
-             },
-         .message = "max_pool2d: dtype u8 is not supported"});
-  error({.op = "avg_pool2d",
-         .name = "negative padding",
-         .run =
-             [=] {
-               avg_pool2d(zeros({1, 4, 4, 3}), {2, 2, -1});
-             },
-         .message = "avg_pool2d: padding must lie"});
-  error({.op = "adaptive_avg_pool2d",
-         .name = "no bins",
-         .run =
-             [=] {
-               adaptive_avg_pool2d(zeros({1, 4, 4, 3}), 0, 2);
-             },
-         .message = "adaptive_avg_pool2d: the output must have pixels, asked for 0 x 2"});
+  error("max_pool2d", "rank 3", "max_pool2d: x must be [N, H, W, C], got [4, 4, 3]", [=] {
+    max_pool2d(zeros({4, 4, 3}), {});
+  });
+  error("max_pool2d", "padding beyond half the kernel",
+        "max_pool2d: padding must lie between 0 and half the kernel, got padding 2 for kernel 3", [=] {
+          max_pool2d(zeros({1, 4, 4, 3}), {3, 2, 2});
+        });
+  error("max_pool2d", "window larger than the map",
+        "max_pool2d: a window of 4 does not fit into 2 pixels with padding 0; x [1, 2, 5, 3]", [=] {
+          max_pool2d(zeros({1, 2, 5, 3}), {4, 2, 0});
+        });
+  error("max_pool2d", "stride 0", "kernel and stride must be at least 1, got 2 and 0", [=] {
+    max_pool2d(zeros({1, 4, 4, 3}), {2, 0, 0});
+  });
+  error("max_pool2d", "no pixels", "max_pool2d: x has no pixels: [1, 0, 4, 3]", [=] {
+    max_pool2d(zeros({1, 0, 4, 3}), {2, 1, 1});
+  });
+  error("max_pool2d", "u8", "max_pool2d: dtype u8 is not supported", [=] {
+    max_pool2d(Var(Tensor::zeros({1, 4, 4, 3}, DType::kU8)), {});
+  });
+  error("avg_pool2d", "negative padding", "avg_pool2d: padding must lie", [=] {
+    avg_pool2d(zeros({1, 4, 4, 3}), {2, 2, -1});
+  });
+  error("adaptive_avg_pool2d", "no bins", "adaptive_avg_pool2d: the output must have pixels, asked for 0 x 2", [=] {
+    adaptive_avg_pool2d(zeros({1, 4, 4, 3}), 0, 2);
+  });
 
   bench({.op = "max_pool2d",
          .name = "[1, 320, 320, 64] k=3 s=2 p=1",

@@ -112,71 +112,33 @@ OP_CASES(roi_align) {
     roi_align(Var(Tensor::zeros(x)), Var(Tensor::from(rois, {static_cast<i64>(rois.size() / 5), 5})), p);
   };
   const Shape map{2, 4, 4, 3};
-  error({.name = "image outside",
-         .run =
-             [=] {
-               run(map, {0, 1, 1, 2, 2, 2, 1, 1, 2, 2}, square);
-             },
-         .message = "roi_align: roi 1 is of image 2, x has images 0 to 1"});
-  error({.name = "image between two",
-         .run =
-             [=] {
-               run(map, {0.5, 1, 1, 2, 2}, square);
-             },
-         .message = "roi_align: roi 0 is of image 0.5"});
-  error({.name = "image NaN",
-         .run =
-             [=] {
-               run(map, {NAN, 1, 1, 2, 2}, square);
-             },
-         .message = "roi_align: roi 0 is of image nan"});
-  error({.name = "coordinate NaN",
-         .run =
-             [=] {
-               run(map, {0, 1, 1, NAN, 2}, square);
-             },
-         .message = "roi_align: roi 0 is not finite: 1, 1, nan, 2"});
-  error({.name = "coordinate infinite",
-         .run =
-             [=] {
-               run(map, {0, -INFINITY, 1, 2, 2}, square);
-             },
-         .message = "roi_align: roi 0 is not finite: -inf, 1, 2, 2"});
-  error({.name = "no bins",
-         .run = [=] { run(map, {}, {.height = 0, .width = 3}); },
-         .message = "roi_align: the output must have bins, asked for 0 x 3"});
-  error({.name = "no pixels",
-         .run =
-             [=] {
-               run({2, 0, 4, 3}, {}, square);
-             },
-         .message = "roi_align: x has no pixels: [2, 0, 4, 3]"});
-  error({.name = "ratio beyond all pixels",
-         .run = [=] { run(map, {}, {.height = 3, .width = 3, .sampling_ratio = 65537}); },
-         .message = "roi_align: sampling_ratio 65537 must be at most 65536"});
-  error({.name = "scale",
-         .run = [=] { run(map, {}, {.height = 3, .width = 3, .spatial_scale = 0}); },
-         .message = "roi_align: spatial_scale 0 must be positive"});
-  error({.name = "rois without image",
-         .run =
-             [=] {
-               roi_align(Var(Tensor::zeros(map)), Var(Tensor::zeros({3, 4})), square);
-             },
-         .message = "roi_align: rois must be [R, 5] with rows (image, x0, y0, x1, y1), got [3, 4]"});
-  error({.name = "dtypes",
-         .run =
-             [=] {
-               roi_align(Var(Tensor::zeros(map)), Var(Tensor::zeros({3, 5}, DType::kF64)), square);
-             },
-         .message = "roi_align: rois are f64, x is f32"});
-  error({.name = "gradient of rois",
-         .run =
-             [=] {
-               const Var rois(Tensor::from(std::vector<float>{0, 1, 1, 2, 2}, {1, 5}), true);
-               const Var y = roi_align(Var(Tensor::zeros(map)), rois, square);
-               y.backward(Tensor::zeros(y.shape()));
-             },
-         .message = "roi_align: has no derivative of the rois; detach() them"});
+  error("image outside", "roi_align: roi 1 is of image 2, x has images 0 to 1", [=] {
+    run(map, {0, 1, 1, 2, 2, 2, 1, 1, 2, 2}, square);
+  });
+  error("image between two", "roi_align: roi 0 is of image 0.5", [=] { run(map, {0.5, 1, 1, 2, 2}, square); });
+  error("image NaN", "roi_align: roi 0 is of image nan", [=] { run(map, {NAN, 1, 1, 2, 2}, square); });
+  error("coordinate NaN", "roi_align: roi 0 is not finite: 1, 1, nan, 2", [=] { run(map, {0, 1, 1, NAN, 2}, square); });
+  error("coordinate infinite", "roi_align: roi 0 is not finite: -inf, 1, 2, 2", [=] {
+    run(map, {0, -INFINITY, 1, 2, 2}, square);
+  });
+  error("no bins", "roi_align: the output must have bins, asked for 0 x 3",
+        [=] { run(map, {}, {.height = 0, .width = 3}); });
+  error("no pixels", "roi_align: x has no pixels: [2, 0, 4, 3]", [=] { run({2, 0, 4, 3}, {}, square); });
+  error("ratio beyond all pixels", "roi_align: sampling_ratio 65537 must be at most 65536",
+        [=] { run(map, {}, {.height = 3, .width = 3, .sampling_ratio = 65537}); });
+  error("scale", "roi_align: spatial_scale 0 must be positive",
+        [=] { run(map, {}, {.height = 3, .width = 3, .spatial_scale = 0}); });
+  error("rois without image", "roi_align: rois must be [R, 5] with rows (image, x0, y0, x1, y1), got [3, 4]", [=] {
+    roi_align(Var(Tensor::zeros(map)), Var(Tensor::zeros({3, 4})), square);
+  });
+  error("dtypes", "roi_align: rois are f64, x is f32", [=] {
+    roi_align(Var(Tensor::zeros(map)), Var(Tensor::zeros({3, 5}, DType::kF64)), square);
+  });
+  error("gradient of rois", "roi_align: has no derivative of the rois; detach() them", [=] {
+    const Var rois(Tensor::from(std::vector<float>{0, 1, 1, 2, 2}, {1, 5}), true);
+    const Var y = roi_align(Var(Tensor::zeros(map)), rois, square);
+    y.backward(Tensor::zeros(y.shape()));
+  });
 
   for (const i64 bins : {7, 14}) {
     const RoiAlignParams p{.height = bins, .width = bins, .spatial_scale = 0.25, .sampling_ratio = 2, .aligned = true};

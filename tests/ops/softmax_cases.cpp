@@ -97,17 +97,9 @@ OP_CASES(softmax) {
            .run = run(dim),
            .reference = reference(dim)});
     }
-    error({.op = op,
-           .name = "dim 3 of rank 3",
-           .run =
-               [=] {
-                 run(3)({Var(Tensor::zeros({2, 3, 5}))});
-               },
-           .message = fmt::format("{}: ", op)});
-    error({.op = op,
-           .name = "integers",
-           .run = [=] { run(0)({Var(Tensor::zeros({2}, DType::kI64))}); },
-           .message = fmt::format("{}: dtype i64 is not supported", op)});
+    error(op, "dim 3 of rank 3", fmt::format("{}: ", op), [=] { run(3)({Var(Tensor::zeros({2, 3, 5}))}); });
+    error(op, "integers", fmt::format("{}: dtype i64 is not supported", op),
+          [=] { run(0)({Var(Tensor::zeros({2}, DType::kI64))}); });
     for (const Shape& shape : {Shape{100, 6400}, Shape{1, 6400, 100}, Shape{4096, 81}})
       bench({.op = op,
              .name = shape.str(),
@@ -136,10 +128,8 @@ OP_CASES(softmax) {
   add(sigmoids("sums below the bound", uniform({2, 3, 4}, -30, -20), 1, 3));
   add(sigmoids("infinities, and NaN spoils its own slice",
                values({3, 3}, {0, NAN, 1, INFINITY, 2, -INFINITY, 3, 5, -1e30}), 0, 3, false));
-  error({.op = "normalised_sigmoid",
-         .name = "integers",
-         .run = [] { normalised_sigmoid(Var(Tensor::zeros({2}, DType::kI64)), 0); },
-         .message = "normalised_sigmoid: dtype i64 is not supported"});
+  error("normalised_sigmoid", "integers", "normalised_sigmoid: dtype i64 is not supported",
+        [] { normalised_sigmoid(Var(Tensor::zeros({2}, DType::kI64)), 0); });
   bench({.op = "normalised_sigmoid",
          .name = "[1, 6400, 400]",
          .in = {uniform({1, 6400, 400}, -6, 2)},

@@ -62,10 +62,8 @@ OP_CASES(sort) {
     one("NaN and infinities", values({9}, {1, NAN, -INFINITY, 2, INFINITY, NAN, -3, -NAN, INFINITY}), false);
     one("large and small", values({9}, {1e30, -1e30, 1e-30, -1e-30, 1e-42, -1e-42, 0, 3e38, -3e38}), false);
   }
-  error({.name = "no dimension", .run = [] { sort(Var(Tensor::zeros({})), false); }, .message = "sort: x must be"});
-  error({.name = "integers",
-         .run = [] { sort(Var(Tensor::zeros({3}, DType::kI64)), false); },
-         .message = "sort: dtype i64 is not supported"});
+  error("no dimension", "sort: x must be", [] { sort(Var(Tensor::zeros({})), false); });
+  error("integers", "sort: dtype i64 is not supported", [] { sort(Var(Tensor::zeros({3}, DType::kI64)), false); });
   bench({.name = "[100, 1000]",
          .in = {uniform({100, 1000})},
          .run = [](const Vars& v) { return sort(v[0], true).values; },

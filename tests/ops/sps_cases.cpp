@@ -196,57 +196,29 @@ OP_CASES(sps) {
   const auto conv = [](const SpsStructure& s, const Shape& a, const Shape& p, const Shape& w) {
     sps_conv2d(ops::sps_neighbours(s, 1), Var(Tensor::zeros(a)), Var(Tensor::zeros(p)), Var(Tensor::zeros(w)), Var());
   };
-  error({.op = "sps_conv2d",
-         .name = "active rows",
-         .run =
-             [=] {
-               conv(dense, {31, 3}, {0, 3}, {4, 3, 3, 3});
-             },
-         .message = "sps_conv2d: active must be [32, 3], got [31, 3]"});
-  error({.op = "sps_conv2d",
-         .name = "passive rows",
-         .run =
-             [=] {
-               conv(dense, {32, 3}, {1, 3}, {4, 3, 3, 3});
-             },
-         .message = "sps_conv2d: passive must be [0, 3], got [1, 3]"});
-  error({.op = "sps_conv2d",
-         .name = "channels",
-         .run =
-             [=] {
-               conv(dense, {32, 3}, {0, 3}, {4, 3, 3, 5});
-             },
-         .message = "sps_conv2d: weight must be [4, 3, 3, 3], got [4, 3, 3, 5]"});
-  error({.op = "sps_neighbours",
-         .name = "dilation 0",
-         .run = [=] { ops::sps_neighbours(dense, 0); },
-         .message = "sps_neighbours: the dilation must be at least 1, got 0"});
-  error({.op = "sps_deform_conv2d",
-         .name = "offset channels",
-         .run =
-             [=] {
-               sps_deform_conv2d(dense, Var(Tensor::zeros({32, 3})), Var(Tensor::zeros({0, 3})),
-                                 Var(Tensor::zeros({32, 9})), Var(Tensor::zeros({4, 27})), Var());
-             },
-         .message = "sps_deform_conv2d: offset must be [32, 18], got [32, 9]"});
-  error({.op = "sps_select",
-         .name = "length of the mask",
-         .run = [=] { ops::sps_select(dense, Tensor::zeros({31}, DType::kU8)); },
-         .message = "sps_select: mask must be u8 [32]"});
-  error({.op = "sps_upsample",
-         .name = "rows of the children",
-         .run =
-             [=] {
-               sps_upsample({dense, Var(), Var()}, Var(Tensor::zeros({32, 3})));
-             },
-         .message = "sps_upsample: the children must be [128, F], got [32, 3]"});
-  error({.op = "sps_overwrite",
-         .name = "size of the map",
-         .run =
-             [=] {
-               sps_overwrite(Var(Tensor::zeros({2, 5, 5, 1})), Var(Tensor::zeros({32, 1})), dense);
-             },
-         .message = "sps_overwrite: the map must be [2, 4, 4, C], got [2, 5, 5, 1]"});
+  error("sps_conv2d", "active rows", "sps_conv2d: active must be [32, 3], got [31, 3]", [=] {
+    conv(dense, {31, 3}, {0, 3}, {4, 3, 3, 3});
+  });
+  error("sps_conv2d", "passive rows", "sps_conv2d: passive must be [0, 3], got [1, 3]", [=] {
+    conv(dense, {32, 3}, {1, 3}, {4, 3, 3, 3});
+  });
+  error("sps_conv2d", "channels", "sps_conv2d: weight must be [4, 3, 3, 3], got [4, 3, 3, 5]", [=] {
+    conv(dense, {32, 3}, {0, 3}, {4, 3, 3, 5});
+  });
+  error("sps_neighbours", "dilation 0", "sps_neighbours: the dilation must be at least 1, got 0",
+        [=] { ops::sps_neighbours(dense, 0); });
+  error("sps_deform_conv2d", "offset channels", "sps_deform_conv2d: offset must be [32, 18], got [32, 9]", [=] {
+    sps_deform_conv2d(dense, Var(Tensor::zeros({32, 3})), Var(Tensor::zeros({0, 3})), Var(Tensor::zeros({32, 9})),
+                      Var(Tensor::zeros({4, 27})), Var());
+  });
+  error("sps_select", "length of the mask", "sps_select: mask must be u8 [32]",
+        [=] { ops::sps_select(dense, Tensor::zeros({31}, DType::kU8)); });
+  error("sps_upsample", "rows of the children", "sps_upsample: the children must be [128, F], got [32, 3]", [=] {
+    sps_upsample({dense, Var(), Var()}, Var(Tensor::zeros({32, 3})));
+  });
+  error("sps_overwrite", "size of the map", "sps_overwrite: the map must be [2, 4, 4, C], got [2, 5, 5, 1]", [=] {
+    sps_overwrite(Var(Tensor::zeros({2, 5, 5, 1})), Var(Tensor::zeros({32, 1})), dense);
+  });
 
   // The last stage of a head: 60 grids of 112 x 112 cells, 40,000 of them active.
   const SpsStructure last = structure_of(60, 14, {0.85, 0.25, 0.25});
