@@ -10,12 +10,12 @@
 #include "cli/image_files.h"
 #include "cli/image_names.h"
 #include "cli/inference.h"
-#include "cli/loaded_model.h"
 #include "cli/output.h"
 #include "cli/picture.h"
 #include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
+#include "train/loaded_model.h"
 #include "train/progress.h"
 #include "train/signals.h"
 
@@ -51,7 +51,7 @@ class Prediction {
         TESSERA_CHECK(simdjson::validate_utf8(path.string()),
                       "{}: the name is not UTF-8, and images.json could not hold it; rename the file", path.string());
     }
-    model_ = load_model(options_.checkpoint, options_.overrides, options_.config);
+    model_ = load(options_.checkpoint, options_.overrides, options_.config);
     check_paths();
   }
 

@@ -9,10 +9,10 @@
 
 #include "cli/chart.h"
 #include "cli/commands.h"
-#include "cli/loaded_model.h"
 #include "cli/picture.h"
 #include "data/image.h"
 #include "tensor/file.h"
+#include "train/loaded_model.h"
 #include "train/progress.h"
 
 namespace tessera {
@@ -124,7 +124,7 @@ std::string or_reason(const std::string& what, const F& html) {
 
 // Validation images with what is annotated (left) and what the model finds (right).
 std::string samples(const fs::path& folder) {
-  const LoadedModel loaded = load_model(folder);
+  const LoadedModel loaded = load(folder);
   if (loaded.config.data.val_annotations.empty()) return "<p>The configuration names no validation set.</p>";
   const CocoDataset dataset = load_coco(loaded.config.data.val_annotations);
   const i64 count = static_cast<i64>(dataset.images.size()), shown = std::min(kSamples, count);
@@ -135,7 +135,7 @@ std::string samples(const fs::path& folder) {
     const CocoImage& info = dataset.images[static_cast<size_t>(position)];
     html += or_reason(info.file_name, [&] {
       const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
-      std::vector<Instance> found = loaded.model->detect(loaded.batch_of(image)).at(0);
+      std::vector<Instance> found = loaded.detect(image);
       std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
       return picture_tag(draw_annotated_and_found(image, dataset, position, found, loaded.info.classes),
                          info.file_name);

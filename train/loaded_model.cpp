@@ -1,4 +1,4 @@
-#include "cli/loaded_model.h"
+#include "train/loaded_model.h"
 
 #include "data/coco.h"
 #include "data/resize.h"
@@ -16,8 +16,8 @@ Batch LoadedModel::batch_of(const Tensor& image) const {
   return make_batch(std::move(samples), config.input.statistics(), config.input.divisor);
 }
 
-LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides,
-                       const std::filesystem::path& config_file, const std::string& annotations) {
+LoadedModel load(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                 const std::filesystem::path& config_file, const std::string& annotations) {
   const WeightsFile file = read_weights_file(find_checkpoint(path));
   if (!is_checkpoint(file)) {
     TESSERA_CHECK(!config_file.empty(), "{}: is no checkpoint of tessera; weights of another tool need --config",
