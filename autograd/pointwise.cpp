@@ -1,29 +1,16 @@
 #include "autograd/pointwise.h"
 
-#include "ops/pointwise.h"
 #include "ops/reduce.h"
 
 namespace tessera {
 
-namespace {
-
-using Forward = Tensor (*)(const Tensor& x);
-using BackwardOf = Tensor (*)(const Tensor& gy, const Tensor& x_or_y);
-
-// y = forward(x), whose backward takes x or y, whichever makes it cheapest.
-Var unary_from_y(const char* op, const Var& x, Forward forward, BackwardOf backward) {
-  Tensor y = forward(x.value());
-  return record(op, y, {x},
-                [y, backward](const Tensor& gy, Gradients& gradients) { gradients.add(0, backward(gy, y)); });
+Var unary(const ops::UnaryTable& kernels, const ops::UnaryBackwardTable& backward, bool from_y, const Var& x) {
+  Tensor y = ops::unary(kernels, x.value());
+  return record(kernels.name(), y, {x},
+                [kept = from_y ? y : x.value(), &backward](const Tensor& gy, Gradients& gradients) {
+                  gradients.add(0, ops::unary_backward(backward, gy, kept));
+                });
 }
-
-Var unary_from_x(const char* op, const Var& x, Forward forward, BackwardOf backward) {
-  return record(op, forward(x.value()), {x}, [x = x.value(), backward](const Tensor& gy, Gradients& gradients) {
-    gradients.add(0, backward(gy, x));
-  });
-}
-
-}  // namespace
 
 Var cast(const Var& x, DType dtype) {
   if (x.value().dtype() == dtype) return x;
@@ -91,37 +78,6 @@ Var clamp_min(const Var& x, double lowest) {
                 [x = x.value(), lowest](const Tensor& gy, Gradients& gradients) {
                   gradients.add(0, ops::clamp_min_backward(gy, x, lowest));
                 });
-}
-
-Var relu(const Var& x) {
-  return unary_from_y("relu", x, ops::relu, ops::relu_backward);
-}
-Var relu6(const Var& x) {
-  return unary_from_y("relu6", x, ops::relu6, ops::relu6_backward);
-}
-Var sigmoid(const Var& x) {
-  return unary_from_y("sigmoid", x, ops::sigmoid, ops::sigmoid_backward);
-}
-Var tanh(const Var& x) {
-  return unary_from_y("tanh", x, ops::tanh, ops::tanh_backward);
-}
-Var gelu(const Var& x) {
-  return unary_from_x("gelu", x, ops::gelu, ops::gelu_backward);
-}
-Var silu(const Var& x) {
-  return unary_from_x("silu", x, ops::silu, ops::silu_backward);
-}
-Var exp(const Var& x) {
-  return unary_from_y("exp", x, ops::exp, ops::exp_backward);
-}
-Var log(const Var& x) {
-  return unary_from_x("log", x, ops::log, ops::log_backward);
-}
-Var softplus(const Var& x) {
-  return unary_from_x("softplus", x, ops::softplus, ops::softplus_backward);
-}
-Var sqrt(const Var& x) {
-  return unary_from_y("sqrt", x, ops::sqrt, ops::sqrt_backward);
 }
 
 }  // namespace tessera

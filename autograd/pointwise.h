@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "ops/pointwise.h"
 
 namespace tessera {
 
@@ -18,16 +19,22 @@ Var add_scalar(const Var& x, double value);
 Var mul_scalar(const Var& x, double value);
 Var clamp_min(const Var& x, double lowest);      // gradient 1 where x >= lowest, else 0
 
-Var relu(const Var& x);
-Var relu6(const Var& x);
-Var sigmoid(const Var& x);
-Var tanh(const Var& x);
-Var gelu(const Var& x);                          // exact: x Phi(x)
-Var silu(const Var& x);
-Var exp(const Var& x);
-Var log(const Var& x);
-Var softplus(const Var& x);
-Var sqrt(const Var& x);
+// y = F(x), F a struct of ops/scalar/pointwise.h; its backward keeps x or y, as F says.
+Var unary(const ops::UnaryTable& kernels, const ops::UnaryBackwardTable& backward, bool from_y, const Var& x);
+template <class F>
+Var unary(const Var& x) {
+  return unary(ops::unary_kernels<F>, ops::unary_backward_kernels<F>, F::kFromY, x);
+}
+inline Var relu(const Var& x) { return unary<scalar::Relu>(x); }
+inline Var relu6(const Var& x) { return unary<scalar::Relu6>(x); }
+inline Var sigmoid(const Var& x) { return unary<scalar::Sigmoid>(x); }
+inline Var tanh(const Var& x) { return unary<scalar::Tanh>(x); }
+inline Var gelu(const Var& x) { return unary<scalar::Gelu>(x); }
+inline Var silu(const Var& x) { return unary<scalar::Silu>(x); }
+inline Var exp(const Var& x) { return unary<scalar::Exp>(x); }
+inline Var log(const Var& x) { return unary<scalar::Log>(x); }
+inline Var softplus(const Var& x) { return unary<scalar::Softplus>(x); }
+inline Var sqrt(const Var& x) { return unary<scalar::Sqrt>(x); }
 
 inline Var operator+(const Var& a, const Var& b) { return add(a, b); }
 inline Var operator-(const Var& a, const Var& b) { return sub(a, b); }

@@ -6,6 +6,7 @@
 #include <queue>
 
 #include "ops/pointwise.h"
+#include "ops/precision.h"
 
 namespace tessera {
 
@@ -15,6 +16,7 @@ struct Node {
   Tensor grad;
   std::vector<std::shared_ptr<Node>> inputs;   // null entries: inputs that need no gradient
   Backward backward;                           // empty for leaves, and for nodes already consumed
+  Arithmetic arithmetic = tessera::arithmetic();  // of the forward, which the backward shares
 
   // A long chain of nodes is freed in a loop: left to the members, each node would free the next one deeper in the stack.
   ~Node() {
@@ -76,6 +78,7 @@ struct Tape {
       const Tensor gy = std::move(node->grad);
       node->grad = Tensor();
       Gradients gradients(node->inputs);
+      const ArithmeticScope scope(node->arithmetic);
       node->backward(gy, gradients);
       node->backward = nullptr;  // free what it kept before going on
       for (const std::shared_ptr<Node>& input : node->inputs)

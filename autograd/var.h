@@ -11,8 +11,8 @@
 //     });
 //   }
 //
-// The closure keeps only what the backward needs; everything else dies with the last Var that holds it. There is no
-// double backward.
+// The closure keeps only what the backward needs; everything else dies with the last Var that holds it. It runs with
+// the arithmetic (ops/precision.h) that held when it was recorded. There is no double backward.
 #pragma once
 
 #include <functional>

@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <thread>
 
 #include "bench/bench.h"
@@ -29,11 +30,12 @@ int main(int argc, char** argv) {
   app.add_option("--device", device, "Where to compute: cpu or cuda; on another device than the CPU by wall time")
       ->capture_default_str();
   app.add_option("--python", options.python, "The Python that has the peers, PyTorch and SciPy; none: ours alone");
+  std::optional<tessera::ArithmeticScope> arithmetic;
   app.add_option_function<std::string>(
          "--precision",
-         [](const std::string& chosen) {
+         [&](const std::string& chosen) {
            for (const auto& [name, level] : names_of(tessera::Precision()))
-             if (chosen == name) tessera::set_precision(level);
+             if (chosen == name) arithmetic.emplace(tessera::Arithmetic{.precision = level});
          },
          "Of matrix products and convolutions")
       ->check(CLI::IsMember({"highest", "high", "medium"}))

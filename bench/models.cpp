@@ -7,6 +7,7 @@
 #include "bench/bench.h"
 #include "data/noise.h"
 #include "models/sparseinst/sparseinst.h"
+#include "ops/precision.h"
 #include "tensor/device_runtime.h"
 #include "train/optimizer.h"
 
@@ -53,24 +54,15 @@ Call sparseinst_forward(const nn::InferenceOptions& options, i64 batch = 1) {
   };
 }
 
-// As `tessera train` has it unless told otherwise.
-struct TrainingWinograd {
-  TrainingWinograd() { ops::allow_winograd(true); }
-  ~TrainingWinograd() { ops::allow_winograd(false); }
-};
-
 Call sparseinst_step(DType dtype) {
   const std::shared_ptr<sparseinst::SparseInst> model = sparseinst();
   model->train();
   model->training_dtype = dtype;
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);
   return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
-    const TrainingWinograd winograd;
+    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
     optimizer->zero_grad();
-    Var total;
-    const Losses losses = model->losses(batch);
-    for (const LossTerm& term : losses.terms) total = total.defined() ? total + term.value : term.value;
-    total.backward();
+    model->losses(batch, {}).total().backward();
     optimizer->step(1);
   };
 }

@@ -1,14 +1,7 @@
 #include "cli/activation_maps.h"
 
-#include <cmath>
-
 #include "autograd/arrange.h"
 #include "autograd/interpolate.h"
-#include "autograd/pointwise.h"
-#include "autograd/reduce.h"
-#include "autograd/softmax.h"
-#include "models/batch_images.h"
-#include "models/sparseinst/sparseinst.h"
 
 namespace tessera {
 
@@ -18,30 +11,14 @@ Var resized(const Var& x, ImageSize size) {
   return interpolate(x, size.height, size.width, ops::Interpolation::kBilinear);
 }
 
-sparseinst::SparseInst& with_maps(Segmenter& model, const char* who) {
-  auto* sparseinst = dynamic_cast<sparseinst::SparseInst*>(&model);
-  TESSERA_CHECK(sparseinst && !sparseinst->config().iam.cross_attention,
-                "{}: the model has no instance activation maps", who);
-  return *sparseinst;
-}
-
 }  // namespace
 
-i64 activation_map_count(Segmenter& model, const char* who) {
-  return with_maps(model, who).config().num_masks;
+void check_activation_maps(const Segmenter& model, const char* who) {
+  TESSERA_CHECK(model.activation_map_count() > 0, "{}: the model has no activation maps", who);
 }
 
-ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch, const char* who)
-    : padded_(batch.padded), picture_(batch.size_of(0)) {
-  sparseinst::SparseInst& sparseinst = with_maps(model, who);
-  const sparseinst::Config& config = sparseinst.config();
-  const NoGrad no_grad;
-  const Var logits = sparseinst.forward(Var(batch_images(batch, model.device()))).maps;  // [1, h, w, G Q]
-  const i64 h = logits.dim(1), w = logits.dim(2), Q = config.num_masks, G = config.iam.groups;
-  const Var flat = reshape(logits, {h * w, G * Q});
-  const Var active = config.iam.activation == sparseinst::IamActivation::kSoftmax ? softmax(flat, 0) : sigmoid(flat);
-  maps_ = reshape(mean(reshape(active, {h * w, G, Q}), {1}), {1, h, w, Q}).value().to_host();
-}
+ActivationMaps::ActivationMaps(Segmenter& model, const Batch& batch)
+    : maps_(model.activation_maps(batch).to_host()), padded_(batch.padded), picture_(batch.size_of(0)) {}
 
 Tensor ActivationMaps::map(i64 query, ImageSize size) const {
   const NoGrad no_grad;

@@ -79,7 +79,7 @@ std::vector<Method> methods_of(const ops::SpsStructure& s, const Tensor& active,
     if (id[i] >= s.active()) id[i] = s.active() + i;
 
   // For Neighbors: where the taps of each active cell are found among A, P and the zero row.
-  const Tensor ids = ops::sps_neighbours(s, 1).ids.reshape({s.active() * ops::kSpsTaps});
+  const Tensor ids = ops::sps_neighbours(s, 1).ids.reshape({s.active() * ops::kSpsPositions});
   Tensor taps = Tensor::empty(ids.shape(), DType::kI64);
   std::ranges::copy(ids.span<i32>(), taps.data<i64>());
   const Tensor features = ops::concat({active, passive, Tensor::zeros({1, F})}, 0);
@@ -102,12 +102,12 @@ std::vector<Method> methods_of(const ops::SpsStructure& s, const Tensor& active,
       {"Neighbors",
        true,
        false,
-       {ops::gather_rows(features, taps).reshape({s.active(), ops::kSpsTaps * F})},
+       {ops::gather_rows(features, taps).reshape({s.active(), ops::kSpsPositions * F})},
        [=](const std::vector<Var>& kept) {
          const Var centres = slice(kept[0], 1, 4 * F, 5 * F);  // what changed last is written to all its copies
          const Var all = concat({centres, Var(passive), Var(Tensor::zeros({1, F}))}, 0);
-         const Var filled = reshape(gather_rows(all, taps), {s.active(), ops::kSpsTaps * F});
-         return relu_linear(relu(linear(filled, reshape(w.conv, {F, ops::kSpsTaps * F}), w.conv_bias)));
+         const Var filled = reshape(gather_rows(all, taps), {s.active(), ops::kSpsPositions * F});
+         return relu_linear(relu(linear(filled, reshape(w.conv, {F, ops::kSpsPositions * F}), w.conv_bias)));
        },
        as_is},
       {"SparseOnDense",

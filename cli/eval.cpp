@@ -1,7 +1,8 @@
-// tessera eval: the COCO figures of a checkpoint.
+// tessera eval: the figures of a checkpoint.
 #include <fmt/core.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/commands.h"
@@ -30,7 +31,7 @@ struct EvalCommand {
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
     TESSERA_CHECK(!annotation_file.empty(),
                   "eval: the configuration has no data.val_annotations; give --annotations and --images");
-    const auto dataset = std::make_shared<const CocoDataset>(load_coco(annotation_file));
+    const auto dataset = load_data_set(annotation_file, "data.val_annotations");
     check_classes(loaded.info, *dataset);
     const std::filesystem::path folder = images.empty() ? data.val_images : images;
     std::vector<std::filesystem::path> inputs = {annotation_file, find_checkpoint(checkpoint), config};
@@ -38,12 +39,16 @@ struct EvalCommand {
     check_outputs({json}, inputs);
     const auto source = inference_source(dataset, folder, loaded.config);
     check_pictures(*source, images.empty() ? "data.val_images" : "--images");
-    print_warnings(missing_figures(*dataset));
+    print_warnings(missing_figures(*dataset, loaded.config.evaluation.metric));
     const std::optional<Evaluation> result =
         evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config);
-    for (const ApResult& figures : result->figures) fmt::print("{}", ap_table(figures));
+    nlohmann::ordered_json figures;
+    for (const auto& [metric, score] : result->scores) {
+      fmt::print("{}", score.text);
+      figures.update(nlohmann::ordered_json::parse(score.json));
+    }
     fmt::print("{} images in {:.1f} s\n", source->size(), result->seconds);
-    if (!json.empty()) write_output(json, ap_json(result->figures));
+    if (!json.empty()) write_output(json, figures.dump(1) + "\n");
   }
 
   // The categories that model and data set share must mean the same.
@@ -64,7 +69,7 @@ struct EvalCommand {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  CLI::App* eval = app.add_subcommand("eval", "Tells the COCO figures of a checkpoint");
+  CLI::App* eval = app.add_subcommand("eval", "Tells the figures of a checkpoint");
   const auto command = std::make_shared<EvalCommand>();
   eval->add_option(
           "--checkpoint", command->checkpoint,
@@ -72,8 +77,13 @@ void add_eval(CLI::App& app) {
       ->required();
   eval->add_option("--config", command->config, "configuration in place of the stored one");
   eval->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);
+  eval->add_option_function<std::string>(
+      "--metric",
+      [command](const std::string& name) { command->overrides.push_back("evaluation.metric=\"" + name + "\""); },
+      "one of tessera score (without --metric segm, COCO's AP of masks and boxes)");
   CLI::Option* annotations =
-      eval->add_option("--annotations", command->annotations, "COCO annotation file in place of the configured one");
+      eval->add_option("--annotations", command->annotations,
+                       "annotation file, or folder of Cityscapes, in place of the configured one");
   CLI::Option* images = eval->add_option("--images", command->images, "folder of its images");
   annotations->needs(images);
   images->needs(annotations);

@@ -1,4 +1,4 @@
-// tessera maps: where each query of a SparseInst looks, on average over many images (the paper's Figure 6).
+// tessera maps: where each query of a network looks, on average over many images (SparseInst's Figure 6).
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -14,6 +14,7 @@
 #include "ops/pointwise.h"
 #include "train/loaded_model.h"
 #include "train/progress.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -31,14 +32,15 @@ struct MapsCommand {
     check_outputs({out}, inputs);
     const LoadedModel loaded = load(checkpoint, overrides, config);
     loaded.model->to(chosen_device(device));
+    check_activation_maps(*loaded.model, "maps");
     // Of the maps of each query, all at one size.
-    std::vector<Tensor> sums(static_cast<size_t>(activation_map_count(*loaded.model, "maps")));
+    std::vector<Tensor> sums(static_cast<size_t>(loaded.model->activation_map_count()));
     FailedImages failed;
     Progress progress("maps", 0, static_cast<i64>(files.size()));
     for (size_t i = 0; i < files.size(); ++i) {
       std::optional<ActivationMaps> maps;
       try {
-        maps.emplace(*loaded.model, loaded.batch_of(load_image(files[i])), "maps");
+        maps.emplace(*loaded.model, inference_batch(load_image(files[i]), loaded.config));
       } catch (const std::exception& error) {
         progress.clear();
         failed.add(files[i], error);

@@ -32,10 +32,10 @@ ImageSize parse_size(const std::string& text) {
 }
 
 Batch measured_batch(const Config& config, const std::optional<ImageSize>& size) {
-  const ImageSize seen = size ? *size : shortest_side_size(kUsualPicture, config.input.shortest, config.input.longest);
-  std::vector<Sample> samples = noise_samples(1, seen, kObjects, ModelConfig(config.model).num_classes());
+  const ImageSize seen = size ? *size : config.input.size_of(kUsualPicture);
+  std::vector<Sample> samples = noise_samples(1, seen, kObjects, config.model.num_classes());
   if (!size) samples[0].original = kUsualPicture;
-  return make_batch(std::move(samples), config.input.statistics(), config.input.divisor);
+  return make_batch(std::move(samples), config.input.statistics(), config.input.divisor, config.input.least());
 }
 
 std::vector<nn::ModuleRun> measure_modules(Segmenter& model, const Batch& batch) {
@@ -56,7 +56,7 @@ Memory measure_memory(Segmenter& model, const Batch& batch) {
   memory.forward = memory_report().peak - before;
   model.train();
   {
-    const Losses losses = model.losses(batch);
+    const Losses losses = model.losses(batch, {});
     memory.tape = memory_report().allocated - before;
   }
   model.eval();

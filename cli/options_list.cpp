@@ -19,6 +19,11 @@ void for_each_option(Begin&& begin, Each&& each) {
   }
 }
 
+std::string default_of(const Option& option) {
+  const std::string value = option.get().toml();
+  return value.empty() ? "absent" : value;
+}
+
 // A bar would end the cell.
 std::string cell(const std::string& text) {
   std::string result;
@@ -36,7 +41,7 @@ std::string options_text(size_t width) {
         text += (text.empty() ? "" : "\n") + wrapped(heading, width, 4) + "\n";
       },
       [&](const Option& option) {
-        text += wrapped(fmt::format("  {} = {}  ({})", option.key(), option.get().toml(), option.expected), width, 6);
+        text += wrapped(fmt::format("  {} = {}  ({})", option.key(), default_of(option), option.expected), width, 6);
         text += "\n" + wrapped("      " + option.meaning, width, 6) + "\n";
       });
   return text;
@@ -56,7 +61,7 @@ std::string options_markdown() {
                             option.section(), option.section_meaning);
       },
       [&](const Option& option) {
-        text += fmt::format("| `{}` | `{}` | {} | {} |\n", option.key(), cell(option.get().toml()),
+        text += fmt::format("| `{}` | `{}` | {} | {} |\n", option.key(), cell(default_of(option)),
                             cell(option.expected), cell(option.meaning));
       });
   return text;

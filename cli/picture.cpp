@@ -25,8 +25,11 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
   for (i64 position : dataset.annotations_of.at(static_cast<size_t>(image))) {
     const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
     if (annotation.iscrowd) continue;
-    instances.push_back(
-        {dataset.class_index.at(annotation.category_id), 1, annotation_mask(annotation, info.height, info.width)});
+    const i64 class_index = dataset.class_index.at(annotation.category_id);
+    if (!std::holds_alternative<std::monostate>(annotation.segmentation))
+      instances.push_back(Instance::of_mask(class_index, 1, annotation_mask(annotation, info.height, info.width)));
+    else if (annotation.bbox)
+      instances.push_back(Instance::of_box(class_index, 1, *annotation.bbox));
   }
   return instances;
 }
@@ -48,13 +51,14 @@ Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, cons
                    [](const Instance& a, const Instance& b) { return a.score < b.score; });
 
   for (size_t i = 0; i < instances.size(); ++i) {
+    if (!instances[i].has_mask()) continue;
     const Tensor mask = enlarge(decode_rle(instances[i].mask), factor);
     blend_mask(picture, mask, colour_of(static_cast<i64>(i)), 0.45);
     outline_mask(picture, mask, colour_of(static_cast<i64>(i)));
   }
   for (size_t i = 0; i < instances.size(); ++i) {  // labels last: no mask may cover one
     const Instance& instance = instances[i];
-    const XywhBox box = rle_bbox(instance.mask);
+    const XywhBox& box = instance.box;
     if (box[2] <= 0) continue;
     const auto scaled = [&](double value) { return static_cast<i64>(value) * factor; };
     const Colour colour = colour_of(static_cast<i64>(i));

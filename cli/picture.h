@@ -16,8 +16,9 @@ void check_picture_size(const std::filesystem::path& file, ImageSize size, const
 
 enum class Label { kName, kNameAndScore };
 
-// The image with every object's mask, outline, box and label; the least certain first, so that the best lie on top.
-// Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3]; masks of its size.
+// The image with every object's mask and outline, where it has one, box and label; the least certain first, so that the
+// best lie on top. Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3];
+// masks of its size.
 Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
                       Label label);
 

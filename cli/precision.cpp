@@ -1,14 +1,17 @@
 #include "cli/precision.h"
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace tessera {
 
 void add_precision(CLI::App& command) {
-  const auto use = [](const std::string& chosen) {
+  const auto scope = std::make_shared<std::optional<ArithmeticScope>>();
+  const auto use = [scope](const std::string& chosen) {
     for (const auto& [name, level] : names_of(Precision()))
-      if (chosen == name) set_precision(level);
+      if (chosen == name) scope->emplace(Arithmetic{.precision = level});
   };
   std::vector<std::string> names;
   for (const auto& [name, level] : names_of(Precision())) names.push_back(name);

@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-// Adds it to a command; it is set when the command line is read.
+// Adds it to a command; it holds from when the command line is read until the command goes.
 void add_precision(CLI::App& command);
 
 }  // namespace tessera

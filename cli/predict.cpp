@@ -1,4 +1,6 @@
 // tessera predict: pictures with masks, boxes, names and scores, and the results as COCO JSON.
+#include "cli/predict.h"
+
 #include <simdjson.h>
 
 #include <algorithm>
@@ -15,9 +17,11 @@
 #include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
+#include "train/evaluate.h"
 #include "train/loaded_model.h"
 #include "train/progress.h"
 #include "train/signals.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -25,20 +29,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct PredictOptions {
-  std::string checkpoint, config, out, annotations, device = "cpu";
-  std::vector<std::string> images, overrides;
-  double threshold = 0.4;
-  i64 limit = 0;
-  bool maps = false;
-  nn::InferenceOptions inference;
-};
-
 class Prediction {
  public:
   // Everything that can be wrong with the call is found here.
-  explicit Prediction(const PredictOptions& options)
-      : options_(options),
+  Prediction(const LoadedModel& model, const PredictOptions& options)
+      : model_(model),
+        options_(options),
         files_(image_files(options.images, options.limit)),
         below_(below_common_folder(files_)),
         annotated_(!options.annotations.empty()),
@@ -51,13 +47,10 @@ class Prediction {
         TESSERA_CHECK(simdjson::validate_utf8(path.string()),
                       "{}: the name is not UTF-8, and images.json could not hold it; rename the file", path.string());
     }
-    model_ = load(options_.checkpoint, options_.overrides, options_.config);
     check_paths();
   }
 
-  void run() {
-    model_.model->to(chosen_device(options_.device));
-    nn::fuse_for_inference(*model_.model, options_.inference);
+  int run() {
     const SignalGuard signals;
     FailedImages failed;
     const i64 total = static_cast<i64>(files_.size());
@@ -78,9 +71,10 @@ class Prediction {
     if (!found_.images.empty()) save(done - failed.count());
     if (SignalGuard::received()) {
       fmt::print(stderr, "tessera: predict: stopped after {} of {} images\n", done, total);
-      throw CLI::RuntimeError(128 + SignalGuard::received());
+      return SignalGuard::received();
     }
     failed.check(total);
+    return 0;
   }
 
  private:
@@ -91,12 +85,14 @@ class Prediction {
     TESSERA_CHECK(!fs::exists(out_) || fs::is_directory(out_), "{}: is a file, --out is a folder", out_.string());
     std::vector<fs::path> outputs = {out_ / "results.json"}, inputs = files_;
     if (!annotated_) outputs.push_back(out_ / "images.json");
-    const i64 maps = options_.maps ? activation_map_count(*model_.model, "predict --maps") : 0;
+    if (options_.maps) check_activation_maps(*model_.model, "predict --maps");
+    const i64 maps = options_.maps ? model_.model->activation_map_count() : 0;
     for (size_t i = 0; i < files_.size(); ++i) {
       outputs.push_back(picture(i));
       for (i64 map = 0; map < maps; ++map) outputs.push_back(map_picture(i, map));
     }
-    inputs.insert(inputs.end(), {find_checkpoint(options_.checkpoint), options_.config, options_.annotations});
+    inputs.insert(inputs.end(), options_.inputs.begin(), options_.inputs.end());
+    inputs.push_back(options_.annotations);
     check_outputs(outputs, inputs);
   }
 
@@ -104,13 +100,14 @@ class Prediction {
     const Tensor image = load_image(files_[i]);
     const ImageSize size{image.dim(0), image.dim(1)};
     if (annotated_) check_picture_size(files_[i], size, truth_, positions_[i]);
-    const Batch batch = model_.batch_of(image);
+    const Batch batch = inference_batch(image, model_.config);
     std::vector<Instance> instances = model_.model->detect(batch).at(0);
-    // The model compares scores before maskness, and its masks may be empty: both as the evaluation of the reference
-    // wants it. Neither is an object to its user.
-    const double least = model_.config.model.score_threshold();
-    std::erase_if(instances,
-                  [&](const Instance& instance) { return instance.score <= least || rle_area(instance.mask) == 0; });
+    // A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
+    // Neither is an object to a user.
+    const double least = model_.model->score_threshold();
+    std::erase_if(instances, [&](const Instance& instance) {
+      return instance.score <= least || (instance.has_mask() && rle_area(instance.mask) == 0);
+    });
     report(i, size, instances);
 
     std::stable_sort(instances.begin(), instances.end(),
@@ -122,7 +119,7 @@ class Prediction {
                                 ? draw_instances(image, instances, classes, Label::kNameAndScore)
                                 : draw_annotated_and_found(image, truth_, positions_[i], instances, classes)));
     if (!options_.maps) return;
-    const ActivationMaps maps(*model_.model, batch, "predict --maps");
+    const ActivationMaps maps(*model_.model, batch);
     for (size_t k = 0; k < instances.size(); ++k)
       write_output(map_picture(i, static_cast<i64>(k)),
                    encode_png(heat_map(image, maps.map(instances[k].query, size))));
@@ -132,9 +129,7 @@ class Prediction {
   void report(size_t i, ImageSize size, const std::vector<Instance>& instances) {
     const i64 id = annotated_ ? truth_.images[static_cast<size_t>(positions_[i])].id : static_cast<i64>(i) + 1;
     found_.images.push_back({id, below_[i].string(), size.height, size.width});
-    for (const Instance& instance : instances)
-      results_.push_back({id, model_.info.category_ids.at(static_cast<size_t>(instance.class_index)), instance.score,
-                          rle_bbox(instance.mask), instance.mask});
+    for (const Instance& instance : instances) results_.push_back(to_detection(instance, id, model_.info.category_ids));
   }
 
   void save(i64 pictures) {
@@ -148,6 +143,7 @@ class Prediction {
     fmt::print("{} pictures and results.json ({} objects) in {}\n", pictures, results_.size(), options_.out);
   }
 
+  const LoadedModel& model_;
   const PredictOptions& options_;
   const fs::path out_ = options_.out;
   const std::vector<fs::path> files_, below_;  // as given, and below the folder that holds all of them
@@ -155,22 +151,41 @@ class Prediction {
   const std::vector<std::string> names_;  // of the pictures to write
   CocoDataset truth_;                     // of --annotations
   std::vector<i64> positions_;            // of each file in it
-  LoadedModel model_;
-  CocoDataset found_;  // the images that were read
+  CocoDataset found_;                     // the images that were read
   std::vector<Detection> results_;
+};
+
+struct PredictCommand {
+  std::string checkpoint, config, device = "cpu";
+  std::vector<std::string> overrides;
+  nn::InferenceOptions inference;
+  PredictOptions options;
+
+  void run() {
+    options.inputs = {find_checkpoint(checkpoint), config};
+    const LoadedModel loaded = load(checkpoint, overrides, config);
+    loaded.model->to(chosen_device(device));
+    nn::fuse_for_inference(*loaded.model, inference);
+    if (const int signal = predict(loaded, options)) throw CLI::RuntimeError(128 + signal);
+  }
 };
 
 }  // namespace
 
+int predict(const LoadedModel& model, const PredictOptions& options) {
+  return Prediction(model, options).run();
+}
+
 void add_predict(CLI::App& app) {
-  auto options = std::make_shared<PredictOptions>();
+  const auto predict = std::make_shared<PredictCommand>();
+  PredictOptions* options = &predict->options;
   CLI::App* command = app.add_subcommand("predict", "Finds objects in images: pictures with masks, and COCO results");
   command
       ->add_option(
-          "--checkpoint", options->checkpoint,
+          "--checkpoint", predict->checkpoint,
           "checkpoint file, or the folder of a run (its best checkpoint); with --config also weights of PyTorch")
       ->required();
-  command->add_option("--config", options->config, "configuration in place of the stored one");
+  command->add_option("--config", predict->config, "configuration in place of the stored one");
   command
       ->add_option("--out", options->out,
                    "folder for the pictures, results.json, and images.json, which tells whose image ids these are; no "
@@ -182,16 +197,16 @@ void add_predict(CLI::App& app) {
                    "draw objects of at least this score; results.json holds all above inference.score_threshold")
       ->capture_default_str();
   command->add_option("--limit", options->limit, "stop after this many images; 0: all")->capture_default_str();
-  command->add_option("--set", options->overrides, "a.b=value: change an option of the stored configuration")
+  command->add_option("--set", predict->overrides, "a.b=value: change an option of the stored configuration")
       ->allow_extra_args(false);
   command->add_option("--annotations", options->annotations,
                       "COCO annotation file or image list of the images, matched by the longest ends of their paths: "
                       "results.json has its image ids, and what is annotated is drawn beside what is found");
-  add_inference(*command, options->inference);
+  add_inference(*command, predict->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
-  add_device(*command, options->device);
+  add_device(*command, predict->device);
   add_precision(*command);
-  command->callback([options] { Prediction(*options).run(); });
+  command->callback([predict] { predict->run(); });
 }
 
 }  // namespace tessera

@@ -13,7 +13,9 @@
 #include "data/image.h"
 #include "tensor/file.h"
 #include "train/loaded_model.h"
+#include "train/log.h"
 #include "train/progress.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -31,7 +33,7 @@ struct ReportOptions {
 // The curves of log.jsonl, by name: "loss", "loss_dice", "lr", "grad_norm", "segm AP", ...
 struct History {
   std::map<std::string, Series> curves;
-  std::map<std::string, double> last_evaluation;  // "segm AP" -> value
+  Scores last_evaluation;
   i64 steps = 0;
   i64 lines = 0, numbers = 0;  // passed over
 
@@ -63,14 +65,14 @@ struct History {
         for (const auto& [name, value] : losses) add(std::string(name), step, number(value));
     } else if (event == "eval") {
       last_evaluation.clear();
-      for (const std::string task : {"segm", "bbox"}) {
+      for (const auto& [metric, object] : simdjson::dom::object(line)) {
         simdjson::dom::object figures;
-        if (line[task].get(figures)) continue;
+        if (object.get(figures)) continue;  // event, step, seconds
+        Figures& named = last_evaluation.emplace_back(std::string(metric), Figures{}).second;
         for (const auto& [figure, found] : figures) {
-          const std::string name = fmt::format("{} {}", task, std::string_view(figure));
           const std::optional<double> value = number(found);
-          add(name, step, value);
-          if (value) last_evaluation[name] = *value;
+          add(fmt::format("{} {}", metric, figure), step, value);
+          if (value) named.emplace_back(std::string(figure), *value);
         }
       }
     } else {
@@ -126,7 +128,8 @@ std::string or_reason(const std::string& what, const F& html) {
 std::string samples(const fs::path& folder) {
   const LoadedModel loaded = load(folder);
   if (loaded.config.data.val_annotations.empty()) return "<p>The configuration names no validation set.</p>";
-  const CocoDataset dataset = load_coco(loaded.config.data.val_annotations);
+  const auto truth = load_data_set(loaded.config.data.val_annotations, "data.val_annotations");
+  const CocoDataset& dataset = *truth;
   const i64 count = static_cast<i64>(dataset.images.size()), shown = std::min(kSamples, count);
   std::string html;
   Progress progress("report", 0, shown);
@@ -146,23 +149,32 @@ std::string samples(const fs::path& folder) {
 }
 
 std::string evaluation_table(const History& history) {
-  static const char* const kFigures[] = {"AP",  "AP50", "AP75",  "APs", "APm", "APl",
-                                         "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"};
   if (history.last_evaluation.empty()) return "<p>The run was not evaluated yet.</p>";
+  std::vector<std::string> names;
+  for (const auto& [metric, figures] : history.last_evaluation)
+    for (const auto& [name, value] : figures)
+      if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   std::string html = "<table><tr><th></th>";
-  for (const char* name : kFigures) html += fmt::format("<th>{}</th>", name);
+  for (const std::string& name : names) html += fmt::format("<th>{}</th>", escape_html(name));
   html += "</tr>";
-  for (const char* task : {"segm", "bbox"}) {
-    html += fmt::format("<tr><th>{}</th>", task);
-    for (const char* name : kFigures) {
-      const auto found = history.last_evaluation.find(fmt::format("{} {}", task, name));
-      html += found == history.last_evaluation.end() || found->second < 0
-                  ? "<td>-</td>"
-                  : fmt::format("<td>{:.3f}</td>", found->second);
+  for (const auto& [metric, figures] : history.last_evaluation) {
+    html += fmt::format("<tr><th>{}</th>", escape_html(metric));
+    for (const std::string& name : names) {
+      const auto found = std::ranges::find(figures, name, &Figures::value_type::first);
+      html +=
+          found == figures.end() || found->second < 0 ? "<td>-</td>" : fmt::format("<td>{:.3f}</td>", found->second);
     }
     html += "</tr>";
   }
   return html + "</table>\n";
+}
+
+// Each metric's first two figures.
+std::vector<std::string> main_figures(const History& history) {
+  std::vector<std::string> names;
+  for (const auto& [metric, figures] : history.last_evaluation)
+    for (size_t i = 0; i < std::min<size_t>(2, figures.size()); ++i) names.push_back(metric + " " + figures[i].first);
+  return names;
 }
 
 const char* const kStyle = R"(
@@ -206,7 +218,7 @@ void report(const ReportOptions& options) {
                       escape_html(folder.lexically_normal().string()), kStyle, kChartStyle);
   page += fmt::format("<p>{} steps{}.</p><h2>Evaluation</h2>", history.steps, passed_over(history)) +
           evaluation_table(history);
-  page += chart_of(history, "AP on the validation set", {"segm AP", "segm AP50", "bbox AP", "bbox AP50"});
+  page += chart_of(history, "AP on the validation set", main_figures(history));
   page += "<h2>Training</h2>" + chart_of(history, "loss", {"loss"}) +
           chart_of(history, "loss terms (weighted)", terms, true);
   page += chart_of(history, "learning rate", {"lr"}) + chart_of(history, "gradient norm", {"grad_norm"}, true);

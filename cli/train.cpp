@@ -1,5 +1,5 @@
 // tessera train: a run from a configuration file.
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <map>
 #include <memory>
@@ -8,7 +8,6 @@
 #include "cli/device.h"
 #include "cli/options_list.h"
 #include "cli/text.h"
-#include "data/coco_source.h"
 #include "train/evaluate.h"
 #include "train/memory.h"
 #include "train/preflight.h"
@@ -20,23 +19,12 @@ namespace tessera {
 
 namespace {
 
-std::shared_ptr<const CocoDataset> load_dataset(const char* option, const std::string& annotations) {
-  TESSERA_CHECK(!annotations.empty(), "train: {} is not set", option);
-  return std::make_shared<const CocoDataset>(load_coco(annotations));
-}
-
 // The number of classes follows from the data; saying another one is an error.
 void take_classes(const CocoDataset& data, bool given, ModelConfig& model) {
   const i64 classes = static_cast<i64>(data.categories.size());
   TESSERA_CHECK(!given || model.num_classes() == classes, "train: model.num_classes is {}, but {} has {} categories",
                 model.num_classes(), data.name, classes);
-  model.num_classes() = classes;
-}
-
-Figures figures(const ApResult& result) {
-  Figures named;
-  for (size_t i = 0; i < result.stats.size(); ++i) named.emplace_back(result.stat_rules[i].name, result.stats[i]);
-  return named;
+  model.set_num_classes(classes);
 }
 
 std::string millions(i64 count) {
@@ -46,6 +34,10 @@ std::string millions(i64 count) {
 // What --dry-run tells without data: every option with its value, the parameters by part.
 void describe(Segmenter& model, const Config& config) {
   fmt::print("{}\n", to_toml(config));
+  const std::vector<i64> counts = apply_groups(config.optimizer, model);
+  for (size_t g = 0; g < counts.size(); ++g)
+    fmt::print("optimizer.groups[{}]: {} parameters ({})\n", g, counts[g],
+               fmt::join(config.optimizer.groups[g].match, ", "));
   std::map<std::string, i64> parts;
   for (const auto& [name, parameter] : nn::named_parameters(model))
     parts[name.substr(0, name.find('.'))] += parameter->value().numel();
@@ -55,15 +47,21 @@ void describe(Segmenter& model, const Config& config) {
   fmt::print("\n");
 }
 
+// "709722 steps, 59143.5 an epoch, warm-up until step 500, the rate falls at step 532292"
+std::string length(const Job& job) {
+  const ScheduleConfig& schedule = job.config.schedule;
+  std::string text = fmt::format("{} steps, {:.6g} an epoch", job.config.training.steps,
+                                 steps_per_epoch(job.config.training, job.data->size()));
+  if (schedule.warmup_steps > 0) text += fmt::format(", warm-up until step {}", schedule.warmup_steps);
+  if (schedule.kind == ScheduleKind::kMultiStep && !schedule.milestones.empty())
+    text += fmt::format(", the rate falls at step {}", fmt::join(schedule.milestones, ", "));
+  return text;
+}
+
 // What it tells with data: the first batch.
 void describe_data(const Job& job) {
-  fmt::print("data: {} images, {} classes\n", job.data->size(), job.classes.size());
-  Loader loader(job.data, {.batch_size = job.config.training.batch_size,
-                           .seed = job.config.training.seed,
-                           .group_by_aspect = job.config.data.group_by_aspect,
-                           .workers = static_cast<int>(job.config.data.workers),
-                           .statistics = job.config.input.statistics(),
-                           .divisor = job.config.input.divisor});
+  fmt::print("data: {} images, {} classes, {}\n", job.data->size(), job.classes.size(), length(job));
+  Loader loader(job.data, loader_config(job.config, true));
   const Batch batch = *loader.next();
   fmt::print("first batch: images {}\n", Shape{batch.size(), batch.padded.height, batch.padded.width, 3});
   for (const Sample& sample : batch.samples)
@@ -72,9 +70,9 @@ void describe_data(const Job& job) {
 }
 
 // What a user should know before the first step.
-void warn(const Config& config, const CocoSource& train, const CocoSource* val, Device device) {
-  std::vector<std::string> lines = warnings(config, train, val);
-  const MemoryEstimate memory = estimate_memory(config, train, device);
+void warn(Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val) {
+  std::vector<std::string> lines = warnings(model, config, train, val);
+  const MemoryEstimate memory = estimate_memory(config, train, model.device());
   fmt::print("memory: {}\n", memory.str());
   if (memory.total() > memory.available)
     lines.push_back("memory: " + memory.str() +
@@ -104,16 +102,11 @@ struct DataSets {
   std::shared_ptr<const CocoSource> train, val;  // val: null without data.val_annotations
 };
 DataSets open_data(bool classes_given, Config& config) {
-  const auto train = load_dataset("data.train_annotations", config.data.train_annotations);
-  take_classes(*train, classes_given, config.model);
   DataSets sets;
-  sets.train = std::make_shared<const CocoSource>(
-      train, config.data.train_images,
-      CocoSourceConfig{
-          .augment = config.augment.config(), .seed = config.training.seed, .skip_empty = config.data.skip_empty});
-  if (!config.data.val_annotations.empty())
-    sets.val = inference_source(load_dataset("data.val_annotations", config.data.val_annotations),
-                                config.data.val_images, config);
+  sets.train = training_source(config);
+  take_classes(sets.train->dataset(), classes_given, config.model);
+  if (const std::string& annotations = config.data.val_annotations; !annotations.empty())
+    sets.val = inference_source(load_data_set(annotations, "data.val_annotations"), config.data.val_images, config);
   check_data(config, *sets.train, sets.val.get());
   return sets;
 }
@@ -124,7 +117,7 @@ Evaluator evaluator(const Config& config, const std::vector<i64>& category_ids,
     const std::optional<Evaluation> result = evaluate(model, category_ids, val->dataset(), val, config);
     if (!result) return std::nullopt;
     Scores scores;
-    for (const ApResult& task : result->figures) scores.emplace_back(name_of(task.task), figures(task));
+    for (const auto& [metric, score] : result->scores) scores.emplace_back(metric->short_name(), score.figures);
     return scores;
   };
 }
@@ -163,6 +156,7 @@ struct TrainCommand {
                                                       [](const Setting& s) { return s.name == "model.num_classes"; });
     const DataSets sets = open_data(classes_given, config);
     job.data = sets.train;
+    resolve_epochs(config, job.data->size());
     for (const CocoCategory& category : sets.train->dataset().categories) {
       job.classes.push_back(category.name);
       job.category_ids.push_back(category.id);
@@ -176,12 +170,12 @@ struct TrainCommand {
     }
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
     model->to(chosen_device(place, config.training.precision));
-    warn(config, *sets.train, sets.val.get(), model->device());
+    warn(*model, config, *sets.train, sets.val.get());
     if (dry_run) return describe(*model, config), describe_data(job);
 
-    fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {} steps\n", job.folder.string(),
+    fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {}\n", job.folder.string(),
                millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
-               config.training.batch_size * config.training.accumulate, config.training.steps);
+               config.training.batch_size * config.training.accumulate, length(job));
     const int signal = train(*model, job);
     if (signal != 0) {
       fmt::print("stopped by signal {}; --resume continues\n", signal);

@@ -5,6 +5,7 @@
 
 #include "data/image.h"
 #include "data/json_reader.h"
+#include "data/parallel.h"
 
 namespace tessera {
 
@@ -144,6 +145,39 @@ std::vector<CityscapesRegion> load_cityscapes_regions(const fs::path& png) {
     regions.push_back({key, {height, width, std::move(region.counts)}});
   }
   return regions;
+}
+
+CocoDataset load_cityscapes(const fs::path& folder) {
+  const std::vector<CityscapesImage> images = list_cityscapes(folder);
+  CocoDataset dataset;
+  dataset.name = folder.string();
+  for (const i64 label : kCityscapesClasses)
+    dataset.categories.push_back({.id = label, .name = find_cityscapes_label(label)->name});
+  dataset.images.resize(images.size());
+  std::vector<std::vector<CocoAnnotation>> objects(images.size());
+  parallel_for(static_cast<i64>(images.size()), [&](i64 i) {
+    const std::string& name = images[i].name;
+    const std::vector<CityscapesRegion> regions = load_cityscapes_regions(images[i].instances);
+    dataset.images[i] = {.id = i + 1,
+                         .file_name = name.substr(0, name.find('_')) + "/" + name + "_leftImg8bit.png",
+                         .height = regions[0].mask.height,
+                         .width = regions[0].mask.width};
+    for (const CityscapesRegion& region : regions)
+      if (std::ranges::find(kCityscapesClasses, region.label()) != kCityscapesClasses.end())
+        objects[i].push_back({.image_id = i + 1,
+                              .category_id = region.label(),
+                              .bbox = rle_bbox(region.mask),
+                              .area = static_cast<double>(rle_area(region.mask)),
+                              .iscrowd = !region.is_object(),
+                              .segmentation = region.mask});
+  });
+  for (std::vector<CocoAnnotation>& of_image : objects)
+    for (CocoAnnotation& object : of_image) {
+      object.id = static_cast<i64>(dataset.annotations.size()) + 1;
+      dataset.annotations.push_back(std::move(object));
+    }
+  index_coco(dataset);
+  return dataset;
 }
 
 CityscapesPolygons load_cityscapes_polygons(const fs::path& path) {

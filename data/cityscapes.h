@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/coco.h"
 #include "data/rle.h"
 
 namespace tessera {
@@ -48,6 +49,11 @@ struct CityscapesRegion {
   bool is_object() const { return value >= 1000; }
 };
 std::vector<CityscapesRegion> load_cityscapes_regions(const std::filesystem::path& png);
+
+// The objects of the folder's pictures (list_cityscapes) in the form that training and evaluation take: categories are
+// the eight classes, by label id; pictures are called <city>/<name>_leftImg8bit.png and have the ids 1, 2, ... by name;
+// groups are crowd regions. Reads every map, on all threads.
+CocoDataset load_cityscapes(const std::filesystem::path& folder);
 
 // What polygons.json says, in the order in which it was painted: later over earlier. Objects marked as deleted are left
 // out. The maps above are drawn from it, but by a rasteriser of their own: training and evaluation take the maps.

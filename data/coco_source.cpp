@@ -36,20 +36,20 @@ std::optional<Box> annotated_box(const CocoAnnotation& annotation, const Geometr
   return box;
 }
 
-// Draws the object at the size behind `geometry` into `plane`; false when nothing of it is left.
-bool draw_object(const CocoAnnotation& annotation, const Geometry& geometry, std::span<u8> plane) {
-  if (const Polygons* polygons = std::get_if<Polygons>(&annotation.segmentation)) {
+// Draws the object at the size behind `geometry` into `plane`; returns how many pixels it has there.
+i64 draw_object(const CocoAnnotation& annotation, const Geometry& geometry, ResizeRule rule, std::span<u8> plane) {
+  const Polygons* polygons = std::get_if<Polygons>(&annotation.segmentation);
+  if (polygons && rule != ResizeRule::kDetr) {
     const Polygons mapped = geometry.apply_to_polygons(*polygons);
-    if (mapped.empty()) return false;
+    if (mapped.empty()) return 0;
     const Rle rle = rasterise_polygons(mapped, geometry.size().height, geometry.size().width);
-    if (rle_area(rle) == 0) return false;
     decode_rle(rle, plane);
-    return true;
+    return rle_area(rle);
   }
-  const Tensor mask = decode_rle(std::get<Rle>(annotation.segmentation));
+  const Tensor mask = decode_rle(annotation_mask(annotation, geometry.source().height, geometry.source().width));
   const Tensor mapped = geometry.apply_to_masks(mask.reshape({1, mask.dim(0), mask.dim(1)}));
   std::ranges::copy(mapped.span<u8>(), plane.begin());
-  return std::ranges::any_of(plane, [](u8 value) { return value != 0; });
+  return std::ranges::count_if(plane, [](u8 value) { return value != 0; });
 }
 
 // The tight box of a mask with at least one pixel.
@@ -150,7 +150,7 @@ Sample CocoSource::load(i64 epoch, i64 index) const {
     Random random(config_.seed, stream_of("augment", {static_cast<u64>(epoch), static_cast<u64>(position)}));
     geometry = augment_geometry(*config_.augment, sample.original, random);
   } else {
-    geometry.resize(shortest_side_size(sample.original, config_.shortest, config_.longest));
+    geometry.resize(plain_size(sample.original, config_.resize, config_.shortest, config_.longest, config_.window));
   }
   sample.image = geometry.apply_to_image(picture);
   if (config_.targets) sample.targets = targets(position, geometry);
@@ -162,6 +162,9 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
   const std::vector<i64>& positions = dataset_->annotations_of[static_cast<size_t>(image)];
   const size_t pixels = static_cast<size_t>(size.height * size.width);
   Tensor planes = Tensor::empty({static_cast<i64>(positions.size()), size.height, size.width}, DType::kU8);
+  const ResizeRule rule = config_.augment ? config_.augment->resize : config_.resize;
+  const bool detr = rule == ResizeRule::kDetr;
+  const i64 least_pixels = config_.augment ? config_.augment->least_pixels : 1;
   Targets targets;
   std::vector<i64> classes;
   std::vector<float> boxes;
@@ -169,12 +172,15 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
     const CocoAnnotation& annotation = dataset_->annotations[static_cast<size_t>(position)];
     if (!kept_[static_cast<size_t>(position)]) continue;
     const std::span<u8> plane = planes.span<u8>().subspan(targets.annotations.size() * pixels, pixels);
+    i64 pixels = 0;
     try {
-      if (!draw_object(annotation, geometry, plane)) continue;
+      pixels = draw_object(annotation, geometry, rule, plane);
     } catch (const Error& error) {
       fail("{}: annotation {}: {}", dataset_->name, annotation.id, error.what());
     }
-    const std::optional<Box> annotated = geometry.crops() ? std::nullopt : annotated_box(annotation, geometry);
+    const std::optional<Box> annotated = geometry.crops() && !detr ? std::nullopt : annotated_box(annotation, geometry);
+    const bool box_decides = detr && annotated_box(annotation, Geometry(geometry.source()));
+    if (box_decides ? !annotated : pixels < least_pixels) continue;
     const Box box = annotated ? *annotated : bounds(plane, size);
     targets.annotations.push_back(annotation.id);
     classes.push_back(dataset_->class_index.at(annotation.category_id));

@@ -19,15 +19,17 @@ struct CocoSourceConfig {
   std::optional<AugmentConfig> augment =
       std::nullopt;  // training; absent: every picture is resized as the next line says
   i64 shortest = 640, longest = 853;
+  ResizeRule resize = ResizeRule::kDetectron2;  // of such a picture
+  ImageSize window = {416, 416};                // for letterbox
   u64 seed = 0;             // of the augmentation
   bool skip_empty = false;  // leave out pictures without an object (crowd regions are none)
   bool targets = true;      // false: pictures only, for inference
 };
 
 // Targets are the annotations that are no crowd and whose mask has a pixel at the picture's own size, as the network is
-// to find them. Polygons are mapped as coordinates and drawn at the network's size; RLE masks are decoded, cropped,
-// flipped and resized by nearest. Boxes are the annotated ones, or the masks' own behind a crop and where the file has
-// none, or an empty one. An object that augmentation leaves without a pixel is dropped from that sample.
+// to find them. What a resize and a crop make of masks and boxes is the rule's (ResizeRule); a box that the file does
+// not have, or has an empty one, is that of the mask. An object of which augmentation leaves nothing is dropped from
+// that sample.
 class CocoSource : public SampleSource {
  public:
   // Throws when the settings make no sense, when no picture is left to load, and, if targets are asked for, when no

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "data/resize.h"
-
 namespace tessera {
 
 namespace {
@@ -51,7 +49,7 @@ Tensor map_masks(const Flip&, const Tensor& masks) {
   return mirror_rows(masks, masks.dim(0) * masks.dim(1), masks.dim(2), 1);
 }
 Tensor map_masks(const Resize& resize, const Tensor& masks) {
-  return resize_nearest(masks, resize.size);
+  return resize_nearest(masks, resize.size, resize.masks);
 }
 Tensor map_masks(const Crop& crop, const Tensor& masks) {
   Tensor windows = Tensor::empty({masks.dim(0), crop.size.height, crop.size.width}, DType::kU8);
@@ -130,9 +128,9 @@ Geometry& Geometry::flip() {
   return *this;
 }
 
-Geometry& Geometry::resize(ImageSize size) {
+Geometry& Geometry::resize(ImageSize size, Nearest masks) {
   TESSERA_CHECK(size.height > 0 && size.width > 0, "geometry: cannot resize to {} x {}", size.height, size.width);
-  steps_.emplace_back(Resize{size});
+  steps_.emplace_back(Resize{size, masks});
   sizes_.push_back(size);
   return *this;
 }

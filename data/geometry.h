@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/image.h"
+#include "data/resize.h"
 #include "tensor/tensor.h"
 
 namespace tessera {
@@ -19,6 +20,7 @@ using Box = std::array<double, 4>;    // x0, y0, x1, y1
 struct Flip {};  // left and right are exchanged
 struct Resize {
   ImageSize size;
+  Nearest masks;
 };
 struct Crop {
   i64 top, left;
@@ -32,7 +34,7 @@ class Geometry {
 
   // Each adds a step. An empty size or a crop that reaches out of the picture is an error.
   Geometry& flip();
-  Geometry& resize(ImageSize size);
+  Geometry& resize(ImageSize size, Nearest masks = Nearest::kPil);
   Geometry& crop(i64 top, i64 left, ImageSize size);
 
   ImageSize source() const { return sizes_.front(); }
@@ -41,7 +43,7 @@ class Geometry {
 
   // u8 [H, W, 3] of the source size; resized bilinearly with antialiasing (data/resize.h).
   Tensor apply_to_image(const Tensor& image) const;
-  // u8 [K, H, W] of the source size; resized by nearest.
+  // u8 [K, H, W] of the source size; resized by nearest, each resize by its rule.
   Tensor apply_to_masks(const Tensor& masks) const;
   // Coordinates are mapped; at a crop polygons are clipped to the window, and those left without area are dropped.
   std::vector<Polygon> apply_to_polygons(std::vector<Polygon> polygons) const;

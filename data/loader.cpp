@@ -95,7 +95,7 @@ void Loader::load_one(std::unique_lock<std::mutex>& lock, Slot& slot) {
   if (!slot.error) {
     lock.unlock();
     try {
-      batch = make_batch(std::move(slot.samples), config_.statistics, config_.divisor);
+      batch = make_batch(std::move(slot.samples), config_.statistics, config_.divisor, config_.least);
     } catch (...) {
       error = std::current_exception();
     }

@@ -37,7 +37,8 @@ struct LoaderConfig {
   int workers = 2;               // threads; 0 loads in next()
   int prefetch = 3;              // batches under way or waiting beside the one being used
   PixelStatistics statistics;
-  i64 divisor = 32;  // padded sides are multiples of this
+  i64 divisor = 32;      // padded sides are multiples of this
+  ImageSize least = {};  // and at least this
 };
 
 // Which samples make up which batch.

@@ -145,8 +145,15 @@ void check_sizes(const char* op, ImageSize from, ImageSize to) {
   }
 }
 
-// floor of each output centre on the source axis, the position summed up step by step as PIL does.
-std::vector<i64> nearest_positions(i64 in_size, i64 out_size) {
+std::vector<i64> nearest_positions(i64 in_size, i64 out_size, Nearest rule) {
+  if (rule == Nearest::kPyTorch) {
+    const float scale = static_cast<float>(in_size) / static_cast<float>(out_size);
+    std::vector<i64> positions;
+    for (i64 out = 0; out < out_size; ++out)
+      positions.push_back(std::min(static_cast<i64>(static_cast<float>(out) * scale), in_size - 1));
+    return positions;
+  }
+  // The centres' positions are summed up step by step, as PIL does.
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   std::vector<i64> positions(static_cast<size_t>(out_size));
   double at = scale * 0.5;
@@ -171,15 +178,15 @@ Tensor resize_bilinear(const Tensor& image, ImageSize size) {
   return grey ? result.reshape({size.height, size.width}) : result;
 }
 
-Tensor resize_nearest(const Tensor& masks, ImageSize size) {
+Tensor resize_nearest(const Tensor& masks, ImageSize size, Nearest rule) {
   TESSERA_CHECK(masks.dtype() == DType::kU8 && masks.rank() == 3, "resize_nearest: expected u8 [K, H, W], got {} {}",
                 name_of(masks.dtype()), masks.shape());
   const ImageSize from{masks.dim(1), masks.dim(2)};
   check_sizes("resize_nearest", from, size);
   if (from == size) return masks;
   Tensor result = Tensor::empty({masks.dim(0), size.height, size.width}, DType::kU8);
-  const std::vector<i64> rows = nearest_positions(from.height, size.height);
-  const std::vector<i64> columns = nearest_positions(from.width, size.width);
+  const std::vector<i64> rows = nearest_positions(from.height, size.height, rule);
+  const std::vector<i64> columns = nearest_positions(from.width, size.width, rule);
   u8* target = result.data<u8>();
   for (i64 k = 0; k < masks.dim(0); ++k) {
     for (const i64 row : rows) {

@@ -11,7 +11,13 @@ namespace tessera {
 // are rounded to 22 bits and each pass to u8, so the result equals PIL's Image.resize(BILINEAR) bit for bit.
 Tensor resize_bilinear(const Tensor& image, ImageSize size);
 
-// u8 masks [K, H, W] to [K, height, width]: the source pixel under each centre, as PIL's Image.resize(NEAREST).
-Tensor resize_nearest(const Tensor& masks, ImageSize size);
+// Which source pixel a pixel of the result is.
+enum class Nearest {
+  kPil,      // the one under its centre, as PIL's Image.resize(NEAREST)
+  kPyTorch,  // floor(position * in / out) with the quotient in f32, as interpolate(mode="nearest")
+};
+
+// u8 masks [K, H, W] to [K, height, width].
+Tensor resize_nearest(const Tensor& masks, ImageSize size, Nearest rule = Nearest::kPil);
 
 }  // namespace tessera

@@ -4,10 +4,17 @@
 
 namespace tessera {
 
-Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics, i64 divisor) {
+i64 Batch::objects() const {
+  i64 count = 0;
+  for (const Sample& sample : samples) count += sample.targets.count();
+  return count;
+}
+
+Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics, i64 divisor, ImageSize least) {
   TESSERA_CHECK(!samples.empty() && divisor > 0, "make_batch: {} samples, sides in multiples of {}", samples.size(),
                 divisor);
   Batch batch;
+  batch.padded = least;
   batch.statistics = statistics;
   for (const Sample& sample : samples) {
     TESSERA_CHECK(sample.image.rank() == 3 && sample.image.dim(2) == 3,

@@ -43,10 +43,12 @@ struct Batch {
   PixelStatistics statistics;   // which it is normalised with
   i64 position = 0;             // number of this batch in the loader's stream
   i64 size() const { return static_cast<i64>(samples.size()); }
+  i64 objects() const;  // of all pictures
   ImageSize size_of(i64 n) const { return {samples[n].image.dim(0), samples[n].image.dim(1)}; }
 };
 
-// `padded` becomes the largest height and width of the batch, rounded up to multiples of `divisor`.
-Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics = {}, i64 divisor = 32);
+// `padded` becomes the largest height and width of the batch and of `least`, rounded up to multiples of `divisor`.
+Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics = {}, i64 divisor = 32,
+                 ImageSize least = {});
 
 }  // namespace tessera

@@ -5,27 +5,44 @@
 
 namespace tessera {
 
-ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest) {
+ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest, ResizeRule rule) {
   TESSERA_CHECK(size.height > 0 && size.width > 0 && shortest > 0 && longest > 0,
                 "shortest_side_size: {} x {} to {} with at most {} is impossible", size.height, size.width, shortest,
                 longest);
-  const double scale = static_cast<double>(shortest) / static_cast<double>(std::min(size.height, size.width));
+  const double shorter = static_cast<double>(std::min(size.height, size.width));
+  const double scale = static_cast<double>(shortest) / shorter;
   double height = static_cast<double>(shortest), width = height;
+  const bool detr = rule == ResizeRule::kDetr;  // in its order of operations: 1333 * x / x may come out below 1333
+  const auto scaled = [&](i64 side) {
+    const double length = static_cast<double>(side);
+    return detr ? static_cast<double>(shortest) * length / shorter : scale * length;
+  };
   if (size.height < size.width) {
-    width = scale * static_cast<double>(size.width);
+    width = scaled(size.width);
   } else {
-    height = scale * static_cast<double>(size.height);
+    height = scaled(size.height);
   }
   constexpr double kMostSides = 10;
   const double most =
       std::max(static_cast<double>(std::max(size.height, size.width)), kMostSides * static_cast<double>(shortest));
   const double limit = std::min(static_cast<double>(longest), most);
-  if (std::max(height, width) > limit) {
-    const double shrink = limit / std::max(height, width);
-    height *= shrink;
-    width *= shrink;
+  if (const double larger = std::max(height, width); larger > limit) {
+    height = detr ? limit * height / larger : height * (limit / larger);
+    width = detr ? limit * width / larger : width * (limit / larger);
   }
-  return {std::max(static_cast<i64>(height + 0.5), i64{1}), std::max(static_cast<i64>(width + 0.5), i64{1})};
+  const auto rounded = [&](double side) { return std::max(static_cast<i64>(detr ? side : side + 0.5), i64{1}); };
+  return {rounded(height), rounded(width)};
+}
+
+ImageSize fitted_size(ImageSize size, ImageSize window, double factor) {
+  const double scale = std::min(static_cast<double>(window.height) * factor / static_cast<double>(size.height),
+                                static_cast<double>(window.width) * factor / static_cast<double>(size.width));
+  const auto scaled = [&](i64 side) { return std::max(std::llround(static_cast<double>(side) * scale), 1LL); };
+  return {scaled(size.height), scaled(size.width)};
+}
+
+ImageSize plain_size(ImageSize size, ResizeRule rule, i64 shortest, i64 longest, ImageSize window) {
+  return rule == ResizeRule::kLetterbox ? fitted_size(size, window) : shortest_side_size(size, shortest, longest, rule);
 }
 
 void check(const AugmentConfig& config) {
@@ -50,13 +67,9 @@ i64 choose(const std::vector<i64>& values, Random& random) {
   return values[static_cast<size_t>(random.integer(0, static_cast<i64>(values.size()) - 1))];
 }
 
-void jitter_scale(const ScaleJitter& jitter, Geometry& geometry, Random& random) {
-  const auto [height, width] = geometry.size();
+void jitter_scale(const ScaleJitter& jitter, Nearest masks, Geometry& geometry, Random& random) {
   const double factor = random.uniform(jitter.min_scale, jitter.max_scale);
-  const double scale = std::min(static_cast<double>(jitter.target.height) * factor / static_cast<double>(height),
-                                static_cast<double>(jitter.target.width) * factor / static_cast<double>(width));
-  const auto scaled = [&](i64 side) { return std::max(std::llround(static_cast<double>(side) * scale), 1LL); };
-  geometry.resize({scaled(height), scaled(width)});
+  geometry.resize(fitted_size(geometry.size(), jitter.target, factor), masks);
   const ImageSize size = geometry.size();
   const ImageSize window{std::min(size.height, jitter.target.height), std::min(size.width, jitter.target.width)};
   if (window == size) return;
@@ -78,16 +91,20 @@ void crop_absolute_range(const AugmentConfig& config, Geometry& geometry, Random
 
 Geometry augment_geometry(const AugmentConfig& config, ImageSize source, Random& random) {
   Geometry geometry(source);
+  const Nearest masks = config.resize == ResizeRule::kDetr ? Nearest::kPyTorch : Nearest::kPil;
   if (random.chance(config.flip_probability)) geometry.flip();
   if (config.scale_jitter) {
-    jitter_scale(*config.scale_jitter, geometry, random);
+    jitter_scale(*config.scale_jitter, masks, geometry, random);
     return geometry;
   }
+  const auto resize = [&](const std::vector<i64>& shortest, i64 longest) {
+    geometry.resize(shortest_side_size(geometry.size(), choose(shortest, random), longest, config.resize), masks);
+  };
   if (random.chance(config.crop_probability)) {
-    geometry.resize(shortest_side_size(geometry.size(), choose(config.crop_shortest, random)));
+    resize(config.crop_shortest, std::numeric_limits<i64>::max());
     crop_absolute_range(config, geometry, random);
   }
-  geometry.resize(shortest_side_size(geometry.size(), choose(config.shortest, random), config.longest));
+  resize(config.shortest, config.longest);
   return geometry;
 }
 

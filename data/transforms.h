@@ -1,8 +1,10 @@
 // The resizing rule and the augmentations of the papers. Each draws a Geometry; nothing here touches a pixel.
 #pragma once
 
+#include <array>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "data/geometry.h"
@@ -11,10 +13,30 @@
 
 namespace tessera {
 
+// Whose way of resizing a picture, and with it its annotations, a model was designed with:
+//   detectron2  the shorter side gets a length, sides are rounded half up. Polygons are mapped as coordinates and drawn
+//               at the new size; behind a crop boxes are those of the masks.
+//   detr        the shorter side gets a length, sides are rounded down. Masks are drawn at the picture's own size and
+//               mapped as PyTorch's nearest does; boxes are always the annotated ones, and an object stays as long as
+//               something of its box does.
+//   letterbox   the picture is fitted into a fixed window, and padding makes every input of the network that large
+//               (data/sample.h); sides are rounded half up, annotations are as with detectron2.
+enum class ResizeRule { kDetectron2, kDetr, kLetterbox };
+inline auto names_of(ResizeRule) {
+  return std::array{std::pair{"detectron2", ResizeRule::kDetectron2}, std::pair{"detr", ResizeRule::kDetr},
+                    std::pair{"letterbox", ResizeRule::kLetterbox}};
+}
+
 // Shorter side to `shortest`, aspect kept, unless the longer side would exceed `longest`, which then decides; rounded
-// half up (detectron2's ResizeShortestEdge). A strip is not enlarged beyond 10 shorter sides: without a limit one of
-// 1 x 9000 pixels would become 600 x 5400000. Pictures up to that aspect, and those that shrink, never meet this rule.
-ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest = std::numeric_limits<i64>::max());
+// as detectron2 (ResizeShortestEdge) or DETR do. A strip is not enlarged beyond 10 shorter sides: without a limit one
+// of 1 x 9000 pixels would become 600 x 5400000. Pictures up to that aspect, and those that shrink, never meet this
+// rule.
+ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest = std::numeric_limits<i64>::max(),
+                             ResizeRule rule = ResizeRule::kDetectron2);
+// As large as fits into `window` times a factor, aspect kept.
+ImageSize fitted_size(ImageSize size, ImageSize window, double factor = 1);
+// That of a picture that is not augmented; shortest and longest, or the window, as the rule needs.
+ImageSize plain_size(ImageSize size, ResizeRule rule, i64 shortest, i64 longest, ImageSize window);
 
 // Large scale jittering (Ghiasi et al., "Simple Copy-Paste", CVPR 2021): the picture is fitted into `target` times a
 // factor uniform in [min_scale, max_scale], then a window of at most `target` is cut out at a uniform place.
@@ -33,7 +55,9 @@ struct AugmentConfig {
   double crop_probability = 0;
   std::vector<i64> crop_shortest = {400, 500, 600};
   i64 crop_min = 384, crop_max = 600;
+  i64 least_pixels = 1;
   std::optional<ScaleJitter> scale_jitter;  // takes the place of both chains behind the flip
+  ResizeRule resize = ResizeRule::kDetectron2;
 
   template <class Field>
   void fields(Field&& field) {
@@ -44,6 +68,8 @@ struct AugmentConfig {
     field("crop_shortest", crop_shortest, "before a crop: sides that the shorter one is resized to", at_least(1));
     field("crop_min", crop_min, "smallest side of a crop", at_least(1));
     field("crop_max", crop_max, "largest side of a crop", at_least(1));
+    field("least_pixels", least_pixels, "objects with fewer pixels left are dropped; not with detr's boxes",
+          at_least(1));
   }
 };
 

@@ -49,13 +49,14 @@ struct Picture {
   i64 detections = 0;
 };
 
-Picture read_picture(const CityscapesImage& image, const std::filesystem::path& text,
-                     const std::filesystem::path& results, std::optional<double> ratio) {
+size_t class_of(i64 label) {  // kClasses: none
+  return static_cast<size_t>(std::ranges::find(kCityscapesClasses, label) - kCityscapesClasses.begin());
+}
+
+Picture read_picture(const CityscapesImage& image, i64 i, const CityscapesResults& results,
+                     std::optional<double> ratio) {
   Picture picture;
   std::array<std::vector<Region>, kClasses> truths;
-  const auto class_of = [](i64 label) {
-    return static_cast<size_t>(std::ranges::find(kCityscapesClasses, label) - kCityscapesClasses.begin());
-  };
   std::vector<CityscapesRegion> regions = load_cityscapes_regions(image.instances);
   const i64 height = regions[0].mask.height, width = regions[0].mask.width;
   std::vector<Rle> ignored = {{height, width, {static_cast<u32>(height * width)}}};
@@ -70,11 +71,11 @@ Picture read_picture(const CityscapesImage& image, const std::filesystem::path& 
   }
   const Rle unlabelled = rle_merge(ignored);
 
-  for (const CityscapesDetection& detection : load_cityscapes_results(text, results)) {
+  for (CityscapesFound& detection : results(i, height, width)) {
     ++picture.detections;
     const size_t cls = class_of(detection.label);
     if (cls == kClasses) continue;
-    const Region found(load_cityscapes_mask(detection.mask, height, width), ratio);
+    const Region found(std::move(detection.mask), ratio);
     if (found.pixels == 0) continue;
     CityscapesScene& scene = picture.scenes[cls];
     for (size_t g = 0; g < truths[cls].size(); ++g)
@@ -113,16 +114,31 @@ double CityscapesScores::mean_ap50() const {
   return mean(all);
 }
 
+CityscapesResults cityscapes_result_files(std::span<const CityscapesImage> images, const std::filesystem::path& root) {
+  return [texts = find_cityscapes_results(images, root), root](i64 i, i64 height, i64 width) {
+    std::vector<CityscapesFound> found;
+    for (const CityscapesDetection& line : load_cityscapes_results(texts[static_cast<size_t>(i)], root)) {
+      const bool compared = class_of(line.label) < kClasses;
+      found.push_back({line.label, line.confidence, compared ? load_cityscapes_mask(line.mask, height, width) : Rle{}});
+    }
+    return found;
+  };
+}
+
 CityscapesScores evaluate_cityscapes(const std::filesystem::path& annotations, const std::filesystem::path& results,
                                      const CityscapesEvalOptions& options) {
   const std::vector<CityscapesImage> images = list_cityscapes(annotations);
-  const std::vector<std::filesystem::path> texts = find_cityscapes_results(images, results);
+  return evaluate_cityscapes(images, cityscapes_result_files(images, results), options);
+}
+
+CityscapesScores evaluate_cityscapes(std::span<const CityscapesImage> images, const CityscapesResults& results,
+                                     const CityscapesEvalOptions& options) {
   CityscapesScores scores;
   scores.images = static_cast<i64>(images.size());
   std::vector<Picture> pictures(images.size());  // scenes are numbers; masks live as long as read_picture
   i64 done = 0;
   parallel_for(scores.images, [&](i64 i) {
-    pictures[i] = read_picture(images[i], texts[i], results, options.boundary_ratio);
+    pictures[i] = read_picture(images[i], i, results, options.boundary_ratio);
 #pragma omp critical(tessera_cityscapes_progress)
     if (options.progress) options.progress(++done, scores.images);
   });

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "data/cityscapes.h"
 
@@ -25,6 +27,17 @@ struct CityscapesEvalOptions {
   std::optional<double> boundary_ratio;
   std::function<void(i64 done, i64 total)> progress;  // of pictures; called by one thread at a time
 };
+
+// What was found in a picture. The mask of a label that is no class of the task may be left out.
+struct CityscapesFound {
+  i64 label = 0;
+  double confidence = 0;
+  Rle mask;
+};
+// That of picture `i` of a list, which has this size; called by several threads at once.
+using CityscapesResults = std::function<std::vector<CityscapesFound>(i64 i, i64 height, i64 width)>;
+// Those of result files (data/cityscapes.h).
+CityscapesResults cityscapes_result_files(std::span<const CityscapesImage> images, const std::filesystem::path& root);
 
 struct CityscapesScores {
   // [class in the order of kCityscapesClasses][threshold]; NaN where no object is counted.
@@ -46,6 +59,8 @@ struct CityscapesScores {
 // AP is the area under the curve of precision over recall, by the trapezium-like rule of the official script, without
 // interpolation. Detections of other labels and empty masks are skipped. Errors name the file. Pictures are read one by
 // one, on all OpenMP threads; the result does not depend on their number.
+CityscapesScores evaluate_cityscapes(std::span<const CityscapesImage> images, const CityscapesResults& results,
+                                     const CityscapesEvalOptions& options = {});
 CityscapesScores evaluate_cityscapes(const std::filesystem::path& annotations, const std::filesystem::path& results,
                                      const CityscapesEvalOptions& options = {});
 

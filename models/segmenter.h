@@ -1,12 +1,15 @@
 // What every instance-segmentation model offers to training, evaluation and prediction.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/rle.h"
 #include "data/sample.h"
 #include "nn/module.h"
+#include "tensor/random.h"
 
 namespace tessera {
 
@@ -19,9 +22,16 @@ struct LossTerm {
 // One detected object, in the pixels of the original image.
 struct Instance {
   i64 class_index = 0;  // 0 .. classes - 1, by ascending category id
-  double score = 0;
-  Rle mask;
-  i64 query = 0;  // which of the model's queries found it
+  double score = 0;     // of the object: that of its mask where it has one
+  Rle mask = {};        // 0 x 0: a detector's, which has none
+  XywhBox box = {};
+  double box_score = 0;  // by which boxes are ranked among boxes: a model may trust its box more than its mask
+  i64 query = 0;         // which of the model's queries found it
+  bool has_mask() const { return mask.height > 0; }
+
+  // What a model finds that has masks alone, and the box is the mask's; or boxes alone. The box has the same score.
+  static Instance of_mask(i64 class_index, double score, Rle mask, i64 query = 0);
+  static Instance of_box(i64 class_index, double score, const XywhBox& box, i64 query = 0);
 };
 
 // What must be finite in a step beside its loss terms, found out without a wait for the device.
@@ -33,14 +43,47 @@ struct FiniteMarks {
 struct Losses {
   std::vector<LossTerm> terms;
   std::vector<FiniteMarks> marks = {};
+  Var total() const;
+};
+
+// Where a run is, for losses that change on the way or that draw at random.
+struct StepContext {
+  i64 step = 0;      // updates before this one
+  double epoch = 0;  // passes over the data before it, counted in images
+  u64 seed = 0;
+
+  // Random numbers of this step, a stream for each purpose and number. With an image's index in the data for a number
+  // they are the same in whatever batch it comes.
+  Random random(std::string_view purpose, i64 number = 0) const;
 };
 
 class Segmenter : public nn::Module {
  public:
   // Training: the loss terms of one batch, recorded on the tape. The host does not wait for them.
-  virtual Losses losses(const Batch& batch) = 0;
+  virtual Losses losses(const Batch& batch, const StepContext& context) = 0;
+  // What the terms of a batch are divided by, where that depends on the batch: its objects. When several batches make
+  // one update (accumulated, or of several processes), each one's losses weigh max(1, its normaliser) / max(1, the sum
+  // of all), so that the update is that of one large batch. With 1 for every batch their losses are averaged.
+  virtual double normaliser(const Batch& /*batch*/) const { return 1; }
   // Inference: the objects found in each image of the batch.
   virtual std::vector<std::vector<Instance>> detect(const Batch& batch) = 0;
+
+  virtual bool has_masks() const { return true; }  // else boxes alone, and masks are not evaluated
+
+  // What is no object to a user though evaluation takes it: a score of at most this.
+  virtual double score_threshold() const { return 0; }
+
+  // The most objects that can be found in a picture, and the option that says so; nothing: there is no limit.
+  struct Limit {
+    i64 objects;
+    std::string option;  // "model.num_masks"
+  };
+  virtual std::optional<Limit> object_limit() const { return std::nullopt; }
+
+  // Pictures of where a query looks, over the padded input of a batch: f32 [N, h, w, maps], values in [0, 1]. Map q is
+  // that of the instances with query q. Most models have none.
+  virtual i64 activation_map_count() const { return 0; }
+  virtual Tensor activation_maps(const Batch& batch);
 
   // What losses() computes activations in: f32, or bf16 for mixed precision (docs/precision.md). Weights, matching and
   // losses are f32 in both, and so is detect().

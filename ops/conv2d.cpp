@@ -1,26 +1,10 @@
 #include "ops/conv2d.h"
 
-#include <atomic>
-
 #include "ops/dtypes.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
 
 namespace tessera::ops {
-
-namespace {
-
-std::atomic<bool> winograd_is_allowed = false;
-
-}  // namespace
-
-bool winograd_allowed() {
-  return winograd_is_allowed;
-}
-
-void allow_winograd(bool on) {
-  winograd_is_allowed = on;
-}
 
 namespace {
 

@@ -52,11 +52,6 @@ Tensor conv2d_backward_input(const Tensor& gy, const Tensor& weight, const Shape
 Tensor conv2d_backward_weight(const Tensor& gy, const Tensor& x, const Shape& weight_shape, const Conv2dParams& params);
 Tensor conv2d_backward_bias(const Tensor& gy);  // [Cout]
 
-// Whether conv2d and conv2d_backward_input may use Winograd's algorithm (docs/winograd.md), for the whole process: off
-// unless set. It has about 3 times the rounding error of the direct form.
-bool winograd_allowed();
-void allow_winograd(bool on);
-
 // --- The same for weights that are final: packed once, used many times, in inference. No gradients.
 
 // A convolution ready to run. Made by conv2d_pack; `form` is for the device and the SIMD level that made it.

@@ -28,10 +28,10 @@ DeformConv2dDims check(const char* op, const Tensor& x, const Tensor& offset, co
   TESSERA_CHECK(params.offset_groups >= 1 && conv.Ci % params.offset_groups == 0,
                 "{}: {} channels cannot be split into {} offset groups; x {}", op, conv.Ci, params.offset_groups,
                 x.shape());
-  check_shape(op, "offset", offset, {conv.N, conv.Ho, conv.Wo, 2 * params.offset_groups * dims.taps()});
+  check_shape(op, "offset", offset, {conv.N, conv.Ho, conv.Wo, 2 * params.offset_groups * dims.positions()});
   if (mask.defined()) {
     check_operand(op, "mask", mask, parameter_dtype(x.dtype()));
-    check_shape(op, "mask", mask, {conv.N, conv.Ho, conv.Wo, params.offset_groups * dims.taps()});
+    check_shape(op, "mask", mask, {conv.N, conv.Ho, conv.Wo, params.offset_groups * dims.positions()});
   }
   return dims;
 }

@@ -1,15 +1,13 @@
 // Deformable convolution in NHWC, f32 and f64, or offset and mask in f32 and the rest in bf16: v1 (Dai et al. 2017)
 // and, with a mask, v2 (Zhu et al. 2019), as in torchvision.
 //
-//   y[n, oh, ow, o] = bias[o] + sum over taps t = kh Kw + kw and i of
+//   y[n, oh, ow, o] = bias[o] + sum over t and i of
 //                     mask[n, oh, ow, q T + t] x(n, h, v, g I + i) w[o, kh, kw, i]
-//   h = oh s - p + kh d + offset[n, oh, ow, q 2 T + 2 t]        v = ow s - p + kw d + offset[n, oh, ow, q 2 T + 2 t +
-//   1]
+//   h = oh s - p + kh d + offset[n, oh, ow, q 2 T + 2 t],  v = ow s - p + kw d + offset[n, oh, ow, q 2 T + 2 t + 1]
 //
-// with T = Kh Kw taps, q = the offset group of channel g I + i (offset_groups equal blocks of the Cin channels). x(n,
-// h, v) is bilinear between the four pixels around (h, v), where a pixel outside the image counts as 0; a sample
-// outside
-// [-1, H) x [-1, W), or at a NaN, is 0 and has no gradient.
+// with the T = Kh Kw kernel positions t = kh Kw + kw, q = the offset group of channel g I + i (offset_groups equal
+// blocks of the Cin channels). x(n, h, v) is bilinear between the four pixels around (h, v), where a pixel outside the
+// image counts as 0; a sample outside [-1, H) x [-1, W), or at a NaN, is 0 and has no gradient.
 #pragma once
 
 #include "ops/conv2d.h"
@@ -24,7 +22,7 @@ struct DeformConv2dParams {
 struct DeformConv2dDims {
   Conv2dDims conv;
   i64 offset_groups;
-  i64 taps() const { return conv.Kh * conv.Kw; }
+  i64 positions() const { return conv.Kh * conv.Kw; }
   i64 offset_channels() const { return conv.Ci / offset_groups; }  // channels that share an offset
 };
 

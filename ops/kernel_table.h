@@ -1,8 +1,11 @@
 // One operator = one typed table of kernels, indexed by device.
 //
-//   inline constinit KernelTable<void(const Tensor& x, Tensor& y)> relu_kernels{"relu"};       // ops/pointwise.h
-//   static const bool kAdded = relu_kernels.add(DeviceKind::kCpu, relu_cpu);                    //
-//   ops/cpu/pointwise.cpp relu_kernels(x, y); // ops/pointwise.cpp
+//   ops/pointwise.h          inline constinit KernelTable<void(const Tensor& x, Tensor& y)> add_into_kernels{"add_into"};
+//   ops/cpu/pointwise.cpp    static const bool kAdded = add_into_kernels.add(DeviceKind::kCpu, add_into_cpu);
+//   ops/pointwise.cpp        add_into_kernels(term, target);
+//
+// A family whose operators are structs F (ops/scalar/pointwise.h) has one template of a table, named F::kName, or
+// kBackwardName<F> for the derivative, and registers all its kernels at once.
 //
 // The function type is the contract: a kernel of another shape does not compile. A kernel's file adds itself; nobody
 // else knows that it exists. The call checks that all tensors lie on one device and names the one that does not.
@@ -14,8 +17,10 @@
 //       "matmul", [](const MatmulDims& d, auto&&...) { return multiply_adds(d.batch * d.M * d.N * d.K); }};
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -98,5 +103,14 @@ class KernelTable<void(Args...)> : public KernelTableBase {
   std::array<Kernel, kDeviceKinds> kernels_{};
   Work (*work_)(Args...) = nullptr;
 };
+
+// F::kName + "_backward", ended by a 0
+template <class F>
+inline constexpr auto kBackwardName = [] {
+  constexpr std::string_view name = F::kName, end = "_backward";
+  std::array<char, name.size() + end.size() + 1> text{};
+  std::copy(end.begin(), end.end(), std::copy(name.begin(), name.end(), text.begin()));
+  return text;
+}();
 
 }  // namespace tessera

@@ -38,8 +38,10 @@ Tensor result(const Tensor& x, const Shape& values, Reduction reduction) {
   return Tensor::empty(reduction == Reduction::kNone ? values : Shape{}, x.dtype(), x.device());
 }
 
-Tensor element_loss(const KernelTable<ElementLossKernel>& kernels, const Tensor& x, const Tensor& t,
-                    const LossParams& params, Reduction reduction) {
+}  // namespace
+
+Tensor element_loss(const ElementLossTable& kernels, const Tensor& x, const Tensor& t, const LossParams& params,
+                    Reduction reduction) {
   check_same(kernels.name(), x, t);
   check_not_negative(kernels.name(), "gamma", params.gamma);
   check_not_negative(kernels.name(), "beta", params.beta);
@@ -48,50 +50,13 @@ Tensor element_loss(const KernelTable<ElementLossKernel>& kernels, const Tensor&
   return y;
 }
 
-Tensor element_loss_backward(const KernelTable<ElementLossBackwardKernel>& kernels, const Tensor& gy, const Tensor& x,
+Tensor element_loss_backward(const ElementLossBackwardTable& kernels, const Tensor& gy, const Tensor& x,
                              const Tensor& t, const LossParams& params, Reduction reduction) {
   check_same(kernels.name(), x, t);
   check_gradient(kernels.name(), gy, x, x.shape(), reduction);
   Tensor gx = Tensor::empty(x.shape(), x.dtype(), x.device());
   kernels(gy, x, t, params, reduction, gx);
   return gx;
-}
-
-}  // namespace
-
-Tensor sigmoid_focal_loss(const Tensor& x, const Tensor& t, double alpha, double gamma, Reduction reduction) {
-  return element_loss(sigmoid_focal_loss_kernels, x, t, {.alpha = alpha, .gamma = gamma}, reduction);
-}
-
-Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& t, Reduction reduction) {
-  return element_loss(binary_cross_entropy_with_logits_kernels, x, t, {}, reduction);
-}
-
-Tensor l1_loss(const Tensor& x, const Tensor& t, Reduction reduction) {
-  return element_loss(l1_loss_kernels, x, t, {}, reduction);
-}
-
-Tensor smooth_l1_loss(const Tensor& x, const Tensor& t, double beta, Reduction reduction) {
-  return element_loss(smooth_l1_loss_kernels, x, t, {.beta = beta}, reduction);
-}
-
-Tensor sigmoid_focal_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double alpha, double gamma,
-                                   Reduction reduction) {
-  return element_loss_backward(sigmoid_focal_loss_backward_kernels, gy, x, t, {.alpha = alpha, .gamma = gamma},
-                               reduction);
-}
-
-Tensor binary_cross_entropy_with_logits_backward(const Tensor& gy, const Tensor& x, const Tensor& t,
-                                                 Reduction reduction) {
-  return element_loss_backward(binary_cross_entropy_with_logits_backward_kernels, gy, x, t, {}, reduction);
-}
-
-Tensor l1_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, Reduction reduction) {
-  return element_loss_backward(l1_loss_backward_kernels, gy, x, t, {}, reduction);
-}
-
-Tensor smooth_l1_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double beta, Reduction reduction) {
-  return element_loss_backward(smooth_l1_loss_backward_kernels, gy, x, t, {.beta = beta}, reduction);
 }
 
 Tensor dice_loss(const Tensor& x, const Tensor& t, double eps, Reduction reduction) {

@@ -1,6 +1,6 @@
 // Losses and the gradients of their first argument. Logits are raw network outputs; s(x) = 1 / (1 + exp(-x)).
 //
-// Elementwise, x and t of one shape and dtype (f32 or f64; soft targets are allowed):
+// Elementwise, x and t of one shape and dtype (f32 or f64; soft targets are allowed), structs of ops/scalar/losses.h:
 //   binary_cross_entropy_with_logits   max(x, 0) - x t + log(1 + exp(-|x|))
 //   sigmoid_focal_loss                 w q^gamma ce, ce as above, q = s(x) (1 - t) + (1 - s(x)) t, and the weight w is
 //                                      alpha t + (1 - alpha) (1 - t), or 1 when alpha < 0 (Lin et al. 2017, eq. 5)
@@ -17,6 +17,7 @@
 #pragma once
 
 #include "ops/kernel_table.h"
+#include "ops/scalar/losses.h"
 
 namespace tessera::ops {
 
@@ -27,30 +28,40 @@ struct LossParams {  // what the elementwise losses need; each reads its own
   double beta = 1;
 };
 
-Tensor sigmoid_focal_loss(const Tensor& x, const Tensor& t, double alpha, double gamma, Reduction reduction);
-Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& t, Reduction reduction);
-Tensor l1_loss(const Tensor& x, const Tensor& t, Reduction reduction);
-Tensor smooth_l1_loss(const Tensor& x, const Tensor& t, double beta, Reduction reduction);
-Tensor dice_loss(const Tensor& x, const Tensor& t, double eps, Reduction reduction);
-Tensor cross_entropy(const Tensor& x, const Tensor& classes, Reduction reduction);
+using ElementLossTable =
+    KernelTable<void(const Tensor& x, const Tensor& t, const LossParams& params, Reduction reduction, Tensor& y)>;
+using ElementLossBackwardTable = KernelTable<void(const Tensor& gy, const Tensor& x, const Tensor& t,
+                                                  const LossParams& params, Reduction reduction, Tensor& gx)>;
 
-Tensor sigmoid_focal_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double alpha, double gamma,
-                                   Reduction reduction);
-Tensor binary_cross_entropy_with_logits_backward(const Tensor& gy, const Tensor& x, const Tensor& t,
-                                                 Reduction reduction);
-Tensor l1_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, Reduction reduction);
-Tensor smooth_l1_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double beta, Reduction reduction);
+// The tables of the elementwise losses, by their struct in ops/scalar/losses.h.
+template <class Loss>
+inline constinit ElementLossTable element_loss_kernels{Loss::kName};
+template <class Loss>
+inline constinit ElementLossBackwardTable element_loss_backward_kernels{kBackwardName<Loss>.data()};
+
+Tensor element_loss(const ElementLossTable& kernels, const Tensor& x, const Tensor& t, const LossParams& params,
+                    Reduction reduction);
+Tensor element_loss_backward(const ElementLossBackwardTable& kernels, const Tensor& gy, const Tensor& x,
+                             const Tensor& t, const LossParams& params, Reduction reduction);
+
+// What the kernels compute with.
+template <class T>
+scalar::LossNumbers<T> loss_numbers(const LossParams& params) {
+  return {.positive = static_cast<T>(params.alpha < 0 ? 1 : params.alpha),
+          .negative = static_cast<T>(params.alpha < 0 ? 1 : 1 - params.alpha),
+          .gamma = static_cast<T>(params.gamma),
+          .beta = static_cast<T>(params.beta)};
+}
+
+Tensor dice_loss(const Tensor& x, const Tensor& t, double eps, Reduction reduction);
 Tensor dice_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double eps, Reduction reduction);
+Tensor cross_entropy(const Tensor& x, const Tensor& classes, Reduction reduction);
 Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& classes, Reduction reduction);
 
 // The dice score of every row of logits [Q, P] with every row of targets [K, P] -> [Q, K], for matching:
 //   2 sum_p m[q,p] t[k,p] / (sum_p m[q,p]^2 + sum_p t[k,p]^2 + eps),  m = s(logits).   It has no gradient.
 Tensor pairwise_dice(const Tensor& logits, const Tensor& targets, double eps);
 
-using ElementLossKernel = void(const Tensor& x, const Tensor& t, const LossParams& params, Reduction reduction,
-                               Tensor& y);
-using ElementLossBackwardKernel = void(const Tensor& gy, const Tensor& x, const Tensor& t, const LossParams& params,
-                                       Reduction reduction, Tensor& gx);
 using DiceLossKernel = void(const Tensor& x, const Tensor& t, double eps, Reduction reduction, Tensor& y);
 using DiceLossBackwardKernel = void(const Tensor& gy, const Tensor& x, const Tensor& t, double eps, Reduction reduction,
                                     Tensor& gx);
@@ -60,17 +71,6 @@ using CrossEntropyBackwardKernel = void(const Tensor& gy, const Tensor& x, const
 // scores [Q, K] holds the sums of m t on entry; m [Q, P], targets [K, P]
 using PairwiseDiceKernel = void(const Tensor& m, const Tensor& targets, double eps, Tensor& scores);
 
-inline constinit KernelTable<ElementLossKernel> sigmoid_focal_loss_kernels{"sigmoid_focal_loss"};
-inline constinit KernelTable<ElementLossBackwardKernel> sigmoid_focal_loss_backward_kernels{
-    "sigmoid_focal_loss_backward"};
-inline constinit KernelTable<ElementLossKernel> binary_cross_entropy_with_logits_kernels{
-    "binary_cross_entropy_with_logits"};
-inline constinit KernelTable<ElementLossBackwardKernel> binary_cross_entropy_with_logits_backward_kernels{
-    "binary_cross_entropy_with_logits_backward"};
-inline constinit KernelTable<ElementLossKernel> l1_loss_kernels{"l1_loss"};
-inline constinit KernelTable<ElementLossBackwardKernel> l1_loss_backward_kernels{"l1_loss_backward"};
-inline constinit KernelTable<ElementLossKernel> smooth_l1_loss_kernels{"smooth_l1_loss"};
-inline constinit KernelTable<ElementLossBackwardKernel> smooth_l1_loss_backward_kernels{"smooth_l1_loss_backward"};
 inline constinit KernelTable<DiceLossKernel> dice_loss_kernels{"dice_loss"};
 inline constinit KernelTable<DiceLossBackwardKernel> dice_loss_backward_kernels{"dice_loss_backward"};
 inline constinit KernelTable<CrossEntropyKernel> cross_entropy_kernels{"cross_entropy"};

@@ -14,23 +14,23 @@ void check_maps(const char* op, const Tensor& masks, const Tensor& queries, doub
 }
 
 // Returns the number of outputs.
-i64 check_taps(const char* axis, const ResizeTaps& taps, DType dtype) {
-  TESSERA_CHECK(taps.index.defined() && taps.index.rank() == 2 && taps.index.dim(0) > 0 &&
-                    taps.index.dim(1) == kResizeTaps && taps.index.dtype() == DType::kI32,
-                "mask_runs: {}.index must be i32 [out, {}] with out above 0, got {} {}", axis, kResizeTaps,
-                name_of(taps.index.dtype()), taps.index.shape());
-  TESSERA_CHECK(taps.weight.shape() == taps.index.shape() && taps.weight.dtype() == dtype,
-                "mask_runs: {}.weight must be {} {}, got {} {}", axis, name_of(dtype), taps.index.shape(),
-                name_of(taps.weight.dtype()), taps.weight.shape());
-  return taps.index.dim(0);
+i64 check_weights(const char* axis, const AxisWeights& weights, DType dtype) {
+  TESSERA_CHECK(weights.index.defined() && weights.index.rank() == 2 && weights.index.dim(0) > 0 &&
+                    weights.index.dim(1) == kAxisWeights && weights.index.dtype() == DType::kI32,
+                "mask_runs: {}.index must be i32 [out, {}] with out above 0, got {} {}", axis, kAxisWeights,
+                name_of(weights.index.dtype()), weights.index.shape());
+  TESSERA_CHECK(weights.weight.shape() == weights.index.shape() && weights.weight.dtype() == dtype,
+                "mask_runs: {}.weight must be {} {}, got {} {}", axis, name_of(dtype), weights.index.shape(),
+                name_of(weights.weight.dtype()), weights.weight.shape());
+  return weights.index.dim(0);
 }
 
 }  // namespace
 
-MaskRuns mask_runs(const Tensor& masks, const Tensor& queries, const ResizeTaps& rows, const ResizeTaps& columns,
+MaskRuns mask_runs(const Tensor& masks, const Tensor& queries, const AxisWeights& rows, const AxisWeights& columns,
                    double threshold) {
   check_maps("mask_runs", masks, queries, threshold);
-  const i64 H = check_taps("rows", rows, masks.dtype()), W = check_taps("columns", columns, masks.dtype());
+  const i64 H = check_weights("rows", rows, masks.dtype()), W = check_weights("columns", columns, masks.dtype());
   TESSERA_CHECK(H < (i64{1} << 31) / W, "mask_runs: a picture of {} x {} has 2^31 pixels or more", H, W);
   MaskRuns result;
   result.offsets = Tensor::zeros({queries.dim(0) + 1}, DType::kI64, masks.device());

@@ -6,10 +6,10 @@
 //               the mask is P > threshold, strictly; NaN is not in it
 //   maskness    sum of those p[k, y, x] > threshold / (their number + 1e-6)
 //
-// A resize that is linear along each axis, or several of them and cuts in a row, is such taps: four are two bilinear
+// A resize that is linear along each axis, or several of them and cuts in a row, is such weights: four are two bilinear
 // resizes. The enlarged P exists nowhere, and of a mask only its run lengths leave the operator.
 //
-// P is summed in the order of the taps, each product and each sum rounded by itself, so that it has the same bits on
+// P is summed in the order of the weights, each product and each sum rounded by itself, so that it has the same bits on
 // every device where p has: a constant map does not fall on either side of its own value. The sigmoid may differ in its
 // last bits.
 //
@@ -21,10 +21,10 @@
 
 namespace tessera::ops {
 
-inline constexpr i64 kResizeTaps = 4;
+inline constexpr i64 kAxisWeights = 4;
 
 // One axis of a resize from `in` to `out` positions.
-struct ResizeTaps {
+struct AxisWeights {
   Tensor index;   // [out, 4] i32, each in [0, in)
   Tensor weight;  // [out, 4], the masks' dtype; the first 0 and what follows it is not read
 };
@@ -35,9 +35,9 @@ struct MaskRuns {
 };
 
 // masks [M, h, w] logits, queries i64 [K] -> K masks of rows.out x columns.out pixels. K may be 0, all other sizes not;
-// T < 2^31. A query or a tap outside is an error on the CPU; on other devices, where the host does not see it, p is 0
-// there.
-MaskRuns mask_runs(const Tensor& masks, const Tensor& queries, const ResizeTaps& rows, const ResizeTaps& columns,
+// T < 2^31. A query or an index outside is an error on the CPU; on other devices, where the host does not see it, p is
+// 0 there.
+MaskRuns mask_runs(const Tensor& masks, const Tensor& queries, const AxisWeights& rows, const AxisWeights& columns,
                    double threshold);
 
 // masks [M, h, w] logits, queries i64 [K] -> [K]; 0 for a mask with nothing above the threshold

@@ -63,6 +63,8 @@ BroadcastDims merge(const Shape& y, const Shape& a, const Shape& b) {
   return all;
 }
 
+}  // namespace
+
 Tensor unary(const UnaryTable& kernels, const Tensor& x) {
   check_float(x, kernels.name());
   Tensor y = like(x);
@@ -90,8 +92,6 @@ Tensor binary(const BinaryTable& kernels, const Tensor& a, const Tensor& b) {
   kernels(merge(y.shape(), a.shape(), b.shape()), a, b, y);
   return y;
 }
-
-}  // namespace
 
 Shape broadcast_shape(const Shape& a, const Shape& b, const char* op) {
   const int rank = std::max(a.rank(), b.rank());
@@ -121,31 +121,9 @@ void add_into(Tensor& target, const Tensor& term) {
   add_into_kernels(term, target);
 }
 
-Tensor add(const Tensor& a, const Tensor& b) {
-  return binary(add_kernels, a, b);
-}
-Tensor sub(const Tensor& a, const Tensor& b) {
-  return binary(sub_kernels, a, b);
-}
-Tensor mul(const Tensor& a, const Tensor& b) {
-  return binary(mul_kernels, a, b);
-}
-Tensor div(const Tensor& a, const Tensor& b) {
-  return binary(div_kernels, a, b);
-}
 Tensor add_relu(const Tensor& a, const Tensor& b) {
   check_same_shape(a, b, "add_relu");
-  return binary(add_relu_kernels, a, b);
-}
-
-Tensor add_scalar(const Tensor& x, double value) {
-  return unary_scalar(add_scalar_kernels, x, value);
-}
-Tensor mul_scalar(const Tensor& x, double value) {
-  return unary_scalar(mul_scalar_kernels, x, value);
-}
-Tensor clamp_min(const Tensor& x, double lowest) {
-  return unary_scalar(clamp_min_kernels, x, lowest);
+  return binary<scalar::AddRelu>(a, b);
 }
 
 Tensor clamp_min_backward(const Tensor& gy, const Tensor& x, double lowest) {
@@ -160,69 +138,6 @@ Tensor greater_equal(const Tensor& x, double value) {
   Tensor y = Tensor::empty(x.shape(), DType::kU8, x.device());
   greater_equal_kernels(x, value, y);
   return y;
-}
-
-Tensor relu(const Tensor& x) {
-  return unary(relu_kernels, x);
-}
-Tensor relu6(const Tensor& x) {
-  return unary(relu6_kernels, x);
-}
-Tensor sigmoid(const Tensor& x) {
-  return unary(sigmoid_kernels, x);
-}
-Tensor tanh(const Tensor& x) {
-  return unary(tanh_kernels, x);
-}
-Tensor gelu(const Tensor& x) {
-  return unary(gelu_kernels, x);
-}
-Tensor silu(const Tensor& x) {
-  return unary(silu_kernels, x);
-}
-Tensor exp(const Tensor& x) {
-  return unary(exp_kernels, x);
-}
-Tensor log(const Tensor& x) {
-  return unary(log_kernels, x);
-}
-Tensor softplus(const Tensor& x) {
-  return unary(softplus_kernels, x);
-}
-Tensor sqrt(const Tensor& x) {
-  return unary(sqrt_kernels, x);
-}
-
-Tensor relu_backward(const Tensor& gy, const Tensor& y) {
-  return unary_backward(relu_backward_kernels, gy, y);
-}
-Tensor relu6_backward(const Tensor& gy, const Tensor& y) {
-  return unary_backward(relu6_backward_kernels, gy, y);
-}
-Tensor sigmoid_backward(const Tensor& gy, const Tensor& y) {
-  return unary_backward(sigmoid_backward_kernels, gy, y);
-}
-Tensor tanh_backward(const Tensor& gy, const Tensor& y) {
-  return unary_backward(tanh_backward_kernels, gy, y);
-}
-Tensor gelu_backward(const Tensor& gy, const Tensor& x) {
-  return unary_backward(gelu_backward_kernels, gy, x);
-}
-Tensor silu_backward(const Tensor& gy, const Tensor& x) {
-  return unary_backward(silu_backward_kernels, gy, x);
-}
-Tensor exp_backward(const Tensor& gy, const Tensor& y) {
-  check_same_shape(gy, y, "exp_backward");
-  return mul(gy, y);
-}
-Tensor log_backward(const Tensor& gy, const Tensor& x) {
-  return unary_backward(log_backward_kernels, gy, x);
-}
-Tensor softplus_backward(const Tensor& gy, const Tensor& x) {
-  return unary_backward(softplus_backward_kernels, gy, x);
-}
-Tensor sqrt_backward(const Tensor& gy, const Tensor& y) {
-  return unary_backward(sqrt_backward_kernels, gy, y);
 }
 
 }  // namespace tessera::ops

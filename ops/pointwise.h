@@ -6,10 +6,12 @@
 // is within 2e-5, because x^2 / 2 is rounded before its exponential is taken, and silu below -88, where its value is less
 // than 3e-37, may be 0.
 //
-// A backward takes gy = d(loss)/dy and whichever of x and y makes it cheapest, and returns gx = gy * f'(x).
+// Name, formula and derivative of each stand in ops/scalar/pointwise.h. A backward takes gy = d(loss)/dy and whichever
+// of x and y makes it cheapest, and returns gx = gy * f'(x).
 #pragma once
 
 #include "ops/kernel_table.h"
+#include "ops/scalar/pointwise.h"
 
 namespace tessera::ops {
 
@@ -27,21 +29,74 @@ using UnaryScalarTable = KernelTable<void(const Tensor& x, double value, Tensor&
 using UnaryBackwardTable = KernelTable<void(const Tensor& gy, const Tensor& x_or_y, Tensor& gx)>;
 using BinaryTable = KernelTable<void(const BroadcastDims& dims, const Tensor& a, const Tensor& b, Tensor& y)>;
 
+// The tables of the families, by the operator's struct F.
+template <class F>
+inline constinit UnaryTable unary_kernels{F::kName};
+template <class F>
+inline constinit UnaryBackwardTable unary_backward_kernels{kBackwardName<F>.data()};
+template <class F>
+inline constinit UnaryScalarTable unary_scalar_kernels{F::kName};
+template <class F>
+inline constinit BinaryTable binary_kernels{F::kName};
+
+Tensor unary(const UnaryTable& kernels, const Tensor& x);
+Tensor unary_backward(const UnaryBackwardTable& kernels, const Tensor& gy, const Tensor& x_or_y);
+Tensor unary_scalar(const UnaryScalarTable& kernels, const Tensor& x, double value);
+Tensor binary(const BinaryTable& kernels, const Tensor& a, const Tensor& b);
+
+template <class F>
+Tensor unary(const Tensor& x) {
+  return unary(unary_kernels<F>, x);
+}
+template <class F>
+Tensor unary_backward(const Tensor& gy, const Tensor& x_or_y) {
+  return unary_backward(unary_backward_kernels<F>, gy, x_or_y);
+}
+template <class F>
+Tensor unary_scalar(const Tensor& x, double value) {
+  return unary_scalar(unary_scalar_kernels<F>, x, value);
+}
+template <class F>
+Tensor binary(const Tensor& a, const Tensor& b) {
+  return binary(binary_kernels<F>, a, b);
+}
+
+// clang-format off
+// --- One argument.
+inline Tensor relu(const Tensor& x) { return unary<scalar::Relu>(x); }            // max(x, 0)
+inline Tensor relu6(const Tensor& x) { return unary<scalar::Relu6>(x); }          // min(max(x, 0), 6)
+inline Tensor sigmoid(const Tensor& x) { return unary<scalar::Sigmoid>(x); }      // 1 / (1 + exp(-x))
+inline Tensor tanh(const Tensor& x) { return unary<scalar::Tanh>(x); }
+inline Tensor gelu(const Tensor& x) { return unary<scalar::Gelu>(x); }            // x Phi(x), not the tanh form
+inline Tensor silu(const Tensor& x) { return unary<scalar::Silu>(x); }            // x sigmoid(x)
+inline Tensor exp(const Tensor& x) { return unary<scalar::Exp>(x); }
+inline Tensor log(const Tensor& x) { return unary<scalar::Log>(x); }              // natural; -infinity at 0, NaN below
+inline Tensor softplus(const Tensor& x) { return unary<scalar::Softplus>(x); }    // log(1 + exp(x)); PyTorch's, which is
+                                                                                  // x above 20, differs by 3e-9
+inline Tensor sqrt(const Tensor& x) { return unary<scalar::Sqrt>(x); }            // NaN below 0
+
+// --- Their backwards, unary_backward<F>(gy, y) or (gy, x). At kinks as PyTorch: relu'(0) = relu6'(0) = relu6'(6) = 0.
+// Where y is NaN, relu and relu6 give 0 (PyTorch gives gy).
+inline Tensor relu_backward(const Tensor& gy, const Tensor& y) { return unary_backward<scalar::Relu>(gy, y); }
+inline Tensor relu6_backward(const Tensor& gy, const Tensor& y) { return unary_backward<scalar::Relu6>(gy, y); }
+
+// --- One argument and a number: x + value, x value, max(x, lowest).
+inline Tensor add_scalar(const Tensor& x, double value) { return unary_scalar<scalar::AddScalar>(x, value); }
+inline Tensor mul_scalar(const Tensor& x, double value) { return unary_scalar<scalar::MulScalar>(x, value); }
+inline Tensor clamp_min(const Tensor& x, double lowest) { return unary_scalar<scalar::ClampMin>(x, lowest); }
+
 // --- Two arguments, with broadcasting as NumPy's: shapes are aligned at the last dimension, sizes of 1 are repeated.
 // Shapes that do not fit are an error that names both.
-inline constinit BinaryTable add_kernels{"add"};
-inline constinit BinaryTable sub_kernels{"sub"};
-inline constinit BinaryTable mul_kernels{"mul"};
-inline constinit BinaryTable div_kernels{"div"};
-Tensor add(const Tensor& a, const Tensor& b);  // a + b
-Tensor sub(const Tensor& a, const Tensor& b);  // a - b
-Tensor mul(const Tensor& a, const Tensor& b);  // a b
-Tensor div(const Tensor& a, const Tensor& b);  // a / b
+inline Tensor add(const Tensor& a, const Tensor& b) { return binary<scalar::Add>(a, b); }
+inline Tensor sub(const Tensor& a, const Tensor& b) { return binary<scalar::Sub>(a, b); }
+inline Tensor mul(const Tensor& a, const Tensor& b) { return binary<scalar::Mul>(a, b); }
+inline Tensor div(const Tensor& a, const Tensor& b) { return binary<scalar::Div>(a, b); }
+// clang-format on
 
-// max(a + b, 0) in one pass, the end of a residual block; its backward is relu_backward, for both arguments.
-inline constinit BinaryTable add_relu_kernels{"add_relu"};
+// max(a + b, 0) in one pass for equal shapes, the end of a residual block; its backward is relu_backward, for both.
 Tensor add_relu(const Tensor& a, const Tensor& b);
 
+// --- Others.
 // The shape that `a` and `b` broadcast to; `op` is named in the error.
 Shape broadcast_shape(const Shape& a, const Shape& b, const char* op);
 
@@ -54,14 +109,6 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape);
 inline constinit KernelTable<void(const Tensor& term, Tensor& target)> add_into_kernels{"add_into"};
 void add_into(Tensor& target, const Tensor& term);
 
-// --- One argument and a number.
-inline constinit UnaryScalarTable add_scalar_kernels{"add_scalar"};
-inline constinit UnaryScalarTable mul_scalar_kernels{"mul_scalar"};
-inline constinit UnaryScalarTable clamp_min_kernels{"clamp_min"};
-Tensor add_scalar(const Tensor& x, double value);  // x + value
-Tensor mul_scalar(const Tensor& x, double value);  // x value
-Tensor clamp_min(const Tensor& x, double lowest);  // max(x, lowest)
-
 // gx = gy where x >= lowest, else 0 (as PyTorch: the boundary passes)
 inline constinit KernelTable<void(const Tensor& gy, const Tensor& x, double lowest, Tensor& gx)>
     clamp_min_backward_kernels{"clamp_min_backward"};
@@ -70,51 +117,5 @@ Tensor clamp_min_backward(const Tensor& gy, const Tensor& x, double lowest);
 // 1 where x >= value, else 0 (also for NaN), as u8
 inline constinit UnaryScalarTable greater_equal_kernels{"greater_equal"};
 Tensor greater_equal(const Tensor& x, double value);
-
-// --- One argument.
-inline constinit UnaryTable relu_kernels{"relu"};
-inline constinit UnaryTable relu6_kernels{"relu6"};
-inline constinit UnaryTable sigmoid_kernels{"sigmoid"};
-inline constinit UnaryTable tanh_kernels{"tanh"};
-inline constinit UnaryTable gelu_kernels{"gelu"};
-inline constinit UnaryTable silu_kernels{"silu"};
-inline constinit UnaryTable exp_kernels{"exp"};
-inline constinit UnaryTable log_kernels{"log"};
-inline constinit UnaryTable softplus_kernels{"softplus"};
-inline constinit UnaryTable sqrt_kernels{"sqrt"};
-Tensor relu(const Tensor& x);     // max(x, 0)
-Tensor relu6(const Tensor& x);    // min(max(x, 0), 6)
-Tensor sigmoid(const Tensor& x);  // 1 / (1 + exp(-x))
-Tensor tanh(const Tensor& x);
-Tensor gelu(
-    const Tensor& x);  // x Phi(x), Phi the normal distribution function; Hendrycks & Gimpel 2016, not the tanh form
-Tensor silu(const Tensor& x);  // x sigmoid(x)
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);  // natural; -infinity at 0, NaN below
-Tensor softplus(
-    const Tensor& x);          // log(1 + exp(x)), without PyTorch's switch to x above 20: the difference is below 3e-9
-Tensor sqrt(const Tensor& x);  // NaN below 0
-
-// --- Their backwards. At kinks as PyTorch: relu'(0) = relu6'(0) = relu6'(6) = 0. Where y is NaN, relu and relu6 give 0
-// (PyTorch gives gy).
-inline constinit UnaryBackwardTable relu_backward_kernels{"relu_backward"};
-inline constinit UnaryBackwardTable relu6_backward_kernels{"relu6_backward"};
-inline constinit UnaryBackwardTable sigmoid_backward_kernels{"sigmoid_backward"};
-inline constinit UnaryBackwardTable tanh_backward_kernels{"tanh_backward"};
-inline constinit UnaryBackwardTable gelu_backward_kernels{"gelu_backward"};
-inline constinit UnaryBackwardTable silu_backward_kernels{"silu_backward"};
-inline constinit UnaryBackwardTable log_backward_kernels{"log_backward"};
-inline constinit UnaryBackwardTable softplus_backward_kernels{"softplus_backward"};
-inline constinit UnaryBackwardTable sqrt_backward_kernels{"sqrt_backward"};
-Tensor relu_backward(const Tensor& gy, const Tensor& y);      // gy where y > 0, else 0
-Tensor relu6_backward(const Tensor& gy, const Tensor& y);     // gy where 0 < y < 6, else 0
-Tensor sigmoid_backward(const Tensor& gy, const Tensor& y);   // gy y (1 - y)
-Tensor tanh_backward(const Tensor& gy, const Tensor& y);      // gy (1 - y^2)
-Tensor gelu_backward(const Tensor& gy, const Tensor& x);      // gy (Phi(x) + x phi(x)), phi the normal density
-Tensor silu_backward(const Tensor& gy, const Tensor& x);      // gy s (1 + x (1 - s)), s = sigmoid(x)
-Tensor exp_backward(const Tensor& gy, const Tensor& y);       // gy y
-Tensor log_backward(const Tensor& gy, const Tensor& x);       // gy / x
-Tensor softplus_backward(const Tensor& gy, const Tensor& x);  // gy sigmoid(x)
-Tensor sqrt_backward(const Tensor& gy, const Tensor& y);      // gy / (2 y)
 
 }  // namespace tessera::ops

@@ -1,21 +1,23 @@
 #include "ops/precision.h"
 
-#include <atomic>
-
 namespace tessera {
 
 namespace {
 
-std::atomic<Precision> current = Precision::kHighest;
+thread_local Arithmetic current;
 
 }  // namespace
 
-Precision precision() {
+Arithmetic arithmetic() {
   return current;
 }
 
-void set_precision(Precision precision) {
-  current = precision;
+ArithmeticScope::ArithmeticScope(const Arithmetic& arithmetic) : outer_(current) {
+  current = arithmetic;
+}
+
+ArithmeticScope::~ArithmeticScope() {
+  current = outer_;
 }
 
 }  // namespace tessera

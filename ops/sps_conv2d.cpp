@@ -10,7 +10,7 @@ namespace {
 
 void check_neighbours(const char* op, const SpsNeighbours& neighbours) {
   const Tensor& ids = neighbours.ids;
-  TESSERA_CHECK(ids.defined() && ids.dtype() == DType::kI32 && ids.rank() == 2 && ids.dim(1) == kSpsTaps,
+  TESSERA_CHECK(ids.defined() && ids.dtype() == DType::kI32 && ids.rank() == 2 && ids.dim(1) == kSpsPositions,
                 "{}: the neighbours must be i32 [N_A, 9] (sps_neighbours makes them), got {} {}", op,
                 ids.defined() ? name_of(ids.dtype()) : "undefined", ids.shape());
 }
@@ -22,9 +22,9 @@ SpsNeighbours sps_neighbours(const SpsStructure& structure, i64 dilation) {
   TESSERA_CHECK(dilation >= 1, "sps_neighbours: the dilation must be at least 1, got {}", dilation);
   TESSERA_CHECK(structure.active() + structure.passive < std::numeric_limits<i32>::max(),
                 "sps_neighbours: {} active and {} passive rows are too many", structure.active(), structure.passive);
-  SpsNeighbours neighbours{Tensor::empty({structure.active(), kSpsTaps}, DType::kI32, structure.cells.device()),
+  SpsNeighbours neighbours{Tensor::empty({structure.active(), kSpsPositions}, DType::kI32, structure.cells.device()),
                            structure.passive};
-  // Beyond the grid's side every tap but the middle one is outside: a larger dilation gives the same.
+  // Beyond the grid's side every position but the middle one is outside: a larger dilation gives the same.
   sps_neighbours_kernels(structure.index_map, sps_rows(structure), structure.passive,
                          std::min(dilation, structure.size()), neighbours.ids);
   return neighbours;

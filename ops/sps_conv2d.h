@@ -2,10 +2,11 @@
 // f64 and bf16.
 //                                                     Picron and Tuytelaars, EffSeg, section 3.2 and its research code
 //
-//   y[a, o] = act(bias[o] + sum over taps t and i of features[ids[a, t], i] w[o, t, i])        features = [A; P; 0]
+//   y[a, o] = act(bias[o] + sum over t and i of features[ids[a, t], i] w[o, t, i])        features = [A; P; 0]
 //
-// for every active row a, with taps t = 3 (dy + 1) + dx + 1 and ids[a, t] what the index map holds d dx cells to the
-// right of a's cell and d dy below it. Outside the grid it is N_A + N_P, the zero row, for every dilation d >= 1.
+// for every active row a, with kernel positions t = 3 (dy + 1) + dx + 1 and ids[a, t] what the index map holds d dx
+// cells to the right of a's cell and d dy below it. Outside the grid it is N_A + N_P, the zero row, for every dilation
+// d >= 1.
 #pragma once
 
 #include "ops/conv2d.h"
@@ -13,10 +14,10 @@
 
 namespace tessera::ops {
 
-inline constexpr i64 kSpsTaps = 9;
+inline constexpr i64 kSpsPositions = 9;
 
-// The ids of the taps; they depend on the structure and the dilation alone. Where the windows of two cells overlap they
-// hold the same ids. The kernels rely on it, so these tensors come from sps_neighbours only.
+// The ids of the positions; they depend on the structure and the dilation alone. Where the windows of two cells overlap
+// they hold the same ids. The kernels rely on it, so these tensors come from sps_neighbours only.
 struct SpsNeighbours {
   Tensor ids;       // i32 [N_A, 9]
   i64 passive = 0;  // N_P

@@ -11,7 +11,7 @@ i64 check_inputs(const char* op, const SpsStructure& structure, const Tensor& ac
                  const Tensor& offset) {
   check_sps_structure(op, structure);
   const i64 Fi = check_sps_features(op, structure.active(), structure.passive, active, passive);
-  check_sps_tensor(op, "offset", offset, parameter_dtype(active.dtype()), {structure.active(), 2 * kSpsTaps});
+  check_sps_tensor(op, "offset", offset, parameter_dtype(active.dtype()), {structure.active(), 2 * kSpsPositions});
   return Fi;
 }
 

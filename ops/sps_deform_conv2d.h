@@ -2,12 +2,12 @@
 // f64, or offset in f32 and the rest in bf16.
 //                                                     Picron and Tuytelaars, EffSeg, section 4.3 and its research code
 //
-//   y[a, o] = bias[o] + sum over taps t and i of f(x_a + offset[a, 2 t], y_a + offset[a, 2 t + 1])[i] w[o, t, i]
+//   y[a, o] = bias[o] + sum over t and i of f(x_a + offset[a, 2 t], y_a + offset[a, 2 t + 1])[i] w[o, t, i]
 //
 // for every active row a at cell (x_a, y_a) of its grid. Offsets are in cells, x before y, and hold the kernel's own
-// grid: tap t of an ordinary convolution has (t % 3 - 1, t / 3 - 1) times its dilation. f is bilinear between the
-// features that the index map holds at the four cells around the place, where a cell outside the grid counts as 0. A
-// place outside [-1, S) x [-1, S), or at a NaN, is 0 and has no gradient.
+// grid: kernel position t of an ordinary convolution has (t % 3 - 1, t / 3 - 1) times its dilation. f is bilinear
+// between the features that the index map holds at the four cells around the place, where a cell outside the grid
+// counts as 0. A place outside [-1, S) x [-1, S), or at a NaN, is 0 and has no gradient.
 #pragma once
 
 #include "ops/sps_conv2d.h"
@@ -46,7 +46,7 @@ inline constinit KernelTable<SpsDeformConv2dKernel> sps_deform_conv2d_kernels{
     "sps_deform_conv2d", [](const Tensor&, const Tensor&, const Tensor& active, const Tensor&, const Tensor&,
                             const Tensor& weight, auto&&...) {
       const i64 product = active.dim(0) * weight.numel();
-      return Work{product, product + 4 * kSpsTaps * active.numel()};
+      return Work{product, product + 4 * kSpsPositions * active.numel()};
     }};
 inline constinit KernelTable<SpsDeformConv2dBackwardFeaturesKernel> sps_deform_conv2d_backward_features_kernels{
     "sps_deform_conv2d_backward_features"};

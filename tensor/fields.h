@@ -10,9 +10,9 @@
 //     }
 //   };
 //
-// A member that has fields() itself is a section. Everything else follows from the list: reading, errors, overriding,
-// writing, `tessera train --help-options` and docs/options.md (train/options.h), and check_fields() for a struct that
-// a program filled. Where fields() lists some members for one kind of thing only, `field.every_kind` asks for all.
+// A member with fields() is a section, a std::vector of them a list of tables; a std::optional may be absent. All
+// else follows: reading, errors, writing, `tessera train --help-options`, docs/options.md (train/options.h), and for a
+// struct that a program filled check_fields(). Where members belong to one kind of thing, `field.every_kind` wants all.
 #pragma once
 
 #include <fmt/format.h>
@@ -61,6 +61,10 @@ struct FieldCheck {
     } else if constexpr (std::is_arithmetic_v<T> && !std::same_as<T, bool>) {
       TESSERA_CHECK(allowed.contains(static_cast<double>(value)), "{}{} must be {}, got {}", prefix, name,
                     allowed.str().empty() ? "finite" : allowed.str(), value);
+    } else if constexpr (requires { value.has_value(); }) {
+      if (value) (*this)(name, *value, meaning, allowed);
+    } else if constexpr (requires { value.data()->fields(*this); }) {
+      for (auto& part : value) part.fields(FieldCheck{fmt::format("{}{}[{}].", prefix, name, &part - &value[0])});
     } else if constexpr (requires { requires std::is_arithmetic_v<std::remove_cvref_t<decltype(*value.data())>>; }) {
       for (auto& element : value) (*this)(name, element, meaning, allowed);
     }

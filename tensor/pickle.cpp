@@ -1,6 +1,7 @@
 #include "tensor/pickle.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -31,177 +32,106 @@ class Machine {
  private:
   using Kind = Value::Kind;
 
+  using Run = void (*)(Machine& m);
+
   void step(u8 code) {
-    switch (code) {
-      case 0x80:  // PROTO
-        protocol_ = number<u8>();
-        TESSERA_CHECK(protocol_ >= 2 && protocol_ <= 5, "{}: pickle protocol {} is not read, 2 to 5 are", where_,
-                      protocol_);
-        return;
-      case 0x95:  // FRAME: a hint for readers of streams
-        take(8);
-        return;
-      case '.':
-        result_.root_ = pop();
-        return;
-      case '(':
-        marks_.push_back(stack_.size());
-        return;
-      case '0':
-        if (!marks_.empty() && marks_.back() == stack_.size())
-          marks_.pop_back();
-        else
-          pop();
-        return;
-      case '1':
-        pop_mark();
-        return;
-      case '2':
-        stack_.push_back(top());
-        return;
-
-      case 'N':
-        push(Kind::kNone);
-        return;
-      case 0x88:
-      case 0x89:
-        push(Kind::kBool).integer = code == 0x88;
-        return;
-      case 'J':
-        push(Kind::kInteger).integer = number<i32>();
-        return;
-      case 'K':
-        push(Kind::kInteger).integer = number<u8>();
-        return;
-      case 'M':
-        push(Kind::kInteger).integer = number<u16>();
-        return;
-      case 0x8A:  // LONG1
-        push_long(take(number<u8>()));
-        return;
-      case 0x8B:  // LONG4
-        push_long(take(number<u32>()));
-        return;
-      case 'G':
-        push(Kind::kFloat).number = std::bit_cast<double>(__builtin_bswap64(number<u64>()));
-        return;
-      case 'U':
-      case 0x8C:
-        push(Kind::kText).text = take(number<u8>());
-        return;
-      case 'T':
-      case 'X':
-        push(Kind::kText).text = take(number<u32>());
-        return;
-      case 0x8D:
-        push(Kind::kText).text = take(number<u64>());
-        return;
-      case 'C':
-        push(Kind::kBytes).text = take(number<u8>());
-        return;
-      case 'B':
-        push(Kind::kBytes).text = take(number<u32>());
-        return;
-      case 0x8E:
-      case 0x96:
-        push(Kind::kBytes).text = take(number<u64>());
-        return;
-
-      case ']':
-      case 0x8F:  // EMPTY_SET
-        push(Kind::kList);
-        return;
-      case 'l':
-      case 0x91:  // FROZENSET
-        push_items(Kind::kList, pop_mark());
-        return;
-      case 'a':
-        fill(Kind::kList, {pop()});
-        return;
-      case 'e':
-      case 0x90:  // ADDITEMS
-        fill(Kind::kList, pop_mark());
-        return;
-      case ')':
-        push(Kind::kTuple);
-        return;
-      case 't':
-        push_items(Kind::kTuple, pop_mark());
-        return;
-      case 0x85:
-      case 0x86:
-      case 0x87:
-        push_items(Kind::kTuple, pop(static_cast<size_t>(code - 0x84)));
-        return;
-      case '}':
-        push(Kind::kDict);
-        return;
-      case 'd':
-        push_items(Kind::kDict, pop_mark());
-        return;
-      case 's':
-        fill(Kind::kDict, pop(2));
-        return;
-      case 'u':
-        fill(Kind::kDict, pop_mark());
-        return;
-
-      case 'c': {
-        const std::string_view module = line();
-        push_global(module, line());
-        return;
-      }
-      case 0x93: {  // STACK_GLOBAL
-        const std::vector<const Value*> names = pop(2);
-        TESSERA_CHECK(names[0]->is(Kind::kText) && names[1]->is(Kind::kText),
-                      "{}: damaged pickle: the name to import is no text", where_);
-        push_global(names[0]->text, names[1]->text);
-        return;
-      }
-      case 'R':
-      case 0x81: {  // NEWOBJ
-        const std::vector<const Value*> parts = pop(2);
-        TESSERA_CHECK(parts[0]->is(Kind::kGlobal) && parts[1]->is(Kind::kTuple),
-                      "{}: damaged pickle: a call without function or arguments", where_);
-        Value& call = push(Kind::kCall);
-        call.function = parts[0];
-        call.arguments = parts[1];
-        return;
-      }
-      case 'b': {  // BUILD
-        const Value* state = pop();
-        Value* object = top();
-        TESSERA_CHECK(object->is(Kind::kCall), "{}: damaged pickle: a state for what is no object", where_);
-        object->state = state;
-        return;
-      }
-      case 'Q': {
-        const Value* id = pop();
-        push(Kind::kPersistent).arguments = id;
-        return;
-      }
-
-      case 'h':
-        stack_.push_back(memo(number<u8>()));
-        return;
-      case 'j':
-        stack_.push_back(memo(number<u32>()));
-        return;
-      case 'q':
-        memo_[number<u8>()] = top();
-        return;
-      case 'r':
-        memo_[number<u32>()] = top();
-        return;
-      case 0x94:  // MEMOIZE
-        memo_[static_cast<u32>(memo_.size())] = top();
-        return;
-      default:
-        TESSERA_CHECK(protocol_ >= 2, "{}: not a pickle of protocol 2 to 5", where_);
-        fail("{}: damaged pickle, or one with an instruction that tensors do not need: 0x{:02X} at byte {}", where_,
-             code, at_ - 1);
-    }
+    static const std::array<Run, 256> run_of = instructions();
+    if (const Run run = run_of[code]) return run(*this);
+    TESSERA_CHECK(protocol_ >= 2, "{}: not a pickle of protocol 2 to 5", where_);
+    fail("{}: damaged pickle, or one with an instruction that tensors do not need: 0x{:02X} at byte {}", where_, code,
+         at_ - 1);
   }
+
+  // The instructions that are known, by code.
+  static std::array<Run, 256> instructions() {
+    std::array<Run, 256> of{};
+    of[0x80] = [](Machine& m) { m.read_protocol(); };
+    of[0x95] = [](Machine& m) { m.take(8); };  // FRAME: a hint for readers of streams
+    of['.'] = [](Machine& m) { m.result_.root_ = m.pop(); };
+    of['('] = [](Machine& m) { m.marks_.push_back(m.stack_.size()); };
+    of['0'] = [](Machine& m) { m.pop_value_or_mark(); };
+    of['1'] = [](Machine& m) { m.pop_mark(); };
+    of['2'] = [](Machine& m) { m.stack_.push_back(m.top()); };
+
+    of['N'] = [](Machine& m) { m.push(Kind::kNone); };
+    of[0x88] = [](Machine& m) { m.push(Kind::kBool).integer = true; };
+    of[0x89] = [](Machine& m) { m.push(Kind::kBool).integer = false; };
+    of['J'] = [](Machine& m) { m.push(Kind::kInteger).integer = m.number<i32>(); };
+    of['K'] = [](Machine& m) { m.push(Kind::kInteger).integer = m.number<u8>(); };
+    of['M'] = [](Machine& m) { m.push(Kind::kInteger).integer = m.number<u16>(); };
+    of[0x8A] = [](Machine& m) { m.push_long(m.take(m.number<u8>())); };
+    of[0x8B] = [](Machine& m) { m.push_long(m.take(m.number<u32>())); };
+    of['G'] = [](Machine& m) { m.push_float(m.number<u64>()); };
+    of['U'] = of[0x8C] = [](Machine& m) { m.push_bytes<u8>(Kind::kText); };
+    of['T'] = of['X'] = [](Machine& m) { m.push_bytes<u32>(Kind::kText); };
+    of[0x8D] = [](Machine& m) { m.push_bytes<u64>(Kind::kText); };
+    of['C'] = [](Machine& m) { m.push_bytes<u8>(Kind::kBytes); };
+    of['B'] = [](Machine& m) { m.push_bytes<u32>(Kind::kBytes); };
+    of[0x8E] = of[0x96] = [](Machine& m) { m.push_bytes<u64>(Kind::kBytes); };
+
+    of[']'] = of[0x8F] = [](Machine& m) { m.push(Kind::kList); };  // the second: EMPTY_SET
+    of['l'] = of[0x91] = [](Machine& m) { m.push_items(Kind::kList, m.pop_mark()); };
+    of['a'] = [](Machine& m) { m.fill(Kind::kList, {m.pop()}); };
+    of['e'] = of[0x90] = [](Machine& m) { m.fill(Kind::kList, m.pop_mark()); };
+    of[')'] = [](Machine& m) { m.push(Kind::kTuple); };
+    of['t'] = [](Machine& m) { m.push_items(Kind::kTuple, m.pop_mark()); };
+    of[0x85] = [](Machine& m) { m.push_items(Kind::kTuple, m.pop(1)); };
+    of[0x86] = [](Machine& m) { m.push_items(Kind::kTuple, m.pop(2)); };
+    of[0x87] = [](Machine& m) { m.push_items(Kind::kTuple, m.pop(3)); };
+    of['}'] = [](Machine& m) { m.push(Kind::kDict); };
+    of['d'] = [](Machine& m) { m.push_items(Kind::kDict, m.pop_mark()); };
+    of['s'] = [](Machine& m) { m.fill(Kind::kDict, m.pop(2)); };
+    of['u'] = [](Machine& m) { m.fill(Kind::kDict, m.pop_mark()); };
+
+    of['c'] = [](Machine& m) { m.import_lines(); };
+    of[0x93] = [](Machine& m) { m.import_names(); };
+    of['R'] = of[0x81] = [](Machine& m) { m.note_call(); };
+    of['b'] = [](Machine& m) { m.note_state(m.pop()); };
+    of['Q'] = [](Machine& m) { m.note_persistent(m.pop()); };
+
+    of['h'] = [](Machine& m) { m.stack_.push_back(m.memo(m.number<u8>())); };
+    of['j'] = [](Machine& m) { m.stack_.push_back(m.memo(m.number<u32>())); };
+    of['q'] = [](Machine& m) { m.memo_[m.number<u8>()] = m.top(); };
+    of['r'] = [](Machine& m) { m.memo_[m.number<u32>()] = m.top(); };
+    of[0x94] = [](Machine& m) { m.memo_[static_cast<u32>(m.memo_.size())] = m.top(); };
+    return of;
+  }
+
+  void read_protocol() {
+    protocol_ = number<u8>();
+    TESSERA_CHECK(protocol_ >= 2 && protocol_ <= 5, "{}: pickle protocol {} is not read, 2 to 5 are", where_,
+                  protocol_);
+  }
+  void pop_value_or_mark() {
+    if (!marks_.empty() && marks_.back() == stack_.size())
+      marks_.pop_back();
+    else
+      pop();
+  }
+  void import_lines() {
+    const std::string_view module = line();
+    push_global(module, line());
+  }
+  void import_names() {
+    const std::vector<const Value*> names = pop(2);
+    TESSERA_CHECK(names[0]->is(Kind::kText) && names[1]->is(Kind::kText),
+                  "{}: damaged pickle: the name to import is no text", where_);
+    push_global(names[0]->text, names[1]->text);
+  }
+  void note_call() {
+    const std::vector<const Value*> parts = pop(2);
+    TESSERA_CHECK(parts[0]->is(Kind::kGlobal) && parts[1]->is(Kind::kTuple),
+                  "{}: damaged pickle: a call without function or arguments", where_);
+    Value& call = push(Kind::kCall);
+    call.function = parts[0];
+    call.arguments = parts[1];
+  }
+  void note_state(const Value* state) {
+    Value* object = top();
+    TESSERA_CHECK(object->is(Kind::kCall), "{}: damaged pickle: a state for what is no object", where_);
+    object->state = state;
+  }
+  void note_persistent(const Value* id) { push(Kind::kPersistent).arguments = id; }
 
   // The bytes.
   std::string_view take(u64 count) {
@@ -237,6 +167,11 @@ class Machine {
   void push_items(Kind kind, std::vector<const Value*> items) {
     check_pairs(kind, items);
     push(kind).items = std::move(items);
+  }
+  void push_float(u64 big_endian) { push(Kind::kFloat).number = std::bit_cast<double>(__builtin_bswap64(big_endian)); }
+  template <class Size>
+  void push_bytes(Kind kind) {
+    push(kind).text = take(number<Size>());
   }
   void push_long(std::string_view bytes) {
     if (bytes.size() > 8) {

@@ -1,9 +1,10 @@
 #include "train/config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
-#include "models/sparseinst/sparseinst.h"
+#include "eval/score.h"
 
 namespace tessera {
 
@@ -13,7 +14,16 @@ namespace {
 void check(const Config& config) {
   TESSERA_CHECK(config.input.longest >= config.input.shortest, "config: input.longest {} is below input.shortest {}",
                 config.input.longest, config.input.shortest);
-  (void)config.augment.config();
+  (void)config.augment.config(config.input);
+  TESSERA_CHECK(
+      config.input.least().height % config.input.divisor == 0 && config.input.least().width % config.input.divisor == 0,
+      "config: input.size {} x {} must be multiples of input.divisor {}", config.input.size[0], config.input.size[1],
+      config.input.divisor);
+  try {
+    find_metric(config.evaluation.metric);
+  } catch (const Error& error) {
+    fail("config: evaluation.metric: {}", error.what());
+  }
 }
 
 // Takes the model's name from the settings first, because it decides which other options there are.
@@ -21,9 +31,20 @@ void choose_model(const std::vector<Setting>& settings, ModelConfig& model) {
   for (const Setting& setting : settings) {
     if (setting.name != "model.name") continue;
     const std::string* name = std::get_if<std::string>(&setting.value.data);
-    TESSERA_CHECK(name && *name == "sparseinst", "{}: model.name must be \"sparseinst\", got {}", setting.where,
+    TESSERA_CHECK(name && model.choose(*name), "{}: model.name must be {}, got {}", setting.where, known_families(),
                   setting.value.toml());
-    model.name = *name;
+  }
+}
+
+// What earlier versions called otherwise, and what to write now. Checkpoints are translated (train/resume.cpp).
+void check_names(const std::vector<Setting>& settings) {
+  for (const Setting& setting : settings) {
+    const auto refuse = [&](const char* removed, const char* now) {
+      TESSERA_CHECK(setting.name != removed, "{}: there is no option {} any more; write {}", setting.where, removed,
+                    now);
+    };
+    refuse("optimizer.no_decay", "a table [[optimizer.groups]] with match = [\"norm\", ...] and weight_decay = 0");
+    refuse("optimizer.backbone_lr", "a table [[optimizer.groups]] with match = [\"backbone.*\"] and lr_factor");
   }
 }
 
@@ -36,17 +57,24 @@ PixelStatistics InputConfig::statistics() const {
   return statistics;
 }
 
-AugmentConfig AugmentOptions::config() const {
+AugmentConfig AugmentOptions::config(const InputConfig& input) const {
   AugmentConfig config = chain;
+  config.resize = input.resize;
   TESSERA_CHECK(jitter_scale.empty() || jitter_scale.size() == 2,
                 "config: augment.jitter_scale must be [min, max], or [] for none");
+  const bool letterbox = input.resize == ResizeRule::kLetterbox;
+  TESSERA_CHECK(!letterbox || chain.crop_probability == 0,
+                "config: augment.crop_probability: input.resize = \"letterbox\" crops by augment.jitter_scale alone");
+  if (letterbox) config.scale_jitter = ScaleJitter{1, 1, input.window()};
   if (!jitter_scale.empty())
-    config.scale_jitter = ScaleJitter{jitter_scale[0], jitter_scale[1], {jitter_size[0], jitter_size[1]}};
+    config.scale_jitter = ScaleJitter{jitter_scale[0], jitter_scale[1],
+                                      letterbox ? input.window() : ImageSize{jitter_size[0], jitter_size[1]}};
   tessera::check(config);
   return config;
 }
 
 Config make_config(const std::vector<Setting>& settings, Config config) {
+  check_names(settings);
   choose_model(settings, config.model);
   std::vector<Setting> kinds;
   std::copy_if(settings.begin(), settings.end(), std::back_inserter(kinds),
@@ -55,6 +83,15 @@ Config make_config(const std::vector<Setting>& settings, Config config) {
   apply_settings(kinds, options);
   options = options_of(config);  // those of the backbone's kind
   apply_settings(settings, options);
+  const auto later = [&](std::string_view one, std::string_view other) {
+    const auto last = std::find_if(settings.rbegin(), settings.rend(), [&](const Setting& setting) {
+      return setting.name == one || setting.name == other;
+    });
+    return last != settings.rend() && last->name == one;
+  };
+  if (later("training.steps", "training.epochs")) config.training.epochs = 0;
+  if (later("schedule.milestones", "schedule.milestone_epochs")) config.schedule.milestone_epochs.clear();
+  if (later("schedule.warmup_steps", "schedule.warmup_epochs")) config.schedule.warmup_epochs = 0;
   check(config);
   return config;
 }
@@ -70,8 +107,20 @@ std::string to_toml(const Config& config) {
   return to_toml(options_of(copy));
 }
 
-std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
-  return sparseinst::make_model(config.sparseinst, seed);
+double steps_per_epoch(const TrainingConfig& training, i64 images) {
+  return static_cast<double>(images) / static_cast<double>(training.batch_size * training.accumulate);
+}
+
+void resolve_epochs(Config& config, i64 images) {
+  const auto steps = [&](double epochs) {
+    return std::max<i64>(1, std::llround(epochs * steps_per_epoch(config.training, images)));
+  };
+  ScheduleConfig& schedule = config.schedule;
+  if (config.training.epochs > 0) config.training.steps = steps(config.training.epochs);
+  if (schedule.warmup_epochs > 0) schedule.warmup_steps = steps(schedule.warmup_epochs);
+  if (schedule.milestone_epochs.empty()) return;
+  schedule.milestones.clear();
+  std::ranges::transform(schedule.milestone_epochs, std::back_inserter(schedule.milestones), steps);
 }
 
 }  // namespace tessera

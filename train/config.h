@@ -10,29 +10,13 @@
 
 #include "data/sample.h"
 #include "data/transforms.h"
-#include "models/segmenter.h"
-#include "models/sparseinst/config.h"
+#include "models/model.h"
 #include "ops/precision.h"
 #include "train/optimizer.h"
 #include "train/options.h"
 #include "train/schedule.h"
 
 namespace tessera {
-
-// The name decides which options there are besides.
-struct ModelConfig {
-  std::string name = "sparseinst";
-  sparseinst::Config sparseinst;
-
-  template <class Field>
-  void fields(Field&& field) {
-    field("name", name, "family of networks: \"sparseinst\"");
-    if (name == "sparseinst") sparseinst.fields(field);
-  }
-  i64& num_classes() { return sparseinst.num_classes; }
-  i64 most_objects() const { return sparseinst.num_masks; }  // that the network can find in a picture
-  double score_threshold() const { return sparseinst.inference.score_threshold; }
-};
 
 struct DataConfig {
   std::string train_annotations, train_images, val_annotations, val_images;
@@ -41,9 +25,10 @@ struct DataConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("train_annotations", train_annotations, "COCO annotation file to train on");
+    field("train_annotations", train_annotations,
+          "what to train on: an annotation file of COCO or LVIS, or a folder of Cityscapes");
     field("train_images", train_images, "folder of its images");
-    field("val_annotations", val_annotations, "COCO annotation file to evaluate on; empty: no evaluation");
+    field("val_annotations", val_annotations, "the same to evaluate on; empty: no evaluation");
     field("val_images", val_images, "folder of its images");
     field("skip_empty", skip_empty, "leave out training images without objects");
     field("group_by_aspect", group_by_aspect, "a batch holds only wide or only tall images");
@@ -53,19 +38,29 @@ struct DataConfig {
 };
 
 struct InputConfig {
+  ResizeRule resize = ResizeRule::kDetectron2;
   i64 shortest = 640, longest = 853;
+  std::array<i64, 2> size = {416, 416};
   std::array<double, 3> mean = {123.675, 116.28, 103.53}, std = {58.395, 57.12, 57.375};
   i64 divisor = 32;
 
   template <class Field>
   void fields(Field&& field) {
+    field("resize", resize,
+          "whose rule, in training too: detectron2 and detr (FQDet) give the shorter side a length, letterbox (FASSST) "
+          "fits into a fixed size; docs/training.md");
     field("shortest", shortest, "evaluation and prediction: the shorter side is resized to this", at_least(1));
     field("longest", longest, "evaluation and prediction: ... unless the longer one would exceed this", at_least(1));
+    field("size", size, "letterbox: height and width of every input, filled with padding; multiples of divisor",
+          at_least(1));
     field("mean", mean, "of red, green and blue, 0 to 255: subtracted from the pixels");
     field("std", std, "of red, green and blue: the difference is divided by it", above(0));
     field("divisor", divisor, "padded sides are multiples of this", at_least(1));
   }
   PixelStatistics statistics() const;
+  ImageSize window() const { return {size[0], size[1]}; }
+  ImageSize least() const { return resize == ResizeRule::kLetterbox ? window() : ImageSize{}; }  // of a padded batch
+  ImageSize size_of(ImageSize picture) const { return plain_size(picture, resize, shortest, longest, window()); }
 };
 
 struct AugmentOptions {
@@ -78,13 +73,15 @@ struct AugmentOptions {
     chain.fields(field);
     field("jitter_scale", jitter_scale,
           "[min, max] of large scale jittering, which takes the place of resize and crop; []: none", above(0));
-    field("jitter_size", jitter_size, "height and width of the jittered picture", at_least(1));
+    field("jitter_size", jitter_size, "height and width of the jittered picture; letterbox: input.size", at_least(1));
   }
-  AugmentConfig config() const;  // checked
+  AugmentConfig config(const InputConfig& input) const;  // checked
 };
 
 struct TrainingConfig {
-  i64 steps = 270'000, batch_size = 64, accumulate = 1;
+  i64 steps = 270'000;
+  double epochs = 0;
+  i64 batch_size = 64, accumulate = 1;
   u64 seed = 1;
   Precision precision = Precision::kHighest;
   bool mixed_precision = false, winograd = true;
@@ -96,6 +93,7 @@ struct TrainingConfig {
   template <class Field>
   void fields(Field&& field) {
     field("steps", steps, "updates of the parameters", at_least(1));
+    field("epochs", epochs, "passes over the training images, in place of steps; 0: as that says", at_least(0));
     field("batch_size", batch_size, "images of one forward pass", at_least(1));
     field("accumulate", accumulate, "passes per update, which sees batch_size * accumulate images", at_least(1));
     field("seed", seed, "of the initial weights, the order of the images and their augmentation");
@@ -114,20 +112,16 @@ struct TrainingConfig {
   }
 };
 
-enum class BestBy { kSegm, kBbox };
-inline auto names_of(BestBy) {
-  return std::array{std::pair{"segm", BestBy::kSegm}, std::pair{"bbox", BestBy::kBbox}};
-}
-
 struct EvaluationConfig {
   i64 every = 7330, batch_size = 1;
-  BestBy metric = BestBy::kSegm;
+  std::string metric = "segm";
 
   template <class Field>
   void fields(Field&& field) {
     field("every", every, "steps from one evaluation to the next; also after the last; 0: only then", at_least(0));
     field("batch_size", batch_size, "images of one forward pass", at_least(1));
-    field("metric", metric, "whose AP decides which checkpoint is the best: of masks or of boxes");
+    field("metric", metric,
+          "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");
   }
 };
 
@@ -144,7 +138,7 @@ struct Config {
   template <class Field>
   void fields(Field&& field) {
     field("model", model, "the network");
-    field("data", data, "COCO annotation files and the folders of their images");
+    field("data", data, "annotations and the folders of their images");
     field("input", input, "how an image enters the network");
     field("augment", augment, "what happens to training images: flip, crop, resize, or large scale jittering");
     field("optimizer", optimizer, "how gradients change the parameters");
@@ -155,12 +149,16 @@ struct Config {
 };
 
 // The configuration that the settings make of `config`; values out of range are errors that name the option. Later
-// settings win. Relative paths stay as they are: they are relative to the working directory.
+// settings win, also where one says in steps what another says in epochs. Relative paths stay as they are: they are
+// relative to the working directory.
 Config make_config(const std::vector<Setting>& settings, Config config = {});
 Config read_config(const std::filesystem::path& config, const std::vector<std::string>& overrides = {});
 std::string to_toml(const Config& config);
 
-// The model that the configuration names, with initial weights that depend on the seed alone.
-std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed);
+// Updates in a pass over so many training images.
+double steps_per_epoch(const TrainingConfig& training, i64 images);
+// Sets the steps (training.steps, schedule.milestones, schedule.warmup_steps) that the lengths in epochs mean, each to
+// the nearest.
+void resolve_epochs(Config& config, i64 images);
 
 }  // namespace tessera

@@ -19,56 +19,64 @@ Tally lacking(const CocoDataset& truth, ApTask task) {
   return without;
 }
 
+Detection to_detection(const Instance& instance, i64 image_id, const std::vector<i64>& category_ids) {
+  return {.image_id = image_id,
+          .category_id = category_ids.at(static_cast<size_t>(instance.class_index)),
+          .score = instance.score,
+          .bbox = instance.box,
+          .segmentation = instance.has_mask() ? std::optional(instance.mask) : std::nullopt};
+}
+
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,
                                    bool quiet) {
   const auto start = std::chrono::steady_clock::now();
   const NoGrad no_grad;
-  std::vector<ApTask> tasks;
-  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})
-    if (lacking(truth, task).count == 0) tasks.push_back(task);
-  TESSERA_CHECK(!tasks.empty(),
-                "{}: some annotations have no mask and some no box, there is nothing to compare all of them by",
-                truth.name);
-  for (const ApTask task : tasks) check_annotations(truth, task, true);  // before pictures are computed
+  // What is told: of the metric and of its twin for boxes or masks, as far as model and annotations have what it compares.
+  std::vector<const Metric*> told;
+  const bool masks = lacking(truth, ApTask::kSegm).count == 0, boxed = lacking(truth, ApTask::kBbox).count == 0;
+  for (const Metric& metric : metrics()) {
+    if (!metric.belongs_to(find_metric(config.evaluation.metric))) continue;
+    const bool of_masks = (metric.demands & Metric::kMasks) || metric.score_cityscapes;
+    if (of_masks && !(masks && model.has_masks())) continue;
+    if ((metric.demands & Metric::kBoxes) && !boxed) continue;
+    told.push_back(&metric);
+    check_kind(metric, truth);  // all of this before pictures are computed
+    const bool areas = metric.demands & Metric::kAreas;
+    if (metric.demands & Metric::kMasks) check_annotations(truth, ApTask::kSegm, areas);
+    if (metric.demands & Metric::kBoxes) check_annotations(truth, ApTask::kBbox, areas);
+  }
+  TESSERA_CHECK(!told.empty(), "{}: {}, there is nothing to compare all of them by", truth.name,
+                model.has_masks() ? "some annotations have no mask and some no box"
+                                  : "the model has no masks and some annotations no box");
   const bool training = model.training();
   model.eval();
-  Loader loader(images, {.batch_size = config.evaluation.batch_size,
-                         .training = false,
-                         .workers = static_cast<int>(config.data.workers),
-                         .prefetch = static_cast<int>(config.data.prefetch),
-                         .statistics = config.input.statistics(),
-                         .divisor = config.input.divisor});
+  Loader loader(images, loader_config(config, false));
   Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet);
   Evaluation result;
+  std::vector<Detection> boxes;  // the same objects, ranked by their boxes
   i64 done = 0;
   while (!SignalGuard::received()) {
     const std::optional<Batch> batch = loader.next();
     if (!batch) break;
     const std::vector<std::vector<Instance>> found = model.detect(*batch);
     for (size_t n = 0; n < found.size(); ++n)
-      for (const Instance& instance : found[n])
-        result.detections.push_back({.image_id = batch->samples[n].image_id,
-                                     .category_id = category_ids.at(static_cast<size_t>(instance.class_index)),
-                                     .score = instance.score,
-                                     .bbox = rle_bbox(instance.mask),
-                                     .segmentation = instance.mask});
+      for (const Instance& instance : found[n]) {
+        const Detection& detection =
+            result.detections.emplace_back(to_detection(instance, batch->samples[n].image_id, category_ids));
+        boxes.push_back({detection.image_id, detection.category_id, instance.box_score, instance.box, std::nullopt});
+      }
     progress.update(done += batch->size());
   }
   model.train(training);
   if (SignalGuard::received()) return std::nullopt;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  for (const ApTask task : tasks) result.figures.push_back(evaluate_coco(truth, result.detections, task));
+  const DetectionList found(result.detections), ranked_boxes(boxes);
+  for (const Metric* metric : told) {
+    const bool of_boxes = (metric->demands & Metric::kBoxes) && !(metric->demands & Metric::kMasks);
+    result.scores.emplace_back(metric, score_detections(*metric, truth, of_boxes ? ranked_boxes : found));
+  }
   return result;
-}
-
-std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
-                                                   const std::filesystem::path& images, const Config& config) {
-  return std::make_shared<CocoSource>(dataset, images,
-                                      CocoSourceConfig{.augment = std::nullopt,
-                                                       .shortest = config.input.shortest,
-                                                       .longest = config.input.longest,
-                                                       .targets = false});
 }
 
 }  // namespace tessera

@@ -1,4 +1,4 @@
-// A model's COCO figures on a data set.
+// A model's figures on a data set.
 #pragma once
 
 #include <memory>
@@ -6,10 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "data/coco_source.h"
-#include "eval/average_precision.h"
+#include "eval/score.h"
 #include "models/segmenter.h"
-#include "train/config.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -17,21 +16,22 @@ namespace tessera {
 Tally lacking(const CocoDataset& truth, ApTask task);
 
 struct Evaluation {
-  std::vector<ApResult> figures;      // of masks, of boxes; not of a task that some annotation lacks
-  std::vector<Detection> detections;  // masks and their boxes, category ids of the data set
+  std::vector<std::pair<const Metric*, Score>> scores;
+  std::vector<Detection> detections;  // as they are written to a file, category ids of the data set
   double seconds = 0;                 // of loading and detecting
 };
 
-// Detects in every picture of `images` (data set `truth`) and scores masks and the masks' boxes, as far as all of them
-// are annotated; where neither is, that is an error. The model is used in evaluation mode without gradients and left in
-// the mode it was in. category_ids: of the model's classes, by index.
+// An object as an entry of a result file: its mask where it has one, its box and its score.
+Detection to_detection(const Instance& instance, i64 image_id, const std::vector<i64>& category_ids);
+
+// Detects in every picture of `images` (data set `truth`) and scores what it finds by config.evaluation.metric and by
+// the metric that tells of boxes what this one tells of masks, or the other way round, as far as the model and the
+// annotations have what they compare; where nothing can be told, that is an error. Boxes are ranked by their own scores.
+// The model is used in evaluation mode without gradients and left in the mode it was in. category_ids: of the model's
+// classes, by index.
 // Nothing when a signal asked to stop (train/signals.h).
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,
                                    bool quiet = false);
-
-// The pictures of a data set as evaluation and prediction see them: resized as [input] says, without targets.
-std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
-                                                   const std::filesystem::path& images, const Config& config);
 
 }  // namespace tessera

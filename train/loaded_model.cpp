@@ -1,19 +1,13 @@
 #include "train/loaded_model.h"
 
-#include "data/coco.h"
-#include "data/resize.h"
+#include "train/resume.h"
+#include "train/sources.h"
 #include "train/weights.h"
 
 namespace tessera {
 
-Batch LoadedModel::batch_of(const Tensor& image) const {
-  Sample sample;
-  sample.original = {image.dim(0), image.dim(1)};
-  sample.image =
-      resize_bilinear(image, shortest_side_size(sample.original, config.input.shortest, config.input.longest));
-  std::vector<Sample> samples;
-  samples.push_back(std::move(sample));
-  return make_batch(std::move(samples), config.input.statistics(), config.input.divisor);
+std::vector<Instance> LoadedModel::detect(const Tensor& image) const {
+  return model->detect(inference_batch(image, config)).at(0);
 }
 
 LoadedModel load(const std::filesystem::path& path, const std::vector<std::string>& overrides,
@@ -29,12 +23,10 @@ LoadedModel load(const std::filesystem::path& path, const std::vector<std::strin
   const Checkpoint checkpoint = Checkpoint::open(file.path);
   LoadedModel loaded;
   loaded.info = checkpoint.info();
-  std::vector<Setting> settings = config_file.empty()
-                                      ? parse_settings(loaded.info.config, checkpoint.path().string(), {})
-                                      : read_settings(config_file);
+  std::vector<Setting> settings = config_file.empty() ? stored_settings(checkpoint) : read_settings(config_file);
   for (const std::string& text : overrides) settings.push_back(parse_override(text));
   loaded.config = make_config(settings);
-  loaded.config.model.num_classes() = static_cast<i64>(loaded.info.classes.size());
+  loaded.config.model.set_num_classes(static_cast<i64>(loaded.info.classes.size()));
   loaded.model = make_model(loaded.config.model, loaded.config.training.seed);
   checkpoint.restore_weights(*loaded.model);
   loaded.model->eval();
@@ -53,7 +45,8 @@ LoadedModel untrained_model(const std::vector<std::string>& overrides, const std
       loaded.info.category_ids.push_back(i);
     }
   } else {
-    for (const CocoCategory& category : load_coco(names).categories) {
+    const std::shared_ptr<const CocoDataset> data_set = load_data_set(names, "data.val_annotations");
+    for (const CocoCategory& category : data_set->categories) {
       loaded.info.classes.push_back(category.name);
       loaded.info.category_ids.push_back(category.id);
     }

@@ -20,10 +20,7 @@ struct LoadedModel {
   std::unique_ptr<Segmenter> model;  // in evaluation mode
 
   // What it finds in one picture, u8 [H, W, 3] (load_image), which is resized as the configuration says.
-  std::vector<Instance> detect(const Tensor& image) const { return model->detect(batch_of(image))[0]; }
-
-  // The picture in a batch of its own.
-  Batch batch_of(const Tensor& image) const;
+  std::vector<Instance> detect(const Tensor& image) const;
 };
 
 // `path`: a checkpoint file, or the folder of a run (its best checkpoint, or else the latest). The model, its classes

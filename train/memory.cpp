@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "autograd/pointwise.h"
 #include "data/noise.h"
 #include "tensor/allocator.h"
 
@@ -13,12 +12,12 @@ namespace {
 
 // The input of the largest batch: its sides are those of the highest and the widest picture that can meet in it.
 ImageSize largest_input(const Config& config, const CocoSource& data) {
-  const AugmentConfig augment = config.augment.config();
+  const AugmentConfig augment = config.augment.config(config.input);
   if (augment.scale_jitter) return augment.scale_jitter->target;
   ImageSize tall, wide;
   for (i64 i = 0; i < data.size(); ++i) {
     const ImageSize size =
-        shortest_side_size(data.original_size(i), std::ranges::max(augment.shortest), augment.longest);
+        shortest_side_size(data.original_size(i), std::ranges::max(augment.shortest), augment.longest, augment.resize);
     ImageSize& largest = config.data.group_by_aspect && size.height > size.width ? tall : wide;
     largest = {std::max(largest.height, size.height), std::max(largest.width, size.width)};
   }
@@ -43,6 +42,7 @@ MemoryEstimate estimate_memory(const Config& config, const CocoSource& data, Dev
   MemoryEstimate estimate{.available = now.free == SIZE_MAX ? SIZE_MAX : now.free + now.cached + now.allocated,
                           .pictures = training.batch_size};
   const std::unique_ptr<Segmenter> model = make_model(config.model, training.seed);
+  apply_groups(config.optimizer, *model);
   model->to(device);
   if (training.mixed_precision && device.kind != DeviceKind::kCpu) model->training_dtype = DType::kBF16;
   model->train();
@@ -62,13 +62,9 @@ MemoryEstimate estimate_memory(const Config& config, const CocoSource& data, Dev
   const auto measure = [&](i64 side) {
     reset_peak(device);
     const size_t before = memory_report(device).allocated;
-    const Batch batch =
-        make_batch(noise_samples(1, {side, side}, mean_objects, ModelConfig(config.model).num_classes()),
-                   config.input.statistics(), config.input.divisor);
-    const Losses losses = model->losses(batch);
-    Var total = losses.terms.at(0).value;
-    for (size_t i = 1; i < losses.terms.size(); ++i) total = total + losses.terms[i].value;
-    total.backward();
+    const Batch batch = make_batch(noise_samples(1, {side, side}, mean_objects, config.model.num_classes()),
+                                   config.input.statistics(), config.input.divisor);
+    model->losses(batch, {}).total().backward();
     return static_cast<double>(memory_report(device).peak - before);
   };
   const i64 small = padded(96), large = padded(2 * small);

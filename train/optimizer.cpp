@@ -1,20 +1,73 @@
 #include "train/optimizer.h"
 
+#include <fmt/ranges.h>
+#include <fnmatch.h>
+
 #include <algorithm>
 
 #include "ops/reduce.h"
 
 namespace tessera {
 
+namespace {
+
+bool matches(const ParameterGroup& group, const std::string& name) {
+  return std::ranges::any_of(group.match, [&](const std::string& pattern) {
+    if (pattern.find_first_of("*?") == std::string::npos) return name.find(pattern) != std::string::npos;
+    return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+  });
+}
+
+struct ParameterSettings {
+  double lr, weight_decay;
+  bool frozen;
+};
+
+// Of the parameter of this name. `deciding` becomes true for the groups that they come from.
+ParameterSettings settings_of(const OptimizerConfig& config, const std::string& name, std::vector<bool>& deciding) {
+  deciding.assign(config.groups.size(), false);
+  const auto first = [&]<class T>(std::optional<T> ParameterGroup::*setting, T otherwise) {
+    for (size_t g = 0; g < config.groups.size(); ++g) {
+      const std::optional<T>& value = config.groups[g].*setting;
+      if (!value || !matches(config.groups[g], name)) continue;
+      deciding[g] = true;
+      return *value;
+    }
+    return otherwise;
+  };
+  return {.lr = config.lr * first(&ParameterGroup::lr_factor, 1.0),
+          .weight_decay = first(&ParameterGroup::weight_decay, config.weight_decay),
+          .frozen = first(&ParameterGroup::frozen, false)};
+}
+
+}  // namespace
+
+std::vector<i64> apply_groups(const OptimizerConfig& config, nn::Module& module) {
+  std::vector<i64> counts(config.groups.size());
+  std::vector<bool> deciding;
+  for (const auto& [name, parameter] : nn::named_parameters(module)) {
+    if (settings_of(config, name, deciding).frozen) parameter->set_requires_grad(false);
+    for (size_t g = 0; g < counts.size(); ++g) counts[g] += deciding[g] ? parameter->value().numel() : 0;
+  }
+  const std::vector<ParameterGroup> defaults = OptimizerConfig().groups;
+  for (size_t g = 0; g < counts.size(); ++g)
+    TESSERA_CHECK(
+        counts[g] > 0 || std::ranges::find(defaults, config.groups[g]) != defaults.end(),
+        "optimizer.groups[{}] (match = [{}]) decides nothing: no parameter's name matches (they are like {}), "
+        "it has no setting, or the groups before it give the same ones",
+        g, fmt::join(config.groups[g].match, ", "), nn::named_parameters(module).front().first);
+  return counts;
+}
+
 Optimizer::Optimizer(const OptimizerConfig& config, nn::Module& module) : config_(config) {
+  apply_groups(config, module);
+  std::vector<bool> deciding;
   for (const auto& [name, parameter] : nn::named_parameters(module)) {
     if (!parameter->requires_grad()) continue;
-    const bool decayed = std::none_of(config.no_decay.begin(), config.no_decay.end(),
-                                      [&](const std::string& part) { return name.find(part) != std::string::npos; });
+    const ParameterSettings settings = settings_of(config, name, deciding);
     const Tensor& value = parameter->value();
     const auto moment = [&] { return Tensor::zeros(value.shape(), value.dtype(), value.device()); };
-    slots_.push_back({name, parameter, config.lr * (name.starts_with("backbone.") ? config.backbone_lr : 1),
-                      decayed ? config.weight_decay : 0, moment(),
+    slots_.push_back({name, parameter, settings.lr, settings.weight_decay, moment(),
                       config.kind == OptimizerKind::kAdamW ? moment() : Tensor()});
   }
   TESSERA_CHECK(!slots_.empty(), "optimizer: no parameter requires a gradient, there is nothing to train");

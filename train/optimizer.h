@@ -1,7 +1,16 @@
 // AdamW and SGD over a module's parameters, with groups by name and clipping of the gradients.
+//
+//   [[optimizer.groups]]          # biases and norms are not decayed,
+//   match = ["norm", "bias"]
+//   weight_decay = 0
+//
+//   [[optimizer.groups]]          # and the backbone, its norms among them, learns at a tenth of the rate
+//   match = ["backbone.*"]
+//   lr_factor = 0.1
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,14 +26,35 @@ inline auto names_of(OptimizerKind) {
   return std::array{std::pair{"adamw", OptimizerKind::kAdamW}, std::pair{"sgd", OptimizerKind::kSgd}};
 }
 
+// What is special about some parameters. Each of the three settings comes from the first group that matches a
+// parameter's name and gives it, or else from the optimiser.
+struct ParameterGroup {
+  std::vector<std::string> match;
+  std::optional<double> lr_factor, weight_decay;
+  std::optional<bool> frozen;
+  bool operator==(const ParameterGroup&) const = default;
+
+  template <class Field>
+  void fields(Field&& field) {
+    field("match", match, "parts of names (\"norm\"), or, with * or ?, patterns of whole names (\"backbone.*\")");
+    field("lr_factor", lr_factor, "factor on optimizer.lr; absent: as the next group that matches says, or 1",
+          at_least(0));
+    field("weight_decay", weight_decay, "absent: as the next group that matches says, or optimizer.weight_decay",
+          at_least(0));
+    field("frozen", frozen,
+          "true: not trained in the whole run; absent: as the next group that matches says, or false");
+  }
+};
+
 // Defaults: SparseInst's.
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::kAdamW;
   double lr = 5e-5, weight_decay = 0.05;
-  std::vector<std::string> no_decay = {"norm", "patch_embed", "cls_token"};
-  double backbone_lr = 1, clip_norm = 0;
+  double clip_norm = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double momentum = 0.9;
+  std::vector<ParameterGroup> groups = {
+      {.match = {"norm", "patch_embed", "cls_token"}, .lr_factor = {}, .weight_decay = 0.0, .frozen = {}}};
 
   template <class Field>
   void fields(Field&& field) {
@@ -32,19 +62,23 @@ struct OptimizerConfig {
     field("lr", lr, "learning rate, for the batch of 64 of the paper; other batches: scale it in proportion",
           at_least(0));
     field("weight_decay", weight_decay, "decay of the parameters", at_least(0));
-    field("no_decay", no_decay, "parameters with one of these in their name are not decayed");
-    field("backbone_lr", backbone_lr, "factor on lr for parameters whose name begins with \"backbone.\"", at_least(0));
     field("clip_norm", clip_norm, "largest norm of all gradients together; 0: no clipping", at_least(0));
     field("beta1", beta1, "adamw: decay of the first moment", at_least(0).below(1));
     field("beta2", beta2, "adamw: decay of the second moment", at_least(0).below(1));
     field("eps", eps, "adamw: added to the root of the second moment", at_least(0));
     field("momentum", momentum, "sgd: decay of the velocity", between(0, 1));
+    field("groups", groups, "parameters of which other things hold; of several groups that say it the first decides");
   }
 };
 
+// The parameters that the groups freeze require no gradient any more. Gives for each group the number of parameters, as
+// numbers, that it decides something of; a group that decides nothing is an error, but for the default one: a network
+// need not have what it spares.
+std::vector<i64> apply_groups(const OptimizerConfig& config, nn::Module& module);
+
 class Optimizer {
  public:
-  // Takes the parameters that require a gradient now. The module must outlive the optimiser.
+  // Takes the parameters that require a gradient behind apply_groups. The module must outlive the optimiser.
   Optimizer(const OptimizerConfig& config, nn::Module& module);
 
   // The L2 norm of all gradients together, and what they are multiplied by so that it is clip_norm at most: as

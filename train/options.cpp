@@ -39,8 +39,13 @@ OptionValue convert(const toml::node& node, const std::string& name, const std::
   if (const auto* value = node.as_integer()) return {static_cast<i64>(value->get())};
   if (const auto* value = node.as_floating_point()) return {value->get()};
   if (const auto* value = node.as_string()) return {value->get()};
+  if (const auto* table = node.as_table()) {
+    OptionValue::Table values;
+    for (const auto& [key, value] : *table) values.emplace_back(key.str(), convert(value, name, where));
+    return {std::move(values)};
+  }
   const auto* list = node.as_array();
-  TESSERA_CHECK(list, "{}: {} has a value that no option takes (a date, a time, or a table in a list)", where, name);
+  TESSERA_CHECK(list, "{}: {} has a value that no option takes (a date or a time)", where, name);
   std::vector<OptionValue> values;
   for (const toml::node& element : *list) values.push_back(convert(element, name, where));
   return {std::move(values)};
@@ -124,10 +129,16 @@ std::string OptionValue::toml() const {
   if (const i64* value = std::get_if<i64>(&data)) return fmt::format("{}", *value);
   if (const double* value = std::get_if<double>(&data)) return number(*value);
   if (const std::string* value = std::get_if<std::string>(&data)) return quoted(*value);
+  std::string text;
+  const auto append = [&](const std::string& item) { text += (text.empty() ? "" : ", ") + item; };
   if (const auto* list = std::get_if<std::vector<OptionValue>>(&data)) {
-    std::string text;
-    for (const OptionValue& value : *list) text += (text.empty() ? "" : ", ") + value.toml();
+    for (const OptionValue& value : *list) append(value.toml());
     return "[" + text + "]";
+  }
+  if (const auto* table = std::get_if<Table>(&data)) {
+    for (const auto& [key, value] : *table)
+      if (const std::string written = value.toml(); !written.empty()) append(key + " = " + written);
+    return "{" + text + "}";
   }
   return "";
 }

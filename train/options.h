@@ -1,8 +1,8 @@
 // Options: the fields of a configuration's structs (tensor/fields.h) by their full names, "optimizer.lr". Reading,
 // checking, overriding, writing and the list that `tessera train --help-options` prints follow from fields().
 //
-// An option is a bool, an integer, a number, a string, an enum with names_of (found by its namespace), or a
-// std::vector or std::array of these:
+// An option is a bool, an integer, a number, a string, an enum with names_of (found by its namespace), a std::vector or
+// std::array of these, or a std::vector of structs with fields(), which is a list of tables:
 //
 //   enum class Kind { kAdamW, kSgd };
 //   inline auto names_of(Kind) { return std::array{std::pair{"adamw", Kind::kAdamW}, std::pair{"sgd", Kind::kSgd}}; }
@@ -11,10 +11,12 @@
 // of what the field allows is an error that tells where it stands and what was expected.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -26,10 +28,11 @@
 
 namespace tessera {
 
-// A value as TOML knows it. monostate stands for an empty section.
+// A value as TOML knows it. monostate stands for an empty section, and for an absent value.
 struct OptionValue {
-  std::variant<std::monostate, bool, i64, double, std::string, std::vector<OptionValue>> data;
-  std::string toml() const;  // as TOML text: true, 5e-05, "text", [1, 2]; monostate is an empty text
+  using Table = std::vector<std::pair<std::string, OptionValue>>;
+  std::variant<std::monostate, bool, i64, double, std::string, std::vector<OptionValue>, Table> data;
+  std::string toml() const;  // as TOML text: true, 5e-05, "text", [1, 2], {a = 1}; monostate is an empty text
 };
 
 struct Option {
@@ -68,11 +71,33 @@ void apply_settings(const std::vector<Setting>& settings, std::vector<Option>& o
 // Every option with its present value, as TOML text that parse_settings reads back.
 std::string to_toml(const std::vector<Option>& options);
 
+// All options of a struct, in the order it lists them. They refer to the struct, which must outlive them. `every_kind`:
+// also those that another backbone, say, would have, and those of the tables in a list ("[optimizer.groups].match").
+template <class T>
+std::vector<Option> options_of(T& object, bool every_kind = false);
+
 namespace detail {
+
+struct OptionCollector;
+template <class T>
+concept HasFields = requires(T& value, const OptionCollector& collector) {
+  value.fields(collector);
+};
+template <class T>
+concept Optional = requires(T& value) {
+  value.has_value();
+};
 
 template <class T>
 OptionValue to_value(const T& value) {
-  if constexpr (std::is_enum_v<T>) {
+  if constexpr (HasFields<T>) {
+    T copy = value;  // options refer to a struct that could be written to
+    OptionValue::Table table;
+    for (const Option& option : options_of(copy)) table.emplace_back(option.name, option.get());
+    return {std::move(table)};
+  } else if constexpr (Optional<T>) {
+    return value ? to_value(*value) : OptionValue{};
+  } else if constexpr (std::is_enum_v<T>) {
     for (const auto& [name, known] : names_of(T{}))
       if (known == value) return {std::string(name)};
     fail("options: an enumerator has no name");
@@ -102,7 +127,15 @@ std::string expected(const Interval& allowed) {
   const auto bounded = [&](const std::string& type) {
     return allowed.str().empty() ? type : type + ", " + allowed.str();
   };
-  if constexpr (std::is_enum_v<T>) {
+  if constexpr (HasFields<T>) {
+    T object;
+    std::string list;
+    for (const Option& option : options_of(object))
+      list += fmt::format("{}{}: {}", list.empty() ? "" : "; ", option.name, option.expected);
+    return "a table {" + list + "}";
+  } else if constexpr (Optional<T>) {
+    return expected<typename T::value_type>(allowed);
+  } else if constexpr (std::is_enum_v<T>) {
     std::string list;
     for (const auto& [name, known] : names_of(T{}))
       list += fmt::format("{}\"{}\"", list.empty() ? "one of " : ", ", name);
@@ -131,7 +164,21 @@ bool from_value(const OptionValue& value, const Interval& allowed, T& target) {
     target = static_cast<T>(*given);
     return true;
   };
-  if constexpr (std::is_enum_v<T>) {
+  if constexpr (HasFields<T>) {
+    const OptionValue::Table* given = std::get_if<OptionValue::Table>(&value.data);
+    T object{};
+    const std::vector<Option> options = options_of(object);
+    const auto takes = [&](const auto& entry) {
+      const auto option = std::find_if(options.begin(), options.end(), [&](auto& o) { return o.name == entry.first; });
+      return option != options.end() && option->set(entry.second);
+    };
+    if (!given || !std::all_of(given->begin(), given->end(), takes)) return false;
+    target = object;
+    return true;
+  } else if constexpr (Optional<T>) {
+    if (std::holds_alternative<std::monostate>(value.data)) return target.reset(), true;
+    return from_value(value, allowed, target.emplace());
+  } else if constexpr (std::is_enum_v<T>) {
     const std::string* given = std::get_if<std::string>(&value.data);
     for (const auto& [name, known] : names_of(T{}))
       if (given && *given == name) return target = known, true;
@@ -167,7 +214,7 @@ struct OptionCollector {
 
   template <class T>
   void operator()(const std::string& name, T& value, const std::string& meaning, const Interval& allowed = {}) const {
-    if constexpr (requires { value.fields(*this); }) {
+    if constexpr (HasFields<T>) {
       value.fields(OptionCollector{prefix + name + ".", meaning, options, every_kind});
     } else {
       options.push_back({.name = prefix + name,
@@ -176,16 +223,18 @@ struct OptionCollector {
                          .section_meaning = section_meaning,
                          .get = [&value] { return to_value(value); },
                          .set = [&value, allowed](const auto& given) { return from_value(given, allowed, value); }});
+      if constexpr (requires { requires HasFields<typename T::value_type>; }) {
+        static typename T::value_type table;  // what the options of a table refer to
+        if (every_kind) table.fields(OptionCollector{"[" + prefix + name + "].", meaning, options, true});
+      }
     }
   }
 };
 
 }  // namespace detail
 
-// All options of a struct, in the order it lists them. They refer to the struct, which must outlive them. `every_kind`:
-// also those that another backbone, say, would have.
 template <class T>
-std::vector<Option> options_of(T& object, bool every_kind = false) {
+std::vector<Option> options_of(T& object, bool every_kind) {
   std::vector<Option> options;
   object.fields(detail::OptionCollector{"", "", options, every_kind});
   return options;

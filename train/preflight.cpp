@@ -96,24 +96,45 @@ bool has_empty_box(const CocoAnnotation& annotation) {
 }
 
 // Does the validation set have what its evaluation compares?
-Lines validation_faults(const CocoDataset& val, BestBy metric) {
+// What a metric compares, as the field of an annotation is called and as the word is.
+struct Compared {
+  Metric::Demands demand;
+  ApTask task;
+  const char *field, *word;
+};
+constexpr Compared kCompared[] = {{Metric::kMasks, ApTask::kSegm, "segmentation", "mask"},
+                                  {Metric::kBoxes, ApTask::kBbox, "box", "box"}};
+
+// Does the validation set have what its evaluation compares?
+Lines validation_faults(const CocoDataset& val, const std::string& name) {
   const size_t count = val.annotations.size();
   if (count == 0)
     return {
         fmt::format("{} has no annotations, as test sets have none, so there is nothing to compare with: name a "
                     "validation set, or set data.val_annotations = \"\" to train without evaluation",
                     val.name)};
-  const bool masks = metric == BestBy::kSegm;
-  Tally lacking_metric = lacking(val, masks ? ApTask::kSegm : ApTask::kBbox);
-  if (!masks && std::ranges::all_of(val.annotations, has_empty_box))
-    for (const CocoAnnotation& annotation : val.annotations) lacking_metric.add(std::to_string(annotation.id));
+  const Metric& metric = find_metric(name);
   Lines faults;
-  if (lacking_metric.count > 0)
-    faults.push_back(fmt::format(
-        "{} of the {} annotations of {} have no {} ({}), which evaluation.metric = \"{}\" needs: add them, or set "
-        "evaluation.metric = \"{}\"",
-        lacking_metric.count, count, val.name, masks ? "segmentation" : "box", lacking_metric.names(),
-        masks ? "segm" : "bbox", masks ? "bbox" : "segm"));
+  std::string instead;  // the other one of those that are told together
+  for (const Metric& other : metrics())
+    if (&other != &metric && other.belongs_to(metric))
+      instead = fmt::format(", or set evaluation.metric = \"{}\"", other.short_name());
+  for (const auto& [demand, task, field, word] : kCompared) {
+    if (!(metric.demands & demand)) continue;
+    Tally without = lacking(val, task);
+    if (task == ApTask::kBbox && std::ranges::all_of(val.annotations, has_empty_box))
+      for (const CocoAnnotation& annotation : val.annotations) without.add(std::to_string(annotation.id));
+    if (without.count > 0)
+      faults.push_back(
+          fmt::format("{} of the {} annotations of {} have no {} ({}), which evaluation.metric = \"{}\" "
+                      "needs: add them{}",
+                      without.count, count, val.name, field, without.names(), name, instead));
+  }
+  try {
+    check_kind(metric, val);
+  } catch (const Error& error) {
+    faults.push_back(fmt::format("{} (evaluation.metric)", error.what()));
+  }
 
   std::vector<std::string> malformed(count);
   Tally no_area, no_mask;
@@ -129,7 +150,7 @@ Lines validation_faults(const CocoDataset& val, BestBy metric) {
     if (!val.annotations[i].area) no_area.add(std::to_string(val.annotations[i].id));
     if (!malformed[i].empty()) no_mask.add(malformed[i]);
   }
-  if (no_area.count > 0)
+  if ((metric.demands & Metric::kAreas) && no_area.count > 0)
     faults.push_back(
         fmt::format("{} of the {} annotations of {} have no area ({}), which tells small objects from large "
                     "ones: add it",
@@ -144,19 +165,20 @@ void append(Lines& lines, const Lines& more) {
   lines.insert(lines.end(), more.begin(), more.end());
 }
 
-void warn_of_crowded_pictures(const CocoSource& source, i64 most_objects, Lines& lines) {
+void warn_of_crowded_pictures(const CocoSource& source, const std::optional<Segmenter::Limit>& limit, Lines& lines) {
+  if (!limit) return;
   Tally crowded;
   i64 largest = 0;
   for (i64 i = 0; i < source.size(); ++i) {
     const i64 objects = source.objects(i);
-    if (objects > most_objects) crowded.add(source.image(i).file_name);
+    if (objects > limit->objects) crowded.add(source.image(i).file_name);
     largest = std::max(largest, objects);
   }
   if (crowded.count > 0)
-    lines.push_back(
-        fmt::format("{}: {} of {} pictures have more objects than the {} that the network can find, up to {} "
-                    "({}); model.num_masks is the limit",
-                    source.dataset().name, crowded.count, source.size(), most_objects, largest, crowded.names()));
+    lines.push_back(fmt::format(
+        "{}: {} of {} pictures have more objects than the {} that the network can find, up to {} "
+        "({}); {} is the limit",
+        source.dataset().name, crowded.count, source.size(), limit->objects, largest, crowded.names(), limit->option));
 }
 
 void warn_of_short_run(const Config& config, bool evaluates, Lines& lines) {
@@ -196,29 +218,32 @@ void check_data(const Config& config, const CocoSource& train, const CocoSource*
   refuse(faults);
 }
 
-Lines warnings(const Config& config, const CocoSource& train, const CocoSource* val) {
+Lines warnings(const Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val) {
   Lines lines;
   const std::string left_out = train.left_out();
   if (!left_out.empty()) lines.push_back(fmt::format("{}: {}", train.dataset().name, left_out));
   if (const Tally& boxes = train.boxes_of_masks(); boxes.count > 0)
     lines.push_back(fmt::format("{}: {} objects have no box, or an empty one, and get that of their mask ({})",
                                 train.dataset().name, boxes.count, boxes.names()));
-  warn_of_crowded_pictures(train, config.model.most_objects(), lines);
+  warn_of_crowded_pictures(train, model.object_limit(), lines);
   if (val) {
-    warn_of_crowded_pictures(*val, config.model.most_objects(), lines);
-    append(lines, missing_figures(val->dataset()));
+    warn_of_crowded_pictures(*val, model.object_limit(), lines);
+    append(lines, missing_figures(val->dataset(), config.evaluation.metric));
   }
   warn_of_short_run(config, val != nullptr, lines);
   return lines;
 }
 
-Lines missing_figures(const CocoDataset& truth) {
+Lines missing_figures(const CocoDataset& truth, const std::string& name) {
   Lines lines;
-  for (const ApTask task : {ApTask::kSegm, ApTask::kBbox})
-    if (const Tally without = lacking(truth, task); without.count > 0)
-      lines.push_back(fmt::format("{}: there will be no {} figures: {} of {} annotations have no {} ({})", truth.name,
-                                  name_of(task), without.count, truth.annotations.size(),
-                                  task == ApTask::kBbox ? "box" : "mask", without.names()));
+  for (const Metric& metric : metrics()) {
+    if (!metric.belongs_to(find_metric(name))) continue;
+    for (const auto& [demand, task, field, word] : kCompared)
+      if (const Tally without = lacking(truth, task); (metric.demands & demand) && without.count > 0)
+        lines.push_back(fmt::format("{}: there will be no {} figures: {} of {} annotations have no {} ({})", truth.name,
+                                    metric.short_name(), without.count, truth.annotations.size(), word,
+                                    without.names()));
+  }
   return lines;
 }
 

@@ -20,10 +20,12 @@ void check_data(const Config& config, const CocoSource& train, const CocoSource*
 
 // What a user should know of the data and the schedule before waiting for the run, a line each: objects that are left
 // out, more of them in a picture than the network can find, a schedule and periods that the run is too short for.
-std::vector<std::string> warnings(const Config& config, const CocoSource& train, const CocoSource* val);
+std::vector<std::string> warnings(const Segmenter& model, const Config& config, const CocoSource& train,
+                                  const CocoSource* val);
 
-// "val.json: there will be no bbox figures: 2 of 7 annotations have no box (4, 9)", a line for each such task.
-std::vector<std::string> missing_figures(const CocoDataset& truth);
+// "val.json: there will be no bbox figures: 2 of 7 annotations have no box (4, 9)", a line for each such metric of
+// those that are told with this one.
+std::vector<std::string> missing_figures(const CocoDataset& truth, const std::string& metric);
 
 void print_warnings(const std::vector<std::string>& warnings);  // on stderr, a line each
 

@@ -53,8 +53,26 @@ const ResumeRule& resume_rule(const std::string& option) {
                        [&](const ResumeRule& rule) { return option.starts_with(rule.prefix); });
 }
 
+std::vector<Setting> stored_settings(const Checkpoint& checkpoint) {
+  std::vector<Setting> settings = parse_settings(checkpoint.info().config, checkpoint.path().string(), {});
+  // Before there were groups of parameters, two options said what two groups say now.
+  std::vector<OptionValue> groups;
+  std::erase_if(settings, [&](const Setting& setting) {
+    if (setting.name == "optimizer.no_decay")
+      groups.push_back({OptionValue::Table{{"match", setting.value}, {"weight_decay", {0.0}}}});
+    else if (setting.name != "optimizer.backbone_lr")
+      return false;
+    else if (setting.value.toml() != "1.0")
+      groups.push_back({OptionValue::Table{{"match", {std::vector<OptionValue>{{std::string("backbone.*")}}}},
+                                           {"lr_factor", setting.value}}});
+    return true;
+  });
+  if (!groups.empty()) settings.push_back({"optimizer.groups", {groups}, checkpoint.path().string()});
+  return settings;
+}
+
 Config stored_config(const Checkpoint& checkpoint) {
-  return make_config(parse_settings(checkpoint.info().config, checkpoint.path().string(), {}));
+  return make_config(stored_settings(checkpoint));
 }
 
 std::vector<OptionChange> changes_on_resume(const Checkpoint& checkpoint, const Config& config) {

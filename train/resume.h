@@ -9,7 +9,8 @@
 
 namespace tessera {
 
-// The configuration that the run had.
+// The settings that a checkpoint holds, also one of an earlier version, and the configuration that they make.
+std::vector<Setting> stored_settings(const Checkpoint& checkpoint);
 Config stored_config(const Checkpoint& checkpoint);
 
 struct OptionChange {

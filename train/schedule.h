@@ -20,17 +20,21 @@ inline auto names_of(ScheduleKind) {
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kMultiStep;
   std::vector<i64> milestones = {210'000, 250'000};
+  std::vector<double> milestone_epochs;
   double gamma = 0.1, final_factor = 0;
   i64 warmup_steps = 1000;
-  double warmup_factor = 0.001;
+  double warmup_epochs = 0, warmup_factor = 0.001;
 
   template <class Field>
   void fields(Field&& field) {
     field("kind", kind, "what the rate does after the warm-up");
     field("milestones", milestones, "multi_step: from each of these steps on, times gamma", at_least(0));
+    field("milestone_epochs", milestone_epochs,
+          "the same after so many epochs, in place of milestones; []: as those say", above(0));
     field("gamma", gamma, "multi_step: factor at a milestone", between(0, 1));
     field("final_factor", final_factor, "cosine: share of the rate that is left at the last step", between(0, 1));
     field("warmup_steps", warmup_steps, "steps of the linear warm-up; 0: none", at_least(0));
+    field("warmup_epochs", warmup_epochs, "the same in epochs, in place of warmup_steps; 0: as that says", at_least(0));
     field("warmup_factor", warmup_factor, "share of the rate at which the warm-up begins", between(0, 1));
   }
 };

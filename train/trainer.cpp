@@ -6,13 +6,13 @@
 #include <span>
 #include <utility>
 
-#include "autograd/pointwise.h"
+#include "eval/score.h"
 #include "ops/arrange.h"
-#include "ops/conv2d.h"
 #include "tensor/allocator.h"
 #include "tensor/file.h"
 #include "train/resume.h"
 #include "train/signals.h"
+#include "train/sources.h"
 
 namespace tessera {
 
@@ -23,12 +23,6 @@ std::string image_names(std::span<const Batch> batches) {
   for (const Batch& batch : batches)
     for (const Sample& sample : batch.samples) names += (names.empty() ? "" : ", ") + sample.file.filename().string();
   return names;
-}
-
-i64 count_objects(const Batch& batch) {
-  i64 count = 0;
-  for (const Sample& sample : batch.samples) count += sample.targets.count();
-  return count;
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -95,37 +89,38 @@ class Buffers {
 
 // One update from `accumulate` batches. All of its work is launched before the host waits for the device, once, to read
 // what it gave: whether the update counts is decided there (ops/optimizer.h).
-StepRecord train_step(Segmenter& model, const Config& config, TrainingState& state, Loader& loader) {
+StepRecord train_step(Segmenter& model, const Job& job, TrainingState& state, Loader& loader) {
   const auto start = std::chrono::steady_clock::now();
+  const Config& config = job.config;
   const double factor = lr_factor(config.schedule, state.step, config.training.steps);
   StepRecord record{.step = state.step + 1, .losses = {}, .lr = config.optimizer.lr * factor};
   const Device device = model.device();
   reset_peak(device);
 
-  // Data. All batches first: losses are means over the objects of a batch, so a batch counts by its share of objects,
-  // and the update is the one that a single large batch would give.
+  // Data. All batches first: how much the losses of one weigh depends on the others (Segmenter::normaliser).
   std::vector<Batch> batches;
   i64 images = 0;
-  double objects = 0;
+  double normaliser = 0;
   for (i64 i = 0; i < config.training.accumulate; ++i) {
     batches.push_back(*loader.next());
     images += batches.back().size();
-    objects += static_cast<double>(count_objects(batches.back()));
+    normaliser += model.normaliser(batches.back());
   }
   const auto refuse = [&](std::span<const Batch> culprits, const Error& error) {
     fail("step {}, images {}: {}; the weights were not updated", record.step, image_names(culprits), error.what());
   };
+  const StepContext context{
+      .step = state.step,
+      .epoch = static_cast<double>(state.batches * config.training.batch_size) / static_cast<double>(job.data->size()),
+      .seed = config.training.seed};
   std::vector<BatchLosses> results;
   std::vector<Tensor> watched_parts;
   for (const Batch& batch : batches) {
-    const double objects_here = std::max<double>(1, static_cast<double>(count_objects(batch)));
     try {
       // Forward, loss.
-      BatchLosses& result = results.emplace_back(model.losses(batch));
-      if (batches.size() > 1) result.weight = objects_here / std::max<double>(1, objects);
-      const std::vector<LossTerm>& terms = result.losses.terms;
-      result.total = terms.at(0).value;
-      for (size_t i = 1; i < terms.size(); ++i) result.total = result.total + terms[i].value;
+      BatchLosses& result = results.emplace_back(model.losses(batch, context));
+      result.total = result.losses.total();
+      result.weight = std::max(1.0, model.normaliser(batch)) / std::max(1.0, normaliser);
       result.watch(watched_parts);
       // Backward.
       const Tensor& total = result.total.value();
@@ -182,23 +177,11 @@ std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& 
   return scores;
 }
 
-// The first figure of the task that decides which checkpoint is the best.
-double merit(const Scores& scores, BestBy metric) {
-  const std::string task = metric == BestBy::kSegm ? "segm" : "bbox";
+// The first figure of the metric that decides which checkpoint is the best.
+double merit(const Scores& scores, const std::string& metric) {
   for (const auto& [name, figures] : scores)
-    if (name == task && !figures.empty()) return figures.front().second;
-  fail("evaluation: there are no figures for {}", task);
-}
-
-LoaderConfig loader_config(const Config& config) {
-  return {.batch_size = config.training.batch_size,
-          .training = true,
-          .seed = config.training.seed,
-          .group_by_aspect = config.data.group_by_aspect,
-          .workers = static_cast<int>(config.data.workers),
-          .prefetch = static_cast<int>(config.data.prefetch),
-          .statistics = config.input.statistics(),
-          .divisor = config.input.divisor};
+    if (name == find_metric(metric).short_name() && !figures.empty()) return figures.front().second;
+  fail("evaluation: there are no figures for {}", metric);
 }
 
 void restore(Segmenter& model, const Job& job, TrainingState& state, const Checkpoint& checkpoint) {
@@ -219,31 +202,14 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const Check
   if (comparable) state.best = std::max(state.best, merit(scores, job.config.evaluation.metric));
 }
 
-// What the configuration says of products and convolutions holds for the process while the run lasts.
-class Arithmetic {
- public:
-  explicit Arithmetic(const TrainingConfig& config) {
-    set_precision(config.precision);
-    ops::allow_winograd(config.winograd);
-  }
-  ~Arithmetic() {
-    set_precision(precision_);
-    ops::allow_winograd(winograd_);
-  }
-  Arithmetic(const Arithmetic&) = delete;
-  Arithmetic& operator=(const Arithmetic&) = delete;
-
- private:
-  Precision precision_ = precision();
-  bool winograd_ = ops::winograd_allowed();
-};
-
 }  // namespace
 
-int train(Segmenter& model, const Job& job) {
+int train(Segmenter& model, const Job& given) {
+  Job job = given;
+  resolve_epochs(job.config, job.data->size());
   const Config& config = job.config;
   const i64 steps = config.training.steps;
-  const Arithmetic arithmetic(config.training);
+  const ArithmeticScope arithmetic({.precision = config.training.precision, .winograd = config.training.winograd});
 
   const bool mixed = config.training.mixed_precision;
   TESSERA_CHECK(!mixed || model.device().kind != DeviceKind::kCpu,
@@ -266,7 +232,7 @@ int train(Segmenter& model, const Job& job) {
   Log log(job.folder, state.step, {.steps = steps, .every = config.training.log_every, .quiet = job.quiet});
   if (job.resume)
     log.say(saved.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved.string()));
-  Loader loader(job.data, loader_config(config), state.batches);
+  Loader loader(job.data, loader_config(config, true), state.batches);
   const SignalGuard signals;
   model.train();
 
@@ -348,7 +314,7 @@ int train(Segmenter& model, const Job& job) {
     while (state.step < steps && !SignalGuard::received()) {
       buffers.keep();
       try {
-        unlogged = train_step(model, config, state, loader);
+        unlogged = train_step(model, job, state, loader);
       } catch (...) {
         buffers.put_back();
         throw;

@@ -76,8 +76,8 @@ class FeedForward : public ProcessingModule {
 
 // Kaiming uniform with a = sqrt(5), as PyTorch's convolution: everything uniform with bound 1 / sqrt(9 in).
 void make_convolution(i64 in, i64 out, Var& weight, Var& bias, Random& random) {
-  const double bound = 1 / std::sqrt(static_cast<double>(ops::kSpsTaps * in));
-  weight = Var(Tensor::empty({out, ops::kSpsTaps * in}), true);
+  const double bound = 1 / std::sqrt(static_cast<double>(ops::kSpsPositions * in));
+  weight = Var(Tensor::empty({out, ops::kSpsPositions * in}), true);
   bias = Var(Tensor::empty({out}), true);
   nn::init_uniform(weight, bound, random);
   nn::init_uniform(bias, bound, random);
@@ -101,11 +101,11 @@ void SpsConv2d::visit(nn::Visitor& v) {
 }
 
 SpsDeformConv2d::SpsDeformConv2d(i64 in, i64 out, i64 dilation, Random& random)
-    : conv_offsets(in, 2 * ops::kSpsTaps, random) {
+    : conv_offsets(in, 2 * ops::kSpsPositions, random) {
   make_convolution(in, out, weight, bias, random);
   nn::init_constant(conv_offsets.weight, 0);
   float* grid = conv_offsets.bias.value().data<float>();
-  for (i64 tap = 0; tap < ops::kSpsTaps; ++tap) {
+  for (i64 tap = 0; tap < ops::kSpsPositions; ++tap) {
     grid[2 * tap] = static_cast<float>((tap % 3 - 1) * dilation);
     grid[2 * tap + 1] = static_cast<float>((tap / 3 - 1) * dilation);
   }

@@ -66,7 +66,7 @@ std::vector<Instance> find_instances(const PictureLogits& logits, const MaskResa
   std::vector<Rle> masks = threshold_masks(logits.masks, kept, resampler, config.mask_threshold);
   std::vector<Instance> instances;
   for (size_t i = 0; i < kept.size(); ++i)
-    instances.push_back({kept[i].class_index, kept[i].score, std::move(masks[i]), kept[i].query});
+    instances.push_back(Instance::of_mask(kept[i].class_index, kept[i].score, std::move(masks[i]), kept[i].query));
   return instances;
 }
 

@@ -20,9 +20,9 @@ Linear linear_taps(i64 o, i64 in, i64 out) {
   return {{first, std::min(first + 1, in - 1)}, {1 - part, part}};
 }
 
-ops::ResizeTaps compose(i64 map, i64 padded, i64 resized, i64 original, Device device) {
-  Tensor index = Tensor::zeros({original, ops::kResizeTaps}, DType::kI32);
-  Tensor weight = Tensor::zeros({original, ops::kResizeTaps});
+ops::AxisWeights compose(i64 map, i64 padded, i64 resized, i64 original, Device device) {
+  Tensor index = Tensor::zeros({original, ops::kAxisWeights}, DType::kI32);
+  Tensor weight = Tensor::zeros({original, ops::kAxisWeights});
   for (i64 o = 0; o < original; ++o) {
     std::map<i64, double> weights;
     const Linear outer = linear_taps(o, resized, original);
@@ -30,7 +30,7 @@ ops::ResizeTaps compose(i64 map, i64 padded, i64 resized, i64 original, Device d
       const Linear inner = linear_taps(outer.index[a], map, padded);
       for (size_t b = 0; b < 2; ++b) weights[inner.index[b]] += outer.weight[a] * inner.weight[b];
     }
-    i64 place = o * ops::kResizeTaps;
+    i64 place = o * ops::kAxisWeights;
     for (const auto& [at, share] : weights) {
       if (static_cast<float>(share) == 0) continue;
       index.data<i32>()[place] = static_cast<i32>(at);

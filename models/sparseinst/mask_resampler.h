@@ -17,7 +17,7 @@ struct MaskResampler {
   MaskResampler(ImageSize map, ImageSize padded, ImageSize resized, ImageSize original, Device device = {});
 
   ImageSize original;
-  ops::ResizeTaps rows, columns;  // one line per row and column of the original
+  ops::AxisWeights rows, columns;  // one line per row and column of the original
 };
 
 }  // namespace tessera::sparseinst

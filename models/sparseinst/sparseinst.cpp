@@ -1,6 +1,9 @@
 #include "models/sparseinst/sparseinst.h"
 
+#include "autograd/arrange.h"
 #include "autograd/pointwise.h"
+#include "autograd/reduce.h"
+#include "autograd/softmax.h"
 #include "models/batch_images.h"
 #include "models/sparseinst/criterion.h"
 #include "models/sparseinst/inference.h"
@@ -31,7 +34,7 @@ void SparseInst::fuse(const nn::InferenceOptions& options) {
   graphs_ = std::make_unique<ForwardGraphs<Output>>();
 }
 
-Losses SparseInst::losses(const Batch& batch) {
+Losses SparseInst::losses(const Batch& batch, const StepContext& /*context*/) {
   // Before the forward pass: a copy to a device that is computing may make the host wait.
   const Tensor images = batch_images(batch, device());
   // Masks are scale_factor times the features, whose stride is 8, rounded up.
@@ -64,6 +67,15 @@ std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
     found.push_back(find_instances(logits, resamplers[static_cast<size_t>(n)], config_.inference));
   }
   return found;
+}
+
+Tensor SparseInst::activation_maps(const Batch& batch) {
+  const NoGrad no_grad;
+  const Var logits = forward(Var(batch_images(batch, device()))).maps;  // [N, h, w, G Q]
+  const i64 N = logits.dim(0), h = logits.dim(1), w = logits.dim(2), Q = config_.num_masks, G = config_.iam.groups;
+  const Var flat = reshape(logits, {N, h * w, G * Q});
+  const Var active = config_.iam.activation == IamActivation::kSoftmax ? softmax(flat, 1) : sigmoid(flat);
+  return reshape(mean(reshape(active, {N * h * w, G, Q}), {1}), {N, h, w, Q}).value();
 }
 
 void SparseInst::visit(nn::Visitor& v) {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "models/forward_graphs.h"
+#include "models/published.h"
 #include "models/segmenter.h"
 #include "models/sparseinst/decoder.h"
 #include "models/sparseinst/encoder.h"
@@ -20,8 +21,15 @@ class SparseInst : public Segmenter, private nn::Fusible {
   // taps, the output of a size that comes again is valid until the next images of this size.
   Output forward(const Var& images, nn::Taps* taps = nullptr);
 
-  Losses losses(const Batch& batch) override;
+  Losses losses(const Batch& batch, const StepContext& context) override;
+  double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
   std::vector<std::vector<Instance>> detect(const Batch& batch) override;
+
+  double score_threshold() const override { return config_.inference.score_threshold; }
+  std::optional<Limit> object_limit() const override { return Limit{config_.num_masks, "model.num_masks"}; }
+  // The instance activation maps, of a group decoder the mean of the groups; cross attention has none.
+  i64 activation_map_count() const override { return config_.iam.cross_attention ? 0 : config_.num_masks; }
+  Tensor activation_maps(const Batch& batch) override;
 
   void visit(nn::Visitor& v) override;
   const Config& config() const { return config_; }
@@ -40,5 +48,7 @@ class SparseInst : public Segmenter, private nn::Fusible {
 
 // Initial weights depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
+
+PublishedTable published();
 
 }  // namespace tessera::sparseinst

@@ -5,17 +5,17 @@
 //   a task takes a block of C, a piece of K after the other: splits its rows of A, multiplies, and keeps its sums in a
 //   block of f32 in the second-level cache; at the end bias and ReLU go over them into C.
 //
-// The taps of A are padded to whole steps of kTileDepth with zeros, and so is B.
+// The runs of A are padded to whole steps of kTileDepth with zeros, and so is B.
 #include "ops/cpu/bf16_gemm.h"
 
 #include <omp.h>
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
+#include <utility>
 #include <vector>
 
-#include "ops/cpu/round.h"
+#include "ops/cpu/bf16_parts.h"
 #include "ops/precision.h"
 #include "tensor/tensor.h"
 
@@ -23,34 +23,10 @@ namespace tessera::cpu {
 
 namespace {
 
-using simd::kTileBlock, simd::kTileDepth, simd::kTilePair;
-using PackB = decltype(Gemm<float>::pack_b);
-
 constexpr i64 kRows = 128, kColumns = 256, kSteps = 8;  // of a block of C, and of K at a time: 0.4 MB in three parts
 constexpr i64 kTasks = 8;                               // enough to keep the threads of a small machine busy
 constexpr i64 kLeastRows = 16, kLeastColumns = 16, kLeastDepth = 32;  // below, most of every tile is padding
 constexpr i64 kHighestDepth = 256, kHighestRows = 128;  // from here on the work on the parts pays at kHighest
-
-// The steps of K: kTileDepth elements of a tap each, or what is left of it.
-struct Steps {
-  i64 tap_depth, per_tap, count;
-
-  explicit Steps(const Gemm<float>& gemm)
-      : tap_depth(gemm.tap_depth), per_tap(ceil_div(tap_depth, kTileDepth)), count(gemm.taps * per_tap) {}
-
-  i64 tap(i64 step) const { return step / per_tap; }
-  i64 offset(i64 step) const { return step % per_tap * kTileDepth; }  // in its tap
-  i64 width(i64 step) const { return std::min(kTileDepth, tap_depth - offset(step)); }
-  i64 depth(i64 step) const { return tap(step) * tap_depth + offset(step); }  // where it begins in K
-};
-
-// B where all of it is split: [item][pair of column tiles][step][part][2 tiles].
-struct SplitB {
-  i64 pairs, pair_numbers;
-
-  SplitB(const Gemm<float>& gemm, const Steps& steps, int parts)
-      : pairs(ceil_div(gemm.columns, kTileBlock)), pair_numbers(steps.count * parts * kTilePair) {}
-};
 
 struct Cut {
   i64 row_block, column_block;  // of C, per task
@@ -78,13 +54,9 @@ struct Workspace {
   i64 table, scratch, rows, residual, c, a, b, bytes = 0;  // offsets in bytes
 
   Workspace(const Gemm<float>& gemm, const Cut& cut, bool own_b) {
-    const auto take = [this](i64 size) {
-      const i64 offset = bytes;
-      bytes += round_up(size, 256);
-      return offset;
-    };
+    const auto take = [this](i64 size) { return std::exchange(bytes, bytes + round_up(size, 256)); };
     const i64 element = sizeof(float), pointer = sizeof(float*), part = sizeof(u16);
-    table = take(gemm.a_rows ? round_up(cut.row_block, kTileRows) * gemm.taps * pointer : 0);
+    table = take(gemm.a_rows ? round_up(cut.row_block, kTileRows) * gemm.runs * pointer : 0);
     scratch = take((gemm.a_rows ? cut.row_block * gemm.scratch_per_row : kTileBlock * kTileDepth) * element);
     rows = take(cut.row_block * pointer);
     residual = take(gemm.residual_rows ? cut.row_block * pointer : 0);
@@ -94,46 +66,22 @@ struct Workspace {
   }
 };
 
-// B's columns [column, column + count), steps [first, last), as [pair of column tiles][step][part][2 tiles], the pairs
-// `stride` numbers apart. Returns whether all is finite.
-bool split_columns(const Gemm<float>& gemm, const simd::Bf16Kernels& kernels, const Steps& steps, int parts, i64 item,
-                   i64 column, i64 count, i64 first, i64 last, i64 stride, u16* tiles) {
-  bool finite = true;
-  for (i64 step = first; step < last; ++step)
-    for (i64 j = 0; j < count; j += kTileBlock) {
-      float x[kTileDepth * kTileBlock] = {};
-      gemm.pack_b(item, steps.depth(step), steps.width(step), column + j, std::min(kTileBlock, count - j), x,
-                  kTileBlock);
-      u16* to = tiles + j / kTileBlock * stride + (step - first) * parts * kTilePair;
-      finite &= kernels.split_columns(x, kTileBlock, parts, to);
-    }
-  return finite;
-}
-
-// One pair of column tiles of the whole B, all of K.
-bool split_pair(const Gemm<float>& gemm, const simd::Bf16Kernels& kernels, const Steps& steps, int parts,
-                const SplitB& layout, i64 item, i64 pair, u16* b) {
-  const i64 column = pair * kTileBlock, count = std::min(kTileBlock, gemm.columns - column);
-  return split_columns(gemm, kernels, steps, parts, item, column, count, 0, steps.count, layout.pair_numbers,
-                       b + (item * layout.pairs + pair) * layout.pair_numbers);
-}
-
 // Rows of A for one task: where each begins, or a transposed copy of a step.
 struct Rows {
   const Gemm<float>& gemm;
-  const Steps& steps;
+  const Bf16Steps& steps;
   i64 item, row, count;
   const float** table;
   float* scratch;
 
-  Rows(const Gemm<float>& g, const Steps& s, i64 item_, i64 row_, i64 count_, const float** t, float* made)
+  Rows(const Gemm<float>& g, const Bf16Steps& s, i64 item_, i64 row_, i64 count_, const float** t, float* made)
       : gemm(g), steps(s), item(item_), row(row_), count(count_), table(t), scratch(made) {
     if (gemm.a_rows) gemm.a_rows(item, row, count, table, scratch);
   }
 
   // rows [begin, begin + kTileBlock) of the task at one step; null beyond its end.
   void at(i64 begin, i64 step, const float** rows) {
-    const i64 live = std::min(kTileBlock, count - begin), tap = steps.tap(step), offset = steps.offset(step);
+    const i64 live = std::min(kTileBlock, count - begin), run = steps.run(step), offset = steps.offset(step);
     std::fill(rows, rows + kTileBlock, nullptr);
     if (gemm.a_columns) {
       const float* from = gemm.a_columns + item * gemm.a_item_stride + offset * gemm.a_step + row + begin;
@@ -143,28 +91,10 @@ struct Rows {
     }
     for (i64 i = 0; i < live; ++i) {
       const i64 r = begin + i;
-      rows[i] = table[(r / kTileRows * gemm.taps + tap) * kTileRows + r % kTileRows] + offset;
+      rows[i] = table[(r / kTileRows * gemm.runs + run) * kTileRows + r % kTileRows] + offset;
     }
   }
 };
-
-// pack_b of a B that was split beforehand: each number as the sum of its parts.
-PackB pack_b_from_parts(const Gemm<float>& gemm, const Steps& steps, int parts, const u16* split_b) {
-  return [=, layout = SplitB(gemm, steps, parts)](i64 item, i64 k_begin, i64 depth, i64 column, i64 count, float* out,
-                                                  i64 stride) {
-    for (i64 k = k_begin; k < k_begin + depth; ++k, out += stride) {
-      const i64 in_tap = k % steps.tap_depth, row = in_tap % kTileDepth;
-      const i64 step = k / steps.tap_depth * steps.per_tap + in_tap / kTileDepth;
-      for (i64 j = 0; j < count; ++j) {
-        const i64 pair = (column + j) / kTileBlock, in_pair = (column + j) % kTileBlock;
-        const u16* part = split_b + (item * layout.pairs + pair) * layout.pair_numbers + step * parts * kTilePair +
-                          in_pair / 16 * (kTilePair / 2) + row / 2 * 32 + in_pair % 16 * 2 + row % 2;
-        out[j] = 0;
-        for (int p = 0; p < parts; ++p) out[j] += std::bit_cast<float>(std::uint32_t{part[p * kTilePair]} << 16);
-      }
-    }
-  };
-}
 
 // The part of the product that is the block of rows and columns, as a product of its own.
 Gemm<float> part_of(const Gemm<float>& gemm, const PackB& pack_b, i64 item, i64 row, i64 rows, i64 column,
@@ -212,106 +142,129 @@ int bf16_parts(const Gemm<float>& gemm) {
   return gemm.depth() >= kHighestDepth && gemm.rows >= kHighestRows ? 3 : 0;
 }
 
-i64 split_b_size(const Gemm<float>& gemm, int parts) {
-  const SplitB layout(gemm, Steps(gemm), parts);
-  return gemm.items * layout.pairs * layout.pair_numbers;
-}
+namespace {
 
-bool split_whole_b(const Gemm<float>& gemm, int parts, u16* out) {
-  const Steps steps(gemm);
-  const SplitB layout(gemm, steps, parts);
-  bool finite = true;
-#pragma omp parallel for schedule(dynamic) reduction(&& : finite)
-  for (i64 job = 0; job < gemm.items * layout.pairs; ++job)
-    finite =
-        split_pair(gemm, simd::bf16_kernels.get(), steps, parts, layout, job / layout.pairs, job % layout.pairs, out) &&
-        finite;
-  return finite;
-}
+// One product: what all tasks share.
+struct Product {
+  const Gemm<float>& gemm;
+  const int parts;
+  const simd::Bf16Kernels& kernels;
+  const PackB pack_b;
+  const Bf16Steps steps{gemm};
+  const Cut cut;
+  const SplitB layout{gemm, steps, parts};
+  const u16* whole_b;  // null: each task splits its part
+  const Workspace offsets{gemm, cut, !whole_b};
+  std::vector<std::atomic<bool>> finite_b =
+      std::vector<std::atomic<bool>>(static_cast<size_t>(gemm.items * cut.column_blocks));
+
+  // All of B, by all threads of the team.
+  void split_b(u16* kept) {
+#pragma omp for schedule(dynamic)
+    for (i64 job = 0; job < gemm.items * layout.pairs; ++job) {
+      const i64 item = job / layout.pairs, pair = job % layout.pairs;
+      if (!split_pair(gemm, kernels, steps, parts, layout, item, pair, kept))
+        finite_b[static_cast<size_t>(item * cut.column_blocks + pair * kTileBlock / cut.column_block)] = false;
+    }
+  }
+
+  struct Block {
+    i64 item, row, rows, column, columns;
+  };
+  Block block(i64 task) const {
+    const i64 row = task % cut.row_blocks * cut.row_block, rest = task / cut.row_blocks;
+    const i64 column = rest % cut.column_blocks * cut.column_block, item = rest / cut.column_blocks;
+    return {item, row, std::min(cut.row_block, gemm.rows - row), column,
+            std::min(cut.column_block, gemm.columns - column)};
+  }
+
+  // The sums of a block, in the task's memory. Returns whether all that it read is finite.
+  bool multiply(const Block& block, std::byte* memory) const {
+    u16 *const a = reinterpret_cast<u16*>(memory + offsets.a), *const own_b =
+                                                                   reinterpret_cast<u16*>(memory + offsets.b);
+    const i64 row_pairs = ceil_div(block.rows, kTileBlock), column_pairs = ceil_div(block.columns, kTileBlock);
+    bool finite = finite_b[static_cast<size_t>(block.item * cut.column_blocks + block.column / cut.column_block)];
+    Rows a_rows(gemm, steps, block.item, block.row, block.rows, reinterpret_cast<const float**>(memory + offsets.table),
+                reinterpret_cast<float*>(memory + offsets.scratch));
+    for (i64 first = 0; first < steps.count && finite; first += kSteps) {
+      const i64 last = std::min(first + kSteps, steps.count);
+      for (i64 i = 0; i < row_pairs; ++i)
+        for (i64 step = first; step < last; ++step) {
+          const float* at[kTileBlock];
+          a_rows.at(i * kTileBlock, step, at);
+          finite &= kernels.split_rows(at, steps.width(step), parts,
+                                       a + i * cut.a_stride + (step - first) * parts * kTilePair);
+        }
+      const u16* b = own_b;
+      if (whole_b) {
+        b = whole_b + (block.item * layout.pairs + block.column / kTileBlock) * layout.pair_numbers +
+            first * parts * kTilePair;
+      } else {
+        finite &= split_columns(gemm, kernels, steps, parts, block.item, block.column, block.columns, first, last,
+                                cut.a_stride, own_b);
+      }
+      kernels.multiply({.row_pairs = row_pairs,
+                        .column_pairs = column_pairs,
+                        .steps = last - first,
+                        .a = a,
+                        .b = b,
+                        .a_stride = cut.a_stride,
+                        .b_stride = whole_b ? layout.pair_numbers : cut.a_stride,
+                        .c = reinterpret_cast<float*>(memory + offsets.c),
+                        .c_pitch = cut.column_block,
+                        .accumulate = first > 0},
+                       parts);
+    }
+    return finite;
+  }
+
+  // Bias, residual and ReLU, into C.
+  void finish(const Block& block, std::byte* memory) const {
+    const float* const c = reinterpret_cast<const float*>(memory + offsets.c);
+    float** const c_rows = reinterpret_cast<float**>(memory + offsets.rows);
+    const float** const residual_rows = reinterpret_cast<const float**>(memory + offsets.residual);
+    gemm.c_rows(block.item, block.row, block.rows, c_rows);
+    if (gemm.residual_rows) gemm.residual_rows(block.item, block.row, block.rows, residual_rows);
+    const float* bias = gemm.bias ? gemm.bias + block.item * gemm.columns + block.column : nullptr;
+    for (i64 i = 0; i < block.rows; ++i)
+      kernels.finish_row(c + i * cut.column_block, bias, gemm.residual_rows ? residual_rows[i] + block.column : nullptr,
+                         gemm.relu, gemm.ceiling, block.columns, c_rows[i] + block.column);
+  }
+};
+
+}  // namespace
 
 void run_in_parts(const Gemm<float>& gemm, int parts, const u16* split_b, const simd::Bf16Kernels& kernels) {
   if (gemm.items == 0 || gemm.rows == 0 || gemm.columns == 0) return;
   if (gemm.depth() == 0) return run_exactly(gemm);
-  const Steps steps(gemm);
   const Cut cut(gemm, parts, split_b);
-  const SplitB layout(gemm, steps, parts);
   Tensor kept;
   if (cut.keep_b) kept = Tensor::empty({split_b_size(gemm, parts) * i64{sizeof(u16)}}, DType::kU8);
   u16* const kept_b = cut.keep_b ? reinterpret_cast<u16*>(kept.raw()) : nullptr;
-  const u16* const whole_b = split_b ? split_b : kept_b;
-  const PackB pack_b = split_b ? pack_b_from_parts(gemm, steps, parts, split_b) : gemm.pack_b;
-  std::vector<std::atomic<bool>> finite_b(static_cast<size_t>(gemm.items * cut.column_blocks));
-  for (std::atomic<bool>& finite : finite_b) finite = true;
-
+  Product product{.gemm = gemm,
+                  .parts = parts,
+                  .kernels = kernels,
+                  .pack_b = split_b ? pack_b_from_parts(gemm, Bf16Steps(gemm), parts, split_b) : gemm.pack_b,
+                  .cut = cut,
+                  .whole_b = split_b ? split_b : kept_b};
+  for (std::atomic<bool>& finite : product.finite_b) finite = true;
   const i64 tasks = gemm.items * cut.row_blocks * cut.column_blocks;
   const int threads = static_cast<int>(std::min<i64>(tasks, omp_get_max_threads()));
-  const Workspace offsets(gemm, cut, !whole_b);
-  Tensor workspace = Tensor::empty({threads, offsets.bytes}, DType::kU8);
+  Tensor workspace = Tensor::empty({threads, product.offsets.bytes}, DType::kU8);
 
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    if (cut.keep_b) {
-#pragma omp for schedule(dynamic)
-      for (i64 job = 0; job < gemm.items * layout.pairs; ++job) {
-        const i64 item = job / layout.pairs, pair = job % layout.pairs;
-        if (!split_pair(gemm, kernels, steps, parts, layout, item, pair, kept_b))
-          finite_b[static_cast<size_t>(item * cut.column_blocks + pair * kTileBlock / cut.column_block)] = false;
-      }
-    }
-    std::byte* const memory = reinterpret_cast<std::byte*>(workspace.raw()) + omp_get_thread_num() * offsets.bytes;
-    float* const c = reinterpret_cast<float*>(memory + offsets.c);
-    float** const c_rows = reinterpret_cast<float**>(memory + offsets.rows);
-    const float** const residual_rows =
-        gemm.residual_rows ? reinterpret_cast<const float**>(memory + offsets.residual) : nullptr;
-    u16* const a = reinterpret_cast<u16*>(memory + offsets.a);
-    u16* const own_b = reinterpret_cast<u16*>(memory + offsets.b);
+    if (cut.keep_b) product.split_b(kept_b);
+    std::byte* const memory =
+        reinterpret_cast<std::byte*>(workspace.raw()) + omp_get_thread_num() * product.offsets.bytes;
 #pragma omp for schedule(dynamic)
     for (i64 task = 0; task < tasks; ++task) {
-      const i64 row = task % cut.row_blocks * cut.row_block, rest = task / cut.row_blocks;
-      const i64 column = rest % cut.column_blocks * cut.column_block, item = rest / cut.column_blocks;
-      const i64 rows = std::min(cut.row_block, gemm.rows - row),
-                columns = std::min(cut.column_block, gemm.columns - column);
-      const i64 row_pairs = ceil_div(rows, kTileBlock), column_pairs = ceil_div(columns, kTileBlock);
-      bool finite = finite_b[static_cast<size_t>(item * cut.column_blocks + column / cut.column_block)];
-      Rows a_rows(gemm, steps, item, row, rows, reinterpret_cast<const float**>(memory + offsets.table),
-                  reinterpret_cast<float*>(memory + offsets.scratch));
-      for (i64 first = 0; first < steps.count && finite; first += kSteps) {
-        const i64 last = std::min(first + kSteps, steps.count);
-        for (i64 i = 0; i < row_pairs; ++i)
-          for (i64 step = first; step < last; ++step) {
-            const float* at[kTileBlock];
-            a_rows.at(i * kTileBlock, step, at);
-            finite &= kernels.split_rows(at, steps.width(step), parts,
-                                         a + i * cut.a_stride + (step - first) * parts * kTilePair);
-          }
-        const u16* b = own_b;
-        if (whole_b) {
-          b = whole_b + (item * layout.pairs + column / kTileBlock) * layout.pair_numbers + first * parts * kTilePair;
-        } else {
-          finite &= split_columns(gemm, kernels, steps, parts, item, column, columns, first, last, cut.a_stride, own_b);
-        }
-        kernels.multiply({.row_pairs = row_pairs,
-                          .column_pairs = column_pairs,
-                          .steps = last - first,
-                          .a = a,
-                          .b = b,
-                          .a_stride = cut.a_stride,
-                          .b_stride = whole_b ? layout.pair_numbers : cut.a_stride,
-                          .c = c,
-                          .c_pitch = cut.column_block,
-                          .accumulate = first > 0},
-                         parts);
+      const Product::Block block = product.block(task);
+      if (product.multiply(block, memory)) {
+        product.finish(block, memory);
+      } else {
+        run_exactly(part_of(gemm, product.pack_b, block.item, block.row, block.rows, block.column, block.columns));
       }
-      if (!finite) {
-        run_exactly(part_of(gemm, pack_b, item, row, rows, column, columns));
-        continue;
-      }
-      gemm.c_rows(item, row, rows, c_rows);
-      if (residual_rows) gemm.residual_rows(item, row, rows, residual_rows);
-      const float* bias = gemm.bias ? gemm.bias + item * gemm.columns + column : nullptr;
-      for (i64 i = 0; i < rows; ++i)
-        kernels.finish_row(c + i * cut.column_block, bias, residual_rows ? residual_rows[i] + column : nullptr,
-                           gemm.relu, gemm.ceiling, columns, c_rows[i] + column);
     }
   }
 }

@@ -17,7 +17,7 @@ int bf16_parts(const Gemm<float>& gemm);
 void run_in_parts(const Gemm<float>& gemm, int parts, const u16* split_b = nullptr,
                   const simd::Bf16Kernels& kernels = simd::bf16_kernels.get());
 
-// B for several products, from what `gemm` says of items, columns, taps and pack_b. Returns whether all of it has
+// B for several products, from what `gemm` says of items, columns, runs and pack_b. Returns whether all of it has
 // parts; where not, it cannot be used.
 i64 split_b_size(const Gemm<float>& gemm, int parts);  // numbers
 bool split_whole_b(const Gemm<float>& gemm, int parts, u16* out);

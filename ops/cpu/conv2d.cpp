@@ -1,9 +1,11 @@
 // Dense and grouped convolution on the CPU: one matrix product per group (ops/cpu/gemm.h), whose A (forward, input
 // gradient) or B (weight gradient) are patches that are pointed at, never copied as a whole.
 //
-//   forward         y  [pixels, Co]       = patches(x)  [pixels, taps x Ci]  w^T          (+ bias, + residual, ReLU)
-//   input gradient  gx [pixels mod s, Ci] = patches(gy) [pixels mod s, taps x Co] w       s^2 products, no scatter
-//   weight gradient gw [Co, taps x Ci]    = gy^T        [Co, pixels] patches(x)           K = pixels, split and summed
+//   forward         y  [pixels, Co]       = patches(x)  [pixels, T x Ci] w^T          (+ bias, + residual, ReLU)
+//   input gradient  gx [pixels mod s, Ci] = patches(gy) [pixels mod s, T x Co] w      s^2 products, no scatter
+//   weight gradient gw [Co, T x Ci]       = gy^T        [Co, pixels] patches(x)       K = pixels, split and summed
+//
+// T kernel positions; of the input gradient, those that reach a pixel.
 #include "ops/conv2d.h"
 
 #include "ops/cpu/depthwise.h"
@@ -15,11 +17,11 @@
 namespace tessera::ops {
 namespace {
 
-// Few channels (an image, a stem) make short taps. With dilation 1 the kernel positions of one row are neighbours in
-// memory, so on a padded copy of x a whole row of the kernel is one tap of Kw * Ci elements.
+// Few channels (an image, a stem) make short runs. With dilation 1 the kernel positions of one row are neighbours in
+// memory, so on a padded copy of x a whole row of the kernel is one run of Kw * Ci elements.
 constexpr i64 kFewChannels = 12;
 
-bool joins_taps(const Conv2dDims& dims) {
+bool joins_positions(const Conv2dDims& dims) {
   return dims.groups == 1 && dims.Ci <= kFewChannels && dims.Kw > 1 && dims.dilation == 1;
 }
 
@@ -47,30 +49,31 @@ Tensor padded_copy(const Conv2dDims& dims, const Tensor& x) {
 // The table of Gemm::a_rows.
 template <class T>
 void fill_table(const cpu::Patches& patches, const T* image, const T* zeros, i64 row, i64 count, const T** table) {
-  const i64 taps = static_cast<i64>(patches.taps.size());
-  patches.each(image, zeros, row, count, 0, patches.taps.size(), [&](i64 i, size_t t, const T* at) {
-    table[(i / cpu::kTileRows * taps + static_cast<i64>(t)) * cpu::kTileRows + i % cpu::kTileRows] = at;
+  const i64 runs = static_cast<i64>(patches.positions.size());
+  patches.each(image, zeros, row, count, 0, patches.positions.size(), [&](i64 i, size_t t, const T* at) {
+    table[(i / cpu::kTileRows * runs + static_cast<i64>(t)) * cpu::kTileRows + i % cpu::kTileRows] = at;
   });
 }
 
-// What the forward and the weight gradient read: x itself tap by tap, or its padded copy kernel row by kernel row.
+// What the forward and the weight gradient read: x itself position by position, or its padded copy kernel row by kernel
+// row.
 template <class T>
 struct InputPatches {
   Tensor image, zeros;
   cpu::Patches patches;
-  i64 tap_depth;
+  i64 run_depth;
 
   InputPatches(const Conv2dDims& dims, const Tensor& x)
-      : image(x), patches(patches_of(dims)), tap_depth(dims.group_in()) {
-    if (joins_taps(dims)) {
+      : image(x), patches(patches_of(dims)), run_depth(dims.group_in()) {
+    if (joins_positions(dims)) {
       image = padded_copy<T>(dims, x);
-      tap_depth = dims.Kw * dims.Ci;
+      run_depth = dims.Kw * dims.Ci;
     }
-    zeros = Tensor::zeros({tap_depth}, x.dtype());
+    zeros = Tensor::zeros({run_depth}, x.dtype());
   }
 
   static cpu::Patches patches_of(const Conv2dDims& dims) {
-    if (!joins_taps(dims)) return cpu::forward_patches(dims);
+    if (!joins_positions(dims)) return cpu::forward_patches(dims);
     Conv2dDims rows = dims;
     rows.H += 2 * dims.padding;
     rows.W += 2 * dims.padding;
@@ -89,8 +92,8 @@ struct InputPatches {
 
 // The product without A and C: all that packing B must know.
 template <class T>
-cpu::Gemm<T> product(i64 groups, i64 columns, i64 taps, i64 tap_depth) {
-  return {.items = groups, .columns = columns, .taps = taps, .tap_depth = tap_depth};
+cpu::Gemm<T> product(i64 groups, i64 columns, i64 runs, i64 run_depth) {
+  return {.items = groups, .columns = columns, .runs = runs, .run_depth = run_depth};
 }
 
 // B((t, i), o) = w[o, t, i]
@@ -106,7 +109,7 @@ void forward(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, cons
              const Tensor& residual, Activation activation, Tensor& y) {
   const InputPatches<T> input(dims, x);
   cpu::Gemm<T> gemm =
-      product<T>(dims.groups, dims.group_out(), static_cast<i64>(input.patches.taps.size()), input.tap_depth);
+      product<T>(dims.groups, dims.group_out(), static_cast<i64>(input.patches.positions.size()), input.run_depth);
   gemm.rows = input.patches.rows();
   if (dims.Kh * dims.Kw == 1 && dims.stride == 1 && dims.padding == 0) {  // x is the matrix
     gemm.a_rows = cpu::matrix_rows(x.data<T>(), dims.Ci, dims.group_in());
@@ -134,8 +137,8 @@ void backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weig
   for (i64 residue = 0; residue < s * s; ++residue) {
     const i64 residue_h = residue / s, residue_w = residue % s;
     const cpu::Patches patches = cpu::backward_patches(dims, residue_h, residue_w);
-    const i64 taps = static_cast<i64>(patches.taps.size());
-    cpu::Gemm<T> gemm{.items = dims.groups, .rows = patches.rows(), .columns = Gi, .taps = taps, .tap_depth = Go};
+    const i64 runs = static_cast<i64>(patches.positions.size());
+    cpu::Gemm<T> gemm{.items = dims.groups, .rows = patches.rows(), .columns = Gi, .runs = runs, .run_depth = Go};
     gemm.a_rows = [&, from = gy.data<T>()](i64 group, i64 row, i64 count, const T** table, T*) {
       fill_table(patches, from + group * Go, zeros.data<T>(), row, count, table);
     };
@@ -144,7 +147,7 @@ void backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weig
       while (depth > 0) {
         const i64 t = k / Go, o = k % Go, run = std::min(depth, Go - o);
         const T* from =
-            w + ((group * Go + o) * positions + patches.taps[static_cast<size_t>(t)].position) * Gi + column;
+            w + ((group * Go + o) * positions + patches.positions[static_cast<size_t>(t)].index) * Gi + column;
         copy_strided(from, positions * Gi, run, count, out, stride);
         k += run, depth -= run, out += run * stride;
       }
@@ -164,9 +167,9 @@ void backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weig
 template <class T>
 void backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
   const InputPatches<T> input(dims, x);
-  const i64 Go = dims.group_out(), Gi = dims.group_in(), columns = dims.Kh * dims.Kw * Gi, tap_depth = input.tap_depth;
+  const i64 Go = dims.group_out(), Gi = dims.group_in(), columns = dims.Kh * dims.Kw * Gi, run_depth = input.run_depth;
   const auto copy_rows = simd::gemm_kernels.get<T>().copy_rows;
-  cpu::Gemm<T> gemm{.items = dims.groups, .rows = Go, .columns = columns, .tap_depth = input.patches.rows()};
+  cpu::Gemm<T> gemm{.items = dims.groups, .rows = Go, .columns = columns, .run_depth = input.patches.rows()};
   gemm.a_columns = gy.data<T>();
   gemm.a_step = dims.Co;
   gemm.a_item_stride = Go;
@@ -176,9 +179,9 @@ void backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, 
     constexpr i64 kPixels = 64;
     const T* rows[kPixels];
     for (i64 j = 0; j < count;) {
-      const i64 tap = (column + j) / tap_depth, offset = (column + j) % tap_depth,
-                width = std::min(count - j, tap_depth - offset);
-      const size_t t = static_cast<size_t>(tap);
+      const i64 position = (column + j) / run_depth, offset = (column + j) % run_depth,
+                width = std::min(count - j, run_depth - offset);
+      const size_t t = static_cast<size_t>(position);
       for (i64 k = 0; k < depth; k += kPixels) {
         const i64 pixels = std::min(kPixels, depth - k);
         input.patches.each(from + group * Gi, zeros, pixel + k, pixels, t, t + 1,
@@ -199,7 +202,7 @@ bool is_depthwise(const Conv2dDims& dims) {
 // Whether conv2d itself goes Winograd's way, with a weight that is transformed for this one call.
 bool takes_winograd(const Conv2dDims& dims) {
   constexpr i64 kFewestPixels = 512;  // below, transforming the weight costs what the products save
-  return winograd_allowed() && !(has_tiles() && precision() != Precision::kHighest) &&
+  return arithmetic().winograd && !(has_tiles() && precision() != Precision::kHighest) &&
          cpu::winograd_suits_weight(dims) && cpu::winograd_suits_image(dims) &&
          dims.N * dims.Ho * dims.Wo >= kFewestPixels;
 }
@@ -228,7 +231,7 @@ void conv2d_pack_cpu(const Conv2dDims& dims, const Tensor& weight, bool winograd
     } else if (packed.winograd) {
       packed.form = cpu::winograd_pack<T>(weight, dims.groups);
     } else {
-      const bool joined = joins_taps(dims);
+      const bool joined = joins_positions(dims);
       cpu::Gemm<T> gemm = product<T>(dims.groups, dims.group_out(), joined ? dims.Kh : dims.Kh * dims.Kw,
                                      joined ? dims.Kw * dims.Ci : dims.group_in());
       gemm.pack_b = weight_panels<T>(weight, dims.groups);

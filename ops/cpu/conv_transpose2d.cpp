@@ -27,7 +27,7 @@ void tile(const Conv2dDims& dims, const T* x, const T* weight, const T* bias, T*
   cpu::run(cpu::Gemm<T>{.items = dims.Kh,
                         .rows = dims.N * dims.Ho * dims.Wo,
                         .columns = columns,
-                        .tap_depth = dims.Co,
+                        .run_depth = dims.Co,
                         .a_rows = cpu::matrix_rows(x, dims.Co, 0),
                         .pack_b = cpu::pack_b_plain(weight, dims.Kh * columns, columns),
                         .c_rows =

@@ -21,7 +21,7 @@ struct Sample : cpu::BilinearSample<T> {
   T mask;
 };
 
-// All samples of one call, [pixels, offset groups, taps], and how to read through them.
+// All samples of one call, [pixels, offset groups, positions], and how to read through them.
 template <class T>
 class Samples {
  public:
@@ -33,14 +33,14 @@ class Samples {
         samples_(static_cast<size_t>(offset.numel() / 2)) {
     const Conv2dDims& conv = dims.conv;
     const T *offsets = offset.data<T>(), *masks = mask.defined() ? mask.data<T>() : nullptr;
-    const i64 per_pixel = dims.offset_groups * dims.taps();
+    const i64 per_pixel = dims.offset_groups * dims.positions();
 #pragma omp parallel for schedule(static)
     for (i64 pixel = 0; pixel < conv.N * conv.Ho * conv.Wo; ++pixel) {
       const i64 n = pixel / (conv.Ho * conv.Wo), oh = pixel / conv.Wo % conv.Ho, ow = pixel % conv.Wo;
       for (i64 i = 0; i < per_pixel; ++i) {
-        const i64 entry = pixel * per_pixel + i, tap = i % dims.taps();
-        const i64 h = oh * conv.stride - conv.padding + tap / conv.Kw * conv.dilation;
-        const i64 w = ow * conv.stride - conv.padding + tap % conv.Kw * conv.dilation;
+        const i64 entry = pixel * per_pixel + i, position = i % dims.positions();
+        const i64 h = oh * conv.stride - conv.padding + position / conv.Kw * conv.dilation;
+        const i64 w = ow * conv.stride - conv.padding + position % conv.Kw * conv.dilation;
         samples_[static_cast<size_t>(entry)] = {
             cpu::bilinear_sample<T>(n, static_cast<T>(h) + offsets[2 * entry],
                                     static_cast<T>(w) + offsets[2 * entry + 1], map_),
@@ -55,8 +55,8 @@ class Samples {
   const cpu::MapSize& map() const {
     return map_;
   }
-  const Sample<T>& at(i64 pixel, i64 offset_group, i64 tap) const {
-    return samples_[static_cast<size_t>((pixel * dims_.offset_groups + offset_group) * dims_.taps() + tap)];
+  const Sample<T>& at(i64 pixel, i64 offset_group, i64 position) const {
+    return samples_[static_cast<size_t>((pixel * dims_.offset_groups + offset_group) * dims_.positions() + position)];
   }
 
   // The four pixels from channel c on; zeros for those outside.
@@ -64,12 +64,12 @@ class Samples {
     return sample.corners(x_, map_, c, zeros_.template data<T>());
   }
 
-  // out = the sampled, masked values of channels [c, c + count) at one tap; they may lie in several offset groups.
-  void blend(i64 pixel, i64 tap, i64 c, i64 count, T* out) const {
+  // out = the sampled, masked values of channels [c, c + count) at one position; they may lie in several offset groups.
+  void blend(i64 pixel, i64 position, i64 c, i64 count, T* out) const {
     const i64 shared = dims_.offset_channels();
     while (count > 0) {
       const i64 run = std::min(count, shared - c % shared);
-      const Sample<T>& sample = at(pixel, c / shared, tap);
+      const Sample<T>& sample = at(pixel, c / shared, position);
       blend_(corners(sample, c).data(), sample.weights(sample.mask).data(), run, out);
       c += run, count -= run, out += run;
     }
@@ -89,15 +89,15 @@ void forward(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset
              const Tensor& weight, const Tensor& bias, Tensor& y) {
   const Conv2dDims& conv = dims.conv;
   const Samples<T> samples(dims, x, offset, mask);
-  const i64 I = conv.group_in(), depth = dims.taps() * I;
+  const i64 I = conv.group_in(), depth = dims.positions() * I;
   cpu::Gemm<T> gemm{
-      .items = conv.groups, .rows = conv.N * conv.Ho * conv.Wo, .columns = conv.group_out(), .tap_depth = depth};
+      .items = conv.groups, .rows = conv.N * conv.Ho * conv.Wo, .columns = conv.group_out(), .run_depth = depth};
   gemm.scratch_per_row = depth;
   gemm.a_rows = [&](i64 group, i64 row, i64 count, const T** table, T* scratch) {
     for (i64 i = 0; i < count; ++i) {
       table[i] = scratch + i * depth;
-      for (i64 tap = 0; tap < dims.taps(); ++tap)
-        samples.blend(row + i, tap, group * I, I, scratch + i * depth + tap * I);
+      for (i64 position = 0; position < dims.positions(); ++position)
+        samples.blend(row + i, position, group * I, I, scratch + i * depth + position * I);
     }
   };
   gemm.pack_b = cpu::pack_b_transposed(weight.data<T>(), depth, conv.group_out() * depth);
@@ -111,8 +111,8 @@ void backward_weight(const DeformConv2dDims& dims, const Tensor& gy, const Tenso
                      const Tensor& mask, Tensor& gw) {
   const Conv2dDims& conv = dims.conv;
   const Samples<T> samples(dims, x, offset, mask);
-  const i64 I = conv.group_in(), O = conv.group_out(), columns = dims.taps() * I;
-  cpu::Gemm<T> gemm{.items = conv.groups, .rows = O, .columns = columns, .tap_depth = conv.N * conv.Ho * conv.Wo};
+  const i64 I = conv.group_in(), O = conv.group_out(), columns = dims.positions() * I;
+  cpu::Gemm<T> gemm{.items = conv.groups, .rows = O, .columns = columns, .run_depth = conv.N * conv.Ho * conv.Wo};
   gemm.a_columns = gy.data<T>();
   gemm.a_step = conv.Co;
   gemm.a_item_stride = O;
@@ -120,8 +120,8 @@ void backward_weight(const DeformConv2dDims& dims, const Tensor& gy, const Tenso
   gemm.pack_b = [&](i64 group, i64 pixel, i64 depth, i64 column, i64 count, T* out, i64 stride) {
     for (i64 k = 0; k < depth; ++k)
       for (i64 j = 0; j < count;) {
-        const i64 tap = (column + j) / I, c = (column + j) % I, run = std::min(count - j, I - c);
-        samples.blend(pixel + k, tap, group * I + c, run, out + k * stride + j);
+        const i64 position = (column + j) / I, c = (column + j) % I, run = std::min(count - j, I - c);
+        samples.blend(pixel + k, position, group * I + c, run, out + k * stride + j);
         j += run;
       }
   };
@@ -138,29 +138,30 @@ struct Strip {
 
   // Calls visit(c, count, gradient) for the runs of channels of [c, c + count) that are neighbours in gcolumns.
   template <class Visit>
-  void runs(i64 pixel, i64 tap, i64 c, i64 count, Visit visit) const {
-    const i64 I = samples.dims().conv.group_in(), taps = samples.dims().taps(), groups = samples.dims().conv.groups;
+  void runs(i64 pixel, i64 position, i64 c, i64 count, Visit visit) const {
+    const i64 I = samples.dims().conv.group_in(), positions = samples.dims().positions(),
+              groups = samples.dims().conv.groups;
     while (count > 0) {
       const i64 run = std::min(count, I - c % I);
-      visit(c, run, gcolumns + ((pixel * groups + c / I) * taps + tap) * I + c % I);
+      visit(c, run, gcolumns + ((pixel * groups + c / I) * positions + position) * I + c % I);
       c += run, count -= run;
     }
   }
 
   // Threads share the pixels.
   void offset_and_mask(T* goffset, T* gmask) const {
-    const i64 groups = samples.dims().offset_groups, taps = samples.dims().taps();
+    const i64 groups = samples.dims().offset_groups, positions = samples.dims().positions();
     const i64 shared = samples.dims().offset_channels();
     const auto dot = simd::bilinear_kernels.get<T>().dot;
 #pragma omp parallel for schedule(static)
     for (i64 pixel = 0; pixel < pixels; ++pixel)
       for (i64 q = 0; q < groups; ++q)
-        for (i64 tap = 0; tap < taps; ++tap) {
-          const Sample<T>& s = samples.at(first + pixel, q, tap);
+        for (i64 position = 0; position < positions; ++position) {
+          const Sample<T>& s = samples.at(first + pixel, q, position);
           T dots[4] = {};  // of each corner's channels with the gradient
-          runs(pixel, tap, q * shared, shared,
+          runs(pixel, position, q * shared, shared,
                [&](i64 c, i64 count, const T* g) { dot(samples.corners(s, c).data(), g, count, dots); });
-          const i64 entry = ((first + pixel) * groups + q) * taps + tap;
+          const i64 entry = ((first + pixel) * groups + q) * positions + position;
           goffset[2 * entry] = s.mask * s.slope_down(dots);
           goffset[2 * entry + 1] = s.mask * s.slope_right(dots);
           if (gmask) gmask[entry] = s.blend(dots);
@@ -170,17 +171,18 @@ struct Strip {
   // Threads own blocks of channels, so no two write the same element.
   void input(T* gx) const {
     constexpr i64 kChannels = 64;
-    const i64 C = samples.dims().conv.Ci, taps = samples.dims().taps(), shared = samples.dims().offset_channels();
+    const i64 C = samples.dims().conv.Ci, positions = samples.dims().positions(),
+              shared = samples.dims().offset_channels();
     const auto scatter = simd::bilinear_kernels.get<T>().scatter;
 #pragma omp parallel for schedule(static)
     for (i64 block = 0; block < C; block += kChannels) {
       const i64 block_end = std::min(block + kChannels, C);
       for (i64 pixel = 0; pixel < pixels; ++pixel)
         for (i64 q = block / shared; q * shared < block_end; ++q)
-          for (i64 tap = 0; tap < taps; ++tap) {
-            const Sample<T>& s = samples.at(first + pixel, q, tap);
+          for (i64 position = 0; position < positions; ++position) {
+            const Sample<T>& s = samples.at(first + pixel, q, position);
             const i64 begin = std::max(q * shared, block), end = std::min((q + 1) * shared, block_end);
-            runs(pixel, tap, begin, end - begin, [&](i64 c, i64 count, const T* g) {
+            runs(pixel, position, begin, end - begin, [&](i64 c, i64 count, const T* g) {
               scatter(s.template corners<T>(gx, samples.map(), c, nullptr).data(), s.weights(s.mask).data(), g, count);
             });
           }
@@ -194,14 +196,14 @@ void backward_input(const DeformConv2dDims& dims, const Tensor& gy, const Tensor
   constexpr i64 kStripBytes = 8 << 20;  // of gcolumns: stays in the last-level cache
   const Conv2dDims& conv = dims.conv;
   const Samples<T> samples(dims, x, offset, mask);
-  const i64 O = conv.group_out(), columns = dims.taps() * conv.group_in(), pitch = conv.groups * columns;
+  const i64 O = conv.group_out(), columns = dims.positions() * conv.group_in(), pitch = conv.groups * columns;
   const i64 pixels = conv.N * conv.Ho * conv.Wo;
   const i64 strip = std::clamp<i64>(kStripBytes / (pitch * static_cast<i64>(sizeof(T))), 64, std::max<i64>(pixels, 64));
   Tensor gcolumns = Tensor::empty({strip, pitch}, x.dtype());
   T *const gcolumns_data = gcolumns.data<T>(), *const gmask_data = mask.defined() ? gmask.data<T>() : nullptr;
   for (i64 first = 0; first < pixels; first += strip) {
     const i64 count = std::min(strip, pixels - first);
-    cpu::Gemm<T> gemm{.items = conv.groups, .rows = count, .columns = columns, .tap_depth = O};
+    cpu::Gemm<T> gemm{.items = conv.groups, .rows = count, .columns = columns, .run_depth = O};
     gemm.a_rows = cpu::matrix_rows(gy.data<T>() + first * conv.Co, conv.Co, O);
     gemm.pack_b = cpu::pack_b_plain(weight.data<T>(), columns, O * columns);
     gemm.c_rows = cpu::matrix_rows_out(gcolumns_data, pitch, columns);

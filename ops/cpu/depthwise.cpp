@@ -1,5 +1,6 @@
-// A depthwise convolution does one multiply-add per loaded element and tap: no matrix product would help. Threads take
-// rows of the output; the weight gradient is summed over a fixed number of row ranges, then over the ranges in order.
+// A depthwise convolution does one multiply-add per loaded element and kernel position: no matrix product would help.
+// Threads take rows of the output; the weight gradient is summed over a fixed number of row ranges, then over the
+// ranges in order.
 #include "ops/cpu/depthwise.h"
 
 #include <algorithm>
@@ -10,7 +11,7 @@ namespace tessera::cpu {
 
 namespace {
 
-// out row (n, i) = the row's taps of image, times the kernel; shared by the forward and the input gradient. `output`
+// out row (n, i) = what the row sees of image, times the kernel; shared by the forward and the input gradient. `output`
 // says what else there is to do, out_row where the row lies in its out and residual.
 template <class T, class Row>
 void convolve(const Patches& patches, const Tensor& image, const T* by_position, const simd::DepthwiseOutput<T>& output,
@@ -20,13 +21,13 @@ void convolve(const Patches& patches, const Tensor& image, const T* by_position,
   const auto kernel = simd::depthwise_kernels.get<T>().forward;
 #pragma omp parallel if (image.numel() > 20000)
   {
-    RowTaps<T> taps;
+    RowPositions<T> inside;
     std::vector<const T*> weights;
 #pragma omp for schedule(static)
     for (i64 row = 0; row < patches.images * patches.grid_h; ++row) {
-      const simd::DepthwiseRow<T> line = taps.set(patches, from, row);
+      const simd::DepthwiseRow<T> line = inside.set(patches, from, row);
       weights.clear();
-      for (const i64 position : taps.position) weights.push_back(by_position + position * C);
+      for (const i64 position : inside.index) weights.push_back(by_position + position * C);
       simd::DepthwiseOutput<T> here = output;
       here.out += out_row(row);
       if (here.residual) here.residual += out_row(row);
@@ -94,12 +95,12 @@ void depthwise_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, co
   T *sums = partial.data<T>(), *to = gw.data<T>();
 #pragma omp parallel for schedule(dynamic) if (x.numel() > 20000)
   for (i64 range = 0; range < kRanges; ++range) {
-    RowTaps<T> taps;
+    RowPositions<T> inside;
     std::vector<T*> targets;
     for (i64 row = rows * range / kRanges; row < rows * (range + 1) / kRanges; ++row) {
-      const simd::DepthwiseRow<T> line = taps.set(patches, image, row);
+      const simd::DepthwiseRow<T> line = inside.set(patches, image, row);
       targets.clear();
-      for (const i64 position : taps.position) targets.push_back(sums + (range * positions + position) * C);
+      for (const i64 position : inside.index) targets.push_back(sums + (range * positions + position) * C);
       simd::depthwise_kernels.get<T>().weight(line, gradient + row * dims.Wo * C, targets.data());
     }
   }

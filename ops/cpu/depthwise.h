@@ -9,31 +9,31 @@
 
 namespace tessera::cpu {
 
-// The taps of one row of outputs that lie inside the image; the others add nothing.
+// The kernel positions of one row of outputs that lie inside the image; the others add nothing.
 template <class T>
-struct RowTaps {
+struct RowPositions {
   std::vector<const T*> rows;
-  std::vector<i64> tap_w;
-  std::vector<i64> position;
+  std::vector<i64> offset_w;
+  std::vector<i64> index;
 
   // image_row(h): where row h of the image begins. `row`: of the grid, within its image.
   template <class ImageRow>
   simd::DepthwiseRow<T> set(const Patches& patches, i64 row, ImageRow image_row) {
-    rows.clear(), tap_w.clear(), position.clear();
-    for (const Patches::Tap& tap : patches.taps) {
-      const i64 h = row * patches.step + tap.h;
+    rows.clear(), offset_w.clear(), index.clear();
+    for (const Patches::Position& position : patches.positions) {
+      const i64 h = row * patches.step + position.h;
       if (h < 0 || h >= patches.image_h) continue;
       rows.push_back(image_row(h));
-      tap_w.push_back(tap.w);
-      position.push_back(tap.position);
+      offset_w.push_back(position.w);
+      index.push_back(position.index);
     }
     return {.channels = patches.channels,
             .width = patches.image_w,
             .outputs = patches.grid_w,
             .step = patches.step,
-            .taps = static_cast<i64>(rows.size()),
+            .positions = static_cast<i64>(rows.size()),
             .rows = rows.data(),
-            .tap_w = tap_w.data()};
+            .offset_w = offset_w.data()};
   }
 
   // For row `row` of the grids of all images, which lie one after the other.

@@ -8,96 +8,17 @@
 #include <vector>
 
 #include "ops/cpu/bf16_gemm.h"
-#include "ops/cpu/round.h"
+#include "ops/cpu/gemm_plan.h"
 #include "tensor/tensor.h"
 
 namespace tessera::cpu {
 
 namespace {
 
-// Blocks of C of kMaxRows x kMaxColumns, summed over kLongest elements of each row of A at a time: A's and B's part and
-// the block of C stay together in the second-level cache.
-constexpr i64 kMaxRows = 144, kMaxColumns = 256;
-template <class T>
-constexpr i64 kLongest = 1024 / static_cast<i64>(sizeof(T));
-constexpr i64 kScratchBytes = 512 << 10;  // for rows of A that a task makes itself
-constexpr i64 kTasks = 16;                // enough for the threads of a small machine to end at about the same time
-constexpr i64 kFewTasks = 8;              // enough to keep them busy
-constexpr double kTaskWork = 2e6;         // multiply-adds below which another task does not pay
-constexpr i64 kSplitDepth = 1024;         // partial sums over K are at least this long
-
-// A piece of K: elements [offset, offset + depth) of the taps [tap, tap + taps).
-struct DepthBlock {
-  i64 tap, taps, offset, depth;
-};
-
-// How a product is cut; made from the shape alone.
-template <class T>
-struct Plan {
-  i64 panel, lanes;             // columns of a panel and of a vector
-  i64 row_block, column_block;  // of C, per task
-  i64 row_blocks, column_blocks;
-  i64 splits = 1;                  // of K, each with its own partial C
-  std::vector<DepthBlock> blocks;  // of K, in order; split s has [s * n / splits, (s + 1) * n / splits)
-  i64 max_depth = 0;               // of a block
-  bool keep_b;
-
-  explicit Plan(const Gemm<T>& gemm)
-      : panel(simd::gemm_kernels.get<T>().panel_columns), lanes(simd::gemm_kernels.get<T>().lanes) {
-    const i64 scratch_rows = kScratchBytes / std::max<i64>(1, gemm.scratch_per_row * static_cast<i64>(sizeof(T)));
-    // Every row block packs B again when it is not kept: make them larger then.
-    const i64 max_rows = gemm.keep_b ? std::clamp<i64>(scratch_rows, 4 * kTileRows, kMaxRows) : 2 * kMaxRows;
-    row_blocks = std::max<i64>(1, ceil_div(gemm.rows, max_rows));
-    column_blocks = std::max<i64>(1, ceil_div(gemm.columns, kMaxColumns));
-    const double work = double(gemm.items) * double(gemm.rows) * double(gemm.columns) * double(gemm.depth());
-    i64 wanted = static_cast<i64>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
-    const auto missing = [&] { return gemm.items * row_blocks * column_blocks * splits < wanted; };
-    if (gemm.taps == 1 && gemm.rows * gemm.columns < gemm.tap_depth * 64)
-      while (missing() && gemm.tap_depth / (2 * splits) >= kSplitDepth) splits *= 2;
-    const auto cut_rows = [&] {
-      while (missing() && gemm.rows / (2 * row_blocks) >= 6 * kTileRows) row_blocks *= 2;
-    };
-    const auto cut_columns = [&] {
-      while (missing() && gemm.columns / (2 * column_blocks) >= panel) column_blocks *= 2;
-    };
-    // Narrow blocks cost little, low ones use each packed panel of B less often; but rows that are made for a task are
-    // made again for each of its column blocks.
-    if (gemm.scratch_per_row > 0) cut_rows();
-    cut_columns();
-    wanted = std::min(wanted, kFewTasks);
-    cut_rows();
-    row_block = round_up(std::max<i64>(1, ceil_div(gemm.rows, row_blocks)), kTileRows);  // no rows: B is packed alone
-    row_blocks = ceil_div(gemm.rows, row_block);
-    column_block = round_up(ceil_div(gemm.columns, column_blocks), panel);
-    column_blocks = ceil_div(gemm.columns, column_block);
-    cut_depth(gemm);
-    keep_b = gemm.keep_b && row_blocks > 1 && !gemm.packed_b;
-  }
-
-  void cut_depth(const Gemm<T>& gemm) {
-    if (gemm.taps > 1 && gemm.tap_depth <= kLongest<T>) {  // whole taps, several at a time
-      const i64 count = ceil_div(gemm.depth(), kLongest<T>), taps = ceil_div(gemm.taps, count);
-      for (i64 tap = 0; tap < gemm.taps; tap += taps)
-        blocks.push_back({tap, std::min(taps, gemm.taps - tap), 0, gemm.tap_depth});
-    } else {  // pieces of each tap
-      // Equal splits, unless B was cut before the number of rows was known.
-      const i64 piece = depth_piece<T>(gemm.tap_depth, gemm.packed_b ? 1 : splits);
-      for (i64 tap = 0; tap < gemm.taps; ++tap)
-        for (i64 offset = 0; offset < gemm.tap_depth; offset += piece)
-          blocks.push_back({tap, 1, offset, std::min(piece, gemm.tap_depth - offset)});
-    }
-    if (blocks.empty()) blocks.push_back({0, 0, 0, 0});  // K = 0: C is the bias
-    splits = std::min(splits, static_cast<i64>(blocks.size()));
-    for (const DepthBlock& block : blocks) max_depth = std::max(max_depth, block.taps * block.depth);
-  }
-
-  i64 padded(i64 columns) const { return round_up(columns, lanes); }
-};
-
 // Packs the columns [column, column + count) of one depth block of B as panels. All panels of a few rows, then the next
 // rows: B is often read row by row, and this makes the runs long.
 template <class T>
-void pack_panels(const Gemm<T>& gemm, const Plan<T>& plan, i64 item, i64 k_begin, i64 depth, i64 column, i64 count,
+void pack_panels(const Gemm<T>& gemm, const GemmPlan<T>& plan, i64 item, i64 k_begin, i64 depth, i64 column, i64 count,
                  T* out) {
   constexpr i64 kRows = 32;
   for (i64 k = 0; k < depth; k += kRows)
@@ -112,14 +33,14 @@ void pack_panels(const Gemm<T>& gemm, const Plan<T>& plan, i64 item, i64 k_begin
 
 // Packs the whole of B, by all threads of the team: [item][depth block][panel][depth][columns].
 template <class T>
-void pack_b(const Gemm<T>& gemm, const Plan<T>& plan, T* out) {
+void pack_b(const Gemm<T>& gemm, const GemmPlan<T>& plan, T* out) {
   const i64 padded_columns = plan.padded(gemm.columns), blocks = static_cast<i64>(plan.blocks.size());
   const i64 panels = ceil_div(gemm.columns, plan.panel);
 #pragma omp for schedule(dynamic)
   for (i64 job = 0; job < gemm.items * blocks * panels; ++job) {
     const i64 item = job / (blocks * panels), column = job % panels * plan.panel;
     const DepthBlock& block = plan.blocks[job / panels % blocks];
-    const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
+    const i64 k = block.run * gemm.run_depth + block.offset, depth = block.runs * block.depth;
     pack_panels(gemm, plan, item, k, depth, column, std::min(plan.panel, gemm.columns - column),
                 out + (item * gemm.depth() + k) * padded_columns + column * depth);
   }
@@ -174,29 +95,8 @@ void sum_splits(const Gemm<T>& gemm, i64 splits, T* partial) {
   }
 }
 
-// The memory of one thread while it works on a task.
 template <class T>
-struct Workspace {
-  i64 table, rows, residual, scratch, b, bytes;  // offsets in bytes
-
-  Workspace(const Gemm<T>& gemm, const Plan<T>& plan) {
-    bytes = 0;
-    const auto take = [this](i64 size) {
-      const i64 offset = bytes;
-      bytes += round_up(size, 256);
-      return offset;
-    };
-    const i64 element = sizeof(T), pointer = sizeof(T*);
-    table = take(gemm.a_rows ? plan.row_block * gemm.taps * pointer : 0);
-    rows = take(plan.row_block * pointer);
-    residual = take(gemm.residual_rows ? plan.row_block * pointer : 0);
-    scratch = take(plan.row_block * gemm.scratch_per_row * element);
-    b = take(plan.keep_b || gemm.packed_b ? 0 : plan.padded(plan.column_block) * plan.max_depth * element);
-  }
-};
-
-template <class T>
-void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layout, i64 task, const T* packed_b,
+void run_task(const Gemm<T>& gemm, const GemmPlan<T>& plan, const GemmWorkspace<T>& layout, i64 task, const T* packed_b,
               const T* bias, T* partial, std::byte* memory) {
   // task = ((item * splits + split) * column_blocks + column block) * row_blocks + row block: neighbours share B.
   const i64 row = task % plan.row_blocks * plan.row_block;
@@ -225,7 +125,7 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
   const i64 padded_columns = plan.padded(gemm.columns);
   for (i64 index = first; index < last; ++index) {
     const DepthBlock& block = plan.blocks[index];
-    const i64 k = block.tap * gemm.tap_depth + block.offset, depth = block.taps * block.depth;
+    const i64 k = block.run * gemm.run_depth + block.offset, depth = block.runs * block.depth;
     const T* b_block = packed_b ? packed_b + (item * gemm.depth() + k) * padded_columns + column * depth : b;
     if (!packed_b) pack_panels(gemm, plan, item, k, depth, column, columns, b);
     const bool finish = index + 1 == last && !partial;
@@ -233,11 +133,11 @@ void run_task(const Gemm<T>& gemm, const Plan<T>& plan, const Workspace<T>& layo
         {.rows = rows,
          .columns = columns,
          .a_rows = gemm.a_rows ? table : nullptr,
-         .a_taps = gemm.taps,
-         .tap = block.tap,
-         .taps = block.taps,
-         .tap_offset = block.offset,
-         .tap_depth = block.depth,
+         .a_runs = gemm.runs,
+         .run = block.run,
+         .runs = block.runs,
+         .run_offset = block.offset,
+         .run_depth = block.depth,
          .a_columns = gemm.a_columns ? gemm.a_columns + item * gemm.a_item_stride + k * gemm.a_step + row : nullptr,
          .a_step = gemm.a_step,
          .b = b_block,
@@ -267,8 +167,8 @@ void run(const Gemm<T>& gemm) {
 template <class T>
 void run_exactly(const Gemm<T>& gemm) {
   if (gemm.items == 0 || gemm.rows == 0 || gemm.columns == 0) return;
-  const Plan<T> plan(gemm);
-  const Workspace<T> layout(gemm, plan);
+  const GemmPlan<T> plan(gemm);
+  const GemmWorkspace<T> layout(gemm, plan);
   const i64 tasks = gemm.items * plan.splits * plan.row_blocks * plan.column_blocks;
   const int threads = static_cast<int>(std::min<i64>(tasks, omp_get_max_threads()));
   const i64 padded_columns = plan.padded(gemm.columns);
@@ -299,14 +199,8 @@ void run_exactly(const Gemm<T>& gemm) {
 }
 
 template <class T>
-i64 depth_piece(i64 depth, i64 splits) {
-  const i64 pieces = round_up(std::max<i64>(1, ceil_div(depth, kLongest<T>)), splits);
-  return round_up(ceil_div(depth, pieces), 4);
-}
-
-template <class T>
 i64 packed_b_size(const Gemm<T>& gemm) {
-  i64 size = gemm.items * gemm.depth() * Plan<T>(gemm).padded(gemm.columns);
+  i64 size = gemm.items * gemm.depth() * GemmPlan<T>(gemm).padded(gemm.columns);
   if constexpr (std::is_same_v<T, float>)
     if (const int parts = parts_to_pack(gemm)) size = std::max(size, ceil_div(split_b_size(gemm, parts), 2));
   return size + i64{sizeof(PackedHead) / sizeof(T)};
@@ -319,7 +213,7 @@ void pack_whole_b(const Gemm<T>& gemm, T* out) {
   if constexpr (std::is_same_v<T, float>)
     if (head.parts > 0 && split_whole_b(gemm, head.parts, reinterpret_cast<u16*>(out))) return;
   head.parts = 0;
-  const Plan<T> plan(gemm);
+  const GemmPlan<T> plan(gemm);
 #pragma omp parallel
   pack_b(gemm, plan, out);
 }
@@ -329,8 +223,6 @@ const T* packed_panels(const T* packed_b) {
   return packed_parts(packed_b) == 0 ? after_head(packed_b) : nullptr;
 }
 
-template i64 depth_piece<float>(i64, i64);
-template i64 depth_piece<double>(i64, i64);
 template void run<float>(const Gemm<float>&);
 template void run<double>(const Gemm<double>&);
 template void run_exactly<float>(const Gemm<float>&);

@@ -23,15 +23,15 @@ template <class T>
 struct Gemm {
   i64 items = 1;                // independent products of the same size (a batch, groups)
   i64 rows = 0, columns = 0;    // of C
-  i64 taps = 1, tap_depth = 0;  // K = taps * tap_depth: A's rows come in runs of tap_depth elements
-  i64 depth() const { return taps * tap_depth; }
+  i64 runs = 1, run_depth = 0;  // K = runs * run_depth: A's rows come in runs of run_depth elements
+  i64 depth() const { return runs * run_depth; }
 
-  // A, one of two ways. `a_rows` points at the taps of rows [row, row + count):
-  //   table[(i / kTileRows * taps + t) * kTileRows + i % kTileRows] = tap t of row (row + i), where `scratch` has room
+  // A, one of two ways. `a_rows` points at the runs of rows [row, row + count):
+  //   table[(i / kTileRows * runs + t) * kTileRows + i % kTileRows] = run t of row (row + i), where `scratch` has room
   // for scratch_per_row elements per row to put them when they do not exist in memory.
   std::function<void(i64 item, i64 row, i64 count, const T** table, T* scratch)> a_rows = nullptr;
   i64 scratch_per_row = 0;
-  // `a_columns`: A(m, k) = a_columns[item * a_item_stride + k * a_step + m], read in place; taps is 1.
+  // `a_columns`: A(m, k) = a_columns[item * a_item_stride + k * a_step + m], read in place; runs is 1.
   const T* a_columns = nullptr;
   i64 a_step = 0, a_item_stride = 0;
 
@@ -59,7 +59,7 @@ void run(const Gemm<T>& gemm);
 template <class T>
 void run_exactly(const Gemm<T>& gemm);
 
-// B for several products: packed by what `gemm` says of items, columns, taps and pack_b; rows do not matter. In panels,
+// B for several products: packed by what `gemm` says of items, columns, runs and pack_b; rows do not matter. In panels,
 // or split into bfloat16 parts where the precision that is set and the machine ask for them.
 template <class T>
 i64 packed_b_size(const Gemm<T>& gemm);  // elements
@@ -68,7 +68,7 @@ void pack_whole_b(const Gemm<T>& gemm, T* out);
 template <class T>
 const T* packed_panels(const T* packed_b);  // where its panels begin; null where it is in bfloat16 parts
 
-// A tap of `depth` elements, where it is the only one, is summed in pieces of this length, a multiple of `splits` of
+// A run of `depth` elements, where it is the only one, is summed in pieces of this length, a multiple of `splits` of
 // them. A whole packed B lies so: [item][piece][panel][elements of the piece][columns].
 template <class T>
 i64 depth_piece(i64 depth, i64 splits = 1);

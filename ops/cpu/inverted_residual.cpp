@@ -53,8 +53,8 @@ struct Product {
       simd::gemm_kernels.get<T>().block({.rows = rows,
                                          .columns = columns,
                                          .a_rows = a,
-                                         .tap_offset = k,
-                                         .tap_depth = length,
+                                         .run_offset = k,
+                                         .run_depth = length,
                                          .b = b + k * padded(),
                                          .panel_stride = simd::gemm_kernels.get<T>().panel_columns * length,
                                          .c_rows = c,
@@ -108,7 +108,7 @@ struct Block {
     const auto row_of = [&](i64 h) { return expand ? expanded + h % ring * d.W * d.Ci : image + h * d.W * Ci; };
     std::vector<const T*> from, added;
     std::vector<T*> to;
-    cpu::RowTaps<T> taps;
+    cpu::RowPositions<T> inside;
     std::vector<const T*> weights;
 
     i64 next = std::max<i64>(0, begin * d.stride - d.padding);  // the first row that has not been expanded
@@ -125,7 +125,7 @@ struct Block {
         (*expand)(static_cast<i64>(to.size()), from.data(), to.data(), nullptr);
         next = seen;
       }
-      for (i64 row = 0; row < rows; ++row) filter(taps, weights, first + row, row_of, filtered + row * d.Wo * d.Co);
+      for (i64 row = 0; row < rows; ++row) filter(inside, weights, first + row, row_of, filtered + row * d.Wo * d.Co);
 
       const i64 pixel = (n * d.Ho + first) * d.Wo, pixels = rows * d.Wo;
       from.clear(), to.clear(), added.clear();
@@ -139,10 +139,10 @@ struct Block {
   }
 
   template <class RowOf>
-  void filter(cpu::RowTaps<T>& taps, std::vector<const T*>& weights, i64 row, RowOf row_of, T* out) const {
-    const simd::DepthwiseRow<T> line = taps.set(patches, row, row_of);
+  void filter(cpu::RowPositions<T>& inside, std::vector<const T*>& weights, i64 row, RowOf row_of, T* out) const {
+    const simd::DepthwiseRow<T> line = inside.set(patches, row, row_of);
     weights.clear();
-    for (const i64 position : taps.position) weights.push_back(depthwise.form.data<T>() + position * d.Ci);
+    for (const i64 position : inside.index) weights.push_back(depthwise.form.data<T>() + position * d.Ci);
     const Activation activation = depthwise.params.activation;
     simd::depthwise_kernels.get<T>().forward(line,
                                              {.out = out,

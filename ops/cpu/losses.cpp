@@ -42,22 +42,12 @@ T gradient_of(const Tensor& gy, i64 index, i64 count, Reduction reduction) {
   return reduction == Reduction::kSum ? *gy.data<T>() : *gy.data<T>() / static_cast<T>(count);
 }
 
-template <class T>
-simd::LossNumbers<T> numbers(const LossParams& params) {
-  simd::LossNumbers<T> n;
-  n.positive = static_cast<T>(params.alpha < 0 ? 1 : params.alpha);
-  n.negative = static_cast<T>(params.alpha < 0 ? 1 : 1 - params.alpha);
-  n.gamma = static_cast<T>(params.gamma);
-  n.beta = static_cast<T>(params.beta);
-  return n;
-}
-
 // --- Elementwise losses
 template <const simd::FloatTables<simd::LossLoop>& kLoops>
 void element_loss_cpu(const Tensor& x_, const Tensor& t_, const LossParams& params, Reduction reduction, Tensor& y_) {
   dispatch_float(x_.dtype(), "losses", [&]<class T>() {
     const auto loop = kLoops.template get<T>();
-    const simd::LossNumbers<T> k = numbers<T>(params);
+    const scalar::LossNumbers<T> k = loss_numbers<T>(params);
     const T *x = x_.data<T>(), *t = t_.data<T>();
     const i64 count = x_.numel(), blocks = (count + kBlock - 1) / kBlock;
     if (reduction == Reduction::kNone) {
@@ -86,7 +76,7 @@ void element_loss_backward_cpu(const Tensor& gy_, const Tensor& x_, const Tensor
                                Reduction reduction, Tensor& gx_) {
   dispatch_float(x_.dtype(), "losses", [&]<class T>() {
     const auto loop = kLoops.template get<T>();
-    const simd::LossNumbers<T> k = numbers<T>(params);
+    const scalar::LossNumbers<T> k = loss_numbers<T>(params);
     const T *gy = gy_.data<T>(), *x = x_.data<T>(), *t = t_.data<T>();
     T* gx = gx_.data<T>();
     const bool each = reduction == Reduction::kNone;
@@ -105,12 +95,8 @@ struct Rows {
   i64 R, P, blocks;
 };
 
-struct DiceTerms {
-  double product = 0, squares = 0;  // sum s t and sum s^2 + sum t^2
-};
-
 template <class T>
-std::vector<DiceTerms> dice_terms(const Rows& rows, const T* x, const T* t) {
+std::vector<scalar::DiceSums> dice_terms(const Rows& rows, const T* x, const T* t) {
   const auto loop = simd::dice_sums.get<T>();
   std::vector<double> sums(rows.R * rows.blocks * 3);
   parallel_ranges(rows.R * rows.blocks, kGrain / kBlock, [&](i64 first, i64 last) {
@@ -119,7 +105,7 @@ std::vector<DiceTerms> dice_terms(const Rows& rows, const T* x, const T* t) {
       loop(x + begin, t + begin, std::min(kBlock, rows.P - b % rows.blocks * kBlock), &sums[3 * b]);
     }
   });
-  std::vector<DiceTerms> terms(rows.R);
+  std::vector<scalar::DiceSums> terms(rows.R);
   for (i64 b = 0; b < rows.R * rows.blocks; ++b) {
     terms[b / rows.blocks].product += sums[3 * b];
     terms[b / rows.blocks].squares += sums[3 * b + 1] + sums[3 * b + 2];
@@ -130,10 +116,10 @@ std::vector<DiceTerms> dice_terms(const Rows& rows, const T* x, const T* t) {
 void dice_loss_cpu(const Tensor& x, const Tensor& t, double eps, Reduction reduction, Tensor& y) {
   dispatch_float(x.dtype(), "dice_loss", [&]<class T>() {
     const Rows rows(x);
-    const std::vector<DiceTerms> terms = dice_terms(rows, x.data<T>(), t.data<T>());
+    const std::vector<scalar::DiceSums> terms = dice_terms(rows, x.data<T>(), t.data<T>());
     double sum = 0;
     for (i64 r = 0; r < rows.R; ++r) {
-      const double loss = 1 - 2 * terms[r].product / (terms[r].squares + eps);
+      const double loss = terms[r].loss(eps);
       sum += loss;
       if (reduction == Reduction::kNone) y.data<T>()[r] = static_cast<T>(loss);
     }
@@ -141,7 +127,6 @@ void dice_loss_cpu(const Tensor& x, const Tensor& t, double eps, Reduction reduc
   });
 }
 
-// With A = sum s t and D = sum s^2 + sum t^2 + eps:  d(loss)/ds = -2 t / D + 4 A s / D^2.
 void dice_loss_backward_cpu(const Tensor& gy, const Tensor& x_, const Tensor& t_, double eps, Reduction reduction,
                             Tensor& gx_) {
   dispatch_float(x_.dtype(), "dice_loss_backward", [&]<class T>() {
@@ -149,12 +134,11 @@ void dice_loss_backward_cpu(const Tensor& gy, const Tensor& x_, const Tensor& t_
     const Rows rows(x_);
     const T *x = x_.data<T>(), *t = t_.data<T>();
     T* gx = gx_.data<T>();
-    const std::vector<DiceTerms> terms = dice_terms(rows, x, t);
+    const std::vector<scalar::DiceSums> terms = dice_terms(rows, x, t);
     parallel_ranges(rows.R * rows.blocks, kGrain / kBlock, [&](i64 first, i64 last) {
       for (i64 b = first; b < last; ++b) {
         const i64 r = b / rows.blocks, begin = r * rows.P + b % rows.blocks * kBlock;
-        const double g = gradient_of<T>(gy, r, rows.R, reduction), D = terms[r].squares + eps;
-        loop(x + begin, t + begin, static_cast<T>(-2 * g / D), static_cast<T>(4 * g * terms[r].product / (D * D)),
+        loop(x + begin, t + begin, scalar::DiceSlopes<T>::of(gradient_of<T>(gy, r, rows.R, reduction), terms[r], eps),
              gx + begin, std::min(kBlock, rows.P - b % rows.blocks * kBlock));
       }
     });
@@ -183,7 +167,7 @@ void pairwise_dice_cpu(const Tensor& m, const Tensor& targets, double eps, Tenso
     for (i64 q = 0; q < Q; ++q)
       for (i64 k = 0; k < K; ++k) {
         T& score = scores.data<T>()[q * K + k];
-        score = static_cast<T>(2 * score / (mm[q] + tt[k] + eps));
+        score = static_cast<T>(scalar::dice_score(score, mm[q] + tt[k], eps));
       }
   });
 }
@@ -239,14 +223,10 @@ void cross_entropy_backward_cpu(const Tensor& gy, const Tensor& x_, const Tensor
 }
 
 const bool kAdded[] = {
-    sigmoid_focal_loss_kernels.add(DeviceKind::kCpu, element_loss_cpu<simd::focal_loss>),
-    sigmoid_focal_loss_backward_kernels.add(DeviceKind::kCpu, element_loss_backward_cpu<simd::focal_slope>),
-    binary_cross_entropy_with_logits_kernels.add(DeviceKind::kCpu, element_loss_cpu<simd::bce_loss>),
-    binary_cross_entropy_with_logits_backward_kernels.add(DeviceKind::kCpu, element_loss_backward_cpu<simd::bce_slope>),
-    l1_loss_kernels.add(DeviceKind::kCpu, element_loss_cpu<simd::l1_loss>),
-    l1_loss_backward_kernels.add(DeviceKind::kCpu, element_loss_backward_cpu<simd::l1_slope>),
-    smooth_l1_loss_kernels.add(DeviceKind::kCpu, element_loss_cpu<simd::smooth_l1_loss>),
-    smooth_l1_loss_backward_kernels.add(DeviceKind::kCpu, element_loss_backward_cpu<simd::smooth_l1_slope>),
+    scalar::ElementLosses::each([]<class Loss>(Loss) {
+      element_loss_kernels<Loss>.add(DeviceKind::kCpu, element_loss_cpu<simd::loss<Loss>>);
+      element_loss_backward_kernels<Loss>.add(DeviceKind::kCpu, element_loss_backward_cpu<simd::loss_slope<Loss>>);
+    }),
     dice_loss_kernels.add(DeviceKind::kCpu, dice_loss_cpu),
     dice_loss_backward_kernels.add(DeviceKind::kCpu, dice_loss_backward_cpu),
     cross_entropy_kernels.add(DeviceKind::kCpu, cross_entropy_cpu),

@@ -8,6 +8,7 @@
 
 #include "ops/cpu/simd/masks.h"
 #include "ops/cpu/simd/pointwise.h"
+#include "ops/scalar/pointwise.h"
 
 namespace tessera::ops {
 namespace {
@@ -17,19 +18,19 @@ class Axis {
  public:
   Axis(const char* name, const Tensor& index, const Tensor& weight, i64 in)
       : out_(index.dim(0)), index_(index.data<i32>()), weight_(weight.data<T>()) {
-    for (i64 i = 0; i < out_ * kResizeTaps; ++i)
+    for (i64 i = 0; i < out_ * kAxisWeights; ++i)
       TESSERA_CHECK(index_[i] >= 0 && index_[i] < in, "mask_runs: {}.index is {} at {}, the maps have {} {}", name,
-                    index_[i], i / kResizeTaps, in, name);
+                    index_[i], i / kAxisWeights, in, name);
   }
   i64 out() const { return out_; }
 
   // Position o of the output: the weighted sum of lines of n values, of which `from` holds one per input position.
   void blend(i64 o, const T* from, i64 n, T* to) const {
-    const T* lines[kResizeTaps];
-    const T* weight = weight_ + o * kResizeTaps;
+    const T* lines[kAxisWeights];
+    const T* weight = weight_ + o * kAxisWeights;
     i64 count = 0;
-    for (; count < kResizeTaps && weight[count] != 0; ++count)
-      lines[count] = from + index_[o * kResizeTaps + count] * n;
+    for (; count < kAxisWeights && weight[count] != 0; ++count)
+      lines[count] = from + index_[o * kAxisWeights + count] * n;
     if (count == 0)
       std::fill(to, to + n, T(0));
     else
@@ -53,7 +54,7 @@ template <class T>
 std::vector<T> probabilities_of(const Tensor& masks, i64 query) {
   const i64 n = masks.dim(1) * masks.dim(2);
   std::vector<T> probabilities(static_cast<size_t>(n));
-  simd::sigmoid.get<T>()(masks.data<T>() + query * n, probabilities.data(), n);
+  simd::unary<scalar::Sigmoid>.template get<T>()(masks.data<T>() + query * n, probabilities.data(), n);
   return probabilities;
 }
 

@@ -1,9 +1,8 @@
 // Scores of a matching on the CPU: a few thousand numbers, except for the pixels of mask_ious, a row per task.
 #include "ops/matching.h"
 
-#include <cmath>
-
 #include "ops/cpu/parallel.h"
+#include "ops/scalar/libm.h"
 #include "ops/scalar/matching.h"
 
 namespace tessera::ops {
@@ -20,7 +19,7 @@ void dice_class_score_cpu(const Tensor& logits, const Tensor& classes, const Dic
                     C);
       for (i64 q = 0; q < Q; ++q) {
         T& score = scores.data<T>()[q * K + k];
-        const T probability = 1 / (1 + std::exp(-logits.data<T>()[q * C + label]));
+        const T probability = scalar::Libm::sigmoid(logits.data<T>()[q * C + label]);
         score = scalar::dice_class_score(score, probability, params);
       }
     }
@@ -38,7 +37,7 @@ void mask_ious_cpu(const Tensor& masks, const Tensor& targets, double mask_thres
       for (i64 p = begin; p < end; ++p) {
         scalar::Overlap<i64> overlap;
         for (i64 i = p * pixels; i < (p + 1) * pixels; ++i)
-          overlap.add(1 / (1 + std::exp(-m[i])) >= mask_bound, t[i] > target_bound);
+          overlap.add(scalar::Libm::sigmoid(m[i]) >= mask_bound, t[i] > target_bound);
         out[p] = static_cast<T>(overlap.iou());
       }
     });

@@ -8,7 +8,7 @@ namespace {
 
 void matmul_cpu(const MatmulDims& dims, const Tensor& a, const Tensor& b, Tensor& c) {
   dispatch_float(a.dtype(), "matmul", [&]<class T>() {
-    cpu::Gemm<T> gemm{.items = dims.batch, .rows = dims.M, .columns = dims.N, .tap_depth = dims.K};
+    cpu::Gemm<T> gemm{.items = dims.batch, .rows = dims.M, .columns = dims.N, .run_depth = dims.K};
     const i64 size_a = dims.M * dims.K, size_b = dims.K * dims.N;
     if (dims.transpose_a) {
       gemm.a_columns = a.data<T>();
@@ -33,7 +33,7 @@ void linear_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tenso
     const i64 rows = x.shape().numel(0, x.rank() - 1), O = weight.dim(0), I = weight.dim(1);
     cpu::run(cpu::Gemm<T>{.rows = rows,
                           .columns = O,
-                          .tap_depth = I,
+                          .run_depth = I,
                           .a_rows = cpu::matrix_rows(x.data<T>(), I, 0),
                           .pack_b = cpu::pack_b_transposed(weight.data<T>(), I, 0),
                           .c_rows = cpu::matrix_rows_out(y.data<T>(), O, 0),

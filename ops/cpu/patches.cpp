@@ -10,10 +10,10 @@ Patches forward_patches(const ops::Conv2dDims& dims) {
                   .image_h = dims.H,
                   .image_w = dims.W,
                   .channels = dims.Ci,
-                  .taps = {}};
+                  .positions = {}};
   for (i64 kh = 0; kh < dims.Kh; ++kh)
     for (i64 kw = 0; kw < dims.Kw; ++kw)
-      patches.add_tap(kh * dims.dilation - dims.padding, kw * dims.dilation - dims.padding, kh * dims.Kw + kw);
+      patches.add(kh * dims.dilation - dims.padding, kw * dims.dilation - dims.padding, kh * dims.Kw + kw);
   return patches;
 }
 
@@ -26,12 +26,12 @@ Patches backward_patches(const ops::Conv2dDims& dims, i64 residue_h, i64 residue
                   .image_h = dims.Ho,
                   .image_w = dims.Wo,
                   .channels = dims.Co,
-                  .taps = {}};
+                  .positions = {}};
   // Input pixel h is read by output pixel o at kernel position k when o s = h + p - k d.
   for (i64 kh = 0; kh < dims.Kh; ++kh)
     for (i64 kw = 0; kw < dims.Kw; ++kw) {
       const i64 h = residue_h + dims.padding - kh * dims.dilation, w = residue_w + dims.padding - kw * dims.dilation;
-      if (h % s == 0 && w % s == 0) patches.add_tap(h / s, w / s, kh * dims.Kw + kw);
+      if (h % s == 0 && w % s == 0) patches.add(h / s, w / s, kh * dims.Kw + kw);
     }
   return patches;
 }

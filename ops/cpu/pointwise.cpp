@@ -5,6 +5,7 @@
 
 #include "ops/cpu/parallel.h"
 #include "ops/cpu/simd/pointwise.h"
+#include "ops/scalar/libm.h"
 
 namespace tessera {
 
@@ -102,7 +103,7 @@ void clamp_min_backward_cpu(const Tensor& gy, const Tensor& x, double lowest, Te
     const T *g = gy.data<T>(), *in = x.data<T>(), bound = static_cast<T>(lowest);
     T* out = gx.data<T>();
     parallel_ranges(gx.numel(), kGrain, [&](i64 begin, i64 end) {
-      for (i64 i = begin; i < end; ++i) out[i] = in[i] >= bound ? g[i] : T(0);
+      for (i64 i = begin; i < end; ++i) out[i] = scalar::ClampMin::gradient(scalar::Libm(), g[i], in[i], bound);
     });
   });
 }
@@ -120,37 +121,17 @@ void greater_equal_cpu(const Tensor& x, double value, Tensor& y) {
 constexpr DeviceKind kCpu = DeviceKind::kCpu;
 
 [[maybe_unused]] const bool kAdded[] = {
-    ops::add_kernels.add(kCpu, binary_cpu<simd::add>),
-    ops::sub_kernels.add(kCpu, binary_cpu<simd::sub>),
-    ops::mul_kernels.add(kCpu, binary_cpu<simd::mul>),
-    ops::div_kernels.add(kCpu, binary_cpu<simd::div>),
-    ops::add_relu_kernels.add(kCpu, binary_cpu<simd::add_relu>),
+    scalar::Unary::each([]<class F>(F) {
+      ops::unary_kernels<F>.add(kCpu, unary_cpu<simd::unary<F>>);
+      ops::unary_backward_kernels<F>.add(kCpu, unary_backward_cpu<simd::unary_backward<F>>);
+    }),
+    scalar::WithNumber::each(
+        []<class F>(F) { ops::unary_scalar_kernels<F>.add(kCpu, unary_scalar_cpu<simd::unary_scalar<F>>); }),
+    scalar::Binary::each([]<class F>(F) { ops::binary_kernels<F>.add(kCpu, binary_cpu<simd::binary<F>>); }),
     ops::broadcast_to_kernels.add(kCpu, broadcast_to_cpu),
     ops::add_into_kernels.add(kCpu, unary_cpu<simd::add_into>),
-    ops::add_scalar_kernels.add(kCpu, unary_scalar_cpu<simd::add_scalar>),
-    ops::mul_scalar_kernels.add(kCpu, unary_scalar_cpu<simd::mul_scalar>),
-    ops::clamp_min_kernels.add(kCpu, unary_scalar_cpu<simd::clamp_min>),
     ops::clamp_min_backward_kernels.add(kCpu, clamp_min_backward_cpu),
     ops::greater_equal_kernels.add(kCpu, greater_equal_cpu),
-    ops::relu_kernels.add(kCpu, unary_cpu<simd::relu>),
-    ops::relu6_kernels.add(kCpu, unary_cpu<simd::relu6>),
-    ops::sigmoid_kernels.add(kCpu, unary_cpu<simd::sigmoid>),
-    ops::tanh_kernels.add(kCpu, unary_cpu<simd::tanh>),
-    ops::gelu_kernels.add(kCpu, unary_cpu<simd::gelu>),
-    ops::silu_kernels.add(kCpu, unary_cpu<simd::silu>),
-    ops::exp_kernels.add(kCpu, unary_cpu<simd::exp>),
-    ops::log_kernels.add(kCpu, unary_cpu<simd::log>),
-    ops::softplus_kernels.add(kCpu, unary_cpu<simd::softplus>),
-    ops::sqrt_kernels.add(kCpu, unary_cpu<simd::sqrt>),
-    ops::relu_backward_kernels.add(kCpu, unary_backward_cpu<simd::relu_backward>),
-    ops::relu6_backward_kernels.add(kCpu, unary_backward_cpu<simd::relu6_backward>),
-    ops::sigmoid_backward_kernels.add(kCpu, unary_backward_cpu<simd::sigmoid_backward>),
-    ops::tanh_backward_kernels.add(kCpu, unary_backward_cpu<simd::tanh_backward>),
-    ops::gelu_backward_kernels.add(kCpu, unary_backward_cpu<simd::gelu_backward>),
-    ops::silu_backward_kernels.add(kCpu, unary_backward_cpu<simd::silu_backward>),
-    ops::log_backward_kernels.add(kCpu, unary_backward_cpu<simd::log_backward>),
-    ops::softplus_backward_kernels.add(kCpu, unary_backward_cpu<simd::softplus_backward>),
-    ops::sqrt_backward_kernels.add(kCpu, unary_backward_cpu<simd::sqrt_backward>),
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 constexpr i64 kGrain = 1 << 14;  // cells per thread
 
 // Whether every id of the map is a row and as many cells are active as there are active rows: that all of these stand
-// in the map is known. Signs in place of comparisons; one look at each cell costs less than a check of each tap.
+// in the map is known. Signs in place of comparisons; one look at each cell costs less than a check of each position.
 bool is_whole(const Tensor& index_map, i64 active, i64 passive) {
   const i64* map = index_map.data<i64>();
   const u64 last = static_cast<u64>(active + passive - 1);
@@ -52,12 +52,12 @@ void sps_neighbours_cpu(const Tensor& index_map, const Tensor& rows, i64 passive
   parallel_ranges(active, kGrain, [&](i64 begin, i64 end) {
     for (i64 a = begin; a < end; ++a) {
       const i64 cell = row[a], x = cell % S, y = cell / S % S;
-      for (i64 t = 0; t < kSpsTaps; ++t) {
+      for (i64 t = 0; t < kSpsPositions; ++t) {
         const i64 dx = (t % 3 - 1) * dilation, dy = (t / 3 - 1) * dilation;
         const bool inside =
             (static_cast<u64>(x + dx) < static_cast<u64>(S)) & (static_cast<u64>(y + dy) < static_cast<u64>(S));
         const i64 id = map[inside ? cell + dy * S + dx : cell];
-        out[a * kSpsTaps + t] = static_cast<i32>(inside ? id : total);
+        out[a * kSpsPositions + t] = static_cast<i32>(inside ? id : total);
       }
     }
   });

@@ -45,10 +45,10 @@ class Samples {
     TESSERA_CHECK(fit, "sps_deform_conv2d: the index map holds an id that is none of the {} rows", features.rows);
   }
 
-  Sample<T> at(i64 row, i64 tap) const {
+  Sample<T> at(i64 row, i64 position) const {
     const i64 cell = rows_[row], S = size_, zero = features.rows;
-    const T x = static_cast<T>(cell % S) + offsets_[(row * kSpsTaps + tap) * 2];
-    const T y = static_cast<T>(cell / S % S) + offsets_[(row * kSpsTaps + tap) * 2 + 1];
+    const T x = static_cast<T>(cell % S) + offsets_[(row * kSpsPositions + position) * 2];
+    const T y = static_cast<T>(cell / S % S) + offsets_[(row * kSpsPositions + position) * 2 + 1];
     Sample<T> sample{cpu::bilinear_sample<T>(cell / (S * S), y, x, {S, S, 1}), {zero, zero, zero, zero}};
     for (int k = 0; k < 4; ++k) {
       const i64* id = sample.corner(map_, {S, S, 1}, k, 0, static_cast<const i64*>(nullptr));
@@ -62,8 +62,8 @@ class Samples {
   }
 
   // out = the sampled values of channels [channel, channel + count).
-  void blend(i64 row, i64 tap, i64 channel, i64 count, T* out) const {
-    const Sample<T> sample = at(row, tap);
+  void blend(i64 row, i64 position, i64 channel, i64 count, T* out) const {
+    const Sample<T> sample = at(row, position);
     const T* from[4];
     corners(sample, channel, from);
     blend_(from, sample.weights().data(), count, out);
@@ -80,13 +80,14 @@ class Samples {
 
 template <class T>
 void forward(const Samples<T>& samples, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  const i64 Fi = samples.features.width, Fo = y.dim(1), depth = kSpsTaps * Fi;
-  cpu::Gemm<T> gemm{.rows = y.dim(0), .columns = Fo, .tap_depth = depth};
+  const i64 Fi = samples.features.width, Fo = y.dim(1), depth = kSpsPositions * Fi;
+  cpu::Gemm<T> gemm{.rows = y.dim(0), .columns = Fo, .run_depth = depth};
   gemm.scratch_per_row = depth;
   gemm.a_rows = [&](i64, i64 row, i64 count, const T** table, T* scratch) {
     for (i64 i = 0; i < count; ++i) {
       table[i] = scratch + i * depth;
-      for (i64 tap = 0; tap < kSpsTaps; ++tap) samples.blend(row + i, tap, 0, Fi, scratch + i * depth + tap * Fi);
+      for (i64 position = 0; position < kSpsPositions; ++position)
+        samples.blend(row + i, position, 0, Fi, scratch + i * depth + position * Fi);
     }
   };
   gemm.pack_b = cpu::pack_b_transposed(weight.data<T>(), depth, 0);
@@ -97,16 +98,16 @@ void forward(const Samples<T>& samples, const Tensor& weight, const Tensor& bias
 
 template <class T>
 void backward_weight(const Samples<T>& samples, const Tensor& gy, Tensor& gw) {
-  const i64 Fi = samples.features.width, Fo = gy.dim(1), columns = kSpsTaps * Fi;
-  cpu::Gemm<T> gemm{.rows = Fo, .columns = columns, .tap_depth = gy.dim(0)};
+  const i64 Fi = samples.features.width, Fo = gy.dim(1), columns = kSpsPositions * Fi;
+  cpu::Gemm<T> gemm{.rows = Fo, .columns = columns, .run_depth = gy.dim(0)};
   gemm.a_columns = gy.data<T>();
   gemm.a_step = Fo;
   gemm.keep_b = false;
   gemm.pack_b = [&](i64, i64 row, i64 depth, i64 column, i64 count, T* out, i64 stride) {
     for (i64 k = 0; k < depth; ++k)
       for (i64 j = 0; j < count;) {
-        const i64 tap = (column + j) / Fi, channel = (column + j) % Fi, run = std::min(count - j, Fi - channel);
-        samples.blend(row + k, tap, channel, run, out + k * stride + j);
+        const i64 position = (column + j) / Fi, channel = (column + j) % Fi, run = std::min(count - j, Fi - channel);
+        samples.blend(row + k, position, channel, run, out + k * stride + j);
         j += run;
       }
   };
@@ -121,13 +122,13 @@ void offset_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i6
   const auto dot = simd::bilinear_kernels.get<T>().dot;
 #pragma omp parallel for schedule(static)
   for (i64 i = 0; i < count; ++i)
-    for (i64 tap = 0; tap < kSpsTaps; ++tap) {
-      const Sample<T> s = samples.at(first + i, tap);
+    for (i64 position = 0; position < kSpsPositions; ++position) {
+      const Sample<T> s = samples.at(first + i, position);
       const T* corners[4];
       T dots[4] = {};  // of each corner's features with the gradient
       samples.corners(s, 0, corners);
-      dot(corners, gcolumns + (i * kSpsTaps + tap) * Fi, Fi, dots);
-      T* g = goffset + ((first + i) * kSpsTaps + tap) * 2;
+      dot(corners, gcolumns + (i * kSpsPositions + position) * Fi, Fi, dots);
+      T* g = goffset + ((first + i) * kSpsPositions + position) * 2;
       g[0] = s.slope_right(dots);
       g[1] = s.slope_down(dots);
     }
@@ -145,15 +146,15 @@ void feature_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i
   for (i64 begin = 0; begin < Fi; begin += block) {
     const i64 channels = std::min(block, Fi - begin);
     for (i64 i = 0; i < count; ++i)
-      for (i64 tap = 0; tap < kSpsTaps; ++tap) {
-        const Sample<T> s = samples.at(first + i, tap);
+      for (i64 position = 0; position < kSpsPositions; ++position) {
+        const Sample<T> s = samples.at(first + i, position);
         T* corners[4];
         for (int k = 0; k < 4; ++k) {
           const i64 id = s.ids[k];
           corners[k] =
               id < active ? gactive + id * Fi + begin : (id < rows ? gpassive + (id - active) * Fi + begin : nullptr);
         }
-        scatter(corners, s.weights().data(), gcolumns + (i * kSpsTaps + tap) * Fi + begin, channels);
+        scatter(corners, s.weights().data(), gcolumns + (i * kSpsPositions + position) * Fi + begin, channels);
       }
   }
 }
@@ -162,14 +163,14 @@ template <class T>
 void backward_features(const Samples<T>& samples, const Tensor& gy, const Tensor& weight, Tensor& goffset,
                        Tensor& gpassive, Tensor& gactive) {
   constexpr i64 kStripBytes = 8 << 20;  // of gcolumns: stays in the last-level cache
-  const i64 rows = gy.dim(0), Fo = gy.dim(1), columns = kSpsTaps * samples.features.width;
+  const i64 rows = gy.dim(0), Fo = gy.dim(1), columns = kSpsPositions * samples.features.width;
   if (rows == 0) return;
   const i64 strip = std::clamp<i64>(kStripBytes / std::max<i64>(1, columns * static_cast<i64>(sizeof(T))), 1, rows);
   Tensor gcolumns = Tensor::empty({strip, columns}, gy.dtype());
   T* const gcolumns_data = gcolumns.data<T>();
   for (i64 first = 0; first < rows; first += strip) {
     const i64 count = std::min(strip, rows - first);
-    cpu::Gemm<T> gemm{.rows = count, .columns = columns, .tap_depth = Fo};
+    cpu::Gemm<T> gemm{.rows = count, .columns = columns, .run_depth = Fo};
     gemm.a_rows = cpu::matrix_rows(gy.data<T>() + first * Fo, Fo, 0);
     gemm.pack_b = cpu::pack_b_plain(weight.data<T>(), columns, 0);
     gemm.c_rows = cpu::matrix_rows_out(gcolumns_data, columns, 0);

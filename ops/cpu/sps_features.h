@@ -81,7 +81,7 @@ void ask_for_row(const T* row, i64 begin, i64 end) {
   for (i64 i = begin; i < end && row; i += 64 / static_cast<i64>(sizeof(T))) __builtin_prefetch(row + i, 0, 2);
 }
 
-// Ids of taps that no structure made must not lead outside the features.
+// Ids of positions that no structure made must not lead outside the features.
 inline void check_sps_ids(const char* op, const Tensor& ids, i64 rows) {
   bool fit = true;
   for (const i32 id : ids.span<i32>()) fit &= static_cast<u32>(id) <= static_cast<u32>(rows);

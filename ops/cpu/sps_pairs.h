@@ -1,12 +1,12 @@
 // The index convolution without tiles. Passive rows cover many cells, so neighbouring active cells often read the same
-// row at the same tap: a pair. Its product is made once for a block of cells,
+// row at the same position: a pair. Its product is made once for a block of cells,
 //
 //   forward    p[r, t] = f[r] w[t]'                    y[a] = act(bias + the sum over t of p[ids[a, t], t])
 //   gradients  g[r, t] = the sum of gy[a] over the cells a that read r at t
 //              gf[r] += g[r, t] w[t]                   gw[t] += g[r, t]' f[r]
 //
-// and so is that of the zero row. Refined cells come as children of one parent, four by four, and share with few others:
-// blocks of two hundred cells share nearly all that could be shared.
+// and so is that of the zero row. Refined cells come as children of one parent, four by four, and share with few
+// others: blocks of two hundred cells share nearly all that could be shared.
 #pragma once
 
 #include <span>

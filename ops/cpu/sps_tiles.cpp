@@ -78,7 +78,7 @@ SpsTiles::SpsTiles(const Tensor& ids, i64 zero_id, i64 Fi, i64 Fo) {
   const auto try_tile = [&](i64 a, int place, int wanted) {                 // with a at that place
     Tile tile;
     int count = 0;
-    for (int k = 0; k < 4; ++k) {  // the tap of a that looks at place k
+    for (int k = 0; k < 4; ++k) {  // the position of a that looks at place k
       const i32 row = id[a * 9 + (k / 2 - place / 2 + 1) * 3 + k % 2 - place % 2 + 1];
       const bool free = row < active && !taken[static_cast<size_t>(row)];
       tile.outputs[k] = free ? row : -1;

@@ -1,8 +1,8 @@
 // Winograd's F(2x2, 3x3) for the index convolution: four active cells that lie d apart in both directions share the
 // inputs of a 4x4 tile, and 16 products per pair of channels do the work of 36 (ops/cpu/simd/sps_tiles.h).
 //
-// The tiles are found in the ids of the taps alone. With d = 1 the four children of one parent always make one; with a
-// larger dilation cells are taken greedily, four or three at a time. What is left goes the plain way.
+// The tiles are found in the ids of the positions alone. With d = 1 the four children of one parent always make one;
+// with a larger dilation cells are taken greedily, four or three at a time. What is left goes the plain way.
 //
 // NaN reaches exactly the outputs whose windows see it, as in the plain way; an infinity may become NaN.
 #pragma once

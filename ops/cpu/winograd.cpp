@@ -3,9 +3,9 @@
 //
 //   M[p] [tiles, Co] = V[p] [tiles, Ci]  U[p] [Ci, Co]        U = G w G^T (packed once), V = B^T d B
 //
-// A task takes a block of tiles: it transforms their pixels, then multiplies and transforms back kColumns output
-// channels at a time, so that V, M and the tile's results stay in the second-level cache. Where there are few blocks,
-// all of V is made first, shared by the threads, and a task is a block's kColumns output channels.
+// A task takes a block of tiles: it transforms their pixels, then multiplies and transforms back 64 output channels
+// at a time, so that V, M and the tile's results stay in the second-level cache. Where there are few blocks,
+// all of V is made first, shared by the threads, and a task is a block's 64 output channels.
 //
 // Each element of M is one sum in one order, whatever the tasks: the bits depend on the shapes and the SIMD level only.
 #include "ops/cpu/winograd.h"
@@ -16,9 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "ops/cpu/gemm.h"
-#include "ops/cpu/round.h"
-#include "ops/cpu/simd/winograd.h"
+#include "ops/cpu/winograd_form.h"
 
 namespace tessera::cpu {
 namespace {
@@ -27,31 +25,12 @@ constexpr i64 kProducts = simd::kWinogradProducts, kTile = simd::kWinogradTile, 
 constexpr i64 kBlockBytes = 960 << 10;       // of V, for one block of tiles ...
 constexpr i64 kFewestTiles = 4 * kTileRows;  // ... which has at least these many,
 constexpr i64 kMostTiles = 16 * kTileRows;   // and at most these
-constexpr i64 kColumns = 64;                 // output channels that are multiplied and transformed back together
 constexpr i64 kFewTasks = 8;                 // below which the threads would not end at about the same time
-// M is summed over this many channels at a time: the tails of long sums are where F(4x4) would lose its accuracy.
-constexpr i64 kDepth = 64;
 constexpr i64 kFewestChannels = 32;
 
 i64 tiles_of(i64 pixels) {
   return ceil_div(pixels, kTile);
 }
-
-// Where the panels of U[p] for channels from k on, output channels from `column` on lie in a group's part of the form:
-// [column block][p][kDepth rows][panel][depth][columns], the columns of a block padded to whole vectors.
-template <class T>
-struct Form {
-  i64 depth, columns;  // Ci and Co of a group
-  i64 lanes = simd::gemm_kernels.get<T>().lanes, panel = simd::gemm_kernels.get<T>().panel_columns;
-
-  i64 block_width() const { return round_up(kColumns, panel); }
-  i64 padded(i64 width) const { return round_up(width, lanes); }
-  i64 size() const { return kProducts * depth * padded(columns); }
-  i64 offset(i64 column, i64 p, i64 k) const {
-    const i64 width = padded(std::min(block_width(), columns - column));
-    return kProducts * depth * column + (p * depth + k) * width;
-  }
-};
 
 template <class T>
 struct Convolution {
@@ -59,7 +38,7 @@ struct Convolution {
   const T *x, *u, *bias, *residual;
   T* y;
   ops::Activation activation;
-  Form<T> form;
+  WinogradForm<T> form;
   i64 rows = tiles_of(dims.Ho), columns = tiles_of(dims.Wo), tiles = dims.N * rows * columns;
   i64 depth = form.padded(form.depth);  // of a row of V
   i64 blocks, block;                    // of tiles
@@ -125,13 +104,13 @@ struct Convolution {
       scratch.m_rows[static_cast<size_t>(t)] = m + t * form.block_width();
     }
     for (i64 p = 0; p < kProducts; ++p)
-      for (i64 k = 0; k < form.depth; k += kDepth) {
-        const i64 length = std::min(kDepth, form.depth - k);
+      for (i64 k = 0; k < form.depth; k += form.kDepth) {
+        const i64 length = std::min(form.kDepth, form.depth - k);
         simd::gemm_kernels.get<T>().block({.rows = count,
                                            .columns = form.padded(width),
                                            .a_rows = scratch.v_rows.data(),
-                                           .tap_offset = p * v_slice + k,
-                                           .tap_depth = length,
+                                           .run_offset = p * v_slice + k,
+                                           .run_depth = length,
                                            .b = u + group * form.size() + form.offset(column, p, k),
                                            .panel_stride = form.panel * length,
                                            .c_rows = scratch.m_rows.data(),
@@ -226,41 +205,6 @@ bool winograd_suits_image(const ops::Conv2dDims& dims) {
   return dims.N * tiles >= 2 * kTileRows && 4 * kProducts * tiles <= 3 * direct;
 }
 
-// A job is a vector of output channels: their weights side by side, kDepth input channels at a time, then transformed.
-template <class T>
-Tensor winograd_pack(const Tensor& weight, i64 groups) {
-  const i64 I = weight.dim(3);
-  const Form<T> form{I, weight.dim(0) / groups};
-  Tensor packed = Tensor::empty({groups, form.size()}, weight.dtype());
-  const T* w = weight.data<T>();
-  T* out = packed.data<T>();
-  const i64 lanes = form.lanes, vectors = ceil_div(form.columns, lanes);
-#pragma omp parallel
-  {
-    std::vector<T> side_by_side(static_cast<size_t>(9 * kDepth * lanes));
-#pragma omp for schedule(static)
-    for (i64 job = 0; job < groups * vectors; ++job) {
-      const i64 group = job / vectors, o = job % vectors * lanes, live = std::min(lanes, form.columns - o);
-      const i64 column = o / form.block_width() * form.block_width(), in_block = o - column;
-      const i64 first = in_block / form.panel * form.panel;
-      const i64 width = form.padded(std::min(form.block_width(), form.columns - column));
-      const i64 stride = std::min(form.panel, width - first);
-      for (i64 k = 0; k < I; k += kDepth) {
-        const i64 length = std::min(kDepth, I - k);
-        if (live < lanes) std::fill(side_by_side.begin(), side_by_side.end(), T(0));
-        for (i64 t = 0; t < 9; ++t)
-          simd::gemm_kernels.get<T>().transpose(w + ((group * form.columns + o) * 9 + t) * I + k, 9 * I, live, length,
-                                                side_by_side.data() + t * length * lanes, lanes);
-        simd::winograd_kernels.get<T>().weight(
-            side_by_side.data(), length,
-            out + group * form.size() + form.offset(column, 0, k) + first * length + in_block - first, I * width,
-            stride);
-      }
-    }
-  }
-  return packed;
-}
-
 // The convolution of gy with the kernel turned around, input and output channels exchanged.
 template <class T>
 void winograd_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
@@ -291,8 +235,6 @@ void winograd(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& packed
 
 template void winograd_backward_input<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
 template void winograd_backward_input<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, Tensor&);
-template Tensor winograd_pack<float>(const Tensor&, i64);
-template Tensor winograd_pack<double>(const Tensor&, i64);
 template void winograd<float>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                               ops::Activation, Tensor&);
 template void winograd<double>(const ops::Conv2dDims&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,

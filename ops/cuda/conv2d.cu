@@ -26,7 +26,7 @@ void dense(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const 
   if (y.numel() == 0) return;
   if (!dense_conv2d(dims, x, weight, bias, residual, activation == Activation::kRelu, y))
     return plain_conv2d(dims, x, weight, bias, residual, activation, y);
-  if (activation == Activation::kRelu6) ops::relu6_kernels(y, y);
+  if (activation == Activation::kRelu6) ops::unary_kernels<scalar::Relu6>(y, y);
 }
 
 void conv2d_cuda(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,

@@ -10,87 +10,22 @@
 //                            and adds the sum to gx: chunk by chunk, a fixed order
 //
 // Columns have x's element type; the sums over chunks are f32. Lanes share the channels of a sample or of a pixel. Per
-// tap and channel sampling reads 4 values, mostly from the cache, and writes 1; the product does 2 O flops with it and
-// is what bounds all three.
-#include <limits>
-
-#include "ops/cuda/bilinear_sample.h"
+// position and channel sampling reads 4 values, mostly from the cache, and writes 1; the product does 2 O flops with it
+// and is what bounds all three.
 #include "ops/cuda/channels.h"
+#include "ops/cuda/deform_chunk.h"
 #include "ops/cuda/gemm.h"
-#include "ops/deform_conv2d.h"
 
 namespace tessera {
 
 namespace {
 
 using namespace cuda;
-
-// A chunk: the output pixels first, first + 1, ..., and what decides where they sample. Samples are counted from
-// the chunk's first, [pixels, offset groups, taps].
-struct Chunk {
-  u32 first, pixels;
-  int H, W;
-  u32 C, Ho, Wo, Kw, taps, I, offset_groups;  // I: channels of a group
-  int stride, padding, dilation;
-  const float *offset, *mask;  // mask: null for v1
-
-  __host__ __device__ i64 samples() const { return i64{pixels} * offset_groups * taps; }
-  __host__ __device__ u32 offset_channels() const { return C / offset_groups; }
-  __device__ u32 offset_group(u32 sample) const { return sample / taps % offset_groups; }
-  __device__ u32 pixel(u32 sample) const { return sample / taps / offset_groups; }
-  __device__ u32 image(u32 sample) const { return (first + pixel(sample)) / Wo / Ho; }
-  // Among all samples of the call.
-  __device__ i64 entry(u32 sample) const { return i64{first} * offset_groups * taps + sample; }
-  __device__ float mask_of(u32 sample) const { return mask ? mask[entry(sample)] : 1.0f; }
-  __device__ BilinearSample sample(u32 sample) const {
-    const u32 out = first + pixel(sample), tap = sample % taps;
-    const auto place = [&](u32 at, u32 step, float moved) {
-      return static_cast<float>(static_cast<int>(at) * stride - padding + static_cast<int>(step) * dilation) + moved;
-    };
-    const float* const moved = offset + 2 * entry(sample);
-    return bilinear_sample(place(out / Wo % Ho, tap / Kw, moved[0]), place(out % Wo, tap % Kw, moved[1]), H, W);
-  }
-  // Where channel c of a sample lies in the columns.
-  __device__ i64 column(u32 sample, u32 c) const {
-    return ((i64{pixel(sample)} * (C / I) + c / I) * taps + sample % taps) * I + c % I;
-  }
-};
-
-// Calls visit(chunk) for one chunk after the other.
-template <class Visit>
-void each_chunk(const ops::DeformConv2dDims& dims, const Tensor& offset, const Tensor& mask, const Visit& visit) {
-  const ops::Conv2dDims& conv = dims.conv;
-  const i64 all = conv.N * conv.Ho * conv.Wo;
-  TESSERA_CHECK(all <= std::numeric_limits<i32>::max(), "deform_conv2d: {} output pixels are too many for {}", all,
-                offset.device());
-  const auto narrow = [](i64 size) { return static_cast<int>(size); };
-  const auto count = [](i64 size) { return static_cast<u32>(size); };
-  Chunk chunk{.first = 0,
-              .pixels = 0,
-              .H = narrow(conv.H),
-              .W = narrow(conv.W),
-              .C = count(conv.Ci),
-              .Ho = count(conv.Ho),
-              .Wo = count(conv.Wo),
-              .Kw = count(conv.Kw),
-              .taps = count(dims.taps()),
-              .I = count(conv.group_in()),
-              .offset_groups = count(dims.offset_groups),
-              .stride = narrow(conv.stride),
-              .padding = narrow(conv.padding),
-              .dilation = narrow(conv.dilation),
-              .offset = offset.device_data<float>(),
-              .mask = mask.defined() ? mask.device_data<float>() : nullptr};
-  const i64 most = std::max<i64>(1, kColumnBytes / (4 * std::max<i64>(1, dims.taps() * conv.Ci)));
-  for (; chunk.first < all; chunk.first += chunk.pixels) {
-    chunk.pixels = count(std::min(most, all - chunk.first));
-    visit(chunk);
-  }
-}
+using Chunk = DeformChunk;
 
 // In x's element type.
 Tensor columns_of(const ops::DeformConv2dDims& dims, i64 pixels, const Tensor& x) {
-  return Tensor::empty({pixels, dims.taps() * dims.conv.Ci}, x.dtype(), x.device());
+  return Tensor::empty({pixels, dims.positions() * dims.conv.Ci}, x.dtype(), x.device());
 }
 
 // Whether four channels always lie in one sample and one group, side by side.
@@ -207,7 +142,7 @@ void add_input_gradient(const ops::DeformConv2dDims& dims, const Chunk& chunk, c
 void deform_conv2d_cuda(const ops::DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask,
                         const Tensor& weight, const Tensor& bias, Tensor& y) {
   const ops::Conv2dDims& conv = dims.conv;
-  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  const i64 O = conv.group_out(), depth = dims.positions() * conv.group_in();
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
     Tensor columns = columns_of(dims, chunk.pixels, x);
     sample_columns(dims, chunk, x, columns);
@@ -232,7 +167,7 @@ void deform_conv2d_backward_input_cuda(const ops::DeformConv2dDims& dims, const 
                                        const Tensor& offset, const Tensor& mask, const Tensor& weight, Tensor& gx,
                                        Tensor& goffset, Tensor& gmask) {
   const ops::Conv2dDims& conv = dims.conv;
-  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  const i64 O = conv.group_out(), depth = dims.positions() * conv.group_in();
   Tensor sums = f32_sums(gx);
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
     Tensor gcolumns = columns_of(dims, chunk.pixels, x);
@@ -265,7 +200,7 @@ void deform_conv2d_backward_input_cuda(const ops::DeformConv2dDims& dims, const 
 void deform_conv2d_backward_weight_cuda(const ops::DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
                                         const Tensor& offset, const Tensor& mask, Tensor& gw) {
   const ops::Conv2dDims& conv = dims.conv;
-  const i64 O = conv.group_out(), depth = dims.taps() * conv.group_in();
+  const i64 O = conv.group_out(), depth = dims.positions() * conv.group_in();
   if (conv.N * conv.Ho * conv.Wo == 0) return gw.fill(0);
   Tensor sums = f32_sums(gw);
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {

@@ -1,13 +1,13 @@
 // Depthwise convolution in CUDA. There is no sum over channels, so there is no matrix product to make of it, and memory
-// limits it: one thread per result pixel and 1 or 4 channels adds up its taps, neighbouring threads have neighbouring
-// channels, and the pixels that windows share come from the cache. The weight is turned to [taps, C] first, so that it
-// is read like a pixel.
+// limits it: one thread per result pixel and 1 or 4 channels adds up what its window sees, neighbouring threads have
+// neighbouring channels, and the pixels that windows share come from the cache. The weight is turned to [T, C] first,
+// T = Kh Kw kernel positions, so that it is read like a pixel.
 //
-//   forward          y [n, oh, ow, c] = act(sum over taps of x[n, oh s - p + kh d, ow s - p + kw d, c] w[tap, c] + ...)
-//   input gradient   gx[n, h, w, c]   = sum over taps of gy[n, (h + p - kh d) / s, (w + p - kw d) / s, c] w[tap, c]
+//   forward          y [n, oh, ow, c] = act(sum over t of x[n, oh s - p + kh d, ow s - p + kw d, c] w[t, c] + ...)
+//   input gradient   gx[n, h, w, c]   = sum over t of gy[n, (h + p - kh d) / s, (w + p - kw d) / s, c] w[t, c]
 //                    where the quotients are whole and inside
-//   weight gradient  gw[c, tap]       = sum over pixels of gy of gy x: sums down the columns (ops/cuda/columns.h), a
-//                    "sample" per tap, whose chunks one warp per weight adds up
+//   weight gradient  gw[c, t]         = sum over pixels of gy of gy x: sums down the columns (ops/cuda/columns.h), a
+//                    "sample" per kernel position, whose chunks one warp per weight adds up
 #include "ops/cuda/columns.h"
 #include "ops/cuda/conv_epilogue.h"
 #include "ops/cuda/depthwise.h"
@@ -20,8 +20,8 @@ namespace {
 using ops::Conv2dDims;
 
 template <class T>
-__global__ void pack_kernel(i64 C, i64 taps, const T* weight, T* packed) {
-  for (const i64 i : indices(C * taps)) packed[i] = weight[i % C * taps + i / C];
+__global__ void pack_kernel(i64 C, i64 positions, const T* weight, T* packed) {
+  for (const i64 i : indices(C * positions)) packed[i] = weight[i % C * positions + i / C];
 }
 
 template <class T, int kWidth>
@@ -64,18 +64,18 @@ __global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out,
   }
 }
 
-// sum gy x for one tap, over the pixels of gy.
+// sum gy x for one position, over the pixels of gy.
 template <class T, int kWidth>
-struct TapSums {
+struct PositionSums {
   static constexpr int kSums = 1;
   Conv2dDims d;
   MapDims in;
   const T *gy, *x;
-  i64 h0 = 0, w0 = 0;  // where the tap looks from output pixel (0, 0)
+  i64 h0 = 0, w0 = 0;  // where the position looks from output pixel (0, 0)
 
-  __device__ void begin(i64 tap, i64) {
-    h0 = tap / d.Kw * d.dilation - d.padding;
-    w0 = tap % d.Kw * d.dilation - d.padding;
+  __device__ void begin(i64 position, i64) {
+    h0 = position / d.Kw * d.dilation - d.padding;
+    w0 = position % d.Kw * d.dilation - d.padding;
   }
   __device__ void add(i64, i64 row, i64 c, Channels<kWidth> (&sums)[kSums]) const {
     const u32 pixel_row = static_cast<u32>(row) / static_cast<u32>(d.Wo), Ho = static_cast<u32>(d.Ho);
@@ -87,23 +87,23 @@ struct TapSums {
   }
 };
 
-// One warp per weight: parts [taps, C, chunks] to gw [C, taps].
+// One warp per weight: parts [positions, C, chunks] to gw [C, positions].
 template <class T>
-__global__ void join_chunks_kernel(i64 C, i64 taps, i64 chunks, const float* parts, T* gw) {
-  const i64 tap = blockIdx.x / C, c = blockIdx.x % C;
+__global__ void join_chunks_kernel(i64 C, i64 positions, i64 chunks, const float* parts, T* gw) {
+  const i64 position = blockIdx.x / C, c = blockIdx.x % C;
   double sum = 0;
-  for (i64 k = lane(); k < chunks; k += kWarp) sum += parts[(tap * C + c) * chunks + k];
+  for (i64 k = lane(); k < chunks; k += kWarp) sum += parts[(position * C + c) * chunks + k];
   sum = warp_sum(sum);
-  if (lane() == 0) store(gw + c * taps + tap, static_cast<float>(sum));
+  if (lane() == 0) store(gw + c * positions + position, static_cast<float>(sum));
 }
 
 }  // namespace
 
 Tensor depthwise_pack(const Tensor& weight) {
-  const i64 C = weight.dim(0), taps = weight.dim(1) * weight.dim(2);
-  Tensor packed = Tensor::empty({taps, C}, weight.dtype(), weight.device());
+  const i64 C = weight.dim(0), positions = weight.dim(1) * weight.dim(2);
+  Tensor packed = Tensor::empty({positions, C}, weight.dtype(), weight.device());
   dispatch_storage(weight, [&]<class T>() {
-    launch<pack_kernel<T>>(over(C * taps), C, taps, weight.device_data<T>(), packed.device_data<T>());
+    launch<pack_kernel<T>>(over(C * positions), C, positions, weight.device_data<T>(), packed.device_data<T>());
   });
   return packed;
 }
@@ -134,18 +134,19 @@ void depthwise_backward_input(const Conv2dDims& d, const Tensor& gy, const Tenso
 }
 
 void depthwise_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
-  const i64 taps = d.Kh * d.Kw, pixels = d.N * d.Ho * d.Wo;
+  const i64 positions = d.Kh * d.Kw, pixels = d.N * d.Ho * d.Wo;
   TESSERA_CHECK(pixels <= std::numeric_limits<u32>::max(),
                 "conv2d_backward_weight: gy {} has too many pixels for one kernel; use a smaller batch", gy.shape());
   dispatch_storage(x, [&]<class T>() {
     const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
     dispatch_width(by_four(d.Ci, gradient, values), [&]<int kWidth>() {
-      const Columns columns(taps, pixels, d.Ci, kWidth);
+      const Columns columns(positions, pixels, d.Ci, kWidth);
       Tensor parts = columns.parts(1, x.device());
-      launch<column_sums_kernel<kWidth, TapSums<T, kWidth>>>(
-          columns.launch(), columns, TapSums<T, kWidth>{d, map_of(x), gradient, values}, parts.device_data<float>());
-      launch<join_chunks_kernel<T>>(Launch{.grid = static_cast<unsigned>(taps * d.Ci), .block = kWarp}, d.Ci, taps,
-                                    columns.chunks, parts.device_data<float>(), gw.device_data<T>());
+      launch<column_sums_kernel<kWidth, PositionSums<T, kWidth>>>(
+          columns.launch(), columns, PositionSums<T, kWidth>{d, map_of(x), gradient, values},
+          parts.device_data<float>());
+      launch<join_chunks_kernel<T>>(Launch{.grid = static_cast<unsigned>(positions * d.Ci), .block = kWarp}, d.Ci,
+                                    positions, columns.chunks, parts.device_data<float>(), gw.device_data<T>());
     });
   });
 }

@@ -1,9 +1,9 @@
 // Sampling at points in CUDA; ops/grid_sample.h states the formulas. Coordinates are f64 on their way to pixels, as on
 // the CPU: a point in a large map keeps its fraction.
 //
-//   forward            lanes share the channels of a point. Memory: four pixels read, mostly from the cache, one
-//   written points' gradient   the same; the four dot products are summed over the lanes x's gradient       points
-//   grouped by the cell that they lie in (ops/cuda/group_by_key.h); then lanes share the
+//   forward            lanes share the channels of a point. Four pixels are read, mostly from the cache, one is written
+//   points' gradient   the same; the four dot products are summed over the lanes
+//   x's gradient       points grouped by the cell that they lie in (ops/cuda/group_by_key.h); then lanes share the
 //                      channels of a pixel, which sums the points of its four cells, in order. Every gy is read by four
 //                      pixels, from the cache where points close together come one after the other
 //

@@ -17,16 +17,16 @@
 //
 // Compiled without fused multiply-adds, see the header. The sum of a mask's probabilities is taken by a block, in f64.
 #include "ops/cuda/block_reduce.h"
-#include "ops/cuda/elementary.h"
 #include "ops/cuda/scan.h"
 #include "ops/mask_runs.h"
+#include "ops/scalar/libm.h"
 
 namespace tessera {
 
 namespace {
 
 using namespace cuda;
-using ops::kResizeTaps;
+using ops::kAxisWeights;
 
 constexpr int kTile = 32, kTileRows = 8;      // a thread has every kTileRows-th row of a tile
 constexpr int kThreads = 256, kColumns = 32;  // columns that a warp walks along
@@ -53,18 +53,18 @@ __global__ void probabilities_kernel(Dims d, const float* masks, const i64* quer
   const bool known = within(query, d.M);
   for (int r = row; r < kTile; r += kTileRows)
     if (i0 + r < d.h && j0 + column < d.w)
-      values[r][column] = known ? sigmoid_of(masks[(query * d.h + i0 + r) * d.w + j0 + column]) : 0.0f;
+      values[r][column] = known ? scalar::Libm::sigmoid(masks[(query * d.h + i0 + r) * d.w + j0 + column]) : 0.0f;
   __syncthreads();
   for (int r = row; r < kTile; r += kTileRows)
     if (j0 + r < d.w && i0 + column < d.h) probabilities[(k * d.w + j0 + r) * d.h + i0 + column] = values[column][r];
 }
 
-// The four taps of one output position.
+// What one output position reads.
 struct alignas(16) Indices4 {
-  i32 at[kResizeTaps];
+  i32 at[kAxisWeights];
 };
 struct alignas(16) Weights4 {
-  float at[kResizeTaps];
+  float at[kAxisWeights];
 };
 
 __global__ void threshold_kernel(Dims d, const float* probabilities, const Indices4* row_index,
@@ -78,15 +78,15 @@ __global__ void threshold_kernel(Dims d, const float* probabilities, const Indic
   const Weights4 weights = row_weight[Y];
   const float* const map = probabilities + k * d.w * d.h;
 
-  i32 columns[kResizeTaps] = {-1, -1, -1, -1};  // of which `sums` are the sums over rows
-  float sums[kResizeTaps] = {};
+  i32 columns[kAxisWeights] = {-1, -1, -1, -1};  // of which `sums` are the sums over rows
+  float sums[kAxisWeights] = {};
   const i64 begin = chunk * kColumns, end = begin + kColumns < d.W ? begin + kColumns : d.W;
   for (i64 X = begin; X < end; ++X) {
     const Indices4 index = column_index[X];
     const Weights4 weight = column_weight[X];
     float p = 0;
     bool more = true;
-    for (int s = 0; s < kResizeTaps; ++s) {
+    for (int s = 0; s < kAxisWeights; ++s) {
       more = more && weight.at[s] != 0;
       if (!more) continue;
       if (index.at[s] != columns[s]) {
@@ -94,7 +94,7 @@ __global__ void threshold_kernel(Dims d, const float* probabilities, const Indic
         const float* const from = map + index.at[s] * d.h;
         float sum = 0;
         bool next = within(index.at[s], d.w);
-        for (int t = 0; t < kResizeTaps; ++t) {
+        for (int t = 0; t < kAxisWeights; ++t) {
           next = next && weights.at[t] != 0;
           if (next && within(rows.at[t], d.h)) sum += weights.at[t] * from[rows.at[t]];
         }
@@ -188,7 +188,7 @@ __global__ void maskness_kernel(i64 masks, i64 n, const float* logits, const i64
   double sum = 0;
   i32 count = 0;
   for (i64 i = threadIdx.x; known && i < n; i += kThreads) {
-    const float p = sigmoid_of(logits[query * n + i]);
+    const float p = scalar::Libm::sigmoid(logits[query * n + i]);
     if (p > threshold) sum += static_cast<double>(p), ++count;
   }
   sum = block_sum(sum);

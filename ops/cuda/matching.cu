@@ -1,7 +1,7 @@
 // Scores of a matching in CUDA, formulas in ops/matching.h. The scores are a few thousand numbers, one thread each;
 // mask_ious reads both masks once, a block per row.
 #include "ops/cuda/block_reduce.h"
-#include "ops/cuda/elementary.h"
+#include "ops/scalar/libm.h"
 #include "ops/scalar/matching.h"
 
 namespace tessera {
@@ -20,7 +20,7 @@ __global__ void dice_class_score_kernel(i64 Q, i64 K, i64 C, const float* logits
       scores[i] = NAN;
       continue;
     }
-    const float probability = sigmoid_of(logits[q * C + label]);
+    const float probability = scalar::Libm::sigmoid(logits[q * C + label]);
     scores[i] = scalar::dice_class_score(scores[i], probability, params);
   }
 }
@@ -30,7 +30,7 @@ __global__ void mask_ious_kernel(i64 pixels, const float* masks, const float* ta
   const i64 row = blockIdx.x;
   scalar::Overlap<int> overlap;
   for (i64 i = row * pixels + threadIdx.x; i < (row + 1) * pixels; i += blockDim.x)
-    overlap.add(sigmoid_of(masks[i]) >= mask_threshold, targets[i] > target_threshold);
+    overlap.add(scalar::Libm::sigmoid(masks[i]) >= mask_threshold, targets[i] > target_threshold);
   overlap = {block_sum(overlap.both), block_sum(overlap.either)};
   if (threadIdx.x == 0) ious[row] = static_cast<float>(overlap.iou());
 }

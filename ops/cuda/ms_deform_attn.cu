@@ -1,9 +1,8 @@
 // Multi-scale deformable attention in CUDA; ops/ms_deform_attn.h states the formula.
 //
-//   forward, locations, weights   lanes share the channels of a head of a query; a block has 256 / lanes such heads.
-//   Its
-//                                 threads first find the corners of kSamples samples of each (shared memory), then the
-//                                 lanes read them: 4 rows of channels per sample, mostly from the cache
+//   forward, locations, weights   lanes share the channels of a head of a query; a block has 256 / lanes such heads,
+//                                 whose threads first find the corners of kSamples samples of each (shared memory),
+//                                 then the lanes read them: 4 rows of channels per sample, mostly from the cache
 //   value                         the samples are grouped by the cell of the head's map that they lie in
 //                                 (ops/cuda/group_by_key.h, 16 bytes per sample); then lanes share the channels of a
 //                                 token, which sums the samples of its four cells, in order. Every gy is read once per

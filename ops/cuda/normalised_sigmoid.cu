@@ -1,9 +1,9 @@
 // y = s / max(sum s, 1e-6), s = sigmoid(x), along one dimension of [outer, count, inner]; formulas in ops/softmax.h.
 // One reduction (ops/cuda/reduce.h) for the sums, in double, and one pass for the result, a thread per 1 or 4 elements:
 // memory limits both, x is read twice.
-#include "ops/cuda/elementary.h"
 #include "ops/cuda/map.h"
 #include "ops/cuda/reduce.h"
+#include "ops/scalar/libm.h"
 #include "ops/softmax.h"
 
 namespace tessera {
@@ -19,7 +19,7 @@ __device__ float bounded(float sum) {
 template <class T>
 struct LoadSigmoid {
   const T* x;
-  __device__ double operator()(i64 at, i64) const { return sigmoid_of(load(x + at)); }
+  __device__ double operator()(i64 at, i64) const { return scalar::Libm::sigmoid(load(x + at)); }
 };
 struct StoreFloat {
   float* sums;
@@ -38,7 +38,7 @@ __global__ void divide_kernel(MapDims map, const T* x, const float* sums, T* y) 
     const i64 i = map.at(at.n, at.h, at.w, at.c);
     auto values = Channels<kWidth>::load(x + i);
     for (int j = 0; j < kWidth; ++j)
-      values.value[j] = sigmoid_of(values.value[j]) / bounded(sums[at.n * map.C + at.c + j]);
+      values.value[j] = scalar::Libm::sigmoid(values.value[j]) / bounded(sums[at.n * map.C + at.c + j]);
     values.store(y + i);
   }
 }
@@ -71,7 +71,7 @@ template <class T>
 struct LoadPair {
   const T *gy, *x;
   __device__ PairSum::Value operator()(i64 at, i64) const {
-    const double s = sigmoid_of(load(x + at));
+    const double s = scalar::Libm::sigmoid(load(x + at));
     return {s, load(gy + at) * s};
   }
 };
@@ -93,7 +93,7 @@ __global__ void input_gradient_kernel(MapDims map, const T* gy, const T* x, cons
     auto gradient = Channels<kWidth>::load(gy + i);
     const auto values = Channels<kWidth>::load(x + i);
     for (int j = 0; j < kWidth; ++j) {
-      const float s = sigmoid_of(values.value[j]);
+      const float s = scalar::Libm::sigmoid(values.value[j]);
       gradient.value[j] = (1 - s) * s * scales[slice + j] * (gradient.value[j] - products[slice + j]);
     }
     gradient.store(gx + i);

@@ -21,10 +21,10 @@ using ops::Conv2dDims;
 
 constexpr int kTile = 64, kDepth = 16, kThreads = 256, kApart = 16, kPerThread = kTile / kApart;
 
-// A position in the depth (or the columns) of a product: kernel tap and channel, the channel innermost.
-struct Tap {
+// A position in the depth (or the columns) of a product: position in the kernel and channel, the channel innermost.
+struct KernelPosition {
   i64 kh, kw, c;
-  __device__ Tap(const Conv2dDims& d, i64 k, i64 channels)
+  __device__ KernelPosition(const Conv2dDims& d, i64 k, i64 channels)
       : kh(k / channels / d.Kw), kw(k / channels % d.Kw), c(k % channels) {}
 };
 struct Pixel {
@@ -32,26 +32,28 @@ struct Pixel {
   __device__ Pixel(i64 row, i64 H, i64 W) : n(row / W / H), h(row / W % H), w(row % W) {}
 };
 
-// x at the pixel that output pixel `at` sees through a tap; 0 outside.
+// x at the pixel that output pixel `at` sees through a kernel position; 0 outside.
 template <class T>
-__device__ float patch_of_x(const Conv2dDims& d, const T* x, const Pixel& at, const Tap& tap, i64 channel) {
-  const i64 h = at.h * d.stride - d.padding + tap.kh * d.dilation,
-            w = at.w * d.stride - d.padding + tap.kw * d.dilation;
+__device__ float patch_of_x(const Conv2dDims& d, const T* x, const Pixel& at, const KernelPosition& position,
+                            i64 channel) {
+  const i64 h = at.h * d.stride - d.padding + position.kh * d.dilation,
+            w = at.w * d.stride - d.padding + position.kw * d.dilation;
   if (h < 0 || h >= d.H || w < 0 || w >= d.W) return 0;
   return load(x + ((at.n * d.H + h) * d.W + w) * d.Ci + channel);
 }
 
-// gy at the output pixel that sees input pixel `at` through a tap; 0 where there is none.
+// gy at the output pixel that sees input pixel `at` through a kernel position; 0 where there is none.
 template <class T>
-__device__ float patch_of_gy(const Conv2dDims& d, const T* gy, const Pixel& at, const Tap& tap, i64 channel) {
-  const i64 h = at.h + d.padding - tap.kh * d.dilation, w = at.w + d.padding - tap.kw * d.dilation;
+__device__ float patch_of_gy(const Conv2dDims& d, const T* gy, const Pixel& at, const KernelPosition& position,
+                             i64 channel) {
+  const i64 h = at.h + d.padding - position.kh * d.dilation, w = at.w + d.padding - position.kw * d.dilation;
   if (h < 0 || w < 0 || h % d.stride != 0 || w % d.stride != 0) return 0;
   if (h / d.stride >= d.Ho || w / d.stride >= d.Wo) return 0;
   return load(gy + ((at.n * d.Ho + h / d.stride) * d.Wo + w / d.stride) * d.Co + channel);
 }
 
-__device__ i64 at_weight(const Conv2dDims& d, i64 o, const Tap& tap, i64 i) {
-  return ((o * d.Kh + tap.kh) * d.Kw + tap.kw) * (d.Ci / d.groups) + i;
+__device__ i64 at_weight(const Conv2dDims& d, i64 o, const KernelPosition& position, i64 i) {
+  return ((o * d.Kh + position.kh) * d.Kw + position.kw) * (d.Ci / d.groups) + i;
 }
 
 // The three products. kDeepA: A is contiguous along the depth (else along its rows); kDeepB likewise (else along its
@@ -68,8 +70,8 @@ struct Forward {
   __device__ i64 columns() const { return d.Co / d.groups; }
   __device__ i64 depth() const { return d.Kh * d.Kw * (d.Ci / d.groups); }
   __device__ float a(i64 g, i64 row, i64 k) const {
-    const Tap tap(d, k, d.Ci / d.groups);
-    return patch_of_x(d, x, Pixel(row, d.Ho, d.Wo), tap, g * (d.Ci / d.groups) + tap.c);
+    const KernelPosition position(d, k, d.Ci / d.groups);
+    return patch_of_x(d, x, Pixel(row, d.Ho, d.Wo), position, g * (d.Ci / d.groups) + position.c);
   }
   __device__ float b(i64 g, i64 k, i64 column) const { return load(weight + (g * columns() + column) * depth() + k); }
   __device__ void put(i64 g, i64 row, i64 column, float sum) const {
@@ -89,12 +91,12 @@ struct BackwardInput {
   __device__ i64 columns() const { return d.Ci / d.groups; }
   __device__ i64 depth() const { return d.Kh * d.Kw * (d.Co / d.groups); }
   __device__ float a(i64 g, i64 row, i64 k) const {
-    const Tap tap(d, k, d.Co / d.groups);
-    return patch_of_gy(d, gy, Pixel(row, d.H, d.W), tap, g * (d.Co / d.groups) + tap.c);
+    const KernelPosition position(d, k, d.Co / d.groups);
+    return patch_of_gy(d, gy, Pixel(row, d.H, d.W), position, g * (d.Co / d.groups) + position.c);
   }
   __device__ float b(i64 g, i64 k, i64 column) const {
-    const Tap tap(d, k, d.Co / d.groups);
-    return load(weight + at_weight(d, g * (d.Co / d.groups) + tap.c, tap, column));
+    const KernelPosition position(d, k, d.Co / d.groups);
+    return load(weight + at_weight(d, g * (d.Co / d.groups) + position.c, position, column));
   }
   __device__ void put(i64 g, i64 row, i64 column, float sum) const {
     store(gx + row * d.Ci + g * columns() + column, sum);
@@ -113,8 +115,8 @@ struct BackwardWeight {
   __device__ i64 depth() const { return d.N * d.Ho * d.Wo; }
   __device__ float a(i64 g, i64 row, i64 k) const { return load(gy + k * d.Co + g * rows() + row); }
   __device__ float b(i64 g, i64 k, i64 column) const {
-    const Tap tap(d, column, d.Ci / d.groups);
-    return patch_of_x(d, x, Pixel(k, d.Ho, d.Wo), tap, g * (d.Ci / d.groups) + tap.c);
+    const KernelPosition position(d, column, d.Ci / d.groups);
+    return patch_of_x(d, x, Pixel(k, d.Ho, d.Wo), position, g * (d.Ci / d.groups) + position.c);
   }
   __device__ void put(i64 g, i64 row, i64 column, float sum) const {
     store(gw + (g * rows() + row) * columns() + column, sum);

@@ -2,8 +2,8 @@
 // allow it, else one, and in very large tensors several such, one grid apart. Memory limits all of them; neighbouring
 // threads have neighbouring elements, so that a warp reads and writes whole lines.
 #include "ops/cuda/channels.h"
-#include "ops/cuda/elementary.h"
 #include "ops/pointwise.h"
+#include "ops/scalar/libm.h"
 
 namespace tessera {
 
@@ -11,109 +11,14 @@ namespace {
 
 using namespace cuda;
 
-// --- The functions. Each is a struct so that it can be a template argument; formulas in ops/pointwise.h.
-struct Add {
-  __device__ static float of(float a, float b) { return a + b; }
-};
-struct Sub {
-  __device__ static float of(float a, float b) { return a - b; }
-};
-struct Mul {
-  __device__ static float of(float a, float b) { return a * b; }
-};
-struct Div {
-  __device__ static float of(float a, float b) { return a / b; }
-};
-__device__ float relu_of(float x) {
-  return x < 0 ? 0.0f : x;  // NaN passes
-}
-struct AddRelu {
-  __device__ static float of(float a, float b) { return relu_of(a + b); }
-};
-struct Relu {
-  __device__ static float of(float x) { return relu_of(x); }
-};
-struct Relu6 {
-  __device__ static float of(float x) { return x < 0 ? 0.0f : x > 6 ? 6.0f : x; }
-};
-struct Sigmoid {
-  __device__ static float of(float x) { return sigmoid_of(x); }
-};
-struct Tanh {
-  __device__ static float of(float x) { return std::tanh(x); }
-};
-__device__ float normal_distribution(float x) {
-  return 0.5f * std::erfc(-x * 0.70710678f);  // erfc keeps its precision where x is far below 0
-}
-struct Gelu {
-  __device__ static float of(float x) { return x * normal_distribution(x); }
-};
-struct Silu {
-  __device__ static float of(float x) { return x * sigmoid_of(x); }
-};
-struct Exp {
-  __device__ static float of(float x) { return std::exp(x); }
-};
-struct Log {
-  __device__ static float of(float x) { return std::log(x); }
-};
-struct Softplus {
-  __device__ static float of(float x) { return (x > 0 ? x : x < 0 ? 0.0f : x) + std::log1p(std::exp(-std::abs(x))); }
-};
-struct Sqrt {
-  __device__ static float of(float x) { return std::sqrt(x); }
-};
-
-struct AddScalar {
-  __device__ static float of(float x, float value) { return x + value; }
-};
-struct MulScalar {
-  __device__ static float of(float x, float value) { return x * value; }
-};
-struct ClampMin {
-  __device__ static float of(float x, float lowest) { return x < lowest ? lowest : x; }
-};
-
-struct ReluBackward {
-  __device__ static float of(float g, float y) { return y > 0 ? g : 0.0f; }
-};
-struct Relu6Backward {
-  __device__ static float of(float g, float y) { return y > 0 && y < 6 ? g : 0.0f; }
-};
-struct SigmoidBackward {
-  __device__ static float of(float g, float y) { return g * y * (1 - y); }
-};
-struct TanhBackward {
-  __device__ static float of(float g, float y) { return g * (1 - y * y); }
-};
-struct GeluBackward {
-  __device__ static float of(float g, float x) {
-    const float density = 0.39894228f * std::exp(-0.5f * x * x);
-    return g * (normal_distribution(x) + x * density);
-  }
-};
-struct SiluBackward {
-  __device__ static float of(float g, float x) {
-    const float s = sigmoid_of(x);
-    return g * s * (1 + x * (1 - s));
-  }
-};
-struct LogBackward {
-  __device__ static float of(float g, float x) { return g / x; }
-};
-struct SoftplusBackward {
-  __device__ static float of(float g, float x) { return g * sigmoid_of(x); }
-};
-struct SqrtBackward {
-  __device__ static float of(float g, float y) { return g / (2 * y); }
-};
+using scalar::Libm;
 
 // --- The loops over n pieces of kWidth elements.
 template <class F, class T, int kWidth>
 __global__ void unary_kernel(i64 n, const T* x, T* y) {
   for (const i64 i : indices(n)) {
     auto values = Channels<kWidth>::load(x + i * kWidth);
-    for (float& value : values.value) value = F::of(value);
+    for (float& value : values.value) value = F::of(Libm(), value);
     values.store(y + i * kWidth);
   }
 }
@@ -122,7 +27,7 @@ template <class F, class T, int kWidth>
 __global__ void unary_scalar_kernel(i64 n, const T* x, float scalar, T* y) {
   for (const i64 i : indices(n)) {
     auto values = Channels<kWidth>::load(x + i * kWidth);
-    for (float& value : values.value) value = F::of(value, scalar);
+    for (float& value : values.value) value = F::of(Libm(), value, scalar);
     values.store(y + i * kWidth);
   }
 }
@@ -133,7 +38,7 @@ __global__ void binary_kernel(i64 n, const T* a, const T* b, T* y) {
   for (const i64 i : indices(n)) {
     auto values = Channels<kWidth>::load(a + i * kWidth);
     const auto others = Channels<kWidth>::load(b + i * kWidth);
-    for (int j = 0; j < kWidth; ++j) values.value[j] = F::of(values.value[j], others.value[j]);
+    for (int j = 0; j < kWidth; ++j) values.value[j] = F::of(Libm(), values.value[j], others.value[j]);
     values.store(y + i * kWidth);
   }
 }
@@ -143,7 +48,8 @@ __global__ void clamp_min_backward_kernel(i64 n, const T* gy, const T* x, float 
   for (const i64 i : indices(n)) {
     auto gradient = Channels<kWidth>::load(gy + i * kWidth);
     const auto values = Channels<kWidth>::load(x + i * kWidth);
-    for (int j = 0; j < kWidth; ++j) gradient.value[j] = values.value[j] >= lowest ? gradient.value[j] : 0.0f;
+    for (int j = 0; j < kWidth; ++j)
+      gradient.value[j] = scalar::ClampMin::gradient(Libm(), gradient.value[j], values.value[j], lowest);
     gradient.store(gx + i * kWidth);
   }
 }
@@ -167,7 +73,7 @@ template <class F, class T>
 __global__ void broadcast_kernel(i64 n, ops::BroadcastDims dims, const T* a, const T* b, T* y) {
   for (const i64 i : indices(n)) {
     const Sources at = sources(dims, i);
-    store(y + i, F::of(load(a + at.a), load(b + at.b)));
+    store(y + i, F::of(Libm(), load(a + at.a), load(b + at.b)));
   }
 }
 
@@ -220,7 +126,7 @@ void pairwise(const Tensor& a, const Tensor& b, Tensor& y) {
 
 template <class F>
 void unary_backward_cuda(const Tensor& gy, const Tensor& x_or_y, Tensor& gx) {
-  pairwise<F>(gy, x_or_y, gx);
+  pairwise<scalar::GradientOf<F>>(gy, x_or_y, gx);
 }
 
 template <class F>
@@ -239,7 +145,7 @@ void broadcast_to_cuda(const ops::BroadcastDims& dims, const Tensor& x, Tensor& 
 }
 
 void add_into_cuda(const Tensor& term, Tensor& target) {
-  pairwise<Add>(target, term, target);
+  pairwise<scalar::Add>(target, term, target);
 }
 
 void clamp_min_backward_cuda(const Tensor& gy, const Tensor& x, double lowest, Tensor& gx) {
@@ -261,37 +167,16 @@ void greater_equal_cuda(const Tensor& x, double value, Tensor& y) {
 }
 
 [[maybe_unused]] const bool kAdded[] = {
-    ops::add_kernels.add(kDevice, binary_cuda<Add>),
-    ops::sub_kernels.add(kDevice, binary_cuda<Sub>),
-    ops::mul_kernels.add(kDevice, binary_cuda<Mul>),
-    ops::div_kernels.add(kDevice, binary_cuda<Div>),
-    ops::add_relu_kernels.add(kDevice, binary_cuda<AddRelu>),
+    scalar::Unary::each([]<class F>(F) {
+      ops::unary_kernels<F>.add(kDevice, unary_cuda<F>);
+      ops::unary_backward_kernels<F>.add(kDevice, unary_backward_cuda<F>);
+    }),
+    scalar::WithNumber::each([]<class F>(F) { ops::unary_scalar_kernels<F>.add(kDevice, unary_scalar_cuda<F>); }),
+    scalar::Binary::each([]<class F>(F) { ops::binary_kernels<F>.add(kDevice, binary_cuda<F>); }),
     ops::broadcast_to_kernels.add(kDevice, broadcast_to_cuda),
     ops::add_into_kernels.add(kDevice, add_into_cuda),
-    ops::add_scalar_kernels.add(kDevice, unary_scalar_cuda<AddScalar>),
-    ops::mul_scalar_kernels.add(kDevice, unary_scalar_cuda<MulScalar>),
-    ops::clamp_min_kernels.add(kDevice, unary_scalar_cuda<ClampMin>),
     ops::clamp_min_backward_kernels.add(kDevice, clamp_min_backward_cuda),
     ops::greater_equal_kernels.add(kDevice, greater_equal_cuda),
-    ops::relu_kernels.add(kDevice, unary_cuda<Relu>),
-    ops::relu6_kernels.add(kDevice, unary_cuda<Relu6>),
-    ops::sigmoid_kernels.add(kDevice, unary_cuda<Sigmoid>),
-    ops::tanh_kernels.add(kDevice, unary_cuda<Tanh>),
-    ops::gelu_kernels.add(kDevice, unary_cuda<Gelu>),
-    ops::silu_kernels.add(kDevice, unary_cuda<Silu>),
-    ops::exp_kernels.add(kDevice, unary_cuda<Exp>),
-    ops::log_kernels.add(kDevice, unary_cuda<Log>),
-    ops::softplus_kernels.add(kDevice, unary_cuda<Softplus>),
-    ops::sqrt_kernels.add(kDevice, unary_cuda<Sqrt>),
-    ops::relu_backward_kernels.add(kDevice, unary_backward_cuda<ReluBackward>),
-    ops::relu6_backward_kernels.add(kDevice, unary_backward_cuda<Relu6Backward>),
-    ops::sigmoid_backward_kernels.add(kDevice, unary_backward_cuda<SigmoidBackward>),
-    ops::tanh_backward_kernels.add(kDevice, unary_backward_cuda<TanhBackward>),
-    ops::gelu_backward_kernels.add(kDevice, unary_backward_cuda<GeluBackward>),
-    ops::silu_backward_kernels.add(kDevice, unary_backward_cuda<SiluBackward>),
-    ops::log_backward_kernels.add(kDevice, unary_backward_cuda<LogBackward>),
-    ops::softplus_backward_kernels.add(kDevice, unary_backward_cuda<SoftplusBackward>),
-    ops::sqrt_backward_kernels.add(kDevice, unary_backward_cuda<SqrtBackward>),
 };
 
 }  // namespace

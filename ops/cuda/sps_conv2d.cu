@@ -1,7 +1,7 @@
 // Index convolution in CUDA: implicit matrix products (ops/cuda/tile_product.h) whose tiles read the rows of features
-// through the ids of the taps; the patches [N_A, 9 Fi] never exist.
+// through the ids of the kernel positions; the patches [N_A, 9 Fi] never exist.
 //
-//   y [N_A, Fo] = patches(A, P) [N_A, 9 x Fi] w^T     (+ bias, ReLU)     tap by tap, 16 features at a time
+//   y [N_A, Fo] = patches(A, P) [N_A, 9 x Fi] w^T     (+ bias, ReLU)     position by position, 16 features at a time
 //
 // Bounded by the multiply-adds. The gradients are in sps_conv2d_gradient.cu. An id that is no row reads as the zero
 // row.
@@ -15,14 +15,14 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kTaps = ops::kSpsTaps;
+constexpr int kPositions = ops::kSpsPositions;
 
 // One thread per id. Of a map that no structure made, what is no row, or an active row's id at another cell than its
 // own, becomes the zero row.
 __global__ void neighbours_kernel(i64 active, i64 passive, i64 size, i64 dilation, const i64* map, const i64* rows,
                                   i32* ids) {
-  for (const i64 i : indices(active * kTaps)) {
-    const i64 row = rows[i / kTaps], t = i % kTaps, total = active + passive;
+  for (const i64 i : indices(active * kPositions)) {
+    const i64 row = rows[i / kPositions], t = i % kPositions, total = active + passive;
     const i64 x = row % size + (t % 3 - 1) * dilation, y = row / size % size + (t / 3 - 1) * dilation;
     i64 id = total;
     if (row >= 0 && x >= 0 && x < size && y >= 0 && y < size) {
@@ -43,20 +43,20 @@ template <class T, int kWidth>
 __global__ void sps_conv2d_kernel(SpsFeatures<T> features, i64 Fo, const i32* ids, const T* weight, const T* bias,
                                   bool relu, T* y) {
   const i64 Fi = features.width, N = features.active_rows,
-            per_tap = (Fi + TileProduct::kDepth - 1) / TileProduct::kDepth;
+            per_position = (Fi + TileProduct::kDepth - 1) / TileProduct::kDepth;
   const i64 first_row = i64{blockIdx.x} * TileProduct::kRows, first_column = i64{blockIdx.y} * TileProduct::kColumns;
   const auto gathered = [&](i64 step, int index, int k, auto& values) {
-    const i64 row = first_row + index, tap = step / per_tap;
-    const T* const from = row < N ? features.at(ids[row * kTaps + tap]) : nullptr;
-    TileProduct::read<kWidth>(from, step % per_tap * TileProduct::kDepth + k, Fi, values);
+    const i64 row = first_row + index, position = step / per_position;
+    const T* const from = row < N ? features.at(ids[row * kPositions + position]) : nullptr;
+    TileProduct::read<kWidth>(from, step % per_position * TileProduct::kDepth + k, Fi, values);
   };
   const auto weights = [&](i64 step, int index, int k, auto& values) {
-    const i64 o = first_column + index, tap = step / per_tap;
-    const T* const from = o < Fo ? weight + (o * kTaps + tap) * Fi : nullptr;
-    TileProduct::read<kWidth>(from, step % per_tap * TileProduct::kDepth + k, Fi, values);
+    const i64 o = first_column + index, position = step / per_position;
+    const T* const from = o < Fo ? weight + (o * kPositions + position) * Fi : nullptr;
+    TileProduct::read<kWidth>(from, step % per_position * TileProduct::kDepth + k, Fi, values);
   };
   TileProduct product;
-  product.run(kTaps * per_tap, rows_along_depth(gathered), columns_along_depth(weights));
+  product.run(kPositions * per_position, rows_along_depth(gathered), columns_along_depth(weights));
   for (int i = 0; i < TileProduct::kThreadRows; ++i)
     for (int j = 0; j < TileProduct::kThreadColumns; ++j) {
       const i64 row = first_row + product.first_row() + i, o = first_column + product.first_column() + j;

@@ -1,14 +1,14 @@
 // The gradients of an index convolution in CUDA, implicit matrix products (ops/cuda/tile_product.h). Of the features:
-// each row gathers from its readers, tap by tap, K = 9 x Fo. Of the weight: a block has one tap, K = N_A cut into parts
-// so that there are blocks enough, which are summed in order.
+// each row gathers from its readers, one kernel position after the other, K = 9 x Fo. Of the weight: a block has one
+// position, K = N_A cut into parts so that there are blocks enough, which are summed in order.
 //
-//   gA[a] = sum over t of gy[reader of a at tap t] w[t]         the reader at tap t is a's neighbour at tap 8 - t
-//   gP[p] = sum over t of (sum over the readers of p at tap t of gy[reader]) w[t]
+//   gA[a] = sum over t of gy[reader of a at t] w[t]         the reader at position t is a's neighbour at 8 - t
+//   gP[p] = sum over t of (sum over the readers of p at t of gy[reader]) w[t]
 //   gw [Fo, 9 x Fi] = gy^T patches(A, P)
 //
-// Who reads a passive row at a tap is found by grouping the ids (ops/cuda/group_by_key.h); a tile sums those rows of gy
-// while it reads them, in ascending order. Only the passive rows that are read at all are computed: they are numbered
-// by a scan, and blocks beyond the last return at once. Bounded by the multiply-adds.
+// Who reads a passive row at a position is found by grouping the ids (ops/cuda/group_by_key.h); a tile sums those rows
+// of gy while it reads them, in ascending order. Only the passive rows that are read at all are computed: they are
+// numbered by a scan, and blocks beyond the last return at once. Bounded by the multiply-adds.
 #include "ops/cuda/group_by_key.h"
 #include "ops/cuda/scan.h"
 #include "ops/cuda/sps_features.h"
@@ -21,26 +21,26 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kTaps = ops::kSpsTaps;
+constexpr int kPositions = ops::kSpsPositions;
 
-// g [rows, Fi] = sum over taps and o of gradient(row, tap)[o] w[o, tap, i]. Sources: sources(row, tap, begin, values)
-// reads values begin, begin + 1, ... of what the row gets at the tap; target(row): where the row's sum goes.
+// g [rows, Fi] = sum over t and o of gradient(row, t)[o] w[o, t, i]. Sources: sources(row, t, begin, values) reads
+// values begin, begin + 1, ... of what the row gets at kernel position t; target(row): where the row's sum goes.
 template <int kWidth, class T, class Sources, class Target>
 __device__ void gradient_tile(i64 rows, i64 Fi, i64 Fo, const T* weight, const Sources& sources, const Target& target) {
-  const i64 per_tap = (Fo + TileProduct::kDepth - 1) / TileProduct::kDepth;
+  const i64 per_position = (Fo + TileProduct::kDepth - 1) / TileProduct::kDepth;
   const i64 first_row = i64{blockIdx.x} * TileProduct::kRows, first_column = i64{blockIdx.y} * TileProduct::kColumns;
   const auto gradients = [&](i64 step, int index, int k, auto& values) {
     const i64 row = first_row + index;
-    if (row < rows) return sources(row, step / per_tap, step % per_tap * TileProduct::kDepth + k, values);
+    if (row < rows) return sources(row, step / per_position, step % per_position * TileProduct::kDepth + k, values);
     TileProduct::zero(values);
   };
   const auto weights = [&](i64 step, int k, int index, auto& values) {
-    const i64 o = step % per_tap * TileProduct::kDepth + k, tap = step / per_tap;
-    const T* const from = o < Fo ? weight + (o * kTaps + tap) * Fi : nullptr;
+    const i64 o = step % per_position * TileProduct::kDepth + k, position = step / per_position;
+    const T* const from = o < Fo ? weight + (o * kPositions + position) * Fi : nullptr;
     TileProduct::read<kWidth>(from, first_column + index, Fi, values);
   };
   TileProduct product;
-  product.run(kTaps * per_tap, rows_along_depth(gradients), columns_along_span(weights));
+  product.run(kPositions * per_position, rows_along_depth(gradients), columns_along_span(weights));
   for (int r = 0; r < TileProduct::kThreadRows; ++r)
     for (int j = 0; j < TileProduct::kThreadColumns; ++j) {
       const i64 row = first_row + product.first_row() + r, i = first_column + product.first_column() + j;
@@ -51,8 +51,8 @@ __device__ void gradient_tile(i64 rows, i64 Fi, i64 Fo, const T* weight, const S
 template <class T, int kWidth>
 __global__ void active_gradient_kernel(i64 active, i64 Fi, i64 Fo, const i32* ids, const T* gy, const T* weight,
                                        T* gactive) {
-  const auto neighbour = [&](i64 row, i64 tap, i64 begin, auto& values) {
-    const i64 reader = ids[row * kTaps + kTaps - 1 - tap];
+  const auto neighbour = [&](i64 row, i64 position, i64 begin, auto& values) {
+    const i64 reader = ids[row * kPositions + kPositions - 1 - position];
     TileProduct::read<kWidth>(reader >= 0 && reader < active ? gy + reader * Fo : nullptr, begin, Fo, values);
   };
   gradient_tile<kWidth>(active, Fi, Fo, weight, neighbour, [&](i64 row) { return gactive + row * Fi; });
@@ -63,28 +63,29 @@ template <class T, int kWidth>
 __global__ void passive_gradient_kernel(i64 Fi, i64 Fo, GroupsView readers, const i32* read, const i32* count,
                                         const T* gy, const T* weight, T* gpassive) {
   if (i64{blockIdx.x} * TileProduct::kRows >= *count) return;
-  const auto sum_of_readers = [&](i64 row, i64 tap, i64 begin, auto& values) {
+  const auto sum_of_readers = [&](i64 row, i64 position, i64 begin, auto& values) {
     TileProduct::zero(values);
-    const i64 group = i64{read[row]} * kTaps + tap;
+    const i64 group = i64{read[row]} * kPositions + position;
     for (i32 i = readers.first[group]; i < readers.first[group + 1]; ++i) {
       std::remove_reference_t<decltype(values)> more;
-      TileProduct::read<kWidth>(gy + readers.items[i] / kTaps * Fo, begin, Fo, more);
+      TileProduct::read<kWidth>(gy + readers.items[i] / kPositions * Fo, begin, Fo, more);
       for (int v = 0; v < static_cast<int>(std::size(more)); ++v) values[v] += more[v];
     }
   };
   gradient_tile<kWidth>(*count, Fi, Fo, weight, sum_of_readers, [&](i64 row) { return gpassive + read[row] * Fi; });
 }
 
-// Item 9 a + t is of passive row p where a sees p at tap t: group 9 p + t.
+// Item 9 a + t is of passive row p where a sees p at position t: group 9 p + t.
 __global__ void readers_kernel(i64 active, i64 passive, const i32* ids, i32* keys) {
-  for (const i64 i : indices(active * kTaps)) {
+  for (const i64 i : indices(active * kPositions)) {
     const i64 p = ids[i] - active;
-    keys[i] = static_cast<i32>((p >= 0 && p < passive ? p * kTaps + i % kTaps : passive * kTaps));
+    keys[i] = static_cast<i32>((p >= 0 && p < passive ? p * kPositions + i % kPositions : passive * kPositions));
   }
 }
 
 __global__ void is_read_kernel(i64 passive, const i32* first, i32* is_read) {
-  for (const i64 p : indices(passive + 1)) is_read[p] = p < passive && first[p * kTaps] < first[(p + 1) * kTaps];
+  for (const i64 p : indices(passive + 1))
+    is_read[p] = p < passive && first[p * kPositions] < first[(p + 1) * kPositions];
 }
 
 // place: the scan of is_read.
@@ -116,11 +117,11 @@ void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& wei
   });
 
   if (passive == 0) return;
-  check_keys("sps_conv2d_backward", ids.numel(), passive * kTaps);
+  check_keys("sps_conv2d_backward", ids.numel(), passive * kPositions);
   const auto numbers = [&](i64 n) { return Tensor::empty({n}, DType::kI32, gy.device()); };
   Tensor keys = numbers(ids.numel()), place = numbers(passive + 1), read = numbers(passive);
   launch<readers_kernel>(over(ids.numel()), active, passive, id, keys.device_data<i32>());
-  const Groups readers = group_by_key(std::move(keys), passive * kTaps);
+  const Groups readers = group_by_key(std::move(keys), passive * kPositions);
   launch<is_read_kernel>(over(passive + 1), passive, readers.first.device_data<i32>(), place.device_data<i32>());
   exclusive_scan(place);
   launch<read_rows_kernel>(over(passive), passive, place.device_data<i32>(), read.device_data<i32>());
@@ -131,12 +132,13 @@ void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& wei
   });
 }
 
-// gw: [parts, Fo, 9, Fi], each part of so many active rows. blockIdx: tile of Fo, tap and tile of Fi, part.
+// gw: [parts, Fo, 9, Fi], each part of so many active rows. blockIdx: tile of Fo, position and tile of Fi, part.
 template <class T, int kWidth>
 __global__ void weight_gradient_kernel(SpsFeatures<T> features, i64 Fo, i64 part_rows, const i32* ids, const T* gy,
                                        float* gw) {
-  const i64 Fi = features.width, tap = blockIdx.y % kTaps;
-  const i64 first_o = i64{blockIdx.x} * TileProduct::kRows, first_i = i64{blockIdx.y / kTaps} * TileProduct::kColumns;
+  const i64 Fi = features.width, position = blockIdx.y % kPositions;
+  const i64 first_o = i64{blockIdx.x} * TileProduct::kRows,
+            first_i = i64{blockIdx.y / kPositions} * TileProduct::kColumns;
   const i64 begin = blockIdx.z * part_rows;
   const i64 end = begin + part_rows < features.active_rows ? begin + part_rows : features.active_rows;
   const auto gradients = [&](i64 step, int k, int index, auto& values) {
@@ -145,7 +147,7 @@ __global__ void weight_gradient_kernel(SpsFeatures<T> features, i64 Fo, i64 part
   };
   const auto gathered = [&](i64 step, int k, int index, auto& values) {
     const i64 row = begin + step * TileProduct::kDepth + k;
-    const T* const from = row < end ? features.at(ids[row * kTaps + tap]) : nullptr;
+    const T* const from = row < end ? features.at(ids[row * kPositions + position]) : nullptr;
     TileProduct::read<kWidth>(from, first_i + index, Fi, values);
   };
   TileProduct product;
@@ -154,7 +156,7 @@ __global__ void weight_gradient_kernel(SpsFeatures<T> features, i64 Fo, i64 part
   for (int r = 0; r < TileProduct::kThreadRows; ++r)
     for (int j = 0; j < TileProduct::kThreadColumns; ++j) {
       const i64 o = first_o + product.first_row() + r, i = first_i + product.first_column() + j;
-      if (o < Fo && i < Fi) gw[((blockIdx.z * Fo + o) * kTaps + tap) * Fi + i] = product.sum[r][j];
+      if (o < Fo && i < Fi) gw[((blockIdx.z * Fo + o) * kPositions + position) * Fi + i] = product.sum[r][j];
     }
 }
 
@@ -170,7 +172,7 @@ __global__ void add_parts_kernel(i64 n, i64 parts, const float* sums, T* gw) {
 void gradient_of_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive, Tensor& gw) {
   constexpr i64 kBlocks = 512, kFewestRows = 128;  // worth having; worth a part
   const i64 N = active.dim(0), Fo = gy.dim(1), Fi = active.dim(1);
-  const i64 tiles_o = ceil_div(Fo, TileProduct::kRows), tiles_i = kTaps * ceil_div(Fi, TileProduct::kColumns);
+  const i64 tiles_o = ceil_div(Fo, TileProduct::kRows), tiles_i = kPositions * ceil_div(Fi, TileProduct::kColumns);
   if (gw.numel() == 0) return;
   const i64 most = std::max<i64>(1, std::min(ceil_div(kBlocks, tiles_o * tiles_i), ceil_div(N, kFewestRows)));
   const i64 part_rows = std::max<i64>(1, ceil_div(N, most)), parts = std::max<i64>(1, ceil_div(N, part_rows));

@@ -25,10 +25,10 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kTaps = ops::kSpsTaps;
+constexpr int kPositions = ops::kSpsPositions;
 
 // The active rows first, first + 1, ..., and what decides where they sample. Samples are counted from the chunk's
-// first, [rows, taps].
+// first, [rows, positions].
 template <class T>
 struct Chunk {
   i64 first, count;
@@ -37,12 +37,12 @@ struct Chunk {
   const i64 *map, *rows;
   const float* offset;
 
-  __host__ __device__ i64 samples() const { return count * kTaps; }
-  __device__ i64 cell(u32 i) const { return rows[first + i / kTaps]; }
+  __host__ __device__ i64 samples() const { return count * kPositions; }
+  __device__ i64 cell(u32 i) const { return rows[first + i / kPositions]; }
   __device__ BilinearSample sample(u32 i) const {
     if (cell(i) < 0) return {};
     const u32 at = static_cast<u32>(cell(i));
-    const float* const moved = offset + 2 * (first * kTaps + i);
+    const float* const moved = offset + 2 * (first * kPositions + i);
     return bilinear_sample(static_cast<float>(at / size % size) + moved[1], static_cast<float>(at % size) + moved[0],
                            static_cast<int>(size), static_cast<int>(size));
   }
@@ -61,7 +61,7 @@ void each_chunk(const Tensor& index_map, const Tensor& rows, const Tensor& activ
                 const Tensor& offset, const Visit& visit) {
   TESSERA_CHECK(index_map.numel() <= std::numeric_limits<i32>::max(),
                 "sps_deform_conv2d: an index map {} is too large for {}", index_map.shape(), index_map.device());
-  const i64 most = std::max<i64>(1, kColumnBytes / (4 * kTaps * std::max<i64>(1, active.dim(1))));
+  const i64 most = std::max<i64>(1, kColumnBytes / (4 * kPositions * std::max<i64>(1, active.dim(1))));
   dispatch_storage(active, [&]<class T>() {
     Chunk<T> chunk{.first = 0,
                    .count = 0,
@@ -79,7 +79,7 @@ void each_chunk(const Tensor& index_map, const Tensor& rows, const Tensor& activ
 
 template <class T>
 Tensor columns_of(const Chunk<T>& chunk, Device device) {
-  const Shape shape{chunk.count, kTaps * chunk.features.width};  // nvcc loses the braces of a dependent argument
+  const Shape shape{chunk.count, kPositions * chunk.features.width};  // nvcc loses the braces of a dependent argument
   return Tensor::empty(shape, kDTypeOf<T>, device);
 }
 
@@ -128,7 +128,7 @@ __global__ void backward_samples_kernel(Chunk<T> chunk, RowLanes lanes, const T*
   }
   for (float& dot : dots) dot = lanes.sum(dot);
   if (!mine || lanes.lane() != 0) return;
-  float* const out = goffset + 2 * (chunk.first * kTaps + i);
+  float* const out = goffset + 2 * (chunk.first * kPositions + i);
   out[0] = sample.slope_right(dots);
   out[1] = sample.slope_down(dots);
 }
@@ -168,7 +168,7 @@ __global__ void backward_features_kernel(Chunk<T> chunk, RowLanes lanes, GroupsV
 
 void sps_deform_conv2d_cuda(const Tensor& index_map, const Tensor& rows, const Tensor& active, const Tensor& passive,
                             const Tensor& offset, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  const i64 Fo = y.dim(1), depth = kTaps * active.dim(1);
+  const i64 Fo = y.dim(1), depth = kPositions * active.dim(1);
   each_chunk(index_map, rows, active, passive, offset, [&]<class T>(const Chunk<T>& chunk) {
     Tensor columns = columns_of(chunk, y.device());
     sample_columns(chunk, columns);
@@ -190,7 +190,7 @@ void sps_deform_conv2d_backward_features_cuda(const Tensor& index_map, const Ten
                                               const Tensor& active, const Tensor& passive, const Tensor& offset,
                                               const Tensor& weight, Tensor& goffset, Tensor& gpassive,
                                               Tensor& gactive) {
-  const i64 Fo = gy.dim(1), depth = kTaps * active.dim(1);
+  const i64 Fo = gy.dim(1), depth = kPositions * active.dim(1);
   Tensor active_sums = f32_sums(gactive), passive_sums = f32_sums(gpassive);
   each_chunk(index_map, rows, active, passive, offset, [&]<class T>(const Chunk<T>& chunk) {
     Tensor gcolumns = columns_of(chunk, gy.device());
@@ -227,7 +227,7 @@ void sps_deform_conv2d_backward_features_cuda(const Tensor& index_map, const Ten
 void sps_deform_conv2d_backward_weight_cuda(const Tensor& index_map, const Tensor& rows, const Tensor& gy,
                                             const Tensor& active, const Tensor& passive, const Tensor& offset,
                                             Tensor& gw) {
-  const i64 Fo = gy.dim(1), depth = kTaps * active.dim(1);
+  const i64 Fo = gy.dim(1), depth = kPositions * active.dim(1);
   if (rows.numel() == 0) return gw.fill(0);
   Tensor sums = f32_sums(gw);
   each_chunk(index_map, rows, active, passive, offset, [&]<class T>(const Chunk<T>& chunk) {

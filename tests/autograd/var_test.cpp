@@ -3,9 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <thread>
+
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
 #include "autograd/reduce.h"
+#include "ops/precision.h"
 #include "tests/support/check_error.h"
 
 namespace tessera {
@@ -167,6 +170,36 @@ TEST_CASE("tape: only leaves can start or stop wanting gradients") {
   CHECK_FALSE((x * 2.0).requires_grad());
   x.set_requires_grad(true);
   CHECK((x * 2.0).requires_grad());
+}
+
+TEST_CASE("tape: a backward function runs with the arithmetic of its forward, and other threads have their own") {
+  std::vector<Arithmetic> seen;
+  const auto noted = [&seen](const Var& x) {
+    return record("noted", x.value(), {x}, [&seen](const Tensor& gy, Gradients& gradients) {
+      seen.push_back(arithmetic());
+      gradients.add(0, gy);
+    });
+  };
+  const Var x = leaf({1});
+  Var inner, outer;
+  {
+    const ArithmeticScope medium({.precision = Precision::kMedium});
+    outer = noted(x);
+    {
+      const ArithmeticScope winograd({.precision = Precision::kHigh, .winograd = true});
+      inner = noted(outer);
+      std::thread([] { CHECK(precision() == Precision::kHighest); }).join();
+    }
+    CHECK(precision() == Precision::kMedium);
+  }
+  CHECK(precision() == Precision::kHighest);
+  inner.backward();
+  REQUIRE(seen.size() == 2);
+  CHECK(seen[0].precision == Precision::kHigh);
+  CHECK(seen[0].winograd);
+  CHECK(seen[1].precision == Precision::kMedium);
+  CHECK(!seen[1].winograd);
+  CHECK(precision() == Precision::kHighest);
 }
 
 TEST_CASE("tape: a chain of many thousand nodes is walked and freed without exhausting the stack") {

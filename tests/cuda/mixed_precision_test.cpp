@@ -35,7 +35,7 @@ Step first_step(Device device, DType dtype, bool round_weights = false) {
       parameter->value().copy_from(parameter->value().to(DType::kBF16).to(DType::kF32));
   Step step;
   Var total;
-  for (const LossTerm& term : model->losses(test::rectangles({2, 0, 3})).terms) {
+  for (const LossTerm& term : model->losses(test::rectangles({2, 0, 3}), {}).terms) {
     CHECK(term.value.value().dtype() == DType::kF32);
     total = total ? total + term.value : term.value;
   }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "nn/taps.h"
+#include "ops/precision.h"
 #include "tensor/allocator.h"
 #include "tests/cuda/other_device.h"
 #include "tests/models/tiny_sparseinst.h"
@@ -142,11 +143,8 @@ TEST_CASE("replay: the precision that is set counts as part of the size") {
   const std::optional<Device> device = test::other_device();
   if (!device) return;
   Twins twins(*device);
-  struct Restore {
-    ~Restore() { set_precision(Precision::kHighest); }
-  } restore;
   for (u64 seed = 1; seed < 10; ++seed) {
-    set_precision(seed % 3 == 0 ? Precision::kMedium : Precision::kHighest);
+    const ArithmeticScope arithmetic({.precision = seed % 3 == 0 ? Precision::kMedium : Precision::kHighest});
     CHECK(twins.agree({1, 64, 64, 3}, seed));
   }
 }

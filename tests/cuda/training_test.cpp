@@ -27,7 +27,7 @@ std::vector<std::vector<double>> train_steps(Device device, int steps) {
   const Batch batch = test::rectangles({2, 0, 3});
   std::vector<std::vector<double>> losses;
   for (int step = 0; step < steps; ++step) {
-    const std::vector<LossTerm> terms = model->losses(batch).terms;
+    const std::vector<LossTerm> terms = model->losses(batch, {}).terms;
     Var total = terms[0].value;
     for (size_t i = 1; i < terms.size(); ++i) total = total + terms[i].value;
     total.backward();

@@ -58,6 +58,36 @@ TEST_CASE("cityscapes: regions cover a map wider than a strip, in 8 bits too") {
   CHECK(pixels == 9 * 70);
 }
 
+TEST_CASE("cityscapes: a folder is a data set of the eight classes, whose groups are crowds") {
+  const test::TemporaryFolder folder;
+  const auto write_map = [&](const std::string& name, const std::vector<u8>& samples) {
+    std::filesystem::create_directories(folder / "gtFine/train/town");
+    write_file(folder / ("gtFine/train/town/" + name + "_gtFine_instanceIds.png"),
+               test::png_bytes(2, 3, 0, 16, samples));
+  };
+  write_map("town_000001_000019", {0, 7, 0, 7, 0x65, 0x91, 0, 26, 0, 7, 0, 26});      // a car and a group of cars
+  write_map("town_000000_000019", {0, 7, 0, 7, 0x71, 0x48, 0, 7, 0, 7, 0x71, 0x48});  // a caravan, which is no class
+  const CocoDataset dataset = load_cityscapes(folder / "gtFine/train");
+  REQUIRE(dataset.images.size() == 2);
+  CHECK(dataset.images[0].file_name == "town/town_000000_000019_leftImg8bit.png");
+  CHECK(dataset.images[1].id == 2);
+  CHECK(dataset.images[1].height == 2);
+  REQUIRE(dataset.categories.size() == 8);
+  CHECK(dataset.categories[2].id == 26);
+  CHECK(dataset.categories[2].name == "car");
+  REQUIRE(dataset.annotations.size() == 2);
+  const CocoAnnotation &group = dataset.annotations[0], &car = dataset.annotations[1];
+  CHECK(group.iscrowd);
+  CHECK(!car.iscrowd);
+  CHECK(car.image_id == 2);
+  CHECK(car.id == 2);
+  CHECK(car.category_id == 26);
+  CHECK(*car.bbox == XywhBox{2, 0, 1, 1});
+  CHECK(*car.area == 1);
+  CHECK(std::get<Rle>(car.segmentation) == Rle{2, 3, {4, 1, 1}});
+  CHECK(dataset.annotations_of[0].empty());
+}
+
 TEST_CASE("cityscapes: polygons.json gives labels, groups and outlines in order") {
   const test::TemporaryFolder folder;
   const auto path = folder / "p.json";

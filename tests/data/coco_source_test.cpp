@@ -118,6 +118,79 @@ TEST_CASE("coco source: masks follow the picture through every augmentation") {
   CHECK(dropped < 60);
 }
 
+TEST_CASE("coco source: by DETR's rule boxes are the annotated ones behind a crop, too, and decide what is left") {
+  const TemporaryFolder folder;
+  const auto dataset = write_dataset(folder);
+  CocoSourceConfig config;
+  config.augment = AugmentConfig{};
+  config.augment->resize = ResizeRule::kDetr;
+  config.augment->shortest = {90};
+  config.augment->longest = 170;
+  config.augment->crop_probability = 1;
+  config.augment->crop_shortest = {60};
+  config.augment->crop_min = 12;
+  config.augment->crop_max = 40;
+  config.seed = 5;
+  const CocoSource source(dataset, folder.path(), config);
+  int empty_masks = 0, dropped = 0;
+  for (i64 epoch = 0; epoch < 150; ++epoch) {
+    CAPTURE(epoch);
+    const Sample sample = source.load(epoch, 0);
+    // What the same draws make of the annotated box, [10, 10, 60, 40].
+    Random random(5, stream_of("augment", {static_cast<u64>(epoch), 0}));
+    const Geometry geometry = augment_geometry(*config.augment, {kHeight, kWidth}, random);
+    REQUIRE(sample.image.shape() == Shape{geometry.size().height, geometry.size().width, 3});
+    const Box box = geometry.apply_to_box({10, 10, 70, 50});
+    const bool left = box[2] > box[0] && box[3] > box[1];
+    REQUIRE(sample.targets.count() == (left ? 2 : 0));
+    dropped += !left;
+    for (i64 k = 0; k < sample.targets.count(); ++k) {
+      CHECK(disagreement(sample, k) < 0.06);  // the outline's pixels, doubled by the two resizes
+      const float* found = sample.targets.boxes.data<float>() + 4 * k;
+      for (size_t side = 0; side < 4; ++side) CHECK(found[side] == static_cast<float>(box[side]));
+      const i64 pixels = sample.targets.masks.numel() / 2;
+      const auto mask = std::as_const(sample.targets.masks).span<u8>().subspan(k * pixels, pixels);
+      empty_masks += std::ranges::none_of(mask, [](u8 value) { return value != 0; });
+      // Polygon and runs say the same, drawn at the picture's own size.
+      CHECK(std::ranges::equal(mask, std::as_const(sample.targets.masks).span<u8>().first(pixels)));
+    }
+  }
+  CHECK(dropped > 0);
+  CHECK(empty_masks > 0);  // a crop that has a corner of the box, and nothing of the triangle
+}
+
+TEST_CASE(
+    "coco source: a letterbox holds the whole picture, or a jittered part, and a batch is as large as the window") {
+  const TemporaryFolder folder;
+  const auto dataset = write_dataset(folder);
+  const auto fixed = std::make_shared<CocoSource>(
+      dataset, folder.path(), CocoSourceConfig{.resize = ResizeRule::kLetterbox, .window = {96, 64}});
+  const Sample whole = fixed->load(0, 0);
+  CHECK(whole.image.shape() == Shape{43, 64, 3});  // 42.67
+  for (i64 k = 0; k < 2; ++k) CHECK(disagreement(whole, k) < 0.02);
+  Loader loader(fixed, {.batch_size = 3, .training = false, .workers = 0, .least = {96, 64}});
+  CHECK(loader.next()->padded == ImageSize{96, 64});
+
+  CocoSourceConfig config{.augment = AugmentConfig{}};
+  config.augment->resize = ResizeRule::kLetterbox;
+  config.augment->scale_jitter = ScaleJitter{0.6, 1.4, {96, 64}};
+  config.augment->least_pixels = 9;
+  const CocoSource jittered(dataset, folder.path(), config);
+  bool smaller = false, larger = false;
+  for (i64 epoch = 0; epoch < 60; ++epoch) {
+    const Sample sample = jittered.load(epoch, 0);
+    CHECK(sample.image.dim(0) <= 96);
+    CHECK(sample.image.dim(1) <= 64);
+    smaller |= sample.image.dim(1) < 64;
+    larger |= sample.image.dim(0) > 43;
+    for (i64 k = 0; k < sample.targets.count(); ++k) CHECK(disagreement(sample, k) < 0.05);
+  }
+  CHECK(smaller);
+  CHECK(larger);
+  config.augment->least_pixels = 5000;  // more than the triangle has
+  CHECK(CocoSource(dataset, folder.path(), config).load(0, 0).targets.count() == 0);
+}
+
 TEST_CASE("coco source: a sample is a function of seed, epoch and place in the file") {
   const TemporaryFolder folder;
   const auto dataset = write_dataset(folder);

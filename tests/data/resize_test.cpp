@@ -81,6 +81,18 @@ TEST_CASE("resize_bilinear: a constant picture stays constant up to white") {
   }
 }
 
+TEST_CASE("resize_nearest: by PyTorch's rule takes the pixel at floor(position * in / out), the quotient in f32") {
+  const Tensor row = Tensor::from(std::vector<u8>{0, 1, 2, 3, 4}, {1, 1, 5});
+  CHECK(values(resize_nearest(row, {1, 3}, Nearest::kPyTorch)) == std::vector<int>{0, 1, 3});
+  CHECK(values(resize_nearest(row, {1, 3})) == std::vector<int>{0, 2, 4});  // PIL's: under the centres
+  CHECK(values(resize_nearest(row, {2, 8}, Nearest::kPyTorch)) ==
+        std::vector<int>{0, 0, 1, 1, 2, 3, 3, 4, 0, 0, 1, 1, 2, 3, 3, 4});
+  Tensor long_row = Tensor::empty({1, 1, 125}, DType::kU8);
+  for (i64 i = 0; i < 125; ++i) long_row.data<u8>()[i] = static_cast<u8>(i);
+  for (i64 width = 1; width < 400; ++width)
+    CHECK(values(resize_nearest(long_row, {1, width}, Nearest::kPyTorch)).back() <= 124);
+}
+
 TEST_CASE("resize_nearest: takes PIL's pixels") {
   const Tensor resized = resize_nearest(grey_pattern(6, 7).reshape({1, 6, 7}), {4, 10});
   CHECK(resized.shape() == Shape{1, 4, 10});

@@ -63,6 +63,38 @@ TEST_CASE("shortest_side_size: a strip is not enlarged beyond ten shorter sides,
   CHECK(shortest_side_size({1200, 30000}, 600) == ImageSize{600, 15000});  // shrinks
 }
 
+TEST_CASE("shortest_side_size: DETR rounds down, and its longer side may miss the limit by one") {
+  const auto detr = [](ImageSize size, i64 shortest) {
+    return shortest_side_size(size, shortest, 1333, ResizeRule::kDetr);
+  };
+  CHECK(detr({480, 640}, 800) == ImageSize{800, 1066});  // 1066.67
+  CHECK(detr({640, 427}, 800) == ImageSize{1199, 800});  // 1199.06
+  CHECK(detr({500, 500}, 608) == ImageSize{608, 608});
+  CHECK(detr({375, 1242}, 800) == ImageSize{402, 1333});  // 402.47
+  i64 missed = 0, limited = 0;
+  for (i64 height = 100; height < 300; ++height)
+    for (i64 width = 500; width < 650; ++width) {
+      const ImageSize size = detr({height, width}, 800);
+      if (800 * width <= 1333 * height) continue;
+      ++limited;
+      missed += size.width == 1332;
+      CHECK(size.width >= 1332);
+      CHECK(size.width <= 1333);
+    }
+  CHECK(missed > limited / 200);
+  CHECK(missed < limited / 20);
+}
+
+TEST_CASE("fitted_size: the whole picture lies in the window and touches it") {
+  CHECK(fitted_size({480, 640}, {416, 416}) == ImageSize{312, 416});
+  CHECK(fitted_size({640, 427}, {416, 416}) == ImageSize{416, 278});  // 277.55
+  CHECK(fitted_size({1024, 2048}, {512, 1024}) == ImageSize{512, 1024});
+  CHECK(fitted_size({1, 10000}, {416, 416}) == ImageSize{1, 416});
+  CHECK(fitted_size({100, 50}, {200, 200}, 0.5) == ImageSize{100, 50});
+  CHECK(plain_size({480, 640}, ResizeRule::kLetterbox, 1, 1, {96, 96}) == ImageSize{72, 96});
+  CHECK(plain_size({480, 640}, ResizeRule::kDetr, 800, 1333, {}) == ImageSize{800, 1066});
+}
+
 TEST_CASE("geometry: picture and masks are flipped and cropped alike") {
   Geometry geometry({6, 8});
   geometry.flip().crop(1, 2, {3, 4});
@@ -176,6 +208,35 @@ TEST_CASE("augment: scale jitter stays within the target and reaches both ends")
   }
   CHECK(smallest < 75);
   CHECK(largest == 128);
+}
+
+TEST_CASE("augment: DETR's chain resizes, or resizes, crops and resizes, with PyTorch's nearest for masks") {
+  AugmentConfig config;
+  config.resize = ResizeRule::kDetr;
+  config.shortest = {480, 800};
+  config.longest = 1333;
+  config.crop_probability = 0.5;
+  int cropped = 0, flipped = 0;
+  for (u64 index = 0; index < 200; ++index) {
+    Random random(7, stream_of("augment", {1, index}));
+    const Geometry geometry = augment_geometry(config, {427, 640}, random);
+    cropped += geometry.crops();
+    if (geometry.crops()) {
+      CHECK(std::max(geometry.size().height, geometry.size().width) <= 1333);
+      continue;
+    }
+    flipped += geometry.apply_to_box({0, 0, 1, 1})[0] > 1;
+    CHECK((geometry.size() == ImageSize{480, 719} || geometry.size() == ImageSize{800, 1199}));  // 719.4, 1199.06
+    Tensor columns = Tensor::empty({1, 427, 640}, DType::kU8);
+    for (i64 i = 0; i < columns.numel(); ++i) columns.data<u8>()[i] = static_cast<u8>(i % 640);
+    Geometry plain({427, 640});
+    if (geometry.apply_to_box({0, 0, 1, 1})[0] > 1) plain.flip();
+    plain.resize(geometry.size(), Nearest::kPyTorch);
+    CHECK(std::ranges::equal(plain.apply_to_masks(columns).span<u8>(), geometry.apply_to_masks(columns).span<u8>()));
+  }
+  CHECK(cropped > 75);
+  CHECK(cropped < 125);
+  CHECK(flipped > 25);
 }
 
 TEST_CASE("augment: settings that make no sense are errors naming the field") {

@@ -125,17 +125,15 @@ Results run_sgd(Call& c) {
   });
 }
 
-template <Var (*F)(const Var&)>
-Results unary(Call& c) {
-  return {F(c["x"])};
-}
-
 Results run_focal(Call& c) {
   const Attributes& a = c.attributes;
   return {sigmoid_focal_loss(c["x"], c["t"].value(), a.number("alpha", 0.25), a.number("gamma", 2), reduction(a))};
 }
 
 const std::set<std::string> kMap = {"x", "y"}, kConv = {"x", "w", "y"};
+
+const bool kUnaryAdded = scalar::Unary::each(
+    []<class F>(F) { add_golden_ops({{F::kName, {{}, [](Call& c) -> Results { return {unary<F>(c["x"])}; }}}}); });
 
 const bool kAdded = add_golden_ops({
     {"conv2d", {kConv, run_conv2d}},
@@ -147,15 +145,6 @@ const bool kAdded = add_golden_ops({
     {"avg_pool2d", {kMap, [](Call& c) -> Results { return {avg_pool2d(c["x"], pool_params(c.attributes))}; }}},
     {"adaptive_avg_pool2d", {kMap, run_adaptive_avg_pool2d}},
     {"interpolate", {kMap, run_interpolate}},
-    {"relu", {{}, unary<relu>}},
-    {"relu6", {{}, unary<relu6>}},
-    {"sigmoid", {{}, unary<sigmoid>}},
-    {"tanh", {{}, unary<tanh>}},
-    {"gelu", {{}, unary<gelu>}},
-    {"silu", {{}, unary<silu>}},
-    {"exp", {{}, unary<exp>}},
-    {"log", {{}, unary<log>}},
-    {"softplus", {{}, unary<softplus>}},
     {"softmax",
      {{}, [](Call& c) -> Results { return {softmax(c["x"], static_cast<int>(c.attributes.integer("dim")))}; }}},
     {"log_softmax",

@@ -56,10 +56,9 @@ int run(int argc, char** argv) {
 
   Report report(Device::parse(device));
   report.weights = weights;
-  if (precision == "high") {
-    set_precision(Precision::kHigh);
-    if (has_tiles()) report.tolerance_factor = kHighFactor;  // elsewhere it is the highest
-  }
+  const bool high = precision == "high";
+  const ArithmeticScope arithmetic({.precision = high ? Precision::kHigh : Precision::kHighest});
+  if (high && has_tiles()) report.tolerance_factor = kHighFactor;  // elsewhere it is the highest
   const auto attempt = [&](const std::filesystem::path& path, const auto& work) {
     try {
       work();

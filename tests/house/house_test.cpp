@@ -44,8 +44,9 @@ TEST_CASE("house: every #include goes down the floors and exists, and models nam
       ++files;
       std::ifstream stream(entry.path());
       const std::string text{std::istreambuf_iterator<char>(stream), {}};
-      for (const std::string& message : check_source(fs::relative(entry.path(), root).generic_string(), text, exists))
-        FAIL_CHECK(message);
+      const std::string path = fs::relative(entry.path(), root).generic_string();
+      for (const std::string& message : check_source(path, text, exists)) FAIL_CHECK(message);
+      if (const std::string message = check_own_header(path, text, exists); !message.empty()) FAIL_CHECK(message);
     }
   }
   CHECK(files > 50);  // the walk did find the sources
@@ -73,6 +74,25 @@ TEST_CASE("house: an #include up the floors is named with file and line") {
   CHECK(only("models/resnet.h", "#include \"train/trainer.h\"") != "");
   CHECK(only("nn/module.h", "#include \"data/sample.h\"") != "");
   CHECK(only("train/trainer.h", "#include \"tests/support/check_error.h\"") != "");
+}
+
+TEST_CASE("house: a source begins with its own header, which therefore compiles alone") {
+  const auto exists = [](const std::string& path) { return path == "tensor/shape.h"; };
+  CHECK(check_own_header("tensor/shape.cpp", "// head\n#include \"tensor/shape.h\"\n#include <vector>\n", exists) ==
+        "");
+  CHECK(check_own_header("tensor/main.cpp", "#include <vector>\n", exists) == "");
+  CHECK(check_own_header("tensor/shape.cpp", "#include <vector>\n#include \"tensor/shape.h\"\n", exists) ==
+        "tensor/shape.cpp: must include \"tensor/shape.h\" before anything else");
+}
+
+TEST_CASE("house: train and cli know models through segmenter.h and model.h alone") {
+  CHECK(only("cli/predict.cpp", "#include \"models/segmenter.h\"") == "");
+  CHECK(only("train/config.h", "#include \"models/model.h\"") == "");
+  CHECK(only("cli/maps.cpp", "#include \"models/sparseinst/sparseinst.h\"") ==
+        "cli/maps.cpp:1: includes \"models/sparseinst/sparseinst.h\"; cli/ knows no family of models: models/model.h "
+        "does");
+  CHECK(only("train/config.cpp", "#include \"models/fqdet/config.h\"") != "");
+  CHECK(only("bench/models.cpp", "#include \"models/sparseinst/sparseinst.h\"") == "");
 }
 
 TEST_CASE("house: a header that does not exist, a folder that is no floor and CUDA outside its rooms are named") {

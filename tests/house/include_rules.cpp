@@ -67,6 +67,9 @@ std::string wrong_quoted(const std::string& floor, const std::string& target,
   if (!exists(target))
     return fmt::format("includes \"{}\", which does not exist (includes are relative to the repository root)", target);
   const std::string below = floor_of(target);
+  if ((floor == "train" || floor == "cli") && below == "models" &&
+      target.find('/', below.size() + 1) != std::string::npos)
+    return fmt::format("includes \"{}\"; {}/ knows no family of models: models/model.h does", target, floor);
   const std::set<std::string>& allowed = floors().at(floor);
   if (below == floor || allowed.count(below)) return "";
   std::string list;
@@ -98,6 +101,17 @@ std::vector<std::string> check_source(const std::string& path, const std::string
         say(fmt::format("names a device ({}); models/ never does", name));
   }
   return messages;
+}
+
+std::string check_own_header(const std::string& path, const std::string& text,
+                             const std::function<bool(const std::string&)>& exists) {
+  const std::string own = path.substr(0, path.rfind('.')) + ".h";
+  if (!path.ends_with(".cpp") || !exists(own)) return "";
+  std::istringstream stream(text);
+  std::string first;
+  for (std::string line; first.empty() && std::getline(stream, line);)
+    first = included(line, '"', '"') + included(line, '<', '>');
+  return first == own ? "" : fmt::format("{}: must include \"{}\" before anything else", path, own);
 }
 
 }  // namespace tessera::house

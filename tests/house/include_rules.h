@@ -12,4 +12,9 @@ namespace tessera::house {
 std::vector<std::string> check_source(const std::string& path, const std::string& text,
                                       const std::function<bool(const std::string&)>& exists);
 
+// What is wrong with a source that has a header of its own name and does not include it first, which shows that the
+// header compiles alone.
+std::string check_own_header(const std::string& path, const std::string& text,
+                             const std::function<bool(const std::string&)>& exists);
+
 }  // namespace tessera::house

@@ -15,8 +15,8 @@ inline Tensor enlarged(const Tensor& map, const sparseinst::MaskResampler& resam
   for (i64 y = 0; y < height; ++y)
     for (i64 x = 0; x < width; ++x) {
       double sum = 0;
-      for (i64 t = y * ops::kResizeTaps; t < (y + 1) * ops::kResizeTaps; ++t)
-        for (i64 s = x * ops::kResizeTaps; s < (x + 1) * ops::kResizeTaps; ++s)
+      for (i64 t = y * ops::kAxisWeights; t < (y + 1) * ops::kAxisWeights; ++t)
+        for (i64 s = x * ops::kAxisWeights; s < (x + 1) * ops::kAxisWeights; ++s)
           sum += double{row_weight.data<float>()[t]} * double{column_weight.data<float>()[s]} *
                  double{map.data<float>()[row_index.data<i32>()[t] * w + column_index.data<i32>()[s]]};
       result.data<float>()[y * width + x] = static_cast<float>(sum);

@@ -164,7 +164,7 @@ TEST_CASE("sparseinst: every parameter of every variant receives a finite gradie
   for (const auto& [name, config] : variants()) {
     CAPTURE(name);
     const std::unique_ptr<SparseInst> model = test::tiny_model(config);
-    total(model->losses(batch)).backward();
+    total(model->losses(batch, {})).backward();
     for (const auto& [parameter_name, parameter] : nn::named_parameters(*model)) {
       CAPTURE(parameter_name);
       // The same for all pixels, and softmax does not see what is the same for all.
@@ -189,7 +189,7 @@ TEST_CASE("sparseinst: the same seed gives the same weights, another seed others
 
 TEST_CASE("sparseinst: a batch without any object trains the classes alone") {
   const std::unique_ptr<SparseInst> model = test::tiny_model();
-  const Losses losses = model->losses(test::rectangles({0, 0}));
+  const Losses losses = model->losses(test::rectangles({0, 0}), {});
   const std::vector<LossTerm>& terms = losses.terms;
   REQUIRE(terms.size() == 4);
   CHECK(terms[0].name == "loss_ce");
@@ -207,7 +207,7 @@ TEST_CASE("sparseinst: a batch without any object trains the classes alone") {
 
 TEST_CASE("sparseinst: an empty picture beside a crowded one, with more objects than queries") {
   const std::unique_ptr<SparseInst> model = test::tiny_model();
-  const Losses losses = model->losses(test::rectangles({0, 9, 2}));
+  const Losses losses = model->losses(test::rectangles({0, 9, 2}), {});
   for (const LossTerm& term : losses.terms) {
     CAPTURE(term.name);
     CHECK(std::isfinite(term.value.value().item()));
@@ -221,7 +221,7 @@ TEST_CASE("sparseinst: a few steps of gradient descent on one batch lower the lo
   double first = 0, last = 0;
   for (int step = 0; step < 15; ++step) {
     model->zero_grad();
-    const Var loss = total(model->losses(batch));
+    const Var loss = total(model->losses(batch, {}));
     last = loss.value().item();
     if (step == 0) first = last;
     loss.backward();
@@ -268,5 +268,5 @@ TEST_CASE("sparseinst: wrong sizes and settings are errors") {
   CHECK_ERROR(test::tiny_model(config), "num_masks");
   config = test::tiny_config();
   config.num_classes = 2;
-  CHECK_ERROR(test::tiny_model(config)->losses(test::rectangles({3})), "class 2, the model has 2");
+  CHECK_ERROR(test::tiny_model(config)->losses(test::rectangles({3}), {}), "class 2, the model has 2");
 }

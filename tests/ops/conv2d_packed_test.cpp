@@ -7,6 +7,7 @@
 
 #include "ops/conv2d.h"
 #include "ops/pointwise.h"
+#include "ops/precision.h"
 #include "tests/ops/compare.h"
 #include "tests/support/check_error.h"
 
@@ -119,10 +120,12 @@ TEST_CASE("conv2d: where Winograd is allowed, outputs and input gradients on ran
                  bias = random_tensor(random, {O * groups}, dtype);
     const Tensor y = ops::conv2d(x, w, bias, params), gy = random_tensor(random, y.shape(), dtype);
     const Tensor gx = ops::conv2d_backward_input(gy, w, x.shape(), params);
-    ops::allow_winograd(true);
-    const Tensor other_y = ops::conv2d(x, w, bias, params),
-                 other_gx = ops::conv2d_backward_input(gy, w, x.shape(), params);
-    ops::allow_winograd(false);
+    Tensor other_y, other_gx;
+    {
+      const ArithmeticScope arithmetic({.winograd = true});
+      other_y = ops::conv2d(x, w, bias, params);
+      other_gx = ops::conv2d_backward_input(gy, w, x.shape(), params);
+    }
     const double limit = dtype == DType::kF32 ? 5e-6 : 1e-14;
     CAPTURE(fmt::format("{} {} {} {}", x.shape(), w.shape(), params.stride, params.padding));
     CHECK(difference(other_y, y) < limit);

@@ -19,13 +19,13 @@ struct Axis {
   std::vector<i32> index = {};
   std::vector<double> weight = {};
 
-  i64 out() const { return std::ssize(index) / ops::kResizeTaps; }
-  ops::ResizeTaps taps(DType dtype, Device device) const {
-    const Shape shape{out(), ops::kResizeTaps};
+  i64 out() const { return std::ssize(index) / ops::kAxisWeights; }
+  ops::AxisWeights taps(DType dtype, Device device) const {
+    const Shape shape{out(), ops::kAxisWeights};
     return {Tensor::from(index, shape).to(device), Tensor::from(weight, shape).to(dtype).to(device)};
   }
   void add(std::vector<std::pair<i64, double>> taps) {
-    taps.resize(ops::kResizeTaps, {0, 0});
+    taps.resize(ops::kAxisWeights, {0, 0});
     for (const auto& [from, share] : taps) index.push_back(static_cast<i32>(from)), weight.push_back(share);
   }
 };
@@ -58,9 +58,9 @@ Axis scattered(i64 in, i64 out) {
   Random random(static_cast<u64>(in * 1000 + out));
   Axis axis{.in = in};
   for (i64 o = 0; o < out; ++o) {
-    const i64 count = random.integer(1, ops::kResizeTaps);
+    const i64 count = random.integer(1, ops::kAxisWeights);
     std::vector<std::pair<i64, double>> taps;
-    for (i64 t = 0; t < ops::kResizeTaps; ++t)
+    for (i64 t = 0; t < ops::kAxisWeights; ++t)
       taps.emplace_back(random.integer(0, in - 1), t == count ? 0.0 : static_cast<double>(random.integer(1, 32)) / 64);
     axis.add(taps);
   }
@@ -69,7 +69,7 @@ Axis scattered(i64 in, i64 out) {
 
 double sum_over(const Axis& axis, i64 o, const std::function<double(i64)>& value) {
   double sum = 0;
-  for (i64 t = o * ops::kResizeTaps; t < (o + 1) * ops::kResizeTaps; ++t) {
+  for (i64 t = o * ops::kAxisWeights; t < (o + 1) * ops::kAxisWeights; ++t) {
     const double weight = axis.weight[static_cast<size_t>(t)];
     if (weight == 0) break;
     sum += weight * value(axis.index[static_cast<size_t>(t)]);
@@ -169,14 +169,14 @@ OP_CASES(mask_runs) {
   one("infinite and NaN", values({1, 2, 3}, {INFINITY, NAN, -INFINITY, 1, NAN, -1}), {0}, copied(2), copied(3));
   one("a threshold below all", uniform({1, 4, 4}), {0}, bilinear(4, 9), bilinear(4, 9), -1);
 
-  const auto run = [](const Shape& masks, const ops::ResizeTaps& rows, const ops::ResizeTaps& columns,
+  const auto run = [](const Shape& masks, const ops::AxisWeights& rows, const ops::AxisWeights& columns,
                       const std::vector<i64>& queries = {0}, double threshold = 0.5) {
     ops::mask_runs(Tensor::zeros(masks), Tensor::from(queries), rows, columns, threshold);
   };
   const auto taps = [](const Shape& index, const Shape& weight, DType dtype = DType::kF32) {
-    return ops::ResizeTaps{Tensor::zeros(index, DType::kI32), Tensor::zeros(weight, dtype)};
+    return ops::AxisWeights{Tensor::zeros(index, DType::kI32), Tensor::zeros(weight, dtype)};
   };
-  const ops::ResizeTaps good = copied(3).taps(DType::kF32, {});
+  const ops::AxisWeights good = copied(3).taps(DType::kF32, {});
   error({.name = "rank",
          .run =
              [=] {
@@ -240,7 +240,7 @@ OP_CASES(mask_runs) {
   error({.name = "pixels",
          .run =
              [=] {
-               const ops::ResizeTaps large = taps({1 << 16, 4}, {1 << 16, 4});
+               const ops::AxisWeights large = taps({1 << 16, 4}, {1 << 16, 4});
                run({1, 3, 3}, large, large);
              },
          .message = "mask_runs: a picture of 65536 x 65536 has 2^31 pixels or more"});

@@ -22,12 +22,12 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // A product whose operands lie like a convolution's: A in runs, B transposed, several items, bias and ReLU.
 struct Product {
-  i64 items, rows, columns, taps, tap_depth;
+  i64 items, rows, columns, runs, run_depth;
   bool a_by_columns = false, keep_b = true, bias = true, residual = false, relu = false;
   float ceiling = kInfinity;
   Tensor a = {}, b = {}, shift = {}, added = {};
 
-  i64 depth() const { return taps * tap_depth; }
+  i64 depth() const { return runs * run_depth; }
 
   Product& fill(u64 seed) {
     a = Tensor::empty({items, rows, depth()});
@@ -45,10 +45,10 @@ struct Product {
   Tensor operator()(const Run& run) const {
     Tensor c = Tensor::empty({items, rows, columns});
     Tensor transposed;
-    cpu::Gemm<float> gemm{.items = items, .rows = rows, .columns = columns, .taps = taps, .tap_depth = tap_depth};
+    cpu::Gemm<float> gemm{.items = items, .rows = rows, .columns = columns, .runs = runs, .run_depth = run_depth};
     if (a_by_columns) {
-      gemm.taps = 1;
-      gemm.tap_depth = depth();
+      gemm.runs = 1;
+      gemm.run_depth = depth();
       transposed = Tensor::empty({items, depth(), rows});
       for (i64 item = 0; item < items; ++item)
         for (i64 i = 0; i < rows; ++i)
@@ -61,9 +61,9 @@ struct Product {
     } else {
       gemm.a_rows = [&](i64 item, i64 row, i64 count, const float** table, float*) {
         for (i64 i = 0; i < count; ++i)
-          for (i64 t = 0; t < taps; ++t)
-            table[(i / cpu::kTileRows * taps + t) * cpu::kTileRows + i % cpu::kTileRows] =
-                a.data<float>() + (item * rows + row + i) * depth() + t * tap_depth;
+          for (i64 t = 0; t < runs; ++t)
+            table[(i / cpu::kTileRows * runs + t) * cpu::kTileRows + i % cpu::kTileRows] =
+                a.data<float>() + (item * rows + row + i) * depth() + t * run_depth;
       };
     }
     gemm.pack_b = cpu::pack_b_transposed(b.data<float>(), depth(), columns * depth());
@@ -121,7 +121,7 @@ TEST_CASE("precision: products in one, two and three bfloat16 parts have the err
   const auto draw = [&](i64 most) { return 1 + static_cast<i64>(random.uniform() * double(most)); };
   double worst[4] = {};
   for (int round = 0; round < 60; ++round) {
-    Product product{.items = draw(3), .rows = draw(150), .columns = draw(90), .taps = draw(4), .tap_depth = draw(100)};
+    Product product{.items = draw(3), .rows = draw(150), .columns = draw(90), .runs = draw(4), .run_depth = draw(100)};
     product.a_by_columns = random.uniform() < 0.3;
     product.keep_b = random.uniform() < 0.7;
     product.bias = random.uniform() < 0.5;
@@ -140,7 +140,7 @@ TEST_CASE("precision: products in one, two and three bfloat16 parts have the err
 }
 
 TEST_CASE("precision: over a long sum three parts are at least as exact as f32 products, two nearly so") {
-  Product product{.items = 1, .rows = 40, .columns = 40, .taps = 9, .tap_depth = 256, .bias = false};
+  Product product{.items = 1, .rows = 40, .columns = 40, .runs = 9, .run_depth = 256, .bias = false};
   product.fill(3);
   const double three = product.error(product(with_parts(3))), two = product.error(product(with_parts(2))),
                f32 = product.error(product(exactly));
@@ -153,7 +153,7 @@ TEST_CASE("precision: infinities, NaN and numbers beyond bfloat16's largest give
   for (const float odd : {kInfinity, -kInfinity, std::nanf(""), std::numeric_limits<float>::max()})
     for (const bool in_a : {true, false})
       for (const bool keep_b : {true, false}) {
-        Product product{.items = 2, .rows = 300, .columns = 70, .taps = 1, .tap_depth = 70, .keep_b = keep_b};
+        Product product{.items = 2, .rows = 300, .columns = 70, .runs = 1, .run_depth = 70, .keep_b = keep_b};
         product.fill(5);
         Tensor& operand = in_a ? product.a : product.b;
         operand.data<float>()[product.depth() * 33 + 69] = odd;  // of the first item
@@ -173,7 +173,7 @@ TEST_CASE("precision: a B split beforehand gives the same bits") {
   Random random(9);
   const auto draw = [&](i64 most) { return 1 + static_cast<i64>(random.uniform() * double(most)); };
   for (int round = 0; round < 20; ++round) {
-    Product product{.items = draw(3), .rows = draw(300), .columns = draw(300), .taps = draw(4), .tap_depth = draw(100)};
+    Product product{.items = draw(3), .rows = draw(300), .columns = draw(300), .runs = draw(4), .run_depth = draw(100)};
     product.keep_b = random.uniform() < 0.5;
     product.fill(static_cast<u64>(round));
     for (int parts = 1; parts <= 3; ++parts) CHECK(same_bits(product(with_parts(parts)), product(with_split_b(parts))));
@@ -181,7 +181,7 @@ TEST_CASE("precision: a B split beforehand gives the same bits") {
 }
 
 TEST_CASE("precision: with a B split beforehand an infinity in A meets the sum of B's parts") {
-  Product product{.items = 2, .rows = 300, .columns = 70, .taps = 2, .tap_depth = 35, .bias = false};
+  Product product{.items = 2, .rows = 300, .columns = 70, .runs = 2, .run_depth = 35, .bias = false};
   product.fill(5);
   product.a.data<float>()[product.depth() * 333 + 69] = kInfinity;  // row 33 of the second item
   const Tensor reference = product(exactly), c = product(with_split_b(3));
@@ -191,7 +191,7 @@ TEST_CASE("precision: with a B split beforehand an infinity in A meets the sum o
 }
 
 TEST_CASE("precision: a B with an infinity cannot be split beforehand") {
-  Product product{.items = 1, .rows = 40, .columns = 70, .taps = 1, .tap_depth = 70};
+  Product product{.items = 1, .rows = 40, .columns = 70, .runs = 1, .run_depth = 70};
   product.fill(5);
   product.b.data<float>()[777] = kInfinity;
   product([](const cpu::Gemm<float>& gemm) {
@@ -202,7 +202,7 @@ TEST_CASE("precision: a B with an infinity cannot be split beforehand") {
 }
 
 TEST_CASE("precision: a product in parts has the same bits with every number of threads") {
-  Product product{.items = 2, .rows = 200, .columns = 300, .taps = 3, .tap_depth = 50};
+  Product product{.items = 2, .rows = 200, .columns = 300, .runs = 3, .run_depth = 50};
   product.fill(11);
   const int before = omp_get_max_threads();
   omp_set_num_threads(1);
@@ -216,7 +216,7 @@ TEST_CASE("precision: a product in parts has the same bits with every number of 
 
 TEST_CASE("precision: products without rows, columns or depth are empty or the bias") {
   for (const auto& [rows, columns, depth] : {std::array<i64, 3>{0, 4, 4}, {4, 0, 4}, {4, 4, 0}}) {
-    Product product{.items = 1, .rows = rows, .columns = columns, .taps = 1, .tap_depth = depth};
+    Product product{.items = 1, .rows = rows, .columns = columns, .runs = 1, .run_depth = depth};
     product.fill(1);
     CHECK(same_bits(product(with_parts(1)), product(exactly)));
   }
@@ -244,14 +244,14 @@ TEST_CASE("precision: the tile instructions give the same bits as their plain tw
   if (!can_run_unit_code()) return;
   const simd::Bf16Kernels unit = kernels_of(SimdLevel::kAmx), twin = kernels_of(SimdLevel::kBaseline);
   const Product shapes[] = {
-      {.items = 1, .rows = 1, .columns = 1, .taps = 1, .tap_depth = 1},
-      {.items = 1, .rows = 16, .columns = 16, .taps = 1, .tap_depth = 32},
-      {.items = 2, .rows = 33, .columns = 17, .taps = 1, .tap_depth = 31},
-      {.items = 1, .rows = 37, .columns = 45, .taps = 9, .tap_depth = 5},
-      {.items = 1, .rows = 63, .columns = 65, .taps = 1, .tap_depth = 289},  // more than one piece of K
-      {.items = 1, .rows = 131, .columns = 259, .taps = 1, .tap_depth = 67, .keep_b = false},
-      {.items = 1, .rows = 131, .columns = 67, .taps = 3, .tap_depth = 33, .residual = true, .relu = true},
-      {.items = 1, .rows = 45, .columns = 33, .taps = 1, .tap_depth = 71, .a_by_columns = true},
+      {.items = 1, .rows = 1, .columns = 1, .runs = 1, .run_depth = 1},
+      {.items = 1, .rows = 16, .columns = 16, .runs = 1, .run_depth = 32},
+      {.items = 2, .rows = 33, .columns = 17, .runs = 1, .run_depth = 31},
+      {.items = 1, .rows = 37, .columns = 45, .runs = 9, .run_depth = 5},
+      {.items = 1, .rows = 63, .columns = 65, .runs = 1, .run_depth = 289},  // more than one piece of K
+      {.items = 1, .rows = 131, .columns = 259, .runs = 1, .run_depth = 67, .keep_b = false},
+      {.items = 1, .rows = 131, .columns = 67, .runs = 3, .run_depth = 33, .residual = true, .relu = true},
+      {.items = 1, .rows = 45, .columns = 33, .runs = 1, .run_depth = 71, .a_by_columns = true},
   };
   const int before = omp_get_max_threads();
   omp_set_num_threads(3);
@@ -273,7 +273,7 @@ TEST_CASE("precision: the tile instructions take denormal numbers as zero") {
   if (!can_run_unit_code()) return;
   const simd::Bf16Kernels unit = kernels_of(SimdLevel::kAmx);
   const AmxEmulation emulation;
-  Product product{.items = 1, .rows = 3, .columns = 5, .taps = 1, .tap_depth = 7, .bias = false};
+  Product product{.items = 1, .rows = 3, .columns = 5, .runs = 1, .run_depth = 7, .bias = false};
   product.fill(1);
   for (i64 k = 0; k < 7; ++k) {
     product.a.data<float>()[k] = 1e-39f;      // a denormal operand
@@ -295,9 +295,8 @@ TEST_CASE("precision: without a tile unit every level is the highest") {
   Random(2).fill_uniform(w, -1, 1);
   const Tensor highest = ops::linear(x, w, Tensor());
   for (const Precision level : {Precision::kHigh, Precision::kMedium}) {
-    set_precision(level);
+    const ArithmeticScope arithmetic({.precision = level});
     const Tensor y = ops::linear(x, w, Tensor());
-    set_precision(Precision::kHighest);
     CHECK(same_bits(highest, y) == !has_tiles());
   }
 }

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include "data/shapes.h"
+#include "tensor/file.h"
+#include "tests/data/test_images.h"
+#include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace tessera;
@@ -14,7 +17,7 @@ class Oracle : public Segmenter {
  public:
   explicit Oracle(const CocoDataset& truth) : truth_(truth) {}
   void visit(nn::Visitor&) override {}
-  Losses losses(const Batch&) override { return {}; }
+  Losses losses(const Batch&, const StepContext&) override { return {}; }
   std::vector<std::vector<Instance>> detect(const Batch& batch) override {
     CHECK(!training());
     CHECK(NoGrad::active());
@@ -24,13 +27,19 @@ class Oracle : public Segmenter {
       for (const i64 i : truth_.annotations_of[static_cast<size_t>(truth_.image_index.at(sample.image_id))]) {
         const CocoAnnotation& annotation = truth_.annotations[static_cast<size_t>(i)];
         const i64 class_index = (truth_.class_index.at(annotation.category_id) + shift) % 3;
-        found.back().push_back(
-            {class_index, 0.9, annotation_mask(annotation, sample.original.height, sample.original.width)});
+        found.back().push_back(Instance::of_mask(
+            class_index, 0.9, annotation_mask(annotation, sample.original.height, sample.original.width)));
+        if (!mistaken_boxes) continue;
+        Instance wrong = Instance::of_mask(class_index, 0.1, found.back().back().mask);
+        wrong.box = {0, 0, 1, 1};
+        wrong.box_score = 0.95;
+        found.back().push_back(wrong);
       }
     }
     return found;
   }
   i64 shift = 0;
+  bool mistaken_boxes = false;  // beside each object a second one, whose box is wrong and surer
 
  private:
   const CocoDataset& truth_;
@@ -50,11 +59,86 @@ TEST_CASE("evaluate: who finds everything has AP 1 for masks and boxes, with bat
   Oracle oracle(*truth);
   const std::optional<Evaluation> right = evaluate(oracle, {1, 2, 3}, *truth, source, config, true);
   REQUIRE(right);
-  REQUIRE(right->figures.size() == 2);
-  for (const ApResult& figures : right->figures) CHECK(figures.stats[0] == doctest::Approx(1));
+  REQUIRE(right->scores.size() == 2);
+  for (const auto& [metric, score] : right->scores) CHECK(score.ap->stats[0] == doctest::Approx(1));
   CHECK(right->detections.size() == truth->annotations.size());
   CHECK(oracle.training());  // left as it was
   oracle.shift = 1;
-  CHECK(evaluate(oracle, {1, 2, 3}, *truth, source, config, true)->figures[0].stats[0] ==
+  CHECK(evaluate(oracle, {1, 2, 3}, *truth, source, config, true)->scores[0].second.ap->stats[0] ==
         doctest::Approx(0).epsilon(1e-9));
+}
+
+TEST_CASE("evaluate: masks are ranked by the scores of objects, boxes by scores of their own") {
+  const test::TemporaryFolder folder;
+  generate_shapes({.dir = folder.path(), .train = 1, .val = 5, .size = 64});
+  const auto truth = std::make_shared<const CocoDataset>(load_coco(folder / "instances_val.json"));
+  const Config config;
+  Oracle oracle(*truth);
+  oracle.mistaken_boxes = true;
+  const std::optional<Evaluation> result =
+      evaluate(oracle, {1, 2, 3}, *truth, inference_source(truth, folder / "val", config), config, true);
+  REQUIRE(result);
+  CHECK(result->scores.at(0).second.figures[0].second == doctest::Approx(1));  // the second of each object comes last
+  CHECK(result->scores.at(1).second.figures[0].second < 0.9);                  // ... first
+}
+
+TEST_CASE(
+    "evaluate: any metric of score judges what a model finds, with the one that tells of the other kind of place") {
+  const test::TemporaryFolder folder;
+  generate_shapes({.dir = folder.path(), .train = 1, .val = 3, .size = 64});
+  const auto truth = load_data_set((folder / "instances_val.json").string(), "data.val_annotations");
+  Oracle oracle(*truth);
+  const auto told = [&](const std::string& metric) {
+    Config config;
+    config.input.shortest = config.input.longest = 64;
+    config.evaluation.metric = metric;
+    std::string names;
+    const auto source = inference_source(truth, folder / "val", config);
+    const std::optional<Evaluation> result = evaluate(oracle, {1, 2, 3}, *truth, source, config, true);
+    for (const auto& [known, score] : result->scores) {
+      names += known->short_name() + " ";
+      REQUIRE(score.figures.size() > 2);
+      CHECK(score.figures[0].second == doctest::Approx(metric.starts_with("tide") ? 100 : 1));
+      CHECK(score.text.size() > 20);
+    }
+    return names;
+  };
+  CHECK(told("bbox") == "segm bbox ");
+  CHECK(told("coco-segm") == "segm bbox ");
+  CHECK(told("boundary-segm") == "boundary-segm ");
+  CHECK(told("tide-bbox") == "tide-segm tide-bbox ");
+  CHECK(told("tide") == "tide ");
+  CHECK_ERROR(told("lvis-segm"), "says of no category how frequent it is, as LVIS does and the metric lvis-segm needs");
+  CHECK_ERROR(told("cityscapes"), "instances_val.json is no folder of Cityscapes, which the metric cityscapes needs");
+}
+
+TEST_CASE("evaluate: a folder of Cityscapes is a data set, judged by its own metric as result files are") {
+  const test::TemporaryFolder folder;
+  constexpr i64 kSide = 40;
+  std::vector<u8> samples;
+  for (i64 i = 0; i < kSide * kSide; ++i) {
+    const bool car = i / kSide < 20 && i % kSide < 20, cars = i / kSide >= 30;
+    const i64 value = car ? 26001 : cars ? 26 : 7;
+    samples.push_back(static_cast<u8>(value >> 8));
+    samples.push_back(static_cast<u8>(value & 255));
+  }
+  std::filesystem::create_directories(folder / "gtFine/val/town");
+  std::filesystem::create_directories(folder / "leftImg8bit/val/town");
+  write_file(folder / "gtFine/val/town/town_000000_000019_gtFine_instanceIds.png",
+             test::png_bytes(kSide, kSide, 0, 16, samples));
+  save_png(folder / "leftImg8bit/val/town/town_000000_000019_leftImg8bit.png",
+           Tensor::zeros({kSide, kSide, 3}, DType::kU8));
+  const auto truth = load_data_set((folder / "gtFine/val").string(), "data.val_annotations");
+  Config config;
+  config.input.shortest = config.input.longest = kSide;
+  config.evaluation.metric = "cityscapes";
+  Oracle oracle(*truth);  // finds the group as well, which is neither right nor wrong
+  const auto source = inference_source(truth, folder / "leftImg8bit/val", config);
+  const std::vector<i64> ids = {24, 25, 26, 27, 28, 31, 32, 33};
+  const std::optional<Evaluation> result = evaluate(oracle, ids, *truth, source, config, true);
+  REQUIRE(result->scores.size() == 1);
+  CHECK(result->detections.size() == 2);
+  CHECK(result->scores[0].second.figures[0] == std::pair<std::string, double>("AP", 1));
+  oracle.shift = 1;  // everything is a person
+  CHECK(evaluate(oracle, ids, *truth, source, config, true)->scores[0].second.figures[0].second == 0);
 }

@@ -13,7 +13,7 @@ TEST_CASE("memory: the estimate before the first step is what a run then takes, 
   const test::TemporaryFolder folder;
   generate_shapes({.dir = folder.path(), .train = 6, .val = 1, .size = 96});
   Config config;
-  sparseinst::Config& model = config.model.sparseinst;
+  sparseinst::Config& model = std::get<sparseinst::Config>(config.model.network);
   model.backbone.kind = BackboneKind::kTiny;
   model.backbone.norm = nn::Norm::kBatch;
   model.num_classes = 3;
@@ -27,7 +27,7 @@ TEST_CASE("memory: the estimate before the first step is what a run then takes, 
   config.training.ema_decay = 0.9;
   const auto data =
       std::make_shared<CocoSource>(std::make_shared<const CocoDataset>(load_coco(folder / "instances_train.json")),
-                                   folder / "train", CocoSourceConfig{.augment = config.augment.config()});
+                                   folder / "train", CocoSourceConfig{.augment = config.augment.config(config.input)});
   const size_t before = memory_report().allocated;
   const MemoryEstimate estimate = estimate_memory(config, *data, {});
   CHECK(memory_report().allocated == before);

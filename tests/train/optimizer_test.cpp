@@ -22,7 +22,9 @@ void set_gradients(test::Toy& toy, float value) {
 
 TEST_CASE("optimizer: AdamW follows its formula, with the groups' rates and decays") {
   test::Toy toy;
-  Optimizer optimizer({.lr = 0.1, .weight_decay = 0.5, .backbone_lr = 0.1}, toy);
+  OptimizerConfig config{.lr = 0.1, .weight_decay = 0.5};
+  config.groups.push_back({.match = {"backbone.*"}, .lr_factor = 0.1, .weight_decay = {}, .frozen = {}});
+  Optimizer optimizer(config, toy);
   struct Followed {
     Var& var;
     double lr, decay, p, m = 0, v = 0;
@@ -45,6 +47,52 @@ TEST_CASE("optimizer: AdamW follows its formula, with the groups' rates and deca
       CHECK(f.var.value().span<float>()[1] == doctest::Approx(f.p).epsilon(1e-5));
     }
   }
+}
+
+TEST_CASE("optimizer: each setting of a parameter comes from the first group that matches its name and gives it") {
+  test::Toy toy;
+  const float start = toy.bias.value().span<float>()[1];
+  // "*bias" is a pattern of the whole name, "as" a part of one: the first decides the rate, the second the decay.
+  Optimizer optimizer({.kind = OptimizerKind::kSgd,
+                       .lr = 1,
+                       .weight_decay = 0.25,
+                       .momentum = 0,
+                       .groups = {{.match = {"nor?", "*bias"}, .lr_factor = 0.5, .weight_decay = {}, .frozen = {}},
+                                  {.match = {"as"}, .lr_factor = 7, .weight_decay = 0.125, .frozen = {}},
+                                  {.match = {"kbone"}, .lr_factor = {}, .weight_decay = {}, .frozen = true}}},
+                      toy);
+  CHECK(!toy.weight.requires_grad());
+  toy.bias.grad() = Tensor::zeros({3});
+  toy.norm.grad() = Tensor::zeros({3});
+  const float norm = toy.norm.value().span<float>()[1];
+  optimizer.step(1);
+  CHECK(toy.bias.value().span<float>()[1] == doctest::Approx(start * (1 - 0.5 * 0.125)));
+  CHECK(toy.norm.value().span<float>()[1] == doctest::Approx(norm * (1 - 0.5 * 0.25)));
+  CHECK(optimizer.state().size() == 3);  // the steps, and a moment each of two parameters
+}
+
+TEST_CASE("optimizer: what groups decide is counted, and one that decides nothing is an error") {
+  test::Toy toy;
+  OptimizerConfig config;
+  config.groups.push_back({.match = {"backbone.*", "bias"}, .lr_factor = 0.1, .weight_decay = {}, .frozen = {}});
+  config.groups.push_back({.match = {"*"}, .lr_factor = 0.5, .weight_decay = 0.1, .frozen = {}});
+  CHECK(apply_groups(config, toy) == std::vector<i64>{3, 6, 9});  // the last: a rate of one, a decay of two
+  config.groups[1].match = {"backbnoe.*"};
+  CHECK_ERROR(apply_groups(config, toy),
+              "optimizer.groups[1] (match = [backbnoe.*]) decides nothing: no parameter's name matches (they are like "
+              "backbone.weight)");
+  config.groups[1].match = {"a*e.*"};  // the whole name begins with b
+  CHECK_ERROR(apply_groups(config, toy), "optimizer.groups[1]");
+  config.groups[1] = config.groups[2];
+  CHECK_ERROR(apply_groups(config, toy), "optimizer.groups[2] (match = [*]) decides nothing");
+  config.groups = {{.match = {"norm"}, .lr_factor = {}, .weight_decay = {}, .frozen = {}}};
+  CHECK_ERROR(apply_groups(config, toy), "it has no setting");
+  config.groups = OptimizerConfig().groups;
+  struct NoNorm : nn::Module {
+    Var weight = Var(Tensor::zeros({2}), true);
+    void visit(nn::Visitor& v) override { v.parameter("weight", weight); }
+  } plain;
+  CHECK(apply_groups(config, plain) == std::vector<i64>{0});  // the default spares norms, where there are any
 }
 
 TEST_CASE("optimizer: SGD follows its formula; a parameter without a gradient stays") {

@@ -7,6 +7,7 @@
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/train/toy.h"
 #include "train/evaluate.h"
 
 namespace tessera {
@@ -41,7 +42,13 @@ std::shared_ptr<CocoDataset> write_set(const std::filesystem::path& folder, cons
   return dataset;
 }
 
+struct Limited : test::Toy {
+  std::optional<Limit> limit;
+  std::optional<Limit> object_limit() const override { return limit; }
+};
+
 struct Sets {
+  Limited model;
   TemporaryFolder folder;
   std::shared_ptr<CocoDataset> train = write_set(folder.path(), "train.json", 4);
   std::shared_ptr<CocoDataset> val = write_set(folder.path(), "val.json", 5);
@@ -62,7 +69,7 @@ struct Sets {
   std::vector<std::string> warned() {
     index_coco(*train);
     index_coco(*val);
-    return warnings(config, train_source(), inference_source(val, folder.path(), config).get());
+    return warnings(model, config, train_source(), inference_source(val, folder.path(), config).get());
   }
 };
 
@@ -117,16 +124,16 @@ TEST_CASE("preflight: the validation set has annotations, the training set's cat
     CHECK_ERROR(sets.check(),
                 "1 of the 5 annotations of val.json have no segmentation (103), which evaluation.metric = "
                 "\"segm\" needs: add them, or set evaluation.metric = \"bbox\"");
-    sets.config.evaluation.metric = BestBy::kBbox;
+    sets.config.evaluation.metric = "bbox";
     sets.check();
     CHECK(contains(sets.warned(), "val.json: there will be no segm figures: 1 of 5 annotations have no mask (103)"));
   }
   SUBCASE("boxes") {
     Sets sets;
-    sets.config.evaluation.metric = BestBy::kBbox;
+    sets.config.evaluation.metric = "bbox";
     for (CocoAnnotation& annotation : sets.val->annotations) annotation.bbox = XywhBox{};
     CHECK_ERROR(sets.check(), "5 of the 5 annotations of val.json have no box (100, 101, 102 and 2 more)");
-    sets.config.evaluation.metric = BestBy::kSegm;
+    sets.config.evaluation.metric = "segm";
     sets.check();
   }
   SUBCASE("masks that are none") {
@@ -153,7 +160,7 @@ TEST_CASE("preflight: warns of objects that are left out, and of more than the n
   sets.train->annotations[0].bbox = XywhBox{};
   for (const CocoAnnotation& annotation : {crowd, maskless, square(202, 3), square(203, 3)})
     sets.train->annotations.push_back(annotation);
-  sets.config.model.sparseinst.num_masks = 2;
+  sets.model.limit = {2, "model.num_masks"};
   CHECK(sets.warned() ==
         std::vector<std::string>{
             "train.json: 2 of 8 objects are left out: 1 crowd regions (annotation 200), 1 without a "
@@ -178,7 +185,7 @@ TEST_CASE("preflight: warns of a schedule and of periods that the run is too sho
           "training.checkpoint_every = 6: the only checkpoint is after the last step (training.steps = 4)"});
   sets.config.schedule.kind = ScheduleKind::kCosine;  // which has no milestones
   CHECK_FALSE(contains(sets.warned(), "schedule.milestones"));
-  CHECK_FALSE(contains(warnings(sets.config, sets.train_source(), nullptr), "evaluation.every"));
+  CHECK_FALSE(contains(warnings(sets.model, sets.config, sets.train_source(), nullptr), "evaluation.every"));
 }
 
 }  // namespace

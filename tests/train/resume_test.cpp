@@ -32,8 +32,9 @@ TEST_CASE("resume: every option is known to change or not to change") {
     (*resume_rule(option.name).fixed_because != 0 ? fixed : free) += option.name + " ";
   }
   CHECK(fixed ==
-        "data.train_annotations data.train_images data.skip_empty data.group_by_aspect input.shortest input.longest "
-        "input.mean input.std input.divisor optimizer.kind training.batch_size training.seed training.ema_decay "
+        "data.train_annotations data.train_images data.skip_empty data.group_by_aspect input.resize input.shortest "
+        "input.longest input.size input.mean input.std input.divisor optimizer.kind training.batch_size training.seed "
+        "training.ema_decay "
         "training.init_weights training.init_prefix training.init_bgr ");
   CHECK(free ==
         "model.matcher.dice_exponent model.matcher.class_exponent model.loss.mask model.loss.objectness "
@@ -41,10 +42,11 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "model.inference.rescore model.inference.maskness model.inference.score_threshold "
         "model.inference.mask_threshold data.val_annotations data.val_images data.workers data.prefetch "
         "augment.flip_probability augment.shortest augment.longest augment.crop_probability augment.crop_shortest "
-        "augment.crop_min augment.crop_max augment.jitter_scale augment.jitter_size optimizer.lr "
-        "optimizer.weight_decay optimizer.no_decay optimizer.backbone_lr optimizer.clip_norm optimizer.beta1 "
-        "optimizer.beta2 optimizer.eps optimizer.momentum schedule.kind schedule.milestones schedule.gamma "
-        "schedule.final_factor schedule.warmup_steps schedule.warmup_factor training.steps training.accumulate "
+        "augment.crop_min augment.crop_max augment.least_pixels augment.jitter_scale augment.jitter_size optimizer.lr "
+        "optimizer.weight_decay optimizer.clip_norm optimizer.beta1 optimizer.beta2 optimizer.eps optimizer.momentum "
+        "optimizer.groups schedule.kind schedule.milestones schedule.milestone_epochs schedule.gamma "
+        "schedule.final_factor schedule.warmup_steps schedule.warmup_epochs schedule.warmup_factor training.steps "
+        "training.epochs training.accumulate "
         "training.precision training.mixed_precision training.winograd training.log_every training.checkpoint_every "
         "training.keep_checkpoints evaluation.every evaluation.batch_size evaluation.metric ");
 }
@@ -53,7 +55,7 @@ TEST_CASE("resume: the stored configuration comes back, and what is given anew i
   const test::TemporaryFolder folder;
   Config config;
   config.optimizer.lr = 0.1 + 0.2;
-  config.model.sparseinst.backbone.kind = BackboneKind::kTiny;
+  std::get<sparseinst::Config>(config.model.network).backbone.kind = BackboneKind::kTiny;
   config.data.train_annotations = "a \"quoted\" name.json";
   const Checkpoint checkpoint = checkpoint_of(folder, config);
   CHECK(to_toml(stored_config(checkpoint)) == to_toml(config));
@@ -76,8 +78,9 @@ TEST_CASE("resume: what would make another run is one error that lists all of it
   const Checkpoint checkpoint = checkpoint_of(folder, {});
   Config next = stored_config(checkpoint);
   next.training.seed = 7;
-  next.training.steps = 300'000;                              // this could change
-  next.model.sparseinst.backbone.kind = BackboneKind::kTiny;  // so the section has other options
+  next.training.steps = 300'000;  // this could change
+  std::get<sparseinst::Config>(next.model.network).backbone.kind =
+      BackboneKind::kTiny;  // so the section has other options
   next.data.train_annotations = "other.json";
   std::string message;
   try {
@@ -112,4 +115,24 @@ TEST_CASE("resume: fewer steps than are done is an error") {
   CHECK(changes_on_resume(checkpoint, next).size() == 1);
   next.training.steps = 4;
   CHECK_ERROR(changes_on_resume(checkpoint, next), "has done 5 steps already, training.steps cannot become 4");
+}
+
+TEST_CASE("resume: a checkpoint of the time before groups of parameters has their settings") {
+  const test::TemporaryFolder folder;
+  test::Toy toy;
+  CheckpointInfo info;
+  const auto groups_of = [&](const std::string& options) {
+    info.config = "[optimizer]\nlr = 0.5\n" + options + "[training]\nseed = 3\n";
+    save_checkpoint(folder / "old.safetensors", info, toy, nullptr, nullptr);
+    const Config config = stored_config(Checkpoint::open(folder / "old.safetensors"));
+    CHECK(config.optimizer.lr == 0.5);
+    CHECK(config.training.seed == 3);
+    return config.optimizer.groups;
+  };
+  const std::vector<ParameterGroup> defaults = OptimizerConfig().groups;
+  CHECK(groups_of("no_decay = [\"norm\", \"patch_embed\", \"cls_token\"]\nbackbone_lr = 1.0\n") == defaults);
+  const std::vector<ParameterGroup> groups = groups_of("no_decay = [\"bias\"]\nbackbone_lr = 0.1\n");
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0] == ParameterGroup{.match = {"bias"}, .lr_factor = {}, .weight_decay = 0.0, .frozen = {}});
+  CHECK(groups[1] == ParameterGroup{.match = {"backbone.*"}, .lr_factor = 0.1, .weight_decay = {}, .frozen = {}});
 }

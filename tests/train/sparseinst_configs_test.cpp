@@ -15,7 +15,7 @@ namespace {
 const std::filesystem::path kFolder = test::source_dir() / "configs" / "sparseinst";
 
 sparseinst::Config model_of(const std::string& name) {
-  return read_config(kFolder / (name + ".toml")).model.sparseinst;
+  return std::get<sparseinst::Config>(read_config(kFolder / (name + ".toml")).model.network);
 }
 
 }  // namespace
@@ -47,11 +47,11 @@ TEST_CASE("configs: the four rows of the paper's Table 1") {
     CAPTURE(name);
     const Config config = read_config(kFolder / (std::string(name) + ".toml"));
     CHECK(config.input.shortest == 608);
-    CHECK(config.augment.config().crop_probability == 0.5);
+    CHECK(config.augment.config(config.input).crop_probability == 0.5);
     CHECK(config.optimizer.weight_decay == 0.05);
-    CHECK(config.model.sparseinst.iam.groups == 4);
-    CHECK(config.model.sparseinst.backbone.deep_stem == deep_stem);
-    CHECK(config.model.sparseinst.backbone.deform == deform);
+    CHECK(std::get<sparseinst::Config>(config.model.network).iam.groups == 4);
+    CHECK(std::get<sparseinst::Config>(config.model.network).backbone.deep_stem == deep_stem);
+    CHECK(std::get<sparseinst::Config>(config.model.network).backbone.deform == deform);
   }
 }
 
@@ -79,7 +79,7 @@ TEST_CASE("configs: what stands for the paper alone has no maskness, what stands
     const bool ablation = entry.path().parent_path().filename() == "ablations";
     ablations += ablation;
     const bool paper_alone = ablation || entry.path().stem() == "r50vd_dcn_giam_aug_448";
-    CHECK(read_config(entry.path()).model.sparseinst.inference.maskness == !paper_alone);
+    CHECK(std::get<sparseinst::Config>(read_config(entry.path()).model.network).inference.maskness == !paper_alone);
   }
   CHECK(ablations >= 21);
 }

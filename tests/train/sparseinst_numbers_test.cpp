@@ -204,7 +204,7 @@ TEST_CASE("numbers: the count by hand is the published one") {
                              {"r101_dcn_giam", 52'937'845, 81.5883}}) {
     CAPTURE(known.config);
     const Config config = read_config(kFolder / (std::string(known.config) + ".toml"));
-    const Count count = count_of(config.model.sparseinst, {640, 640});
+    const Count count = count_of(std::get<sparseinst::Config>(config.model.network), {640, 640});
     CHECK(count.parameters == known.parameters);
     CHECK(static_cast<double>(count.flops) / 1e9 == doctest::Approx(known.giga).epsilon(1e-6));
   }
@@ -215,7 +215,7 @@ TEST_CASE("numbers: every configuration has the parameters and does the arithmet
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kFolder)) {
     if (entry.path().extension() != ".toml") continue;
     Config config = read_config(entry.path());
-    sparseinst::Config& sparseinst = config.model.sparseinst;
+    sparseinst::Config& sparseinst = std::get<sparseinst::Config>(config.model.network);
     if (!models.insert(architecture_of(sparseinst)).second) continue;
     if (!backbones.insert(to_toml(options_of(sparseinst.backbone))).second)
       sparseinst.backbone = {.kind = BackboneKind::kTiny};  // built before: initial weights take their time

@@ -37,15 +37,12 @@ class Toy : public Segmenter {
     v.buffer("counter", counter);
   }
 
-  Losses losses(const Batch& batch) override {
+  Losses losses(const Batch& batch, const StepContext& context) override {
+    contexts.push_back(context);
     counter.data<float>()[0] += 1;  // a buffer that changes in training, like running statistics
-    i64 objects = 0;
     std::vector<float> wanted;
-    for (const Sample& sample : batch.samples) {
-      objects += sample.targets.count();
-      wanted.push_back(static_cast<float>(sample.index % 2));
-    }
-    const double share = 1.0 / static_cast<double>(std::max<i64>(1, objects));
+    for (const Sample& sample : batch.samples) wanted.push_back(static_cast<float>(sample.index % 2));
+    const double share = 1.0 / std::max(1.0, normaliser(batch));
     const Var prediction = mean(Var(batch_images(batch, {})), {1, 2}) * weight + bias * norm;  // [N, 3]
     const Var error = prediction - Var(Tensor::from(wanted, {batch.size(), 1}));
     std::vector<LossTerm> terms{{"loss_fit", sum(error * error) * share},
@@ -54,11 +51,15 @@ class Toy : public Segmenter {
     return {terms};
   }
 
+  double normaliser(const Batch& batch) const override { return averaged ? 1 : static_cast<double>(batch.objects()); }
+
   std::vector<std::vector<Instance>> detect(const Batch& batch) override {
     return std::vector<std::vector<Instance>>(static_cast<size_t>(batch.size()));
   }
 
   std::function<void(const Batch& batch, std::vector<LossTerm>& terms)> disturb;  // a test's way to break things
+  bool averaged = false;              // losses that are sums, not divided by the objects
+  std::vector<StepContext> contexts;  // of every call of losses()
   Var weight, bias, norm;
   Tensor counter;
 };

@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "tensor/file.h"
@@ -307,7 +308,7 @@ TEST_CASE("trainer: what was evaluated is not evaluated again when the run is re
   Job job = make_job(folder.path());
   job.resume = true;
   job.config.training.steps = 16;
-  job.config.evaluation.metric = BestBy::kBbox;
+  job.config.evaluation.metric = "bbox";
   job.evaluate = [&](Segmenter&) -> std::optional<Scores> { return Scores{{"bbox", {{"AP", 0.125}}}}; };
   CHECK(train(toy, job) == 0);
   CHECK(read_file(best_path(folder.path())) == read_file(checkpoint_path(folder.path(), 16)));
@@ -541,6 +542,52 @@ TEST_CASE("trainer: accumulated batches make the update of one large batch") {
   CHECK(loss(small_log[0]) == doctest::Approx(loss(large_log[0])).epsilon(1e-4));
 }
 
+TEST_CASE("trainer: batches of a model without a normaliser weigh the same in an update") {
+  const auto first_step = [](i64 batch_size, i64 accumulate) {
+    const test::TemporaryFolder folder;
+    Toy toy;
+    toy.averaged = true;  // its losses are sums over the pictures of a batch
+    Job job = make_job(folder.path());
+    job.config.training.steps = 1;
+    job.config.training.batch_size = batch_size;
+    job.config.training.accumulate = accumulate;
+    job.config.data.group_by_aspect = false;
+    train(toy, job);
+    return nlohmann::json::parse(timeless(folder.path()).at(0));
+  };
+  const nlohmann::json large = first_step(6, 1), small = first_step(2, 3);
+  for (const char* figure : {"loss", "grad_norm"})
+    CHECK(3 * small[figure].get<double>() == doctest::Approx(large[figure].get<double>()).epsilon(1e-4));
+}
+
+TEST_CASE("trainer: losses know step and epoch, and draw the same numbers when the run is resumed") {
+  const test::TemporaryFolder folder;
+  Toy whole, resumed;
+  train(whole, make_job(folder.path()));
+  REQUIRE(whole.contexts.size() == 24);
+  std::set<double> drawn;
+  for (size_t i = 0; i < 24; ++i) {
+    const StepContext& context = whole.contexts[i];
+    CHECK(context.step == static_cast<i64>(i / 2));
+    CHECK(context.epoch == doctest::Approx(static_cast<double>(context.step) * 4 / 10));
+    for (const char* purpose : {"points", "boxes"})
+      for (const i64 image : {0, 1}) drawn.insert(context.random(purpose, image).uniform());
+  }
+  CHECK(drawn.size() == 12 * 4);  // a step's two batches have the same streams
+
+  std::filesystem::remove(checkpoint_path(folder.path(), 12));
+  Job job = make_job(folder.path());
+  job.resume = true;
+  train(resumed, job);
+  REQUIRE(resumed.contexts.size() == 4);
+  for (size_t i = 0; i < 4; ++i) {
+    const StepContext &again = resumed.contexts[i], &before = whole.contexts[20 + i];
+    CHECK(again.step == before.step);
+    CHECK(again.epoch == before.epoch);
+    CHECK(again.random("points").bits() == before.random("points").bits());
+  }
+}
+
 TEST_CASE("trainer: resuming with another seed, other classes or fewer steps is an error that changes no file") {
   const test::TemporaryFolder folder;
   run_whole(folder.path());
@@ -557,4 +604,21 @@ TEST_CASE("trainer: resuming with another seed, other classes or fewer steps is 
   CHECK(contains(refused([](Job& job) { job.classes = {"signal"}; }), "other classes"));
   CHECK(contains(refused([](Job& job) { job.config.training.steps = 11; }), "has done 12 steps already"));
   CHECK(contents(folder.path()) == before);
+}
+
+TEST_CASE("trainer: a length in epochs ends after so many passes, is stored, and may grow when the run is resumed") {
+  const test::TemporaryFolder folder;
+  Job job = make_job(folder.path());
+  const auto part = [&](double epochs, bool resume) {
+    Toy toy;
+    job.config.training.epochs = epochs;
+    job.resume = resume;
+    train(toy, job);
+    return logged_step(folder.path());
+  };
+  CHECK(part(2, false) == 5);  // 10 pictures, 4 of them in an update
+  const CheckpointInfo info = Checkpoint::open(checkpoint_path(folder.path(), 5)).info();
+  CHECK(contains(info.config, "\nsteps = 5\nepochs = 2.0\n"));
+  CHECK(part(3.2, true) == 8);
+  CHECK_ERROR(part(1, true), "the run has done 8 steps already, training.steps cannot become 3");
 }

@@ -26,7 +26,7 @@ struct Range {
   return {begin, end};
 }
 
-// kCount outputs from j on, for kVectors vectors of channels from c on; the border checks every tap.
+// kCount outputs from j on, for kVectors vectors of channels from c on; the border checks every position.
 template <class T, class Lanes, int kCount, int kVectors, bool kBorder>
 [[gnu::always_inline]] inline void outputs(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output, i64 j, i64 c) {
   using Value = typename Lanes::Value;
@@ -37,8 +37,8 @@ template <class T, class Lanes, int kCount, int kVectors, bool kBorder>
     for (int v = 0; v < kVectors; ++v)
       sum[u][v] = output.bias ? Lanes::load(output.bias + c + v * Lanes::kLanes) : Value{};
   }
-  for (i64 t = 0; t < row.taps; ++t) {
-    const i64 w = j * row.step + row.tap_w[t];
+  for (i64 t = 0; t < row.positions; ++t) {
+    const i64 w = j * row.step + row.offset_w[t];
     if (kBorder && (w < 0 || w >= row.width)) continue;
     const T* x = row.rows[t] + w * row.channels + c;
 #pragma GCC unroll 8
@@ -60,8 +60,8 @@ template <class T, class Lanes, int kCount, int kVectors, bool kBorder>
   }
 }
 
-// The same for kPixels outputs inside the image and taps in threes that are neighbours, as those of a 3x3 kernel are: a
-// pixel is loaded once for all outputs that see it. The sums have the same order.
+// The same for kPixels outputs inside the image and positions in threes that are neighbours, as those of a 3x3 kernel
+// are: a pixel is loaded once for all outputs that see it. The sums have the same order.
 template <class T, int kStep>
 [[gnu::always_inline]] inline void outputs_of_threes(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output,
                                                      i64 j, i64 c) {
@@ -70,8 +70,8 @@ template <class T, int kStep>
   Vector sum[kPixels];
 #pragma GCC unroll 8
   for (int u = 0; u < kPixels; ++u) sum[u] = output.bias ? vec::load(output.bias + c) : Vector{};
-  for (i64 t = 0; t < row.taps; t += 3) {
-    const T* x = row.rows[t] + (j * kStep + row.tap_w[t]) * row.channels + c;
+  for (i64 t = 0; t < row.positions; t += 3) {
+    const T* x = row.rows[t] + (j * kStep + row.offset_w[t]) * row.channels + c;
     Vector weight[3], column[kColumns];
 #pragma GCC unroll 8
     for (int k = 0; k < 3; ++k) weight[k] = vec::load(output.weights[t + k] + c);
@@ -93,9 +93,9 @@ template <class T, int kStep>
 
 template <class T>
 bool in_threes(const DepthwiseRow<T>& row) {
-  if (row.taps % 3 != 0 || row.step > 2) return false;
-  for (i64 t = 0; t < row.taps; ++t)
-    if (row.rows[t] != row.rows[t / 3 * 3] || row.tap_w[t] != row.tap_w[t / 3 * 3] + t % 3) return false;
+  if (row.positions % 3 != 0 || row.step > 2) return false;
+  for (i64 t = 0; t < row.positions; ++t)
+    if (row.rows[t] != row.rows[t / 3 * 3] || row.offset_w[t] != row.offset_w[t / 3 * 3] + t % 3) return false;
   return true;
 }
 
@@ -118,8 +118,8 @@ template <class T>
 void forward(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output) {
   constexpr i64 kBlock = 256;
   Range inner{0, row.outputs};
-  for (i64 t = 0; t < row.taps; ++t) {
-    const Range range = inside(row.outputs, row.step, row.width, row.tap_w[t]);
+  for (i64 t = 0; t < row.positions; ++t) {
+    const Range range = inside(row.outputs, row.step, row.width, row.offset_w[t]);
     if (range.begin > inner.begin) inner.begin = range.begin;
     if (range.end < inner.end) inner.end = range.end;
   }
@@ -147,10 +147,10 @@ void forward(const DepthwiseRow<T>& row, const DepthwiseOutput<T>& output) {
 template <class T, class Lanes>
 [[gnu::always_inline]] inline void weight_channels(const DepthwiseRow<T>& row, const T* gy, T* const* sums, i64 c) {
   const i64 pitch = row.step * row.channels;
-  for (i64 t = 0; t < row.taps; ++t) {
-    const Range range = inside(row.outputs, row.step, row.width, row.tap_w[t]);
+  for (i64 t = 0; t < row.positions; ++t) {
+    const Range range = inside(row.outputs, row.step, row.width, row.offset_w[t]);
     typename Lanes::Value sum[kPixels] = {};
-    const T* x = row.rows[t] + (range.begin * row.step + row.tap_w[t]) * row.channels + c;
+    const T* x = row.rows[t] + (range.begin * row.step + row.offset_w[t]) * row.channels + c;
     const T* g = gy + range.begin * row.channels + c;
     i64 left = range.end - range.begin;
     for (; left >= kPixels; left -= kPixels, x += kPixels * pitch, g += kPixels * row.channels)

@@ -5,14 +5,14 @@
 
 namespace tessera::simd {
 
-// Output pixel j reads image pixel j * step + tap_w[t] of image row rows[t].
+// Output pixel j reads image pixel j * step + offset_w[t] of image row rows[t].
 template <class T>
 struct DepthwiseRow {
   i64 channels, width;  // of the image
   i64 outputs, step;    // output pixels of the row, image pixels per output pixel
-  i64 taps;
-  const T* const* rows;  // [taps] start of the image row the tap reads
-  const i64* tap_w;      // [taps]
+  i64 positions;
+  const T* const* rows;  // [positions] start of the image row the position reads
+  const i64* offset_w;   // [positions]
 };
 
 // out[j * pitch + c] = act(bias[c] + sum over t of x(t, j, c) * weights[t][c] + residual[j * pitch + c])
@@ -20,7 +20,7 @@ template <class T>
 struct DepthwiseOutput {
   T* out;
   i64 pitch;
-  const T* const* weights;  // [taps] rows of [channels]
+  const T* const* weights;  // [positions] rows of [channels]
   const T* bias;            // [channels] or null
   const T* residual;        // or null
   bool relu;                // min(max(., 0), ceiling)

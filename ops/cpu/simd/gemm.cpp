@@ -21,15 +21,15 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
   constexpr int kLanes = vec::kLanes<T>;
   Vector sum[kRows][kVectors] = {};
 
-  for (i64 t = 0; t < block.taps; ++t) {
+  for (i64 t = 0; t < block.runs; ++t) {
     const T* a[kRows];
     const i64 step = kStrided ? block.a_step : 1;
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
       a[r] = kStrided ? block.a_columns + tile * kTileRows + r
-                      : block.a_rows[(tile * block.a_taps + block.tap + t) * kTileRows + r] + block.tap_offset;
+                      : block.a_rows[(tile * block.a_runs + block.run + t) * kTileRows + r] + block.run_offset;
 #pragma GCC unroll 4
-    for (i64 k = 0; k < block.tap_depth; ++k) {
+    for (i64 k = 0; k < block.run_depth; ++k) {
       Vector b_row[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) b_row[v] = vec::load(b + v * kLanes);

@@ -2,8 +2,8 @@
 //
 // The kernel keeps a tile of kTileRows x panel_columns of C in registers. B comes in panels of panel_columns columns,
 // [depth][panel_columns], so that each step of the sum loads whole vectors. A is read through one pointer per row and
-// tap: a tap is a run of `tap_depth` consecutive elements, and the rows of a tile may lie anywhere. A plain matrix has
-// one tap; a convolution has one per kernel position, which makes it a matrix product that never copies a patch. C is
+// run of `run_depth` consecutive elements, and the rows of a tile may lie anywhere. A plain matrix has
+// one run; a convolution has one per kernel position, which makes it a matrix product that never copies a patch. C is
 // written through one pointer per row for the same reason.
 #pragma once
 
@@ -15,12 +15,12 @@ inline constexpr int kTileRows = 6;  // rows of C held in registers
 
 template <class T>
 struct GemmBlock {
-  i64 rows = 0, columns = 0;         // the part of C this block computes; depth = taps * tap_depth products per element
-  const T* const* a_rows = nullptr;  // [row tile][a_taps][kTileRows] start of each row's taps, or null: a_columns
-  i64 a_taps = 1;                    // taps in the table
-  i64 tap = 0, taps = 1;             // the taps to sum: [tap, tap + taps)
-  i64 tap_offset = 0, tap_depth = 0;  // of each tap the elements [tap_offset, tap_offset + tap_depth)
-  const T* a_columns = nullptr;       // A(i, k) = a_columns[k * a_step + i], when a_rows is null; then taps = 1
+  i64 rows = 0, columns = 0;         // the part of C this block computes; depth = runs * run_depth products per element
+  const T* const* a_rows = nullptr;  // [row tile][a_runs][kTileRows] start of each row's runs, or null: a_columns
+  i64 a_runs = 1;                    // runs in the table
+  i64 run = 0, runs = 1;             // the runs to sum: [run, run + runs)
+  i64 run_offset = 0, run_depth = 0;  // of each run the elements [run_offset, run_offset + run_depth)
+  const T* a_columns = nullptr;       // A(i, k) = a_columns[k * a_step + i], when a_rows is null; then runs = 1
   i64 a_step = 0;
   const T* b = nullptr;        // [panel][depth][panel_columns]; the last panel is narrower, a whole number of vectors
   i64 panel_stride = 0;        // elements from one panel to the next

@@ -5,15 +5,15 @@
 
 namespace tessera::simd {
 
-inline constexpr long kReduceColumns = 32;  // columns summed together, so that their sums stay in registers
+inline constexpr i64 kReduceColumns = 32;  // columns summed together, so that their sums stay in registers
 
 // sums[c] = sum_r x[r * stride + c] for c < columns <= kReduceColumns; stride 1: the sum of one row
 template <class T>
-using Sum = void(const T* x, long rows, long stride, long columns, double* sums);
+using Sum = void(const T* x, i64 rows, i64 stride, i64 columns, double* sums);
 template <class T>
-using SumOfSquares = void(const T* x, long n, double* sum);
+using SumOfSquares = void(const T* x, i64 n, double* sum);
 template <class T>
-using AllFinite = void(const T* x, long n, bool* finite);
+using AllFinite = void(const T* x, i64 n, bool* finite);
 
 inline constinit FloatTables<Sum> sum;
 inline constinit FloatTables<SumOfSquares> sum_of_squares;

@@ -13,17 +13,17 @@ namespace {
 
 enum class Kind { kSoftmax, kLogSoftmax, kSigmoid };
 
-constexpr long kRowBlock = 512, kColumnBlock = 128;  // elements added before going to double
-constexpr long kColumns = simd::kSoftmaxColumns;
+constexpr i64 kRowBlock = 512, kColumnBlock = 128;  // elements added before going to double
+constexpr i64 kColumns = simd::kSoftmaxColumns;
 
-long shorter(long a, long b) {
+i64 shorter(i64 a, i64 b) {
   return a < b ? a : b;
 }
 
 // What is summed of one value: e, or s.
 template <Kind kKind, class T>
 [[gnu::always_inline]] inline T summand(T x, T largest) {
-  return kKind == Kind::kSigmoid ? sigmoid_of(x) : exp_of(x - largest);
+  return kKind == Kind::kSigmoid ? Math::sigmoid(x) : Math::exp(x - largest);
 }
 // What the result needs of the sum: a factor, or the logarithm that is taken off.
 template <Kind kKind, class T>
@@ -39,7 +39,7 @@ template <Kind kKind, class T>
 // The backward pass: what is summed, and the result, of gy and y (of the sigmoid: x). total: the sum of s.
 template <Kind kKind, class T>
 [[gnu::always_inline]] inline T gradient_summand(T gy, T y) {
-  return kKind == Kind::kSoftmax ? gy * y : kKind == Kind::kLogSoftmax ? gy : gy * sigmoid_of(y);
+  return kKind == Kind::kSoftmax ? gy * y : kKind == Kind::kLogSoftmax ? gy : gy * Math::sigmoid(y);
 }
 template <Kind kKind, class T>
 struct Backward {
@@ -53,24 +53,24 @@ struct Backward {
 template <Kind kKind, class T>
 [[gnu::always_inline]] inline T gradient(T gy, T y, T sum, T scale) {
   if (kKind == Kind::kSoftmax) return y * (gy - sum);
-  if (kKind == Kind::kLogSoftmax) return gy - exp_of(y) * sum;
-  const T s = sigmoid_of(y);
+  if (kKind == Kind::kLogSoftmax) return gy - Math::exp(y) * sum;
+  const T s = Math::sigmoid(y);
   return (1 - s) * s * scale * (gy - sum);
 }
 
 template <Kind kKind, class T>
-void forward_row(const T* x, T* y, long n) {
+void forward_row(const T* x, T* y, i64 n) {
   T largest = x[0];
   if (kKind != Kind::kSigmoid) {
 #pragma omp simd reduction(max : largest)
-    for (long i = 0; i < n; ++i) largest = x[i] > largest ? x[i] : largest;  // a NaN shows in the sum, if not here
+    for (i64 i = 0; i < n; ++i) largest = x[i] > largest ? x[i] : largest;  // a NaN shows in the sum, if not here
   }
   double sum = 0;
-  for (long begin = 0; begin < n; begin += kRowBlock) {
-    const long end = shorter(begin + kRowBlock, n);
+  for (i64 begin = 0; begin < n; begin += kRowBlock) {
+    const i64 end = shorter(begin + kRowBlock, n);
     T block = 0;
 #pragma omp simd reduction(+ : block)
-    for (long i = begin; i < end; ++i) {
+    for (i64 i = begin; i < end; ++i) {
       const T e = summand<kKind>(x[i], largest);
       if (kKind != Kind::kLogSoftmax) y[i] = e;
       block += e;
@@ -79,106 +79,106 @@ void forward_row(const T* x, T* y, long n) {
   }
   const T scale = scale_of<kKind, T>(sum);
 #pragma omp simd
-  for (long i = 0; i < n; ++i) y[i] = result<kKind>(x[i], y[i], largest, scale);
+  for (i64 i = 0; i < n; ++i) y[i] = result<kKind>(x[i], y[i], largest, scale);
 }
 
 template <Kind kKind, class T>
-void backward_row(const T* gy, const T* y, T* gx, long n) {
+void backward_row(const T* gy, const T* y, T* gx, i64 n) {
   double sum = 0, total = 0;
-  for (long begin = 0; begin < n; begin += kRowBlock) {
-    const long end = shorter(begin + kRowBlock, n);
+  for (i64 begin = 0; begin < n; begin += kRowBlock) {
+    const i64 end = shorter(begin + kRowBlock, n);
     T block = 0, block_total = 0;
 #pragma omp simd reduction(+ : block, block_total)
-    for (long i = begin; i < end; ++i) {
+    for (i64 i = begin; i < end; ++i) {
       block += gradient_summand<kKind>(gy[i], y[i]);
-      if (kKind == Kind::kSigmoid) block_total += sigmoid_of(y[i]);
+      if (kKind == Kind::kSigmoid) block_total += Math::sigmoid(y[i]);
     }
     sum += static_cast<double>(block);
     total += static_cast<double>(block_total);
   }
   const Backward<kKind, T> whole(sum, total);
 #pragma omp simd
-  for (long i = 0; i < n; ++i) gx[i] = gradient<kKind>(gy[i], y[i], whole.sum, whole.scale);
+  for (i64 i = 0; i < n; ++i) gx[i] = gradient<kKind>(gy[i], y[i], whole.sum, whole.scale);
 }
 
 // kFull: the number of columns is known to the compiler, which then keeps maxima and sums in registers.
 template <Kind kKind, bool kFull, class T>
-void forward_columns(const T* x, T* y, long rows, long stride, long columns) {
-  const long width = kFull ? kColumns : columns;
+void forward_columns(const T* x, T* y, i64 rows, i64 stride, i64 columns) {
+  const i64 width = kFull ? kColumns : columns;
   T largest[kColumns];
-  for (long c = 0; c < width; ++c) largest[c] = x[c];
-  for (long r = 1; r < rows && kKind != Kind::kSigmoid; ++r) {
+  for (i64 c = 0; c < width; ++c) largest[c] = x[c];
+  for (i64 r = 1; r < rows && kKind != Kind::kSigmoid; ++r) {
 #pragma omp simd
-    for (long c = 0; c < width; ++c) largest[c] = x[r * stride + c] > largest[c] ? x[r * stride + c] : largest[c];
+    for (i64 c = 0; c < width; ++c) largest[c] = x[r * stride + c] > largest[c] ? x[r * stride + c] : largest[c];
   }
   double sums[kColumns] = {};
-  for (long begin = 0; begin < rows; begin += kColumnBlock) {
-    const long end = shorter(begin + kColumnBlock, rows);
+  for (i64 begin = 0; begin < rows; begin += kColumnBlock) {
+    const i64 end = shorter(begin + kColumnBlock, rows);
     T block[kColumns] = {};
-    for (long r = begin; r < end; ++r) {
+    for (i64 r = begin; r < end; ++r) {
 #pragma omp simd
-      for (long c = 0; c < width; ++c) {
+      for (i64 c = 0; c < width; ++c) {
         const T e = summand<kKind>(x[r * stride + c], largest[c]);
         if (kKind != Kind::kLogSoftmax) y[r * stride + c] = e;
         block[c] += e;
       }
     }
-    for (long c = 0; c < width; ++c) sums[c] += static_cast<double>(block[c]);
+    for (i64 c = 0; c < width; ++c) sums[c] += static_cast<double>(block[c]);
   }
   T scale[kColumns];
-  for (long c = 0; c < width; ++c) scale[c] = scale_of<kKind, T>(sums[c]);
-  for (long r = 0; r < rows; ++r) {
+  for (i64 c = 0; c < width; ++c) scale[c] = scale_of<kKind, T>(sums[c]);
+  for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (long c = 0; c < width; ++c) {
-      const long i = r * stride + c;
+    for (i64 c = 0; c < width; ++c) {
+      const i64 i = r * stride + c;
       y[i] = result<kKind>(x[i], y[i], largest[c], scale[c]);
     }
   }
 }
 
 template <Kind kKind, bool kFull, class T>
-void backward_columns(const T* gy, const T* y, T* gx, long rows, long stride, long columns) {
-  const long width = kFull ? kColumns : columns;
+void backward_columns(const T* gy, const T* y, T* gx, i64 rows, i64 stride, i64 columns) {
+  const i64 width = kFull ? kColumns : columns;
   double sums[kColumns] = {}, totals[kColumns] = {};
-  for (long begin = 0; begin < rows; begin += kColumnBlock) {
-    const long end = shorter(begin + kColumnBlock, rows);
+  for (i64 begin = 0; begin < rows; begin += kColumnBlock) {
+    const i64 end = shorter(begin + kColumnBlock, rows);
     T block[kColumns] = {}, block_total[kColumns] = {};
-    for (long r = begin; r < end; ++r) {
+    for (i64 r = begin; r < end; ++r) {
 #pragma omp simd
-      for (long c = 0; c < width; ++c) {
-        const long i = r * stride + c;
+      for (i64 c = 0; c < width; ++c) {
+        const i64 i = r * stride + c;
         block[c] += gradient_summand<kKind>(gy[i], y[i]);
-        if (kKind == Kind::kSigmoid) block_total[c] += sigmoid_of(y[i]);
+        if (kKind == Kind::kSigmoid) block_total[c] += Math::sigmoid(y[i]);
       }
     }
-    for (long c = 0; c < width; ++c) {
+    for (i64 c = 0; c < width; ++c) {
       sums[c] += static_cast<double>(block[c]);
       totals[c] += static_cast<double>(block_total[c]);
     }
   }
   T sum[kColumns], scale[kColumns];
-  for (long c = 0; c < width; ++c) {
+  for (i64 c = 0; c < width; ++c) {
     const Backward<kKind, T> whole(sums[c], totals[c]);
     sum[c] = whole.sum, scale[c] = whole.scale;
   }
-  for (long r = 0; r < rows; ++r) {
+  for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (long c = 0; c < width; ++c) {
-      const long i = r * stride + c;
+    for (i64 c = 0; c < width; ++c) {
+      const i64 i = r * stride + c;
       gx[i] = gradient<kKind>(gy[i], y[i], sum[c], scale[c]);
     }
   }
 }
 
 template <Kind kKind, class T>
-void forward(const T* x, T* y, long rows, long stride, long columns) {
+void forward(const T* x, T* y, i64 rows, i64 stride, i64 columns) {
   if (stride == 1) return forward_row<kKind>(x, y, rows);
   if (columns == kColumns) return forward_columns<kKind, true>(x, y, rows, stride, columns);
   forward_columns<kKind, false>(x, y, rows, stride, columns);
 }
 
 template <Kind kKind, class T>
-void backward(const T* gy, const T* y, T* gx, long rows, long stride, long columns) {
+void backward(const T* gy, const T* y, T* gx, i64 rows, i64 stride, i64 columns) {
   if (stride == 1) return backward_row<kKind>(gy, y, gx, rows);
   if (columns == kColumns) return backward_columns<kKind, true>(gy, y, gx, rows, stride, columns);
   backward_columns<kKind, false>(gy, y, gx, rows, stride, columns);

@@ -5,13 +5,13 @@
 
 namespace tessera::simd {
 
-inline constexpr long kSoftmaxColumns = 32;  // columns treated together
+inline constexpr i64 kSoftmaxColumns = 32;  // columns treated together
 
 // Along r < rows of x[r * stride + c], for each column c < columns <= kSoftmaxColumns; stride 1: one contiguous row.
 template <class T>
-using Softmax = void(const T* x, T* y, long rows, long stride, long columns);
+using Softmax = void(const T* x, T* y, i64 rows, i64 stride, i64 columns);
 template <class T>
-using SoftmaxBackward = void(const T* gy, const T* y, T* gx, long rows, long stride, long columns);
+using SoftmaxBackward = void(const T* gy, const T* y, T* gx, i64 rows, i64 stride, i64 columns);
 
 inline constexpr double kSmallestSum = 1e-6;  // ops::kSmallestSum
 inline constinit FloatTables<Softmax> softmax, log_softmax, normalised_sigmoid;

@@ -14,7 +14,7 @@ namespace {
 void multiply(const Gemm<float>& g) {
   // run() overwrites C: a sum into it is computed beside it and added.
   std::vector<float> sum(g.accumulate ? static_cast<size_t>(g.batch * g.M * g.N) : 0);
-  cpu::Gemm<float> product{.items = g.batch, .rows = g.M, .columns = g.N, .tap_depth = g.K};
+  cpu::Gemm<float> product{.items = g.batch, .rows = g.M, .columns = g.N, .run_depth = g.K};
   std::vector<float> a_transposed;
   if (g.transpose_a) {
     a_transposed.resize(static_cast<size_t>(g.batch * g.M * g.K));

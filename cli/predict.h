@@ -1,0 +1,27 @@
+// Objects in pictures: what `tessera predict` does with a model.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "train/loaded_model.h"
+
+namespace tessera {
+
+struct PredictOptions {
+  std::vector<std::string> images;                 // files and folders
+  std::string out, annotations;                    // a folder, and a COCO file or image list (empty: none)
+  std::vector<std::filesystem::path> inputs = {};  // other files that must not be overwritten
+  double threshold = 0.4;                          // least score of an object that is drawn
+  i64 limit = 0;                                   // of images; 0: all
+  bool maps = false;                               // draw activation maps as well
+};
+
+// Writes a picture of each image with its objects, results.json, and without annotations images.json. Everything that
+// can be wrong with the options is found before the first image; then one that cannot be read or written is reported on
+// stderr, the others go on, and in the end that is an error. Returns the signal that stopped it (train/signals.h), or
+// 0.
+int predict(const LoadedModel& model, const PredictOptions& options);
+
+}  // namespace tessera

@@ -1,0 +1,52 @@
+#include "models/model.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "models/sparseinst/sparseinst.h"
+
+namespace tessera {
+
+namespace {
+
+struct Family {
+  std::string name;
+  ModelConfig::Network defaults;
+  PublishedTable (*published)();
+};
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> all = {{"sparseinst", sparseinst::Config(), sparseinst::published}};
+  return all;
+}
+
+const Family* find_family(const std::string& name) {
+  const auto found = std::ranges::find(families(), name, &Family::name);
+  return found == families().end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+bool ModelConfig::choose(const std::string& family) {
+  const Family* found = find_family(family);
+  if (found && family != name) *this = {.name = family, .network = found->defaults};
+  return found;
+}
+
+std::string known_families(const std::string& quote) {
+  std::string names;
+  for (const Family& family : families()) names += (names.empty() ? "" : " or ") + quote + family.name + quote;
+  return names;
+}
+
+std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
+  return std::visit([&](const auto& network) { return make_model(network, seed); }, config.network);
+}
+
+PublishedTable published_models(const std::string& family) {
+  const Family* found = find_family(family);
+  TESSERA_CHECK(found, "table: there is no table \"{}\"; {}", family, known_families(""));
+  return found->published();
+}
+
+}  // namespace tessera

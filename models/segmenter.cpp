@@ -1,0 +1,30 @@
+#include "models/segmenter.h"
+
+#include "autograd/pointwise.h"
+
+namespace tessera {
+
+Var Losses::total() const {
+  Var total = terms.at(0).value;
+  for (size_t i = 1; i < terms.size(); ++i) total = total + terms[i].value;
+  return total;
+}
+
+Random StepContext::random(std::string_view purpose, i64 number) const {
+  return Random(seed, stream_of(purpose, {static_cast<u64>(step), static_cast<u64>(number)}));
+}
+
+Instance Instance::of_mask(i64 class_index, double score, Rle mask, i64 query) {
+  const XywhBox box = rle_bbox(mask);
+  return {class_index, score, std::move(mask), box, score, query};
+}
+
+Instance Instance::of_box(i64 class_index, double score, const XywhBox& box, i64 query) {
+  return {class_index, score, {}, box, score, query};
+}
+
+Tensor Segmenter::activation_maps(const Batch& /*batch*/) {
+  fail("activation maps: the model has none");
+}
+
+}  // namespace tessera
