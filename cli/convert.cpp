@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "cli/loaded_model.h"
 #include "cli/output.h"
+#include "train/loaded_model.h"
 #include "train/weights.h"
 
 namespace tessera {
@@ -53,7 +53,7 @@ struct ExportCommand {
 
   void run() const {
     check_outputs({out}, {find_checkpoint(checkpoint), config});
-    const LoadedModel loaded = load_model(checkpoint, {}, config);
+    const LoadedModel loaded = load(checkpoint, {}, config);
     const std::vector<NamedTensor> tensors = reference_tensors(*loaded.model);
     save_safetensors(out, tensors, {{"format", "pt"}});
     fmt::print("{} tensors in {}\n", tensors.size(), out);

@@ -8,10 +8,10 @@
 #include "cli/commands.h"
 #include "cli/device.h"
 #include "cli/inference.h"
-#include "cli/loaded_model.h"
 #include "cli/output.h"
 #include "cli/precision.h"
 #include "train/evaluate.h"
+#include "train/loaded_model.h"
 #include "train/preflight.h"
 
 namespace tessera {
@@ -24,7 +24,7 @@ struct EvalCommand {
   nn::InferenceOptions inference;
 
   void run() const {
-    const LoadedModel loaded = load_model(checkpoint, overrides, config, annotations);
+    const LoadedModel loaded = load(checkpoint, overrides, config, annotations);
     loaded.model->to(chosen_device(device));
     nn::fuse_for_inference(*loaded.model, inference);
     const DataConfig& data = loaded.config.data;

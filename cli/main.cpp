@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -21,6 +20,7 @@
 
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "tensor/threads.h"
 #include "train/signals.h"
 
 namespace {
@@ -31,16 +31,6 @@ int complain(std::string message, int code) {
   std::replace(message.begin(), message.end(), '\n', ' ');
   std::fprintf(stderr, "tessera: %s\n", message.c_str());
   return code;
-}
-
-// OpenMP's waiting threads spin for long by default, and on a machine that is busy (with our own loader, say) they take
-// the processor from the thread they wait for: a step becomes ten times slower. The library reads its environment
-// before main, so the program starts itself once more with a setting that lets them sleep after about 0.2 ms.
-void let_waiting_threads_sleep(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
-  setenv("GOMP_SPINCOUNT", "10000", 1);
-  std::error_code none;  // by its name, which ps and killall know; where that cannot be, go on as we are
-  execv(std::filesystem::read_symlink("/proc/self/exe", none).c_str(), argv);
 }
 
 // A standard stream that is closed would lend its number to the first file that is opened, and what is printed would
@@ -92,7 +82,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  let_waiting_threads_sleep(argv);
+  tessera::let_waiting_threads_sleep(argv);
   occupy_standard_streams();
   tessera::end_cleanly_on_signals();
   const int code = run(argc, argv);

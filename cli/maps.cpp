@@ -7,12 +7,12 @@
 #include "cli/commands.h"
 #include "cli/device.h"
 #include "cli/image_files.h"
-#include "cli/loaded_model.h"
 #include "cli/output.h"
 #include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "ops/pointwise.h"
+#include "train/loaded_model.h"
 #include "train/progress.h"
 #include "train/sources.h"
 
@@ -30,7 +30,7 @@ struct MapsCommand {
     std::vector<std::filesystem::path> inputs = files;
     inputs.insert(inputs.end(), {find_checkpoint(checkpoint), config});
     check_outputs({out}, inputs);
-    const LoadedModel loaded = load_model(checkpoint, overrides, config);
+    const LoadedModel loaded = load(checkpoint, overrides, config);
     loaded.model->to(chosen_device(device));
     check_activation_maps(*loaded.model, "maps");
     // Of the maps of each query, all at one size.

@@ -18,6 +18,7 @@
 #include "data/draw.h"
 #include "data/image.h"
 #include "train/evaluate.h"
+#include "train/loaded_model.h"
 #include "train/progress.h"
 #include "train/signals.h"
 #include "train/sources.h"
@@ -162,7 +163,7 @@ struct PredictCommand {
 
   void run() {
     options.inputs = {find_checkpoint(checkpoint), config};
-    const LoadedModel loaded = load_model(checkpoint, overrides, config);
+    const LoadedModel loaded = load(checkpoint, overrides, config);
     loaded.model->to(chosen_device(device));
     nn::fuse_for_inference(*loaded.model, inference);
     if (const int signal = predict(loaded, options)) throw CLI::RuntimeError(128 + signal);

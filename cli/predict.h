@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/loaded_model.h"
+#include "train/loaded_model.h"
 
 namespace tessera {
 

@@ -9,10 +9,10 @@
 
 #include "cli/chart.h"
 #include "cli/commands.h"
-#include "cli/loaded_model.h"
 #include "cli/picture.h"
 #include "data/image.h"
 #include "tensor/file.h"
+#include "train/loaded_model.h"
 #include "train/log.h"
 #include "train/progress.h"
 #include "train/sources.h"
@@ -126,7 +126,7 @@ std::string or_reason(const std::string& what, const F& html) {
 
 // Validation images with what is annotated (left) and what the model finds (right).
 std::string samples(const fs::path& folder) {
-  const LoadedModel loaded = load_model(folder);
+  const LoadedModel loaded = load(folder);
   if (loaded.config.data.val_annotations.empty()) return "<p>The configuration names no validation set.</p>";
   const auto truth = load_data_set(loaded.config.data.val_annotations, "data.val_annotations");
   const CocoDataset& dataset = *truth;
@@ -138,7 +138,7 @@ std::string samples(const fs::path& folder) {
     const CocoImage& info = dataset.images[static_cast<size_t>(position)];
     html += or_reason(info.file_name, [&] {
       const Tensor image = load_image(fs::path(loaded.config.data.val_images) / info.file_name);
-      std::vector<Instance> found = loaded.model->detect(inference_batch(image, loaded.config)).at(0);
+      std::vector<Instance> found = loaded.detect(image);
       std::erase_if(found, [](const Instance& instance) { return instance.score < kDrawnScore; });
       return picture_tag(draw_annotated_and_found(image, dataset, position, found, loaded.info.classes),
                          info.file_name);

@@ -33,7 +33,7 @@ const DeviceRuntime& device_runtime(DeviceKind kind) {
   if (kind == DeviceKind::kCuda)
     fail("device cuda: this build has no CUDA; configure it with -DTESSERA_CUDA=ON (`./run build cuda`)");
   if (kind == DeviceKind::kCudaEmulated)
-    fail("device cuda-emulated: not in this build; `./run build emulated` makes one that has it");
+    fail("device cuda-emulated: not in this program; tessera_emulated, beside it in the build folder, has it");
   fail("device {}: not in this build", name_of(kind));
 }
 

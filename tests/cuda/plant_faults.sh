@@ -2,10 +2,10 @@
 # Does the suite notice a broken kernel? Plants one fault at a time (a barrier deleted, a bound moved, a stride changed), builds, runs the
 # operator's cases on the emulated device in three thread orders, and takes the fault out again. Exit 0: every fault was noticed.
 #
-#   tests/cuda/plant_faults.sh [PRESET]      (emulated; asan notices accesses out of bounds as well)
+#   tests/cuda/plant_faults.sh [PRESET]      (release; asan notices accesses out of bounds as well)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-preset=${1:-emulated}
+preset=${1:-release}
 
 mapfile -t faults < <(grep -v '^#' tests/cuda/faults.txt)
 

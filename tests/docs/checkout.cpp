@@ -38,8 +38,10 @@ for word in "$@"; do
   [[ $word == cuda || $word == cuda-emulated ]] && word={1}
   [[ {1} == cpu && ( $word == --mixed-precision || $word == --graph ) ]] || words+=("$word")
 done
+program={0}/$name
+[[ $name == tessera && {1} == cuda-emulated ]] && program={0}/tessera_emulated
 small=(--set input.shortest=64 --set input.longest=96)
-case "$name $1" in
+case "${{name/_emulated/}} $1" in
   "tessera train") words+=("${{small[@]}}" --set training.steps=2 --set training.batch_size=1 --set training.accumulate=1
     --set data.workers=1 --set 'augment.shortest=[64]' --set augment.longest=96) ;;
   "tessera eval" | "tessera predict" | "tessera maps") words+=("${{small[@]}}") ;;
@@ -50,7 +52,7 @@ case "$name $1" in
   "tessera_ops bench") words+=(-p 'nobias') ;;
   "tessera_bench "*) words+=(--list) ;;
 esac
-exec {0}/"$name" "${{words[@]}}"
+exec "$program" "${{words[@]}}"
 )";
 
 // {0}: the real one.
@@ -69,8 +71,8 @@ Checkout::Checkout() {
 }
 
 void Checkout::write_programs() const {
-  for (const char* preset : {"release", "emulated", "cuda"})
-    for (const char* name : {"tessera", "tessera_tests", "tessera_ops", "tessera_goldens", "tessera_bench"})
+  for (const char* preset : {"release", "cuda"})
+    for (const char* name : {"tessera", "tessera_emulated", "tessera_tests", "tessera_ops", "tessera_goldens", "tessera_bench"})
       write_program(folder_ / "build" / preset / name,
                     fmt::format(fmt::runtime(kTool), binary_dir().string(), device_under_test()));
   write_program(folder_ / "run", fmt::format(fmt::runtime(kRun), (source_dir() / "run").string()));

@@ -23,6 +23,7 @@ const std::map<std::string, std::set<std::string>>& floors() {
       {"train", {"tensor", "ops", "autograd", "nn", "data", "eval", "models"}},
       {"cli", {"tensor", "ops", "autograd", "nn", "data", "eval", "models", "train"}},
       {"bench", {"tensor", "ops", "autograd", "nn", "data", "eval", "models", "train"}},
+      {"examples", {}},
       {"tests", {"tensor", "ops", "autograd", "nn", "data", "eval", "models", "train", "cli", "bench"}},
   };
   return table;

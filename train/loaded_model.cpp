@@ -1,4 +1,4 @@
-#include "cli/loaded_model.h"
+#include "train/loaded_model.h"
 
 #include "train/resume.h"
 #include "train/sources.h"
@@ -6,8 +6,12 @@
 
 namespace tessera {
 
-LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& overrides,
-                       const std::filesystem::path& config_file, const std::string& annotations) {
+std::vector<Instance> LoadedModel::detect(const Tensor& image) const {
+  return model->detect(inference_batch(image, config)).at(0);
+}
+
+LoadedModel load(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                 const std::filesystem::path& config_file, const std::string& annotations) {
   const WeightsFile file = read_weights_file(find_checkpoint(path));
   if (!is_checkpoint(file)) {
     TESSERA_CHECK(!config_file.empty(), "{}: is no checkpoint of tessera; weights of another tool need --config",

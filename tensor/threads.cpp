@@ -1,0 +1,18 @@
+#include "tensor/threads.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+namespace tessera {
+
+void let_waiting_threads_sleep(char** argv) {
+  if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+  setenv("GOMP_SPINCOUNT", "10000", 1);
+  std::error_code none;  // by its name, which ps and killall know; where that cannot be, go on as we are
+  execv(std::filesystem::read_symlink("/proc/self/exe", none).c_str(), argv);
+}
+
+}  // namespace tessera

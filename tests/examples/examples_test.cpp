@@ -1,0 +1,62 @@
+// The library as other programs see it: installed and found by CMake, or as a part of their own build.
+#include <doctest/doctest.h>
+
+#include "tests/cli/program.h"
+
+namespace tessera::test {
+
+namespace {
+
+Outcome shell(const fs::path& folder, const std::string& command) {
+  return Program(folder, {"-c", command}, "/bin/sh", {folder}).wait();
+}
+
+void check_shell(const fs::path& folder, const std::string& command) {
+  const Outcome outcome = shell(folder, command);
+  INFO(command, "\n", outcome.out, outcome.err);
+  CHECK(outcome.code == 0);
+}
+
+}  // namespace
+
+#ifndef __SANITIZE_ADDRESS__  // the examples would have to be built as this library is
+
+TEST_CASE("library: the examples build against an installed copy, and each does what it says") {
+  const TemporaryFolder folder;
+  check_shell(folder.path(), "cmake --install " + binary_dir().string() + " --prefix " + (folder / "prefix").string());
+  check_shell(folder.path(),
+              "cmake -G Ninja -S " + (source_dir() / "examples").string() +
+                  " -B build -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DCMAKE_PREFIX_PATH=$PWD/prefix");
+  check_shell(folder.path(), "cmake --build build");
+  for (const char* command : {"build/xor", "build/shapes_classifier", "build/new_operator", "build/own_data run",
+                              "prefix/bin/tessera data shapes --out shapes --train 1 --val 1 --size 64",
+                              "build/sparseinst shapes/val/*.png drawn.png run"})
+    check_shell(folder.path(), command);
+  CHECK(fs::exists(folder / "drawn.png"));
+}
+
+TEST_CASE("library: no header is installed under a name that another library may have") {
+  const TemporaryFolder folder;
+  check_shell(folder.path(), "cmake --install " + binary_dir().string() + " --prefix prefix");
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder / "prefix/include"))
+    CHECK(entry.path().filename() == "tessera");
+  const Outcome generic = shell(folder.path(), "grep -rn '#include \"' prefix/include");
+  CHECK_MESSAGE(generic.code == 1, generic.out);
+}
+
+TEST_CASE("library: add_subdirectory gives the target, and leaves the parent's settings alone") {
+  const TemporaryFolder folder;
+  write_file(folder / "app.cpp", "#include <tessera/tessera.h>\nint main() {}\n");
+  write_file(folder / "CMakeLists.txt",
+             "cmake_minimum_required(VERSION 3.25)\nproject(app LANGUAGES CXX)\nadd_subdirectory(" +
+                 source_dir().string() +
+                 " tessera)\nadd_executable(app app.cpp)\ntarget_link_libraries(app PRIVATE Tessera::tessera)\n"
+                 "if(CMAKE_RUNTIME_OUTPUT_DIRECTORY OR CMAKE_CXX_STANDARD OR TARGET tessera_tests)\n"
+                 "  message(FATAL_ERROR \"the parent was changed\")\nendif()\n");
+  check_shell(folder.path(), "cmake -G Ninja -S . -B build");
+  check_shell(folder.path(), "ninja -C build tessera_headers CMakeFiles/app.dir/app.cpp.o");
+}
+
+#endif
+
+}  // namespace tessera::test
