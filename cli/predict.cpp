@@ -35,7 +35,7 @@ class Prediction {
   Prediction(const LoadedModel& model, const PredictOptions& options)
       : model_(model),
         options_(options),
-        files_(image_files(options.images, options.limit)),
+        files_(options.images),
         below_(below_common_folder(files_)),
         annotated_(!options.annotations.empty()),
         names_(distinct_names(below_)) {
@@ -157,11 +157,13 @@ class Prediction {
 
 struct PredictCommand {
   std::string checkpoint, config, device = "cpu";
-  std::vector<std::string> overrides;
+  std::vector<std::string> images, overrides;
+  i64 limit = 0;
   nn::InferenceOptions inference;
   PredictOptions options;
 
   void run() {
+    options.images = image_files(images, limit);  // before a model is loaded
     options.inputs = {find_checkpoint(checkpoint), config};
     const LoadedModel loaded = load(checkpoint, overrides, config);
     loaded.model->to(chosen_device(device));
@@ -191,12 +193,12 @@ void add_predict(CLI::App& app) {
                    "folder for the pictures, results.json, and images.json, which tells whose image ids these are; no "
                    "image is overwritten")
       ->required();
-  command->add_option("images", options->images, "image files, or folders of them")->required();
+  command->add_option("images", predict->images, "image files, or folders of them")->required();
   command
       ->add_option("--threshold", options->threshold,
                    "draw objects of at least this score; results.json holds all above inference.score_threshold")
       ->capture_default_str();
-  command->add_option("--limit", options->limit, "stop after this many images; 0: all")->capture_default_str();
+  command->add_option("--limit", predict->limit, "stop after this many images; 0: all")->capture_default_str();
   command->add_option("--set", predict->overrides, "a.b=value: change an option of the stored configuration")
       ->allow_extra_args(false);
   command->add_option("--annotations", options->annotations,

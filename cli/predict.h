@@ -10,11 +10,10 @@
 namespace tessera {
 
 struct PredictOptions {
-  std::vector<std::string> images;                 // files and folders
+  std::vector<std::filesystem::path> images;
   std::string out, annotations;                    // a folder, and a COCO file or image list (empty: none)
   std::vector<std::filesystem::path> inputs = {};  // other files that must not be overwritten
   double threshold = 0.4;                          // least score of an object that is drawn
-  i64 limit = 0;                                   // of images; 0: all
   bool maps = false;                               // draw activation maps as well
 };
 

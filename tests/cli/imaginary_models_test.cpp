@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "cli/image_files.h"
 #include "cli/predict.h"
 #include "data/image.h"
 #include "data/shapes.h"
@@ -119,7 +120,7 @@ struct Shapes {
   nlohmann::json predicted(std::unique_ptr<Segmenter> model) const {
     model->eval();
     const LoadedModel loaded{info, config, std::move(model)};
-    CHECK(predict(loaded, {.images = {(folder / "val").string()},
+    CHECK(predict(loaded, {.images = image_files({(folder / "val").string()}, 0),
                            .out = (folder / "out").string(),
                            .annotations = (folder / "instances_val.json").string(),
                            .threshold = 0}) == 0);
@@ -141,7 +142,7 @@ TEST_CASE("imaginary models: a detector without masks trains, is judged by its b
 
   const LoadedModel fresh{shapes.info, shapes.config, std::make_unique<ImaginaryDetector>(3)};
   PredictOptions with_maps;
-  with_maps.images = {(shapes.folder / "val").string()};
+  with_maps.images = image_files({(shapes.folder / "val").string()}, 0);
   with_maps.out = (shapes.folder / "out").string();
   with_maps.maps = true;
   CHECK_ERROR(predict(fresh, with_maps), "predict --maps: the model has no activation maps");
