@@ -184,11 +184,26 @@ table { border-collapse: collapse; } td, th { padding: .25rem .6rem; border: 1px
 pre { background: #f3f4f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
 )";
 
+// Is it all that a run writes? What is cut off lacks options that reading it and writing it again gives it.
+bool is_whole(const fs::path& config, const std::string& text) {
+  try {
+    return to_toml(read_config(config)) == text;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 // What the run writes when it begins, or else what its checkpoint holds.
 std::string configuration(const fs::path& folder) {
   const fs::path file = folder / "config.toml";
   const std::string text = fs::exists(file) ? read_file(file) : Checkpoint::open(find_checkpoint(folder)).info().config;
-  return "<pre>" + escape_html(text) + "</pre>\n";
+  std::string note;
+  if (fs::exists(file) && !is_whole(file, text)) {
+    note = "config.toml is not as a run writes it: cut off, edited, or of another version";
+    fmt::print("{}\n", note);
+    note = "<p>" + note + "</p>\n";
+  }
+  return note + "<pre>" + escape_html(text) + "</pre>\n";
 }
 
 std::string passed_over(const History& history) {

@@ -59,8 +59,8 @@ struct Shapes {
   // The COCO AP of every task that it is judged by.
   Scores coco(Segmenter& model) const {
     Scores scores;
-    for (const ApResult& task : evaluation(model).figures)
-      scores.push_back({name_of(task.task), {{"AP", task.stats[0]}}});
+    for (const auto& [metric, score] : evaluation(model).scores)
+      scores.push_back({metric->short_name(), {{"AP", score.ap.value().stats[0]}}});
     return scores;
   }
 
@@ -102,7 +102,7 @@ struct Shapes {
   }
 
   // Three steps of two batches, the last of them evaluated.
-  void train_model(Segmenter& model, BestBy metric, const Evaluator& evaluator) {
+  void train_model(Segmenter& model, const std::string& metric, const Evaluator& evaluator) {
     Job job;
     job.config = config;
     job.folder = folder / "run";
@@ -110,7 +110,7 @@ struct Shapes {
     job.category_ids = info.category_ids;
     job.config.evaluation.metric = metric;
     job.data = std::make_shared<CocoSource>(train, folder / "train",
-                                            CocoSourceConfig{.augment = config.augment.config(), .seed = 1});
+                                            CocoSourceConfig{.augment = config.augment.config(config.input), .seed = 1});
     job.evaluate = evaluator;
     job.quiet = true;
     CHECK(tessera::train(model, job) == 0);
@@ -134,10 +134,10 @@ struct Shapes {
 TEST_CASE("imaginary models: a detector without masks trains, is judged by its boxes and predicts them") {
   Shapes shapes;
   auto model = std::make_unique<ImaginaryDetector>(3);
-  shapes.train_model(*model, BestBy::kBbox, [&](Segmenter& trained) { return shapes.coco(trained); });
+  shapes.train_model(*model, "bbox", [&](Segmenter& trained) { return shapes.coco(trained); });
   const Evaluation evaluation = shapes.evaluation(*model);
-  REQUIRE(evaluation.figures.size() == 1);
-  CHECK(evaluation.figures[0].task == ApTask::kBbox);
+  REQUIRE(evaluation.scores.size() == 1);
+  CHECK(evaluation.scores[0].second.ap.value().task == ApTask::kBbox);
   REQUIRE(!evaluation.detections.empty());
 
   const LoadedModel fresh{shapes.info, shapes.config, std::make_unique<ImaginaryDetector>(3)};
@@ -161,7 +161,7 @@ TEST_CASE("imaginary models: a grid network trains, is judged by Cityscapes AP, 
   Shapes shapes;
   shapes.info.category_ids = {kCityscapesClasses[0], kCityscapesClasses[1], kCityscapesClasses[2]};
   auto model = std::make_unique<ImaginaryGrid>(3);
-  shapes.train_model(*model, BestBy::kSegm, [&](Segmenter& trained) { return shapes.cityscapes(trained); });
+  shapes.train_model(*model, "segm", [&](Segmenter& trained) { return shapes.cityscapes(trained); });
   const std::string log = read_file(shapes.folder / "run" / "log.jsonl");
   CHECK(log.find("\"event\":\"eval\",\"step\":3,\"segm\":{\"AP\":") != std::string::npos);
   CHECK(log.find("loss_boxes") > log.find("\"step\":2"));  // from the second epoch on: the set has one step's pictures
@@ -169,11 +169,11 @@ TEST_CASE("imaginary models: a grid network trains, is judged by Cityscapes AP, 
   // As boxes they are ranked by the scores of boxes.
   shapes.info.category_ids = {1, 2, 3};
   const Evaluation evaluation = shapes.evaluation(*model);
-  REQUIRE(evaluation.figures.size() == 2);
+  REQUIRE(evaluation.scores.size() == 2);
   REQUIRE(!evaluation.detections.empty());
   double best = 0;
   for (const Detection& detection : evaluation.detections) best = std::max(best, detection.score);
-  const auto& [masks, boxes] = std::tie(evaluation.figures[0], evaluation.figures[1]);
+  const ApResult &masks = evaluation.scores[0].second.ap.value(), &boxes = evaluation.scores[1].second.ap.value();
   CHECK(masks.detections == boxes.detections);
   CHECK(std::ranges::max(boxes.scores) <= best * best + 1e-9);
 

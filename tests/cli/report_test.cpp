@@ -72,6 +72,15 @@ TEST_CASE("report: an empty log, or none, makes a page of what else is there; a 
   CHECK(contains(report_on(folder.path()).page, "No configuration: "));
 }
 
+TEST_CASE("report: a configuration that is cut off is shown, and said to be no whole one") {
+  const TemporaryFolder folder;
+  write_file(folder / "log.jsonl", step_line(1, "4.5"));
+  write_file(folder / "config.toml", "[model]\nname = \"sparseinst\"\n");
+  const Report cut = report_on(folder.path());
+  CHECK(contains(cut.outcome.out, "config.toml is not as a run writes it"));
+  CHECK(contains(cut.page, "<p>config.toml is not as a run writes it"));
+}
+
 TEST_CASE("report: a damaged checkpoint or a picture that is gone leaves the rest of the page whole") {
   const Workshop& w = workshop();
   const Outcome trained = run(w.train("reported", {"--set", "training.steps=2", "--set", "evaluation.every=2"}));

@@ -150,7 +150,6 @@ TEST_CASE("pointwise: backwards at kinks, and with NaN") {
   CHECK(same(relu6_backward(gy, relu6(x)), {0, 0, 2, 0, 0, 0}));
   CHECK(same(clamp_min_backward(gy, x, 3), {0, 0, 2, 2, 2, 0}));
   CHECK_ERROR(relu_backward(gy, Tensor::zeros({5})), "relu_backward: shapes [6] and [5] differ");
-  CHECK_ERROR(exp_backward(gy, Tensor::zeros({1})), "exp_backward: shapes [6] and [1] differ");
 }
 
 TEST_CASE("pointwise: greater_equal gives u8, and NaN is not greater") {
