@@ -33,11 +33,11 @@ struct BarChart {
 };
 
 struct Score {
-  std::string text;                 // for the terminal
-  std::string json;                 // for a file
+  std::string text;                                          // for the terminal
+  std::string json;                                          // for a file
   std::vector<std::pair<std::string, double>> figures = {};  // for a log; the main one first, higher is better
-  std::vector<BarChart> bars = {};  // for a picture; of TIDE and Cityscapes
-  std::optional<ApResult> ap = {};  // with the curves; of COCO, LVIS and boundary metrics
+  std::vector<BarChart> bars = {};                           // for a picture; of TIDE and Cityscapes
+  std::optional<ApResult> ap = {};                           // with the curves; of COCO, LVIS and boundary metrics
 };
 
 struct Metric {
@@ -53,6 +53,7 @@ struct Metric {
   Score (*score_cityscapes)(std::span<const CityscapesImage> truth, const CityscapesResults& results,
                             const ScoreRequest& request) = nullptr;
 
+  bool compares_masks() const { return (demands & kMasks) || score_cityscapes; }
   // What logs call it: "segm", "lvis-segm"; COCO is not mentioned.
   std::string short_name() const;
   // The same one, or the one that tells of boxes what the other tells of masks.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "data/rle.h"
@@ -32,6 +33,24 @@ struct Instance {
   // What a model finds that has masks alone, and the box is the mask's; or boxes alone. The box has the same score.
   static Instance of_mask(i64 class_index, double score, Rle mask, i64 query = 0);
   static Instance of_box(i64 class_index, double score, const XywhBox& box, i64 query = 0);
+};
+
+// The objects found in each image of a batch. Of a temporary, [] and at() give the list itself, not a reference into
+// what is gone: for (const Instance& found : model.detect(batch).at(0)) is safe.
+class Detections {
+ public:
+  Detections() = default;
+  explicit Detections(i64 images) : lists_(static_cast<size_t>(images)) {}
+  size_t size() const { return lists_.size(); }
+  std::vector<Instance>& emplace_back() { return lists_.emplace_back(); }
+  std::vector<Instance>& back() { return lists_.back(); }
+  const std::vector<Instance>& operator[](size_t image) const& { return lists_[image]; }
+  const std::vector<Instance>& at(size_t image) const& { return lists_.at(image); }
+  std::vector<Instance> operator[](size_t image) && { return std::move(lists_[image]); }
+  std::vector<Instance> at(size_t image) && { return std::move(lists_.at(image)); }
+
+ private:
+  std::vector<std::vector<Instance>> lists_;
 };
 
 // What must be finite in a step beside its loss terms, found out without a wait for the device.
@@ -66,7 +85,7 @@ class Segmenter : public nn::Module {
   // of all), so that the update is that of one large batch. With 1 for every batch their losses are averaged.
   virtual double normaliser(const Batch& /*batch*/) const { return 1; }
   // Inference: the objects found in each image of the batch.
-  virtual std::vector<std::vector<Instance>> detect(const Batch& batch) = 0;
+  virtual Detections detect(const Batch& batch) = 0;
 
   virtual bool has_masks() const { return true; }  // else boxes alone, and masks are not evaluated
 

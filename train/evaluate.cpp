@@ -32,13 +32,13 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
                                    bool quiet) {
   const auto start = std::chrono::steady_clock::now();
   const NoGrad no_grad;
-  // What is told: of the metric and of its twin for boxes or masks, as far as model and annotations have what it compares.
+  // What is told: of the metric and of its twin for boxes or masks, as far as model and annotations have what it
+  // compares.
   std::vector<const Metric*> told;
   const bool masks = lacking(truth, ApTask::kSegm).count == 0, boxed = lacking(truth, ApTask::kBbox).count == 0;
   for (const Metric& metric : metrics()) {
     if (!metric.belongs_to(find_metric(config.evaluation.metric))) continue;
-    const bool of_masks = (metric.demands & Metric::kMasks) || metric.score_cityscapes;
-    if (of_masks && !(masks && model.has_masks())) continue;
+    if (metric.compares_masks() && !(masks && model.has_masks())) continue;
     if ((metric.demands & Metric::kBoxes) && !boxed) continue;
     told.push_back(&metric);
     check_kind(metric, truth);  // all of this before pictures are computed
@@ -59,7 +59,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   while (!SignalGuard::received()) {
     const std::optional<Batch> batch = loader.next();
     if (!batch) break;
-    const std::vector<std::vector<Instance>> found = model.detect(*batch);
+    const Detections found = model.detect(*batch);
     for (size_t n = 0; n < found.size(); ++n)
       for (const Instance& instance : found[n]) {
         const Detection& detection =
@@ -73,8 +73,8 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const DetectionList found(result.detections), ranked_boxes(boxes);
   for (const Metric* metric : told) {
-    const bool of_boxes = (metric->demands & Metric::kBoxes) && !(metric->demands & Metric::kMasks);
-    result.scores.emplace_back(metric, score_detections(*metric, truth, of_boxes ? ranked_boxes : found));
+    result.scores.emplace_back(metric,
+                               score_detections(*metric, truth, metric->compares_masks() ? found : ranked_boxes));
   }
   return result;
 }

@@ -95,7 +95,6 @@ bool has_empty_box(const CocoAnnotation& annotation) {
   return annotation.bbox && ((*annotation.bbox)[2] <= 0 || (*annotation.bbox)[3] <= 0);
 }
 
-// Does the validation set have what its evaluation compares?
 // What a metric compares, as the field of an annotation is called and as the word is.
 struct Compared {
   Metric::Demands demand;

@@ -215,6 +215,9 @@ int train(Segmenter& model, const Job& given) {
   TESSERA_CHECK(!mixed || model.device().kind != DeviceKind::kCpu,
                 "training.mixed_precision: the CPU has no kernels for bf16 activations; train on a device (--device "
                 "cuda), or set training.precision = \"medium\" for bf16 products");
+  TESSERA_CHECK(!job.evaluate || model.has_masks() || !find_metric(config.evaluation.metric).compares_masks(),
+                "evaluation.metric = \"{}\" compares masks, and the network has none: name a metric of boxes, \"bbox\"",
+                config.evaluation.metric);
   model.training_dtype = mixed ? DType::kBF16 : DType::kF32;
 
   TrainingState state{.optimizer = Optimizer(config.optimizer, model), .ema = {}};

@@ -60,7 +60,7 @@ Losses SparseInst::losses(const Batch& batch, const StepContext& /*context*/) {
   return {loss_terms(output, targets, matches, config_.loss), finite_marks(output, targets)};
 }
 
-std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
+Detections SparseInst::detect(const Batch& batch) {
   const NoGrad no_grad;
   const Output output = forward(Var(batch_images(batch, device())));
   const Tensor& masks = output.masks.value();  // [N, Q, h, w]
@@ -71,12 +71,12 @@ std::vector<std::vector<Instance>> SparseInst::detect(const Batch& batch) {
                             batch.samples[static_cast<size_t>(n)].original, device());
   const Tensor classes = output.logits.value().to_host();
   const Tensor objectness = output.objectness ? output.objectness.value().to_host() : Tensor();
-  std::vector<std::vector<Instance>> found;
+  Detections found;
   for (i64 n = 0; n < batch.size(); ++n) {
     const PictureLogits logits{classes.rows(n, n + 1).reshape({Q, classes.dim(2)}),
                                objectness ? objectness.rows(n, n + 1).reshape({Q, 1}) : Tensor(),
                                masks.rows(n, n + 1).reshape({Q, h, w})};
-    found.push_back(find_instances(logits, resamplers[static_cast<size_t>(n)], config_.inference));
+    found.emplace_back() = find_instances(logits, resamplers[static_cast<size_t>(n)], config_.inference);
   }
   return found;
 }

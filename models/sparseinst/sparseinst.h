@@ -24,7 +24,7 @@ class SparseInst : public Segmenter {
 
   Losses losses(const Batch& batch, const StepContext& context) override;
   double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
-  std::vector<std::vector<Instance>> detect(const Batch& batch) override;
+  Detections detect(const Batch& batch) override;
 
   double score_threshold() const override { return config_.inference.score_threshold; }
   std::optional<Limit> object_limit() const override { return Limit{config_.num_masks, "model.num_masks"}; }

@@ -144,8 +144,8 @@ class ImaginaryDetector : public CellNetwork {
     return {{{"loss_classes", classes}, {"loss_boxes", box_loss(output, truth)}}};
   }
 
-  std::vector<std::vector<Instance>> detect(const Batch& batch) override {
-    std::vector<std::vector<Instance>> found;
+  Detections detect(const Batch& batch) override {
+    Detections found;
     for (const std::vector<Cell>& cells_of_picture : cells(batch, 0.1)) {
       found.emplace_back();
       for (const Cell& cell : cells_of_picture)
@@ -174,8 +174,8 @@ class ImaginaryGrid : public CellNetwork {
   }
   double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
 
-  std::vector<std::vector<Instance>> detect(const Batch& batch) override {
-    std::vector<std::vector<Instance>> found;
+  Detections detect(const Batch& batch) override {
+    Detections found;
     const std::vector<std::vector<Cell>> all = cells(batch, score_threshold());
     for (size_t n = 0; n < all.size(); ++n) {
       found.emplace_back();

@@ -102,18 +102,18 @@ struct Shapes {
   }
 
   // Three steps of two batches, the last of them evaluated.
-  void train_model(Segmenter& model, const std::string& metric, const Evaluator& evaluator) {
+  int train_model(Segmenter& model, const std::string& metric, const Evaluator& evaluator) {
     Job job;
     job.config = config;
     job.folder = folder / "run";
     job.classes = info.classes;
     job.category_ids = info.category_ids;
     job.config.evaluation.metric = metric;
-    job.data = std::make_shared<CocoSource>(train, folder / "train",
-                                            CocoSourceConfig{.augment = config.augment.config(config.input), .seed = 1});
+    job.data = std::make_shared<CocoSource>(
+        train, folder / "train", CocoSourceConfig{.augment = config.augment.config(config.input), .seed = 1});
     job.evaluate = evaluator;
     job.quiet = true;
-    CHECK(tessera::train(model, job) == 0);
+    return tessera::train(model, job);
   }
 
   // The entries of results.json, with all of the validation pictures drawn.
@@ -131,10 +131,23 @@ struct Shapes {
 
 }  // namespace
 
+TEST_CASE("imaginary models: a list of what a call found outlives the call") {
+  static_assert(std::is_same_v<decltype(std::declval<Detections>().at(0)), std::vector<Instance>>);
+  static_assert(std::is_same_v<decltype(std::declval<Detections>()[0]), std::vector<Instance>>);
+  const auto found = [] {
+    Detections list;
+    list.emplace_back().push_back(Instance::of_box(2, 0.5, {1, 2, 3, 4}));
+    return list;
+  };
+  for (const Instance& instance : found().at(0)) CHECK(instance.class_index == 2);
+}
+
 TEST_CASE("imaginary models: a detector without masks trains, is judged by its boxes and predicts them") {
   Shapes shapes;
   auto model = std::make_unique<ImaginaryDetector>(3);
-  shapes.train_model(*model, "bbox", [&](Segmenter& trained) { return shapes.coco(trained); });
+  CHECK_ERROR(shapes.train_model(*model, "segm", [](Segmenter&) -> std::optional<Scores> { return {}; }),
+              "evaluation.metric = \"segm\" compares masks, and the network has none");
+  CHECK(shapes.train_model(*model, "bbox", [&](Segmenter& trained) { return shapes.coco(trained); }) == 0);
   const Evaluation evaluation = shapes.evaluation(*model);
   REQUIRE(evaluation.scores.size() == 1);
   CHECK(evaluation.scores[0].second.ap.value().task == ApTask::kBbox);
@@ -161,7 +174,7 @@ TEST_CASE("imaginary models: a grid network trains, is judged by Cityscapes AP, 
   Shapes shapes;
   shapes.info.category_ids = {kCityscapesClasses[0], kCityscapesClasses[1], kCityscapesClasses[2]};
   auto model = std::make_unique<ImaginaryGrid>(3);
-  shapes.train_model(*model, "segm", [&](Segmenter& trained) { return shapes.cityscapes(trained); });
+  CHECK(shapes.train_model(*model, "segm", [&](Segmenter& trained) { return shapes.cityscapes(trained); }) == 0);
   const std::string log = read_file(shapes.folder / "run" / "log.jsonl");
   CHECK(log.find("\"event\":\"eval\",\"step\":3,\"segm\":{\"AP\":") != std::string::npos);
   CHECK(log.find("loss_boxes") > log.find("\"step\":2"));  // from the second epoch on: the set has one step's pictures

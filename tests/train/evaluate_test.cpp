@@ -18,10 +18,10 @@ class Oracle : public Segmenter {
   explicit Oracle(const CocoDataset& truth) : truth_(truth) {}
   void visit(nn::Visitor&) override {}
   Losses losses(const Batch&, const StepContext&) override { return {}; }
-  std::vector<std::vector<Instance>> detect(const Batch& batch) override {
+  Detections detect(const Batch& batch) override {
     CHECK(!training());
     CHECK(NoGrad::active());
-    std::vector<std::vector<Instance>> found;
+    Detections found;
     for (const Sample& sample : batch.samples) {
       found.emplace_back();
       for (const i64 i : truth_.annotations_of[static_cast<size_t>(truth_.image_index.at(sample.image_id))]) {

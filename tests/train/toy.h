@@ -53,8 +53,8 @@ class Toy : public Segmenter {
 
   double normaliser(const Batch& batch) const override { return averaged ? 1 : static_cast<double>(batch.objects()); }
 
-  std::vector<std::vector<Instance>> detect(const Batch& batch) override {
-    return std::vector<std::vector<Instance>>(static_cast<size_t>(batch.size()));
+  Detections detect(const Batch& batch) override {
+    return Detections(batch.size());
   }
 
   std::function<void(const Batch& batch, std::vector<LossTerm>& terms)> disturb;  // a test's way to break things
