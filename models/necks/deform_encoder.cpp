@@ -3,6 +3,7 @@
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/scalar/interpolate.h"
 
@@ -74,8 +75,9 @@ std::vector<Var> DeformEncoder::operator()(const std::vector<Var>& maps, const s
     parts.push_back(sine + slice(level_embed_, 0, static_cast<i64>(l), static_cast<i64>(l) + 1));
   }
   const Var positions = cast(concat(parts, 1), tokens.value().dtype());  // [N, S, C]
-  const Var reference(reference_points(levels, valid).to(device));       // [N, S, L, 2]
-  Tensor keep = picture_tokens(levels, valid);                           // [N, S, 1]
+  nn::keep("positions", positions);
+  const Var reference(reference_points(levels, valid).to(device));  // [N, S, L, 2]
+  Tensor keep = picture_tokens(levels, valid);                      // [N, S, 1]
   if (keep) keep = keep.to(device);
   for (const EncoderLayer& layer : layers_) tokens = layer(tokens, positions, reference, levels, keep);
   return maps_of(tokens, levels);

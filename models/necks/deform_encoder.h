@@ -18,7 +18,8 @@ namespace tessera {
 class DeformEncoder : public nn::Module {
  public:
   DeformEncoder(const NeckConfig& config, i64 levels, Random& random);
-  // maps fine first, [N, h, w, C] -> the same shapes; sizes and padded as of Neck
+  // maps fine first, [N, h, w, C] -> the same shapes; sizes and padded as of Neck. Intermediates: positions,
+  // [N, S, C].
   std::vector<Var> operator()(const std::vector<Var>& maps, const std::vector<ImageSize>& sizes,
                               ImageSize padded) const;
   void visit(nn::Visitor& v) override;

@@ -6,6 +6,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/pointwise.h"
 #include "nn/init.h"
+#include "nn/intermediates.h"
 #include "nn/profile.h"
 
 namespace tessera {
@@ -77,6 +78,7 @@ std::vector<Var> DinoEncoder::operator()(const std::vector<Var>& maps) const {  
   Var tokens = tokens_of(coarse_first);  // [N, S, C]
   const Device device = tokens.value().device();
   const Var at = cast(positions(levels, device), tokens.value().dtype());  // [1, S, C]
+  nn::keep("positions", at);
   const std::vector<LevelSizes> valid(static_cast<size_t>(tokens.dim(0)), levels);
   const Var reference(reference_points(levels, valid).to(device));  // [N, S, 5, 2]
   for (const EncoderLayer& layer : layers_) tokens = layer(tokens, at, reference, levels);

@@ -20,7 +20,8 @@ namespace tessera {
 class DinoEncoder : public nn::Module {
  public:
   DinoEncoder(const NeckConfig& config, const std::vector<FeatureLevel>& in, Random& random);
-  std::vector<Var> operator()(const std::vector<Var>& maps) const;  // C2 .. C5 -> P2 .. P7, [N, h, w, C]
+  // C2 .. C5 -> P2 .. P7, [N, h, w, C]. Intermediates: positions, [1, S, C].
+  std::vector<Var> operator()(const std::vector<Var>& maps) const;
   void visit(nn::Visitor& v) override;
 
  private:
