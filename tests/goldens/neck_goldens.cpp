@@ -17,8 +17,9 @@ namespace {
 
 class NeckGolden : public ModuleGolden {
  public:
+  // Some of the million sampling points lie within rounding of a pixel, where the slope of bilinear sampling jumps.
   NeckGolden(const SafeTensors& file, Report& report)
-      : ModuleGolden(file, report, {.forward = kForwardTolerance, .gradient = kGradientTolerance}) {}
+      : ModuleGolden(file, report, {.forward = kForwardTolerance, .gradient = 1e-3}) {}
 
   int run_fpn() {
     FpnNeck fpn({.channels = number("channels"), .last_level = 1 + count("y.")}, backbone_levels(), random_);

@@ -111,6 +111,10 @@ TEST_CASE("necks: each level has the size of its stride, whatever the picture's,
     Random random(3);
     const std::vector<FeatureLevel> in = from(config.first_level, kNarrow);
     const std::unique_ptr<Neck> neck = make_neck(config, in, random);
+    // The attention begins without an eye on its query: positions get no gradient before its weights have moved.
+    for (const auto& [name, parameter] : nn::named_parameters(*neck))
+      if (name.ends_with("sampling_offsets.weight") || name.ends_with("attention_weights.weight"))
+        random.fill_normal(parameter->value(), 0, 0.1);
     const std::vector<Var> maps = random_maps(in, 2, padded);
     const std::vector<Var> pyramid = (*neck)(maps, {{150, 131}, {99, 210}}, padded);
     REQUIRE(pyramid.size() == neck->levels().size());
