@@ -13,6 +13,7 @@
 #include "models/necks/fpn.h"
 #include "models/necks/neck.h"
 #include "nn/intermediates.h"
+#include "tests/goldens/report.h"
 #include "tests/support/check_error.h"
 
 namespace tessera::test {
@@ -183,7 +184,7 @@ TEST_CASE("FPN: top-down sums, and P6 and P7 from the top lateral") {
 }
 
 TEST_CASE("sine positions: y, then x, sine and cosine in turn, counted within the picture and 0 in rows of padding") {
-  const Tensor positions = sine_positions({3, 4}, {{3, 4}, {2, 3}}, 8, 20);
+  const Tensor positions = sine_positions({3, 4}, {{3, 4}, {2, 3}}, 8, 20, {});
   CHECK(positions.shape() == Shape{2, 12, 8});
   const auto expected = [](double cell, double cells, i64 j) {  // of 4 values per axis
     const double e = 2 * std::numbers::pi * cell / (cells + 1e-6) / std::pow(20.0, static_cast<double>(j / 2 * 2) / 4);
@@ -216,7 +217,7 @@ TEST_CASE("dino: with the reference's fault the tokens of P7 and P6 have the pos
     i64 token = 0;
     for (const auto& [level, height, width] : bug ? std::vector<std::array<i64, 3>>{{0, 4, 6}, {1, 2, 3}}
                                                   : std::vector<std::array<i64, 3>>{{0, 2, 3}, {1, 4, 6}}) {
-      const Tensor sine = sine_positions({height, width}, {{height, width}}, 64, 10000);
+      const Tensor sine = sine_positions({height, width}, {{height, width}}, 64, 10000, {});
       for (i64 i = 0; i < height * width * 64; ++i)
         REQUIRE(positions.data<float>()[token * 64 + i] ==
                 sine.data<float>()[i] + embedding.data<float>()[level * 64 + i % 64]);
@@ -251,6 +252,46 @@ TEST_CASE("deformable encoder: what stands in the padding of a picture changes n
                 doctest::Approx(want.data<float>()[y * want.dim(2) * 32 + i]).epsilon(1e-4));
   }
   CHECK_ERROR(encoder(batch, {}, padded), "deform encoder: the sizes of 0 pictures for 1 of a batch");
+}
+
+TEST_CASE("necks: other devices compute what the CPU does, and in bf16 something near it") {
+  const ImageSize padded{64, 64};
+  const std::vector<ImageSize> sizes{{64, 50}, {40, 64}};
+  for (const Device device : present_devices()) {
+    if (device.kind == DeviceKind::kCpu) continue;
+    for (const NeckKind kind : {NeckKind::kFpn, NeckKind::kDino, NeckKind::kDeformEncoder}) {
+      CAPTURE(static_cast<int>(kind));
+      const NeckConfig config{.kind = kind, .channels = 32, .layers = 1, .heads = 2, .points = 1, .ffn = 16};
+      Random random(3);
+      const std::vector<FeatureLevel> in = from(config.first_level, kNarrow);
+      const std::unique_ptr<Neck> neck = make_neck(config, in, random);
+      const auto run = [&](Device place, DType dtype) {  // the maps and the gradients of what it computes them from
+        neck->to(place);
+        neck->zero_grad();
+        std::vector<Var> maps;
+        for (const Var& map : random_maps(in, 2, padded)) maps.emplace_back(map.value().to(place).to(dtype), true);
+        std::vector<Tensor> results;
+        Var total;
+        for (const Var& map : (*neck)(maps, sizes, padded)) {
+          CHECK(map.value().dtype() == dtype);
+          results.push_back(map.value().to_host().to(DType::kF32));
+          const Var term = sum(cast(map, DType::kF32) * Var(random_tensor(map.shape(), 9).to(place)));
+          total = total ? total + term : term;
+        }
+        total.backward();
+        for (const Var& map : maps) results.push_back(map.grad().to_host().to(DType::kF32));
+        return results;
+      };
+      const std::vector<Tensor> here = run({}, DType::kF32), there = run(device, DType::kF32),
+                                narrow = run(device, DType::kBF16);
+      for (size_t i = 0; i < here.size(); ++i) {
+        CHECK(goldens::relative_error(there[i], here[i]) < 1e-3);  // ReLUs switch
+        // P6 and P7 are one cell: of two values in a group nothing is left but which one is the larger.
+        if (i < 3) CHECK(goldens::relative_error(narrow[i], here[i]) < 0.05);
+        for (const float value : narrow[i].span<float>()) REQUIRE(std::isfinite(value));
+      }
+    }
+  }
 }
 
 TEST_CASE("body backbone: torchvision's ResNet under body, and the statistics of its pixels") {
