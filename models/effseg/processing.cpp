@@ -92,7 +92,8 @@ SpsConv2d::SpsConv2d(i64 in, i64 out, i64 dilation, ops::Activation activation, 
 
 Var SpsConv2d::operator()(const Sps& sps) const {
   const nn::Running running(*this);
-  return sps_conv2d(ops::sps_neighbours(sps.structure, dilation_), sps.active, sps.passive, weight, bias, activation_);
+  return sps_conv2d(ops::sps_neighbours(sps.structure, dilation_), sps.active, sps.passive,
+                    nn::for_input(weight, sps.active), nn::for_input(bias, sps.active), activation_);
 }
 
 void SpsConv2d::visit(nn::Visitor& v) {
@@ -113,7 +114,10 @@ SpsDeformConv2d::SpsDeformConv2d(i64 in, i64 out, i64 dilation, Random& random)
 
 Var SpsDeformConv2d::operator()(const Sps& sps) const {
   const nn::Running running(*this);
-  return sps_deform_conv2d(sps.structure, sps.active, sps.passive, conv_offsets(sps.active), weight, bias);
+  // Offsets are f32 whatever the features are: bf16 has 8 bits for whole cells and their fractions together.
+  const Var offsets = cast(conv_offsets(sps.active), DType::kF32);
+  return sps_deform_conv2d(sps.structure, sps.active, sps.passive, offsets, nn::for_input(weight, sps.active),
+                           nn::for_input(bias, sps.active));
 }
 
 void SpsDeformConv2d::visit(nn::Visitor& v) {
