@@ -5,6 +5,7 @@
 
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
+#include "ops/arrange.h"
 #include "tests/ops/op_case.h"
 
 namespace tessera::test {
