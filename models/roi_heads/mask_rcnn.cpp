@@ -25,13 +25,13 @@ void ClassMasks::visit(nn::Visitor& v) {
 }
 
 MaskRcnn::MaskRcnn(i64 channels, i64 num_classes, Random& random)
-    : fusion_(channels, random), masks_(channels, num_classes, random) {}
+    : fusion_(channels, random), mask_head_(channels, num_classes, random) {}
 
 Var MaskRcnn::logits(const std::vector<Var>& maps, const Rois& rois) const {
   const nn::Running running(*this);
   const Var x = roi_features(maps, rois, roi_levels(rois.boxes.value()), kCells);  // [R, 14, 14, C]
   const Var fused = fusion_(x, rois.queries);
-  const Var logits = masks_(fused);  // [R, 28, 28, K]
+  const Var logits = mask_head_(fused);  // [R, 28, 28, K]
   nn::keep("fused", fused);
   nn::keep("logits", logits);
   return select_class(logits, rois.classes);
@@ -50,7 +50,7 @@ Tensor MaskRcnn::probabilities(const std::vector<Var>& maps, const Rois& rois, I
 
 void MaskRcnn::visit(nn::Visitor& v) {
   v.child("", fusion_);
-  v.child("mask_head", masks_);
+  v.child("mask_head", mask_head_);
 }
 
 }  // namespace tessera::roi_heads

@@ -37,7 +37,7 @@ class MaskRcnn : public MaskHead {
   Var logits(const std::vector<Var>& maps, const Rois& rois) const;
 
   QueryFusion fusion_;
-  ClassMasks masks_;
+  ClassMasks mask_head_;
 };
 
 }  // namespace tessera::roi_heads

@@ -73,12 +73,12 @@ void PointHead::visit(nn::Visitor& v) {
 PointRend::PointRend(i64 channels, i64 num_classes, const PointRendConfig& config, Random& random)
     : config_(check_fields("point_rend", config)),
       fusion_(channels, random),
-      masks_(channels, num_classes, random),
-      points_(channels, num_classes, random) {}
+      mask_head_(channels, num_classes, random),
+      point_head_(channels, num_classes, random) {}
 
 Var PointRend::coarse(const std::vector<Var>& maps, const Rois& rois) const {
   const Var fused = fusion_(simple_roi_align(maps.at(0), rois, kCells), rois.queries);  // [R, 14, 14, C]
-  const Var logits = masks_(fused);                                                     // [R, 28, 28, K]
+  const Var logits = mask_head_(fused);                                                 // [R, 28, 28, K]
   nn::keep("fused", fused);
   nn::keep("logits", logits);
   return logits;
@@ -88,7 +88,7 @@ Var PointRend::predict(const std::vector<Var>& maps, const Rois& rois, const Var
   const i64 R = rois.count(), P = points.roi.numel();
   const Var fine = sample_finest(maps.at(0), rois, points);             // [P, C]
   const Var known = sample_points(coarse, points.roi, Var(points.at));  // [P, K]
-  const Var logits = points_(fine, known);                              // [P, K]
+  const Var logits = point_head_(fine, known);                          // [P, K]
   const Shape of_rois = {R, R ? P / R : 0, 1, coarse.dim(3)};
   return reshape(select_class(reshape(logits, of_rois), rois.classes), {P, 1});
 }
@@ -148,6 +148,7 @@ Tensor PointRend::probabilities(const std::vector<Var>& maps, const Rois& rois, 
   for (i64 step = 0; step < config_.subdivision_steps; ++step) {
     const i64 R = rois.count(), S = 2 * mask.dim(1), n = config_.subdivision_points;
     mask = ops::interpolate(mask, S, S, ops::Interpolation::kBilinear);
+    note_work("interpolate", {0, (all.dim(3) - 1) * 4 * mask.numel()}, mask.shape());   // the reference: of all classes
     const Tensor cells = ops::top_k(uncertainty(mask).reshape({R, S * S}), n).indices;  // [R, n]
     const Tensor at = ops::gather_rows(cell_centres(S, mask.device()), cells.reshape({R * n}));
     const Tensor logits = predict(maps, rois, all, points_of(at.reshape({R, n, 2}))).value();  // [R n, 1]
@@ -160,8 +161,8 @@ Tensor PointRend::probabilities(const std::vector<Var>& maps, const Rois& rois, 
 
 void PointRend::visit(nn::Visitor& v) {
   v.child("", fusion_);
-  v.child("mask_head", masks_);
-  v.child("point_head", points_);
+  v.child("mask_head", mask_head_);
+  v.child("point_head", point_head_);
 }
 
 }  // namespace tessera::roi_heads

@@ -73,8 +73,8 @@ class PointRend : public MaskHead {
 
   PointRendConfig config_;
   QueryFusion fusion_;
-  ClassMasks masks_;
-  PointHead points_;
+  ClassMasks mask_head_;
+  PointHead point_head_;
 };
 
 }  // namespace tessera::roi_heads

@@ -6,13 +6,11 @@
 #include <functional>
 #include <memory>
 
-#include "autograd/arrange.h"
 #include "autograd/pointwise.h"
-#include "autograd/reduce.h"
 #include "models/roi_heads/mask_rcnn.h"
 #include "models/roi_heads/point_rend.h"
 #include "models/roi_heads/refine_mask.h"
-#include "nn/intermediates.h"
+#include "nn/profile.h"
 #include "ops/arrange.h"
 #include "tests/models/small_rois.h"
 #include "tests/ops/op_case.h"
@@ -102,6 +100,20 @@ TEST_CASE("class heads: the parameters of the paper's Table 4") {
   for (size_t i = 0; i < wanted.size(); ++i) {
     INFO(kinds()[i].name);
     CHECK(nn::count_parameters(*kinds()[i].make(256, 80)) == wanted[i]);
+  }
+}
+
+TEST_CASE("class heads: the work of 97 RoIs and a P2 of 55,800 cells as the paper's Table 4 counts it, in GFLOPs") {
+  const std::vector<double> wanted = {70.1, 137.5, 281.2};  // Table 4 but for the pasting
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    INFO(kinds()[i].name);
+    const std::unique_ptr<MaskHead> head = kinds()[i].make(256, 80);
+    const auto work_of = [&](i64 R) {
+      const SmallRois s = small_rois(R, 256, 1);
+      return static_cast<double>(nn::profile(*head, [&] { masks(*head, s); })[0].work.published) * 1e-9;
+    };
+    const double one = work_of(1), of_roi = work_of(2) - one, of_map = one - of_roi;  // of 24 x 32 cells
+    CHECK(97 * of_roi + of_map * 55800 / (24 * 32) == doctest::Approx(wanted[i]).epsilon(0.001));
   }
 }
 
