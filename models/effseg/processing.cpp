@@ -6,6 +6,7 @@
 #include "nn/init.h"
 #include "nn/norm.h"
 #include "nn/profile.h"
+#include "ops/dtypes.h"
 
 namespace tessera::effseg {
 
@@ -115,7 +116,7 @@ SpsDeformConv2d::SpsDeformConv2d(i64 in, i64 out, i64 dilation, Random& random)
 Var SpsDeformConv2d::operator()(const Sps& sps) const {
   const nn::Running running(*this);
   // Offsets are f32 whatever the features are: bf16 has 8 bits for whole cells and their fractions together.
-  const Var offsets = cast(conv_offsets(sps.active), DType::kF32);
+  const Var offsets = cast(conv_offsets(sps.active), ops::parameter_dtype(sps.active.value().dtype()));
   return sps_deform_conv2d(sps.structure, sps.active, sps.passive, offsets, nn::for_input(weight, sps.active),
                            nn::for_input(bias, sps.active));
 }
