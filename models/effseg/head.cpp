@@ -25,9 +25,9 @@ Tensor boundary_of(const Tensor& mask, const Tensor& crop) {
 
 EffSegHead::EffSegHead(const HeadConfig& config, i64 channels, Random& random)
     : config_(check_fields("effseg: head", config)) {
-  TESSERA_CHECK(channels % (i64{4} << (kStages - 1)) == 0,
-                "effseg: the maps have {} channels; they are halved {} times and must be a multiple of {}", channels,
-                kStages - 1, i64{4} << (kStages - 1));
+  TESSERA_CHECK(channels % (i64{1} << (kStages - 1)) == 0,
+                "effseg: the maps have {} channels; each of three stages halves them, so they must be a multiple of 8",
+                channels);
   position_encoding_ = position_encoding(kFirstSize, channels);
   fusion_ = roi_heads::QueryFusion(channels, random);
   fcn_ = roi_heads::Fcn(channels, config.fcn_layers, random);
