@@ -225,9 +225,7 @@ OP_CASES(pointwise) {
          .in = {spread(from)},
          .run = [to](const Vars& v) { return broadcast_to(v[0], to); },
          .reference =
-             [to](const Tensors& t) {
-               return naive_binary(t[0], t[0], to, [](double a, double) { return a; });
-             },
+             [to](const Tensors& t) { return naive_binary(t[0], t[0], to, [](double a, double) { return a; }); },
          .grad = {0},
          .reduction = 24});
   }
