@@ -26,7 +26,7 @@ struct Output {
 class Head : public nn::Module {
  public:
   Head(const Config& config, const std::vector<FeatureLevel>& levels, Random& random);
-  // Intermediates: selection, queries.0 (before the layers), enc, queries.1 and so on.
+  // Intermediates: queries.0 (before the layers), encoding, queries.1 and so on.
   Output operator()(const std::vector<Var>& maps, ImageSize padded);
   void visit(nn::Visitor& v) override;
 

@@ -1,8 +1,8 @@
-// Which anchors and which queries learn which object: static, by the IoU of the anchors alone (FQDet, section 3.3).
+// Which anchors and which queries learn which object: static, by the IoU of the anchors alone.
 //
 // An object's anchors are ranked by their IoU with it. The selection learns that the best of them, ranks below
-// selection_ranks, are positive. A query learns the object for which its anchor has a rank below query_ranks; of several
-// objects that with the best rank, of equal ranks the first. Among equal IoUs the lower anchor comes first.
+// selection_ranks, are positive. A query learns the object for which its anchor has a rank below query_ranks; of
+// several objects that with the lowest rank, of equal ranks the first. Among equal IoUs the lower anchor comes first.
 #pragma once
 
 #include "data/sample.h"
@@ -13,7 +13,7 @@ namespace tessera::fqdet {
 // The T objects of a batch, one picture after the other.
 struct GroundTruth {
   Tensor boxes;    // f32 [T, 4]: x1 y1 x2 y2
-  Tensor classes;  // i64 [T + 1]; the last, num_classes, is "no object"
+  Tensor one_hot;  // f32 [T + 1, K + 1]: 1 at the object's class; row T, of who has no object, at K
   Tensor picture;  // i64 [T]
   i64 count() const { return boxes.dim(0); }
 };
@@ -27,18 +27,17 @@ struct Matches {
   i64 count() const { return query.dim(0); }
 };
 
-// i64 [T, min(query_ranks, A)]: each object's anchors, the best first.
-Tensor ranked_anchors(const Tensor& all_anchors, const Tensor& boxes, const MatchingConfig& config);
+// i64 [T, min(ranks, A)]: each object's anchors, the best first.
+Tensor ranked_anchors(const Tensor& all_anchors, const Tensor& boxes, i64 ranks);
 
 // f32 [B, A]: 1 for the anchors that the selection is to choose, else 0.
-Tensor selection_targets(const Tensor& ranked, const GroundTruth& truth, const Shape& shape, const MatchingConfig& config);
+Tensor selection_targets(const Tensor& ranked, const GroundTruth& truth, i64 pictures, i64 anchors, i64 ranks);
 
-// owner i64 [N]: the object of each query, T where it has none; and the pairs of those that have one. The host waits to
-// learn how many.
+// owner i64 [N]: the object of each query, T where it has none. The host waits to learn how many have one.
 struct QueryMatches {
   Tensor owner;
   Matches matches;
 };
-QueryMatches match_queries(const Tensor& ranked, const GroundTruth& truth, const Tensor& selected);
+QueryMatches match_queries(const Tensor& ranked, const GroundTruth& truth, i64 ranks, const Tensor& selected);
 
 }  // namespace tessera::fqdet
