@@ -56,7 +56,7 @@ Var MsDeformAttn::locations(const Var& offsets, const Var& reference, const std:
 }
 
 Var MsDeformAttn::operator()(const Var& query, const Var& reference, const Var& tokens,
-                             const std::vector<ops::LevelSize>& levels) const {
+                             const std::vector<ops::LevelSize>& levels, const Tensor& keep) const {
   const Running running(*this);
   const MsDeformAttnConfig& c = config_;
   TESSERA_CHECK(query.rank() == 3 && tokens.rank() == 3 && query.dim(0) == tokens.dim(0),
@@ -71,7 +71,9 @@ Var MsDeformAttn::operator()(const Var& query, const Var& reference, const Var& 
   const DType exact = ops::parameter_dtype(query.value().dtype());  // of positions and weights
   const Var offsets = cast(reshape(sampling_offsets(query), {N, Q, M, L, K, 2}), exact);
   const Var weights = softmax(cast(reshape(attention_weights(query), {N, Q, M, L * K}), exact), 3);  // [N, Q, M, L K]
-  const Var value = reshape(value_proj(tokens), {N, tokens.dim(1), M, c.channels / M});              // [N, S, M, C / M]
+  Var value = value_proj(tokens);                                                                    // [N, S, C]
+  if (keep) value = value * Var(keep.to(value.value().dtype()));
+  value = reshape(value, {N, tokens.dim(1), M, c.channels / M});
   return output_proj(ms_deform_attn(value, levels, locations(offsets, reference, levels),
                                     reshape(weights, {N, Q, M, L, K})));  // [N, Q, C]
 }
