@@ -9,8 +9,8 @@ namespace tessera::fqdet {
 
 Detector::Detector(const Config& config, Random& random)
     : config_(check_fields("fqdet", config)),
-      backbone_(make_backbone(config.backbone, random, rows_at(config.backbone.kind, strides_into(config.neck)))),
-      neck_(make_neck(config.neck, backbone_->levels(), random)),
+      backbone_(config.backbone, random, rows_at(config.backbone.kind, strides_into(config.neck))),
+      neck_(make_neck(config.neck, backbone_.levels(), random)),
       head_(config, neck_->levels(), random) {}
 
 Output Detector::forward(const Var& images, const Batch& batch) {  // [B, H, W, 3]
@@ -18,7 +18,7 @@ Output Detector::forward(const Var& images, const Batch& batch) {  // [B, H, W, 
   const ImageSize padded{images.dim(1), images.dim(2)};
   std::vector<ImageSize> sizes;
   for (i64 b = 0; b < batch.size(); ++b) sizes.push_back(batch.size_of(b));
-  const std::vector<Var> features = (*backbone_)(images);           // C2 .. C5
+  const std::vector<Var> features = backbone_(images);              // C2 .. C5
   const std::vector<Var> maps = (*neck_)(features, sizes, padded);  // P2 .. P7, [B, h, w, C]
   return head_(maps, padded);                                       // N = B n queries
 }
@@ -47,7 +47,7 @@ Var Detector::boxes(const Output& output) const {
 }
 
 void Detector::visit(nn::Visitor& v) {
-  v.child("backbone.body", *backbone_);
+  v.child("backbone", backbone_);
   v.child("core", *neck_);
   v.child("heads.gvd", head_);
 }

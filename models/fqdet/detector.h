@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "models/backbones/body_backbone.h"
 #include "models/fqdet/criterion.h"
 #include "models/fqdet/head.h"
 #include "models/fqdet/inference.h"
@@ -37,7 +38,7 @@ class Detector : public nn::Module {
 
  private:
   Config config_;
-  std::unique_ptr<Backbone> backbone_;
+  BodyBackbone backbone_;
   std::unique_ptr<Neck> neck_;
   Head head_;
 };
