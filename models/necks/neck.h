@@ -4,9 +4,9 @@
 //   kind             from      gives            what
 //   fpn              C2 .. C5  P2 .. P7         top-down sums of laterals (fpn.h)
 //   dino             C2 .. C5  P2 .. P7         Mask DINO's deformable encoder and a projection per level (dino.h)
-//   deform_encoder   C3 .. C5  P3 .. P7         channel mapper and deformable encoder (deform_encoder.h)
+//   deform_encoder   C2 .. C5  P2 .. P7         channel mapper and FQDetV2's deformable encoder (deform_encoder.h)
 //
-// The first and the last level can be chosen, but for dino: P2 .. P5 (C2 .. C5), what lies above comes of C5.
+// The first and the last level can be chosen, but of dino: P3 .. P7 needs C3 .. C5. What lies above P5 comes of C5.
 #pragma once
 
 #include <memory>

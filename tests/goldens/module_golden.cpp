@@ -84,6 +84,10 @@ std::vector<i64> ModuleGolden::numbers(const std::string& key) const {
   return found;
 }
 
+ModuleGolden::Naming ModuleGolden::without(const std::string& start) {
+  return [start](const std::string& name) { return name.starts_with(start) ? name.substr(start.size()) : name; };
+}
+
 void ModuleGolden::generate(nn::Module& module, const Naming& naming, const std::string& prefix) {
   const std::vector<nn::StateEntry> entries = nn::state(module);
   std::set<std::string> norms;  // layers whose weight is a vector

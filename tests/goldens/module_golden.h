@@ -68,6 +68,7 @@ class ModuleGolden {
 
   // From a module's name of a parameter to the oracle's.
   using Naming = std::function<std::string(const std::string&)>;
+  static Naming without(const std::string& start);  // for an oracle that knows the module by itself
   // Fills all that the module holds and moves it to device(). prefix: of the parameters, where it is not prefix().
   void generate(nn::Module& module, const Naming& naming = nullptr, const std::string& prefix = "");
 
