@@ -1,5 +1,6 @@
 #include "models/effseg/selection.h"
 
+#include "models/roi_heads/points.h"
 #include "ops/arrange.h"
 #include "ops/interpolate.h"
 #include "ops/pointwise.h"
@@ -10,10 +11,6 @@ namespace {
 
 constexpr double kOutside = -1e9;  // behind all logits
 
-Tensor sureness(const Tensor& logits) {  // -|x|
-  return ops::mul_scalar(ops::add(ops::relu(logits), ops::relu(ops::mul_scalar(logits, -1))), -1);
-}
-
 }  // namespace
 
 Tensor choose_cells(const HeadConfig& config, const StageLogits& logits, const Tensor& boundary) {
@@ -21,13 +18,15 @@ Tensor choose_cells(const HeadConfig& config, const StageLogits& logits, const T
   if (config.processing == Processing::kDenseSfm) return {};
   if (config.refine != Refine::kBoundary) {
     if (N <= k) return {};
-    return ops::sps_top_mask(config.refine == Refine::kBranch ? logits.ref.value() : sureness(logits.seg.value()), k);
+    return ops::sps_top_mask(
+        config.refine == Refine::kBranch ? logits.ref.value() : roi_heads::uncertainty(logits.seg.value()), k);
   }
   // Those outside come last, and are dropped where there are not enough inside.
   const Tensor cells = boundary.reshape({boundary.numel(), 1});
   const Tensor inside = ops::gather_rows(cells, ops::sps_rows(logits.structure)).reshape({N});
   const Tensor outside = ops::mul_scalar(ops::add_scalar(inside, -1), -kOutside);
-  const Tensor first = ops::sps_top_mask(ops::add(sureness(logits.seg.value()), outside), k).to(DType::kF32);
+  const Tensor first =
+      ops::sps_top_mask(ops::add(roi_heads::uncertainty(logits.seg.value()), outside), k).to(DType::kF32);
   return ops::greater_equal(ops::mul(first, inside), 1);
 }
 

@@ -2,7 +2,7 @@
 // around them and at each other.                                           Picron and Tuytelaars, EffSeg, section 3.1
 #pragma once
 
-#include "models/effseg/config.h"
+#include "models/effseg/head_config.h"
 #include "models/effseg/layers.h"
 #include "models/roi_heads/mask_head.h"
 
