@@ -57,6 +57,7 @@ class ModuleGolden {
 
  protected:
   // Metadata; absent ones are errors that name the file.
+  bool has(const std::string& key) const { return file_.metadata().contains(key); }
   const std::string& text(const std::string& key) const;
   i64 number(const std::string& key) const;
   double real(const std::string& key) const;

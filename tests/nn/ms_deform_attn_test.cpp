@@ -73,6 +73,31 @@ TEST_CASE("MsDeformAttn: a token that is not kept counts as a value of 0 and get
   for (i64 c = 0; c < 8; ++c) CHECK(tokens.grad().data<float>()[7 * 8 + c] == 0);
 }
 
+TEST_CASE("MsDeformAttn: few queries before many tokens get the same values and gradients as in the usual order") {
+  const std::vector<ops::LevelSize> levels = {{20, 20}, {10, 10}};
+  const auto run = [&](bool few) {
+    nn::MsDeformAttn layer = small_layer();
+    Random(9).fill_uniform(layer.value_proj.bias.value(), -1, 1);
+    Random(10).fill_uniform(layer.attention_weights.weight.value(), -1, 1);
+    std::vector<Var> leaves = {Var(random_var({2, 5, 8}, 4, -1, 1).value(), true),
+                               Var(random_var({2, 500, 8}, 5, -1, 1).value(), true)};
+    const Var box = random_var({2, 5, 1, 4}, 6, 0, 1);  // some samples lie outside
+    const Tensor keep = few ? Tensor() : Tensor::full({2, 500, 1}, 1);
+    const Var y = layer(leaves[0], box, leaves[1], levels, keep);
+    y.backward(random_var(y.shape(), 7, -1, 1).value());
+    for (const auto& [name, parameter] : nn::named_parameters(layer)) leaves.push_back(*parameter);
+    std::vector<Tensor> results = {y.value()};
+    for (const Var& leaf : leaves) results.push_back(leaf.grad());
+    return results;
+  };
+  const std::vector<Tensor> few = run(true), usual = run(false);
+  for (size_t i = 0; i < few.size(); ++i) {
+    CAPTURE(i);
+    for (i64 k = 0; k < few[i].numel(); ++k)
+      CHECK(few[i].data<float>()[k] == doctest::Approx(usual[i].data<float>()[k]).epsilon(1e-4).scale(1));
+  }
+}
+
 TEST_CASE("MsDeformAttn: its parts have the names of either reference") {
   const auto names = [](nn::MsDeformAttn layer) {
     std::vector<std::string> result;
