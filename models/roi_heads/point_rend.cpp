@@ -13,6 +13,7 @@
 #include "ops/arrange.h"
 #include "ops/interpolate.h"
 #include "ops/sps.h"
+#include "ops/work.h"
 
 namespace tessera::roi_heads {
 
