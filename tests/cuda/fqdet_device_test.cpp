@@ -74,3 +74,23 @@ TEST_CASE("device: an FQDet finds the same objects on another device") {
     }
   }
 }
+
+TEST_CASE("device: an FQDet of either form trains in mixed precision") {
+  const std::optional<Device> other = test::other_device();
+  if (!other) return;
+  for (const Config& config : {test::tiny_fqdet_config(), test::tiny_release_config()}) {
+    const Batch batch = test::rectangles({2, 1});
+    const auto loss_of = [&](DType dtype) {
+      const auto model = model_on(*other, config);
+      model->training_dtype = dtype;
+      const Var loss = model->losses(batch, {}).total();
+      loss.backward();
+      for (const auto& [name, parameter] : nn::named_parameters(*model)) {
+        CAPTURE(name);
+        CHECK(parameter->grad().dtype() == DType::kF32);
+      }
+      return loss.value().item();
+    };
+    CHECK(loss_of(DType::kBF16) == doctest::Approx(loss_of(DType::kF32)).epsilon(0.1));
+  }
+}
