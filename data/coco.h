@@ -43,6 +43,7 @@ struct BadMask {
 struct PngSegment {
   std::shared_ptr<const std::filesystem::path> png;  // of all segments of a picture
   i64 id = 0;
+  bool operator==(const PngSegment& other) const { return id == other.id && *png == *other.png; }
 };
 using Polygons = std::vector<std::vector<double>>;  // each x0, y0, x1, y1, ...; together one object
 
