@@ -10,6 +10,7 @@
 
 #include "data/loader.h"
 #include "models/segmenter.h"
+#include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/log.h"
 
