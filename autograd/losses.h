@@ -27,6 +27,9 @@ inline Var binary_cross_entropy_with_logits(const Var& logits, const Tensor& tar
 inline Var l1_loss(const Var& x, const Tensor& targets, Reduction reduction) {
   return element_loss<scalar::L1>(x, targets, {}, reduction);
 }
+inline Var quality_focal_loss(const Var& logits, const Tensor& targets, Reduction reduction) {
+  return element_loss<scalar::QualityFocal>(logits, targets, {}, reduction);
+}
 inline Var smooth_l1_loss(const Var& x, const Tensor& targets, double beta, Reduction reduction) {
   return element_loss<scalar::SmoothL1>(x, targets, {.beta = beta}, reduction);
 }

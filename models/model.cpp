@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "models/fqdet/fqdet.h"
 #include "models/sparseinst/sparseinst.h"
 
 namespace tessera {
@@ -16,7 +17,8 @@ struct Family {
 };
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all = {{"sparseinst", sparseinst::Config(), sparseinst::published}};
+  static const std::vector<Family> all = {{"sparseinst", sparseinst::Config(), sparseinst::published},
+                                          {"fqdet", fqdet::Config(), fqdet::published}};
   return all;
 }
 

@@ -36,10 +36,14 @@ void init_convolution(Init init, Var& weight, Var& bias, Random& random) {
       return init_c2_msra(weight, bias, random);
     case Init::kC2Xavier:
       return init_c2_xavier(weight, bias, random);
+    case Init::kXavier:
+      init_xavier_uniform(weight, 1, random);
+      break;
     case Init::kZero:
       init_constant(weight, 0);
-      if (bias) init_constant(bias, 0);
+      break;
   }
+  if (bias) init_constant(bias, 0);
 }
 
 Var bias_of(i64 size, bool wanted) {

@@ -16,6 +16,7 @@ enum class Init {
   kDefault,   // as PyTorch: weight and bias uniform with bound 1 / sqrt(fan_in)
   kC2Msra,    // weight normal with std sqrt(2 / fan_out), bias 0
   kC2Xavier,  // weight uniform with bound sqrt(3 / fan_in), bias 0
+  kXavier,    // weight uniform with bound sqrt(6 / (fan_in + fan_out)), bias 0
   kZero,
 };
 

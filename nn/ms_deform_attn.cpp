@@ -4,13 +4,43 @@
 #include <numbers>
 
 #include "autograd/arrange.h"
+#include "autograd/matmul.h"
 #include "autograd/pointwise.h"
 #include "autograd/softmax.h"
 #include "nn/init.h"
 #include "nn/profile.h"
 #include "ops/dtypes.h"
+#include "ops/work.h"
 
 namespace tessera::nn {
+
+namespace {
+
+// ms_deform_attn of projection(tokens), whose channels are shared among M heads -> [N, Q, C]. The sampling is linear,
+// so each head may as well sample the tokens and project what it sees: with W_m, b_m the rows of head m,
+//
+//   sum_s a_s (W_m x(p_s) + b_m [p_s inside]) = W_m (sum_s a_s x(p_s)) + b_m sum_s a_s [p_s inside]
+//
+// Then no token is projected that nobody looks at. The published counts are those of the usual order.
+Var project_samples(const Linear& projection, const Var& tokens, const std::vector<ops::LevelSize>& levels,
+                    const Var& locations, const Var& weights) {
+  const Running running(projection);
+  const i64 N = tokens.dim(0), S = tokens.dim(1), C = tokens.dim(2), Q = weights.dim(1), M = weights.dim(2),
+            L = weights.dim(3), K = weights.dim(4), D = C / M;
+  const Var places = reshape(locations, {N, Q * M, 1, L, K, 2}), shares = reshape(weights, {N, Q * M, 1, L, K});
+  const Var seen = ms_deform_attn(reshape(tokens, {N, S, 1, C}), levels, places, shares);  // [N, Q M, C]
+  const Tensor ones = Tensor::full({N, S, 1, 1}, 1, tokens.value().dtype(), tokens.value().device());
+  const Var inside = ms_deform_attn(Var(ones), levels, places, shares);  // [N, Q M, 1]
+  const auto by_head = [&](const Var& x) { return permute(reshape(x, {N * Q, M, x.dim(2)}), {1, 0, 2}); };
+  const Var weight = reshape(for_input(projection.weight, tokens), {M, D, C});
+  const Var bias = reshape(for_input(projection.bias, tokens), {M, 1, D});
+  const Var heads = matmul(by_head(seen), weight, ops::Transpose::kSecond) + by_head(inside) * bias;  // [M, N Q, D]
+  const i64 usual = N * S * C * C + 5 * L * K * N * Q * C, ours = N * Q * C * C + 5 * L * K * N * Q * M * (C + 1);
+  note_work("linear", {0, usual - ours}, {N, S, C});
+  return reshape(permute(heads, {1, 0, 2}), {N, Q, C});
+}
+
+}  // namespace
 
 // At first all weights are equal and head m looks along the direction 2 pi m / M, at distances 1 to K on the square
 // around the reference.
@@ -56,7 +86,7 @@ Var MsDeformAttn::locations(const Var& offsets, const Var& reference, const std:
 }
 
 Var MsDeformAttn::operator()(const Var& query, const Var& reference, const Var& tokens,
-                             const std::vector<ops::LevelSize>& levels) const {
+                             const std::vector<ops::LevelSize>& levels, const Tensor& keep) const {
   const Running running(*this);
   const MsDeformAttnConfig& c = config_;
   TESSERA_CHECK(query.rank() == 3 && tokens.rank() == 3 && query.dim(0) == tokens.dim(0),
@@ -71,9 +101,13 @@ Var MsDeformAttn::operator()(const Var& query, const Var& reference, const Var& 
   const DType exact = ops::parameter_dtype(query.value().dtype());  // of positions and weights
   const Var offsets = cast(reshape(sampling_offsets(query), {N, Q, M, L, K, 2}), exact);
   const Var weights = softmax(cast(reshape(attention_weights(query), {N, Q, M, L * K}), exact), 3);  // [N, Q, M, L K]
-  const Var value = reshape(value_proj(tokens), {N, tokens.dim(1), M, c.channels / M});              // [N, S, M, C / M]
-  return output_proj(ms_deform_attn(value, levels, locations(offsets, reference, levels),
-                                    reshape(weights, {N, Q, M, L, K})));  // [N, Q, C]
+  const Var places = locations(offsets, reference, levels), shares = reshape(weights, {N, Q, M, L, K});
+  if (!keep && Q * (4 * L * K * M + c.channels) < tokens.dim(1) * c.channels)  // multiply-adds, without C
+    return output_proj(project_samples(value_proj, tokens, levels, places, shares));
+  Var value = value_proj(tokens);  // [N, S, C]
+  if (keep) value = value * Var(keep.to(value.value().dtype()));
+  value = reshape(value, {N, tokens.dim(1), M, c.channels / M});
+  return output_proj(ms_deform_attn(value, levels, places, shares));  // [N, Q, C]
 }
 
 void MsDeformAttn::visit(Visitor& v) {

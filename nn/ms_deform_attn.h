@@ -23,9 +23,12 @@ class MsDeformAttn : public Module {
 
   // query [N, Q, C]; tokens [N, S, C], the levels one after the other; reference [N, Q, L or 1, 2 or 4] in [0, 1]: a
   // point (x, y), around which offsets count in pixels of each level, or a box (x, y, width, height) around its centre,
-  // where they count in halves of the box / K. -> [N, Q, C]
-  Var operator()(const Var& query, const Var& reference, const Var& tokens,
-                 const std::vector<ops::LevelSize>& levels) const;
+  // where they count in halves of the box / K. keep [N, S, 1], if defined: 1, or 0 for a token whose value counts as 0,
+  // as those of padding do. -> [N, Q, C]
+  // Few queries before many tokens, as in a decoder, sample the tokens first and project what they see; the results and
+  // the published counts are the same.
+  Var operator()(const Var& query, const Var& reference, const Var& tokens, const std::vector<ops::LevelSize>& levels,
+                 const Tensor& keep = {}) const;
   void visit(Visitor& v) override;
   Linear sampling_offsets, attention_weights, value_proj, output_proj;
 

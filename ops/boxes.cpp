@@ -21,11 +21,10 @@ void check_two(const char* op, const Tensor& a, const Tensor& b) {
                 name_of(b.dtype()));
 }
 
-void check_rows(const char* op, const Tensor& a, const Tensor& b, double eps) {
+void check_rows(const char* op, const Tensor& a, const Tensor& b) {
   check_two(op, a, b);
   TESSERA_CHECK(a.shape() == b.shape(), "{}: a {} and b {} must have the same number of boxes", op, a.shape(),
                 b.shape());
-  TESSERA_CHECK(eps >= 0, "{}: eps must not be negative, got {}", op, eps);
 }
 
 Tensor pairwise(const KernelTable<PairwiseBoxKernel>& kernels, const Tensor& a, const Tensor& b) {
@@ -33,6 +32,29 @@ Tensor pairwise(const KernelTable<PairwiseBoxKernel>& kernels, const Tensor& a, 
   Tensor y = Tensor::empty({a.dim(0), b.dim(0)}, a.dtype(), a.device());
   kernels(a, b, y);
   return y;
+}
+
+Tensor loss(const KernelTable<BoxLossKernel>& kernels, const Tensor& a, const Tensor& b, double eps,
+            Reduction reduction) {
+  check_rows(kernels.name(), a, b);
+  TESSERA_CHECK(eps >= 0, "{}: eps must not be negative, got {}", kernels.name(), eps);
+  Tensor y = Tensor::empty({a.dim(0)}, a.dtype(), a.device());
+  kernels(a, b, eps, y);
+  if (reduction == Reduction::kNone) return y;
+  if (a.dim(0) == 0) return Tensor::zeros({}, a.dtype(), a.device());
+  return reduction == Reduction::kSum ? sum(y) : mean(y);
+}
+
+Tensor loss_backward(const KernelTable<BoxLossBackwardKernel>& kernels, const Tensor& gy, const Tensor& a,
+                     const Tensor& b, double eps, Reduction reduction) {
+  check_rows(kernels.name(), a, b);
+  const Shape expected = reduction == Reduction::kNone ? Shape{a.dim(0)} : Shape{};
+  TESSERA_CHECK(gy.shape() == expected && gy.dtype() == a.dtype(), "{}: gy must be {} in {}, got {} in {}",
+                kernels.name(), expected, name_of(a.dtype()), gy.shape(), name_of(gy.dtype()));
+  Tensor ga = Tensor::empty(a.shape(), a.dtype(), a.device());
+  const double scale = reduction == Reduction::kMean ? 1 / static_cast<double>(std::max<i64>(a.dim(0), 1)) : 1;
+  kernels(gy, a, b, eps, scale, ga);
+  return ga;
 }
 
 Tensor suppress(const char* op, const Tensor& boxes, const Tensor& scores, const Tensor& labels, double threshold) {
@@ -57,26 +79,27 @@ Tensor generalized_box_iou(const Tensor& a, const Tensor& b) {
   return pairwise(generalized_box_iou_kernels, a, b);
 }
 
-Tensor generalized_box_iou_loss(const Tensor& a, const Tensor& b, double eps, Reduction reduction) {
-  check_rows("generalized_box_iou_loss", a, b, eps);
+Tensor paired_box_iou(const Tensor& a, const Tensor& b) {
+  check_rows("paired_box_iou", a, b);
   Tensor y = Tensor::empty({a.dim(0)}, a.dtype(), a.device());
-  generalized_box_iou_loss_kernels(a, b, eps, y);
-  if (reduction == Reduction::kNone) return y;
-  if (a.dim(0) == 0) return Tensor::zeros({}, a.dtype(), a.device());
-  return reduction == Reduction::kSum ? sum(y) : mean(y);
+  paired_box_iou_kernels(a, b, y);
+  return y;
 }
 
+Tensor generalized_box_iou_loss(const Tensor& a, const Tensor& b, double eps, Reduction reduction) {
+  return loss(generalized_box_iou_loss_kernels, a, b, eps, reduction);
+}
 Tensor generalized_box_iou_loss_backward(const Tensor& gy, const Tensor& a, const Tensor& b, double eps,
                                          Reduction reduction) {
-  const char* op = "generalized_box_iou_loss_backward";
-  check_rows(op, a, b, eps);
-  const Shape expected = reduction == Reduction::kNone ? Shape{a.dim(0)} : Shape{};
-  TESSERA_CHECK(gy.shape() == expected && gy.dtype() == a.dtype(), "{}: gy must be {} in {}, got {} in {}", op,
-                expected, name_of(a.dtype()), gy.shape(), name_of(gy.dtype()));
-  Tensor ga = empty_like(a);
-  const double scale = reduction == Reduction::kMean ? 1 / static_cast<double>(std::max<i64>(a.dim(0), 1)) : 1;
-  generalized_box_iou_loss_backward_kernels(gy, a, b, eps, scale, ga);
-  return ga;
+  return loss_backward(generalized_box_iou_loss_backward_kernels, gy, a, b, eps, reduction);
+}
+
+Tensor extended_box_iou_loss(const Tensor& a, const Tensor& b, double eps, Reduction reduction) {
+  return loss(extended_box_iou_loss_kernels, a, b, eps, reduction);
+}
+Tensor extended_box_iou_loss_backward(const Tensor& gy, const Tensor& a, const Tensor& b, double eps,
+                                      Reduction reduction) {
+  return loss_backward(extended_box_iou_loss_backward_kernels, gy, a, b, eps, reduction);
 }
 
 Tensor nms(const Tensor& boxes, const Tensor& scores, double threshold) {

@@ -1,5 +1,5 @@
-// Boxes [N, 4] as x1, y1, x2, y2, f32 or f64: overlap, the generalised IoU loss (Rezatofighi et al. 2019, algorithm 1),
-// non-maximum suppression. As torchvision.
+// Boxes [N, 4] as x1, y1, x2, y2, f32 or f64: overlap, the generalised IoU loss (Rezatofighi et al. 2019, algorithm 1)
+// and the extended one (Peng and Yu 2021), non-maximum suppression. As torchvision; the extended loss as mmdet.
 //
 //   area(a)  = (x2 - x1) (y2 - y1)          I(a, b) = the area where both are, 0 when they do not overlap
 //   U(a, b)  = area(a) + area(b) - I        C(a, b) = the area of the smallest box around both
@@ -21,18 +21,34 @@ Tensor box_iou(const Tensor& a, const Tensor& b);
 inline constinit KernelTable<PairwiseBoxKernel> generalized_box_iou_kernels{"generalized_box_iou"};
 Tensor generalized_box_iou(const Tensor& a, const Tensor& b);
 
+// Row by row: a and b [N, 4] -> the iou of a[i] with b[i], [N].
+inline constinit KernelTable<PairwiseBoxKernel> paired_box_iou_kernels{"paired_box_iou"};
+Tensor paired_box_iou(const Tensor& a, const Tensor& b);
+
 // Row by row, a and b [N, 4]: loss = 1 - I / (U + eps) + (C - U) / (C + eps), here I = 0 unless the overlap is positive
 // along both axes. Reduction as in ops/losses.h. The gradient is that of a; where two edges coincide, a's edge takes
 // half of the gradient.
-using GiouLossKernel = void(const Tensor& a, const Tensor& b, double eps, Tensor& y);
-using GiouLossBackwardKernel = void(const Tensor& gy, const Tensor& a, const Tensor& b, double eps, double scale,
-                                    Tensor& ga);
-inline constinit KernelTable<GiouLossKernel> generalized_box_iou_loss_kernels{"generalized_box_iou_loss"};
-inline constinit KernelTable<GiouLossBackwardKernel> generalized_box_iou_loss_backward_kernels{
+using BoxLossKernel = void(const Tensor& a, const Tensor& b, double eps, Tensor& y);
+using BoxLossBackwardKernel = void(const Tensor& gy, const Tensor& a, const Tensor& b, double eps, double scale,
+                                   Tensor& ga);
+inline constinit KernelTable<BoxLossKernel> generalized_box_iou_loss_kernels{"generalized_box_iou_loss"};
+inline constinit KernelTable<BoxLossBackwardKernel> generalized_box_iou_loss_backward_kernels{
     "generalized_box_iou_loss_backward"};  // gy [N], or one number for all rows
 Tensor generalized_box_iou_loss(const Tensor& a, const Tensor& b, double eps, Reduction reduction);
 Tensor generalized_box_iou_loss_backward(const Tensor& gy, const Tensor& a, const Tensor& b, double eps,
                                          Reduction reduction);
+
+// Row by row, in the same way: I goes on below zero where boxes are apart, and keeps a gradient. With the inner corners
+// of the pair (ix1, iy1) = max, (ix2, iy2) = min, the outer one (ex1, ey1) = min, and (xmin, xmax) = ix1, ix2 in order:
+//   I = (ix2 - ex1) (iy2 - ey1) + (xmin - ex1) (ymin - ey1) - (ix1 - ex1) (ymax - ey1) - (xmax - ex1) (iy1 - ey1)
+//   e = 1 - I / (U + eps),   loss = e^2 / (2 b) where e < b, else e - b / 2;   b = 0.1
+// For boxes that overlap, I is as above.
+inline constinit KernelTable<BoxLossKernel> extended_box_iou_loss_kernels{"extended_box_iou_loss"};
+inline constinit KernelTable<BoxLossBackwardKernel> extended_box_iou_loss_backward_kernels{
+    "extended_box_iou_loss_backward"};
+Tensor extended_box_iou_loss(const Tensor& a, const Tensor& b, double eps, Reduction reduction);
+Tensor extended_box_iou_loss_backward(const Tensor& gy, const Tensor& a, const Tensor& b, double eps,
+                                      Reduction reduction);
 
 // Greedy suppression: by decreasing score, among equal scores the lowest index first, a box is kept unless one kept
 // before has iou > threshold with it (strictly, in the boxes' precision). boxes [N, 4], scores [N] -> indices of the

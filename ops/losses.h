@@ -6,6 +6,7 @@
 //                                      alpha t + (1 - alpha) (1 - t), or 1 when alpha < 0 (Lin et al. 2017, eq. 5)
 //   l1_loss                            |x - t|; its gradient is 0 where x = t
 //   smooth_l1_loss                     d^2 / (2 beta) for |d| < beta, else |d| - beta / 2, d = x - t
+//   quality_focal_loss                 (s(x) - t)^2 ce (Li et al. 2020, eq. 3 with beta = 2)
 // Per row:
 //   dice_loss      x, t [R, ...]       1 - 2 sum s t / (sum s^2 + sum t^2 + eps), s = s(x) (Milletari et al. 2016)
 //   cross_entropy  x [R, K], i64 [R]   log sum_k exp(x[r, k]) - x[r, class[r]]

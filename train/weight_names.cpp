@@ -152,7 +152,8 @@ NameRule find_name_rule(const NamesInFile& file, const Names& model, const std::
   const std::set<std::string> prefixes = prefixes_of(file);
   // The best so far, in the order of simplicity; where nothing fits, the names are left as they are.
   std::vector<Candidate> best{{{file.weights, add, &kConventions[0], file.weights}}};
-  for (const std::string& before : add.empty() ? std::vector<std::string>{"", "backbone."} : std::vector{add})
+  for (const std::string& before :
+       add.empty() ? std::vector<std::string>{"", "backbone.", "backbone.body."} : std::vector{add})
     for (const NameConvention& convention : kConventions)
       for (const std::string& prefix : prefixes) {
         Candidate candidate{{prefix, before, &convention, dict_of(file, prefix)}};

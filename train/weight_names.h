@@ -10,7 +10,7 @@
 // Around them a file may have prefixes: what most of its names begin with ("module._orig_mod." of a compiled network in
 // DataParallel), a prefix that a tool puts before the network alone ("model." of Lightning, "backbone.bottom_up." of
 // detectron2's detectors), and the keys of the dicts that the tensors lie in ("net."). A backbone alone lacks the
-// model's "backbone.".
+// model's "backbone.", or FQDet's and EffSeg's "backbone.body.".
 #pragma once
 
 #include <map>

@@ -108,35 +108,48 @@ void nms_cpu(const Tensor& boxes, const Tensor& scores, const Tensor& labels, do
 
 constexpr i64 kGrain = 4096;  // pairs per thread
 
-void giou_loss_cpu(const Tensor& a, const Tensor& b, double eps_, Tensor& y) {
-  dispatch_float(a.dtype(), "generalized_box_iou_loss", [&]<class T>() {
+void paired_iou_cpu(const Tensor& a, const Tensor& b, Tensor& y) {
+  dispatch_float(a.dtype(), "paired_box_iou", [&]<class T>() {
+    const T *first = a.data<T>(), *second = b.data<T>();
+    for (i64 i = 0; i < a.dim(0); ++i)
+      y.data<T>()[i] = scalar::iou(scalar::Box<T>::at(first + 4 * i), scalar::Box<T>::at(second + 4 * i));
+  });
+}
+
+// Loss: of ops/scalar/boxes.h
+template <template <class> class Loss>
+void loss_cpu(const Tensor& a, const Tensor& b, double eps_, Tensor& y) {
+  dispatch_float(a.dtype(), "box loss", [&]<class T>() {
     const T *first = a.data<T>(), *second = b.data<T>(), eps = static_cast<T>(eps_);
     T* loss = y.data<T>();
     parallel_ranges(a.dim(0), kGrain, [&](i64 begin, i64 end) {
-      for (i64 i = begin; i < end; ++i)
-        loss[i] = scalar::GeneralizedIouLoss<T>{first + 4 * i, second + 4 * i, eps}.loss();
+      for (i64 i = begin; i < end; ++i) loss[i] = Loss<T>{first + 4 * i, second + 4 * i, eps}.loss();
     });
   });
 }
 
-void giou_loss_backward_cpu(const Tensor& gy, const Tensor& a, const Tensor& b, double eps_, double scale, Tensor& ga) {
-  dispatch_float(a.dtype(), "generalized_box_iou_loss_backward", [&]<class T>() {
+template <template <class> class Loss>
+void loss_backward_cpu(const Tensor& gy, const Tensor& a, const Tensor& b, double eps_, double scale, Tensor& ga) {
+  dispatch_float(a.dtype(), "box loss", [&]<class T>() {
     const T *g = gy.data<T>(), *first = a.data<T>(), *second = b.data<T>(), eps = static_cast<T>(eps_);
     const i64 step = gy.rank() == 0 ? 0 : 1;
     parallel_ranges(a.dim(0), kGrain, [&](i64 begin, i64 end) {
       for (i64 i = begin; i < end; ++i) {
-        const scalar::GeneralizedIouLoss<T> pair{first + 4 * i, second + 4 * i, eps};
+        const Loss<T> pair{first + 4 * i, second + 4 * i, eps};
         for (int k = 0; k < 4; ++k) ga.data<T>()[4 * i + k] = g[i * step] * static_cast<T>(scale) * pair.slope(k);
       }
     });
   });
 }
 
-const bool kAdded = box_iou_kernels.add(DeviceKind::kCpu, pairwise_cpu<simd::iou_row>) &&
-                    generalized_box_iou_kernels.add(DeviceKind::kCpu, pairwise_cpu<simd::giou_row>) &&
-                    generalized_box_iou_loss_kernels.add(DeviceKind::kCpu, giou_loss_cpu) &&
-                    generalized_box_iou_loss_backward_kernels.add(DeviceKind::kCpu, giou_loss_backward_cpu) &&
-                    nms_kernels.add(DeviceKind::kCpu, nms_cpu);
+const bool kAdded =
+    box_iou_kernels.add(DeviceKind::kCpu, pairwise_cpu<simd::iou_row>) &&
+    generalized_box_iou_kernels.add(DeviceKind::kCpu, pairwise_cpu<simd::giou_row>) &&
+    generalized_box_iou_loss_kernels.add(DeviceKind::kCpu, loss_cpu<scalar::GeneralizedIouLoss>) &&
+    generalized_box_iou_loss_backward_kernels.add(DeviceKind::kCpu, loss_backward_cpu<scalar::GeneralizedIouLoss>) &&
+    extended_box_iou_loss_kernels.add(DeviceKind::kCpu, loss_cpu<scalar::ExtendedIouLoss>) &&
+    extended_box_iou_loss_backward_kernels.add(DeviceKind::kCpu, loss_backward_cpu<scalar::ExtendedIouLoss>) &&
+    paired_box_iou_kernels.add(DeviceKind::kCpu, paired_iou_cpu) && nms_kernels.add(DeviceKind::kCpu, nms_cpu);
 
 }  // namespace
 }  // namespace tessera::ops

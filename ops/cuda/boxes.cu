@@ -1,7 +1,7 @@
 // Boxes in CUDA; formulas in ops/scalar/boxes.h. Compiled without contraction of products and sums: an iou passes a
 // threshold, or does not, as on the CPU.
 //
-// The overlaps have one thread per pair, the loss one per row.
+// The overlaps have one thread per pair, the losses one per row.
 //
 // nms: the boxes are brought into the order of their scores. For each one, a row of bits says which later boxes it
 // would suppress: a block of 64 threads computes 64 x 64 of them, a thread one word. Then one block walks the words
@@ -19,7 +19,8 @@ namespace {
 using namespace cuda;
 
 using Box = scalar::Box<float>;
-using Loss = scalar::GeneralizedIouLoss<float>;
+using Generalised = scalar::GeneralizedIouLoss<float>;
+using Extended = scalar::ExtendedIouLoss<float>;
 
 // --- Overlaps
 template <bool kGeneralised>
@@ -36,29 +37,42 @@ void pairwise_cuda(const Tensor& a, const Tensor& b, Tensor& y) {
                                         b.device_data<float>(), y.device_data<float>());
 }
 
-// --- The generalised IoU loss
-__global__ void giou_loss_kernel(i64 N, const float* a, const float* b, float eps, float* loss) {
+__global__ void paired_iou_kernel(i64 N, const float* a, const float* b, float* y) {
+  for (const i64 i : indices(N)) y[i] = scalar::iou(Box::at(a + 4 * i), Box::at(b + 4 * i));
+}
+
+void paired_iou_cuda(const Tensor& a, const Tensor& b, Tensor& y) {
+  launch<paired_iou_kernel>(over(a.dim(0)), a.dim(0), a.device_data<float>(), b.device_data<float>(),
+                            y.device_data<float>());
+}
+
+// --- The losses
+template <class Loss>
+__global__ void loss_kernel(i64 N, const float* a, const float* b, float eps, float* loss) {
   for (const i64 i : indices(N)) loss[i] = Loss{a + 4 * i, b + 4 * i, eps}.loss();
 }
 
-void giou_loss_cuda(const Tensor& a, const Tensor& b, double eps, Tensor& y) {
-  launch<giou_loss_kernel>(over(a.dim(0)), a.dim(0), a.device_data<float>(), b.device_data<float>(),
-                           static_cast<float>(eps), y.device_data<float>());
+template <class Loss>
+void loss_cuda(const Tensor& a, const Tensor& b, double eps, Tensor& y) {
+  launch<loss_kernel<Loss>>(over(a.dim(0)), a.dim(0), a.device_data<float>(), b.device_data<float>(),
+                            static_cast<float>(eps), y.device_data<float>());
 }
 
 // gy: one gradient for each row, or (gy_step 0) one for all.
-__global__ void giou_loss_backward_kernel(i64 N, const float* gy, i64 gy_step, const float* a, const float* b,
-                                          float eps, float scale, float* ga) {
+template <class Loss>
+__global__ void loss_backward_kernel(i64 N, const float* gy, i64 gy_step, const float* a, const float* b, float eps,
+                                     float scale, float* ga) {
   for (const i64 i : indices(N)) {
     const Loss pair{a + 4 * i, b + 4 * i, eps};
     for (int k = 0; k < 4; ++k) ga[4 * i + k] = gy[i * gy_step] * scale * pair.slope(k);
   }
 }
 
-void giou_loss_backward_cuda(const Tensor& gy, const Tensor& a, const Tensor& b, double eps, double scale, Tensor& ga) {
-  launch<giou_loss_backward_kernel>(over(a.dim(0)), a.dim(0), gy.device_data<float>(), i64{gy.rank() > 0},
-                                    a.device_data<float>(), b.device_data<float>(), static_cast<float>(eps),
-                                    static_cast<float>(scale), ga.device_data<float>());
+template <class Loss>
+void loss_backward_cuda(const Tensor& gy, const Tensor& a, const Tensor& b, double eps, double scale, Tensor& ga) {
+  launch<loss_backward_kernel<Loss>>(over(a.dim(0)), a.dim(0), gy.device_data<float>(), i64{gy.rank() > 0},
+                                     a.device_data<float>(), b.device_data<float>(), static_cast<float>(eps),
+                                     static_cast<float>(scale), ga.device_data<float>());
 }
 
 // --- nms
@@ -162,8 +176,11 @@ void nms_cuda(const Tensor& boxes, const Tensor& scores, const Tensor& labels, d
 [[maybe_unused]] const bool kAdded[] = {
     ops::box_iou_kernels.add(kDevice, pairwise_cuda<false>),
     ops::generalized_box_iou_kernels.add(kDevice, pairwise_cuda<true>),
-    ops::generalized_box_iou_loss_kernels.add(kDevice, giou_loss_cuda),
-    ops::generalized_box_iou_loss_backward_kernels.add(kDevice, giou_loss_backward_cuda),
+    ops::generalized_box_iou_loss_kernels.add(kDevice, loss_cuda<Generalised>),
+    ops::generalized_box_iou_loss_backward_kernels.add(kDevice, loss_backward_cuda<Generalised>),
+    ops::extended_box_iou_loss_kernels.add(kDevice, loss_cuda<Extended>),
+    ops::extended_box_iou_loss_backward_kernels.add(kDevice, loss_backward_cuda<Extended>),
+    ops::paired_box_iou_kernels.add(kDevice, paired_iou_cuda),
     ops::nms_kernels.add(kDevice, nms_cuda),
 };
 

@@ -69,5 +69,44 @@ struct GeneralizedIouLoss {
   }
 };
 
+// The extended IoU loss and its derivative by coordinate k of the first box.
+template <class T>
+struct ExtendedIouLoss {
+  static constexpr T kBend = T(0.1);  // from here on the loss is linear
+
+  const T *a, *b;  // x1 y1 x2 y2
+  T eps;
+  T ex1 = smaller(a[0], b[0]), ey1 = smaller(a[1], b[1]);
+  T ix1 = larger(a[0], b[0]), iy1 = larger(a[1], b[1]), ix2 = smaller(a[2], b[2]), iy2 = smaller(a[3], b[3]);
+  T xmin = smaller(ix1, ix2), xmax = larger(ix1, ix2), ymin = smaller(iy1, iy2), ymax = larger(iy1, iy2);
+  T inside =
+      (ix2 - ex1) * (iy2 - ey1) + (xmin - ex1) * (ymin - ey1) - (ix1 - ex1) * (ymax - ey1) - (xmax - ex1) * (iy1 - ey1);
+  T both = Box<T>::at(a).area + Box<T>::at(b).area - inside + eps;
+  T e = 1 - inside / both;
+
+  TESSERA_HD T loss() const { return e < kBend ? e * e / (2 * kBend) : e - kBend / 2; }
+
+  // Of one axis, by its coordinate in the first box; l: of this axis, o: of the other.
+  struct Edges {
+    T e1, i1, i2, low, high;
+  };
+  TESSERA_HD static T dinside(const Edges& l, const Edges& o, bool far, T mine, T other) {
+    if (far)  // moves i2, and of low and high the one that i2 is
+      return share(other, mine) *
+             (o.i2 - o.e1 + share(l.i1, l.i2) * (o.low - o.e1) - share(l.i2, l.i1) * (o.i1 - o.e1));
+    const T by_outer = o.i1 - o.i2 + o.high - o.low;
+    const T by_inner = o.e1 - o.high + share(l.i2, l.i1) * (o.low - o.e1) - share(l.i1, l.i2) * (o.i1 - o.e1);
+    return share(other, mine) * by_outer + share(mine, other) * by_inner;
+  }
+  TESSERA_HD T slope(int k) const {
+    const bool far = k >= 2, vertical = k % 2 == 1;
+    const Edges x{ex1, ix1, ix2, xmin, xmax}, y{ey1, iy1, iy2, ymin, ymax};
+    const T di = dinside(vertical ? y : x, vertical ? x : y, far, a[k], b[k]);
+    const T darea = (far ? T(1) : T(-1)) * (vertical ? a[2] - a[0] : a[3] - a[1]);
+    const T de = -di / both + inside / both * ((darea - di) / both);
+    return e < kBend ? e / kBend * de : de;
+  }
+};
+
 }  // namespace
 }  // namespace tessera::scalar

@@ -96,7 +96,21 @@ struct SmoothL1 : OneFormula<SmoothL1> {
   }
 };
 
-using ElementLosses = Operators<SigmoidFocal, BinaryCrossEntropy, L1, SmoothL1>;
+// The derivative of the cross entropy is s - t, the distance itself.
+struct QualityFocal : OneFormula<QualityFocal> {
+  static constexpr const char* kName = "quality_focal_loss";
+  TESSERA_HD static auto loss(auto m, auto x, auto t, const auto& k) {
+    const auto d = BinaryCrossEntropy::slope(m, x, t, k);
+    return d * d * BinaryCrossEntropy::loss(m, x, t, k);
+  }
+  TESSERA_HD static auto slope(auto m, auto x, auto t, const auto& k) {
+    const auto s = logistic(m, x);
+    const auto d = BinaryCrossEntropy::slope(m, x, t, k);
+    return d * (2 * s.p * s.n * BinaryCrossEntropy::loss(m, x, t, k) + d * d);
+  }
+};
+
+using ElementLosses = Operators<SigmoidFocal, BinaryCrossEntropy, L1, SmoothL1, QualityFocal>;
 
 // --- Dice, of sums that are taken in double.
 TESSERA_HD constexpr double dice_score(double product, double squares, double eps) {

@@ -1,9 +1,10 @@
-// A SparseInst small enough for unit tests, and batches of coloured rectangles for it.
+// A SparseInst small enough for unit tests.
 #pragma once
 
 #include <memory>
 
 #include "models/sparseinst/sparseinst.h"
+#include "tests/models/rectangles.h"
 
 namespace tessera::test {
 
@@ -24,33 +25,6 @@ inline sparseinst::Config tiny_config() {
 inline std::unique_ptr<sparseinst::SparseInst> tiny_model(const sparseinst::Config& config = tiny_config()) {
   Random random(7);
   return std::make_unique<sparseinst::SparseInst>(config, random);
-}
-
-// One picture of 64 x 64 per entry, with that many rectangles; classes 0, 1, 2, 0, ...
-inline Batch rectangles(const std::vector<i64>& counts) {
-  constexpr i64 kSize = 64;
-  Random random(3);
-  std::vector<Sample> samples;
-  for (const i64 K : counts) {
-    Sample sample;
-    sample.image = Tensor::empty({kSize, kSize, 3}, DType::kU8);
-    for (u8& value : sample.image.span<u8>()) value = static_cast<u8>(random.integer(0, 60));
-    sample.original = {kSize, kSize};
-    sample.image_id = static_cast<i64>(samples.size()) + 1;
-    sample.targets = {Tensor::zeros({K, kSize, kSize}, DType::kU8), Tensor::zeros({K}, DType::kI64),
-                      Tensor::zeros({K, 4}), std::vector<i64>(static_cast<size_t>(K))};
-    for (i64 k = 0; k < K; ++k) {
-      const i64 top = random.integer(0, 40), left = random.integer(0, 40), side = random.integer(12, 23);
-      sample.targets.classes.data<i64>()[k] = k % 3;
-      for (i64 y = top; y < top + side; ++y)
-        for (i64 x = left; x < left + side; ++x) {
-          sample.targets.masks.data<u8>()[(k * kSize + y) * kSize + x] = 1;
-          sample.image.data<u8>()[(y * kSize + x) * 3 + k % 3] = 230;
-        }
-    }
-    samples.push_back(std::move(sample));
-  }
-  return make_batch(std::move(samples));
 }
 
 }  // namespace tessera::test

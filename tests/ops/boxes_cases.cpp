@@ -1,4 +1,4 @@
-// box_iou, generalized_box_iou, generalized_box_iou_loss, nms and batched_nms.
+// box_iou, generalized_box_iou, paired_box_iou, the generalised and the extended loss, nms and batched_nms.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -50,14 +50,31 @@ Tensor naive_pairs(const Tensor& a, const Tensor& b, bool generalised) {
   return y;
 }
 
-Tensor naive_loss(const Tensor& a, const Tensor& b, Reduction reduction) {
+double naive_generalised(const Tensor& a, const Tensor& b, i64 i) {
   const double eps = 1e-7;
+  const Overlap o = overlap(a, i, b, i);
+  return 1 - o.inside / (o.both + eps) + (o.around - o.both) / (o.around + eps);
+}
+
+double naive_extended(const Tensor& a, const Tensor& b, i64 i) {
+  const auto area = [&](const Tensor& t) { return (at(t, i, 2) - at(t, i, 0)) * (at(t, i, 3) - at(t, i, 1)); };
+  double outer[2], inner[2], far[2], low[2], high[2];  // x, y
+  for (int k : {0, 1}) {
+    outer[k] = std::min(at(a, i, k), at(b, i, k)), inner[k] = std::max(at(a, i, k), at(b, i, k));
+    far[k] = std::min(at(a, i, k + 2), at(b, i, k + 2));
+    low[k] = std::min(inner[k], far[k]), high[k] = std::max(inner[k], far[k]);
+  }
+  const auto product = [&](double x, double y) { return (x - outer[0]) * (y - outer[1]); };
+  const double inside =
+      product(far[0], far[1]) + product(low[0], low[1]) - product(inner[0], high[1]) - product(high[0], inner[1]);
+  const double e = 1 - inside / (area(a) + area(b) - inside + 1e-6);
+  return e < 0.1 ? e * e / 0.2 : e - 0.05;
+}
+
+Tensor naive_loss(const Tensor& a, const Tensor& b, Reduction reduction, bool extended) {
   Tensor y = Tensor::empty({a.dim(0)}, DType::kF64);
   double sum = 0;
-  for (i64 i = 0; i < a.dim(0); ++i) {
-    const Overlap o = overlap(a, i, b, i);
-    sum += at(y, i) = 1 - o.inside / (o.both + eps) + (o.around - o.both) / (o.around + eps);
-  }
+  for (i64 i = 0; i < a.dim(0); ++i) sum += at(y, i) = (extended ? naive_extended : naive_generalised)(a, b, i);
   if (reduction == Reduction::kNone) return y;
   return Tensor::full(
       {}, reduction == Reduction::kMean ? sum / std::max<double>(static_cast<double>(a.dim(0)), 1) : sum, DType::kF64);
@@ -117,31 +134,62 @@ OP_CASES(boxes) {
     });
   }
 
-  for (const Reduction reduction : {Reduction::kNone, Reduction::kSum, Reduction::kMean}) {
-    const auto loss = [&](const std::string& name, const Input& a, const Input& b, bool grad = true) {
-      add({.op = "generalized_box_iou_loss",
-           .name = fmt::format("{} reduction {}", name, static_cast<int>(reduction)),
-           .in = {a, b},
-           .run = [=](const Vars& v) { return generalized_box_iou_loss(v[0], v[1].value(), reduction); },
-           .reference = [=](const Tensors& t) { return naive_loss(t[0], t[1], reduction); },
-           .grad = grad ? std::vector<int>{0} : std::vector<int>{},
-           .reduction = 40});
-    };
-    loss("near each other", boxes(40, 10, 20), values({40, 4}, [] {
-           std::vector<double> v;  // sixteenths: no edge of a coincides with one of b, where the loss has a kink
-           for (int i = 0; i < 40; ++i)
-             for (const double x : {3.0 + i % 5, 2.0 + i % 7, 12.0 + i % 6, 11.0 + i % 3}) v.push_back(x + 0.0625);
-           return v;
-         }()));
-    loss("far apart", values({1, 4}, {0, 0, 2, 1}), values({1, 4}, {5, 7, 6, 9}));
-    loss("no area", values({2, 4}, {1, 1, 1, 1, 2, 2, 2, 4}), values({2, 4}, {1, 1, 1, 1, 0, 0, 4, 4}), false);
-    loss("NaN", values({2, 4}, {NAN, 1, 1, 1, 2, 2, 3, 4}), values({2, 4}, {1, 1, 1, 1, 0, 0, 4, 4}), false);
-    loss("none", boxes(0, 4, 4), boxes(0, 4, 4));
-  }
-  error("generalized_box_iou_loss", "another number of boxes",
-        "generalized_box_iou_loss: a [2, 4] and b [3, 4] must have the same number of boxes", [] {
-          generalized_box_iou_loss(Var(Tensor::zeros({2, 4})), Tensor::zeros({3, 4}), Reduction::kSum);
+  const auto paired = [&](const std::string& name, const Input& a, const Input& b) {
+    add({.op = "paired_box_iou",
+         .name = name,
+         .in = {a, b},
+         .run = [](const Vars& v) { return Var(ops::paired_box_iou(v[0].value(), v[1].value())); },
+         .reference =
+             [](const Tensors& t) {
+               Tensor y = Tensor::empty({t[0].dim(0)}, DType::kF64);
+               for (i64 i = 0; i < y.numel(); ++i) {
+                 const Overlap o = overlap(t[0], i, t[1], i);
+                 at(y, i) = o.inside / o.both;
+               }
+               return y;
+             }});
+  };
+  paired("40 boxes", boxes(40, 20, 20), boxes(40, 20, 20));
+  paired("no area, NaN", values({2, 4}, {1, 1, 1, 1, NAN, 2, 2, 4}), values({2, 4}, {1, 1, 1, 1, 0, 0, 4, 4}));
+  paired("none", boxes(0, 4, 4), boxes(0, 4, 4));
+  error("paired_box_iou", "another number of boxes",
+        "paired_box_iou: a [2, 4] and b [3, 4] must have the same number of boxes", [] {
+          ops::paired_box_iou(Tensor::zeros({2, 4}), Tensor::zeros({3, 4}));
         });
+
+  for (const bool extended : {false, true}) {
+    const std::string op = extended ? "extended_box_iou_loss" : "generalized_box_iou_loss";
+    const auto of = [=](const Var& a, const Tensor& b, Reduction reduction) {
+      return extended ? extended_box_iou_loss(a, b, reduction) : generalized_box_iou_loss(a, b, reduction);
+    };
+    for (const Reduction reduction : {Reduction::kNone, Reduction::kSum, Reduction::kMean}) {
+      const auto loss = [&](const std::string& name, const Input& a, const Input& b, bool grad = true) {
+        add({.op = op,
+             .name = fmt::format("{} reduction {}", name, static_cast<int>(reduction)),
+             .in = {a, b},
+             .run = [=](const Vars& v) { return of(v[0], v[1].value(), reduction); },
+             .reference = [=](const Tensors& t) { return naive_loss(t[0], t[1], reduction, extended); },
+             .grad = grad ? std::vector<int>{0} : std::vector<int>{},
+             .reduction = 40});
+      };
+      loss("near each other", boxes(40, 10, 20), values({40, 4}, [] {
+             std::vector<double> v;  // sixteenths: no edge of a coincides with one of b, where the loss has a kink
+             for (int i = 0; i < 40; ++i)
+               for (const double x : {3.0 + i % 5, 2.0 + i % 7, 12.0 + i % 6, 11.0 + i % 3}) v.push_back(x + 0.0625);
+             return v;
+           }()));
+      loss("nearly equal", values({2, 4}, {1, 2, 9, 8, 3, 4, 13, 14}),
+           values({2, 4}, {1.25, 2.125, 9.125, 7.875, 2.75, 4.125, 13.25, 14.125}));
+      loss("far apart", values({1, 4}, {0, 0, 2, 1}), values({1, 4}, {5, 7, 6, 9}));
+      loss("apart along one axis", values({2, 4}, {0, 0, 2, 5, 1, 1, 4, 2}), values({2, 4}, {5, 1, 6, 3, 0, 9, 5, 12}));
+      loss("no area", values({2, 4}, {1, 1, 1, 1, 2, 2, 2, 4}), values({2, 4}, {1, 1, 1, 1, 0, 0, 4, 4}), false);
+      loss("NaN", values({2, 4}, {NAN, 1, 1, 1, 2, 2, 3, 4}), values({2, 4}, {1, 1, 1, 1, 0, 0, 4, 4}), false);
+      loss("none", boxes(0, 4, 4), boxes(0, 4, 4));
+    }
+    error(op, "another number of boxes", op + ": a [2, 4] and b [3, 4] must have the same number of boxes", [=] {
+      of(Var(Tensor::zeros({2, 4})), Tensor::zeros({3, 4}), Reduction::kSum);
+    });
+  }
 
   const auto suppress = [&](const std::string& name, const Input& b, const Input& scores, const Input& labels,
                             double threshold) {

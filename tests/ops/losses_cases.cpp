@@ -127,6 +127,9 @@ OP_CASES(losses) {
         [=](const Var& x, const Tensor& t, Reduction r) { return sigmoid_focal_loss(x, t, alpha, gamma, r); },
         [=](double x, double t) { return naive_focal(x, t, alpha, gamma); });
   elementwise(
+      "quality_focal_loss", "", 5, [](const Var& x, const Tensor& t, Reduction r) { return quality_focal_loss(x, t, r); },
+      [](double x, double t) { return std::pow(logistic(x) - t, 2) * naive_bce(x, t); });
+  elementwise(
       "l1_loss", "", 3, [](const Var& x, const Tensor& t, Reduction r) { return l1_loss(x, t, r); },
       [](double x, double t) { return std::abs(x - t); });
   for (const double beta : {0.0, 0.5, 1.0})

@@ -1,0 +1,44 @@
+#include "models/fqdet/inference.h"
+
+#include <algorithm>
+
+#include "models/fqdet/boxes.h"
+#include "ops/anchors.h"
+#include "ops/arrange.h"
+#include "ops/boxes.h"
+#include "ops/pointwise.h"
+
+namespace tessera::fqdet {
+
+Predictions find_predictions(const Output& output, const InferenceConfig& config) {
+  const Tensor& logits = output.class_logits.value();  // [N, K + 1]
+  const i64 N = logits.dim(0), K = logits.dim(1) - 1, B = output.selected.dim(0), n = output.selected.dim(1);
+  Tensor scores = ops::sigmoid(ops::slice(logits, 1, 0, K));  // [N, K]
+  if (output.box_scores) scores = ops::mul(scores, ops::sigmoid(output.box_scores.value()).reshape({N, 1}));
+
+  const i64 k = std::min(config.candidates, n * K);
+  const ops::TopKResult best = ops::top_k(scores.reshape({B, n * K}), k);  // [B, k]
+  // A candidate is a pair of a query and a class, as an anchor is one of a cell and a kind.
+  const ops::AnchorRows pairs = ops::anchor_rows(best.indices, n, K);
+  const Tensor boxes =
+      ops::gather_rows(decode(output.deltas.detach(), output.anchors).value(), pairs.cell);  // [B k, 4]
+
+  std::vector<Tensor> query, classes, kept_scores, kept_boxes;
+  std::vector<i64> first = {0};
+  for (i64 b = 0; b < B; ++b) {
+    const auto of_picture = [&](const Tensor& x) { return x.rows(b * k, (b + 1) * k); };
+    const Tensor of_scores = best.values.reshape({B * k});
+    const Tensor all =
+        ops::batched_nms(of_picture(boxes), of_picture(of_scores), of_picture(pairs.kind), config.nms_threshold);
+    const Tensor kept = all.rows(0, std::min(config.detections, all.dim(0)));
+    query.push_back(ops::gather_rows(of_picture(pairs.cell), kept));
+    classes.push_back(ops::gather_rows(of_picture(pairs.kind), kept));
+    kept_scores.push_back(ops::gather_rows(of_picture(of_scores), kept));
+    kept_boxes.push_back(ops::gather_rows(of_picture(boxes), kept));
+    first.push_back(first.back() + kept.dim(0));
+  }
+  return {ops::concat(query, 0), ops::concat(classes, 0), ops::concat(kept_scores, 0), ops::concat(kept_boxes, 0),
+          first};
+}
+
+}  // namespace tessera::fqdet
