@@ -123,6 +123,15 @@ Tensor gather_rows(const Tensor& x, const Tensor& rows) {
   return y;
 }
 
+Tensor flat_rows(const Tensor& indices, i64 size) {
+  TESSERA_CHECK(indices.defined() && indices.rank() == 2 && indices.dtype() == DType::kI64,
+                "flat_rows: indices must be i64 [R, K], got {} {}",
+                indices.defined() ? name_of(indices.dtype()) : "undefined", indices.shape());
+  Tensor rows = Tensor::empty({indices.numel()}, DType::kI64, indices.device());
+  flat_rows_kernels(indices, size, rows);
+  return rows;
+}
+
 Tensor scatter_add_rows(const Tensor& x, const Tensor& rows, i64 count) {
   check_input("scatter_add_rows", x);
   check_rows(x, rows, "scatter_add_rows");

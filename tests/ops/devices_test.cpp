@@ -76,6 +76,8 @@ TEST_CASE("devices: rows, positions and classes outside are not read, and give w
     const Tensor x = Tensor::from(std::vector<float>{1, 2, 3, 4}, {2, 2}).to(device);
     const Tensor outside = Tensor::from(std::vector<i64>{1, 2, -1}).to(device);
     CHECK(list<float>(ops::gather_rows(x, outside)) == std::vector<float>{3, 4, 0, 0, 0, 0});
+    const auto flat = list<i64>(ops::flat_rows(outside.reshape({1, 3}), 2));
+    CHECK(flat == std::vector<i64>{1, -1, -1});
     const Tensor three = Tensor::from(std::vector<float>{1, 2, 3}).to(device);
     CHECK(list<float>(ops::scatter_add_rows(three, outside, 2)) == std::vector<float>{0, 1});
     CHECK(list<float>(ops::top_k_backward(three, outside, {2})) == std::vector<float>{0, 1});

@@ -209,6 +209,18 @@ OP_CASES(pointwise) {
     add_relu(Var(Tensor::zeros({2, 3})), Var(Tensor::zeros({3})));
   });
 
+  for (const Shape& from : {Shape{2, 1, 5}, Shape{3, 1}, Shape{}, Shape{0, 1, 2}}) {
+    const Shape to = from.rank() == 3 ? Shape{from[0], 4, from[2]} : Shape{2, 3, 4};
+    add({.op = "broadcast_to",
+         .name = from.str(),
+         .in = {spread(from)},
+         .run = [to](const Vars& v) { return broadcast_to(v[0], to); },
+         .reference =
+             [to](const Tensors& t) { return naive_binary(t[0], t[0], to, [](double a, double) { return a; }); },
+         .grad = {0},
+         .reduction = 24});
+  }
+
   struct ScalarOp {
     const char* name;
     Var (*run)(const Var&, double);
