@@ -19,6 +19,7 @@ target_include_directories(tessera_library INTERFACE $<BUILD_INTERFACE:${include
 
 install(TARGETS tessera_library EXPORT TesseraTargets)
 install(DIRECTORY ${include_dir}/tessera TYPE INCLUDE)
+install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/tessera)  # where train/named_config.cpp looks for them
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Tessera)
 install(EXPORT TesseraTargets NAMESPACE Tessera:: DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/TesseraConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -1,5 +1,6 @@
 #include "train/named_config.h"
 
+#include <dlfcn.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -14,12 +15,20 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// Of an installed library: it lies in PREFIX/lib, they in PREFIX/share/tessera.
+fs::path installed_configs() {
+  Dl_info library{};
+  dladdr(reinterpret_cast<const void*>(&config_names), &library);
+  return library.dli_fname ? fs::path(library.dli_fname).parent_path() / TESSERA_CONFIGS_FROM_LIBRARY : fs::path();
+}
+
 std::map<std::string, fs::path> all_configs() {
   std::map<std::string, fs::path> files;
-  for (const fs::path& folder : {fs::path("configs"), fs::path(TESSERA_SOURCE_DIR) / "configs"}) {
-    if (!fs::is_directory(folder)) continue;
+  for (const fs::path& folder : {fs::path("configs"), installed_configs(), fs::path(TESSERA_SOURCE_DIR) / "configs"}) {
+    std::error_code ignored;  // of a folder that cannot be looked into
+    if (!fs::is_directory(folder, ignored)) continue;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
-      if (entry.path().extension() == ".toml")  // the working directory's come first and stay
+      if (entry.path().extension() == ".toml")  // those that come first stay
         files.emplace(entry.path().lexically_relative(folder).replace_extension().generic_string(), entry.path());
   }
   return files;
@@ -51,7 +60,7 @@ std::vector<std::string> config_names() {
 }
 
 fs::path find_config(const std::string& given) {
-  std::error_code ignored;  // of a name too long for a file
+  std::error_code ignored;                                                            // of a name too long for a file
   if (fs::exists(given, ignored) && !fs::is_directory(given, ignored)) return given;  // also a pipe
   const std::string name = given.ends_with(".toml") ? given.substr(0, given.size() - 5) : given;
   const std::map<std::string, fs::path> files = all_configs();

@@ -7,7 +7,8 @@
 
 namespace tessera {
 
-// The names of all files under configs/ of the working directory and of the source tree ("sparseinst/r50_giam").
+// The names of all files under configs/ of the working directory, of what is installed with the library and of the
+// source tree ("sparseinst/r50_giam").
 std::vector<std::string> config_names();
 
 // The file that `name` means: a file itself, or a configuration's name or the end of one ("r50_giam"). A name that is

@@ -130,9 +130,9 @@ Detections EffSeg::detect(const Batch& batch) {
       queries.erase(std::unique(queries.begin(), queries.end()), queries.end());
     }
     const Tensor rows = Tensor::from(queries).to(found.query.device());
-    const i64 R = rows.numel();
     const roi_heads::Rois rois{gather_rows(boxes, rows), gather_rows(output.queries, rows),
-                               Tensor::zeros({R}, DType::kI64, rows.device()), found.classes.rows(first, last)};
+                               Tensor::zeros({rows.numel()}, DType::kI64, rows.device()),
+                               head_->class_specific() ? found.classes.rows(first, last) : Tensor()};
     const Tensor p = head_->probabilities(of_pictures(output.maps, b, b + 1), rois, batch.padded);
     const Sample& sample = batch.samples[static_cast<size_t>(b)];
     const roi_heads::PictureMasks masks =
@@ -146,7 +146,7 @@ Detections EffSeg::detect(const Batch& batch) {
           head_->class_specific() ? i - first : std::ranges::lower_bound(queries, q) - queries.begin());
       const double score = double{scores.data<float>()[i]};
       instances.push_back({.class_index = classes.data<i64>()[i],
-                           .score = score * masks.certainty[mask],
+                           .score = rle_area(masks.masks[mask]) > 0 ? score * masks.certainty[mask] : 0,
                            .mask = masks.masks[mask],
                            .box = *box,
                            .box_score = score,

@@ -24,7 +24,7 @@ Tensor boundary_of(const Tensor& mask, const Tensor& crop) {
 }  // namespace
 
 EffSegHead::EffSegHead(const HeadConfig& config, i64 channels, Random& random)
-    : config_(check_fields("effseg: head", config)) {
+    : config_(check_fields("effseg head", config)) {
   TESSERA_CHECK(channels % (i64{1} << (kStages - 1)) == 0,
                 "effseg: the maps have {} channels; each of three stages halves them, so they must be a multiple of 8",
                 channels);

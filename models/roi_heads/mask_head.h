@@ -17,7 +17,7 @@ struct Rois {
   Var boxes;       // f32 [R, 4], x0 y0 x1 y1 in pixels of the padded batch; its gradient is that of sampling positions
   Var queries;     // [R, C]
   Tensor image;    // i64 [R], picture of the batch
-  Tensor classes;  // i64 [R]: predicted; in training the object's
+  Tensor classes;  // i64 [R]: predicted; in training the object's. Undefined where no class is wanted
   i64 count() const { return boxes.dim(0); }
 };
 

@@ -103,7 +103,7 @@ TEST_CASE("program: an unknown command, option, configuration, operator or devic
   check_fails({"train", "a.toml", "--divice=cpu"}, 2, "unknown option --divice; did you mean --device?");
   check_fails({"--verson"}, 2, "unknown option --verson; did you mean --version?");
   check_fails({"info", "extra"}, 2, "unexpected argument extra");
-  check_fails({"train", "r50"}, 1, "r50: no such file or configuration; these begin so: sparseinst/r50_base, ");
+  check_fails({"train", "r50"}, 1, "r50: no such file or configuration; these begin so: fqdet/r50_defenc_p3, ");
   check_fails({"train", "r50_gaim"}, 1, "did you mean sparseinst/r50_giam?");
   check_fails({"info", "--ops", "sofmax"}, 1, "unknown operator sofmax; did you mean softmax?");
   const Outcome cases = run({"list", "--op", "sofmax"}, "tessera_ops");

@@ -30,7 +30,9 @@ TEST_CASE("library: the examples build against an installed copy, and each does 
   check_shell(folder.path(), "cmake --build build");
   for (const char* command : {"build/xor", "build/shapes_classifier", "build/new_operator", "build/own_data run",
                               "prefix/bin/tessera data shapes --out shapes --train 1 --val 1 --size 64",
-                              "build/sparseinst shapes/val/*.png drawn.png run"})
+                              "build/sparseinst shapes/val/*.png drawn.png run",
+                              "cp prefix/share/tessera/configs/demo.toml prefix/share/tessera/configs/of_the_copy.toml",
+                              "prefix/bin/tessera train of_the_copy --dry-run"})
     check_shell(folder.path(), command);
   CHECK(fs::exists(folder / "drawn.png"));
 }
@@ -44,13 +46,20 @@ TEST_CASE("library: no header is installed under a name that another library may
   CHECK_MESSAGE(generic.code == 1, generic.out);
 }
 
-TEST_CASE("library: add_subdirectory gives the target, and leaves the parent's settings alone") {
+TEST_CASE("library: add_subdirectory and FetchContent give the target, and leave the parent's settings alone") {
   const TemporaryFolder folder;
+  std::string bring;
+  SUBCASE("add_subdirectory") {
+    bring = "add_subdirectory(" + source_dir().string() + " tessera)\n";
+  }
+  SUBCASE("FetchContent") {
+    bring = "include(FetchContent)\nFetchContent_Declare(tessera SOURCE_DIR " + source_dir().string() +
+            ")\nFetchContent_MakeAvailable(tessera)\n";
+  }
   write_file(folder / "app.cpp", "#include <tessera/tessera.h>\nint main() {}\n");
   write_file(folder / "CMakeLists.txt",
-             "cmake_minimum_required(VERSION 3.25)\nproject(app LANGUAGES CXX)\nadd_subdirectory(" +
-                 source_dir().string() +
-                 " tessera)\nadd_executable(app app.cpp)\ntarget_link_libraries(app PRIVATE Tessera::tessera)\n"
+             "cmake_minimum_required(VERSION 3.25)\nproject(app LANGUAGES CXX)\n" + bring +
+                 "add_executable(app app.cpp)\ntarget_link_libraries(app PRIVATE Tessera::tessera)\n"
                  "if(CMAKE_RUNTIME_OUTPUT_DIRECTORY OR CMAKE_CXX_STANDARD OR TARGET tessera_tests)\n"
                  "  message(FATAL_ERROR \"the parent was changed\")\nendif()\n");
   check_shell(folder.path(), "cmake -G Ninja -S . -B build");

@@ -7,12 +7,14 @@
 #include <map>
 
 #include "autograd/arrange.h"
+#include "autograd/conv2d.h"
 #include "autograd/pointwise.h"
 #include "autograd/reduce.h"
 #include "models/effseg/effseg.h"
 #include "models/fqdet/boxes.h"
 #include "nn/intermediates.h"
 #include "ops/arrange.h"
+#include "ops/pointwise.h"
 #include "tests/goldens/effseg_golden.h"
 
 namespace tessera::goldens {
@@ -87,11 +89,14 @@ class EffSegE2eGolden : EffSegGolden {
     const Var loss = Losses{terms}.total();
     compare("loss", loss.value().reshape({1}));
     loss.backward();
+    std::vector<Tensor> of_heads;
+    for (const Var& leaf : leaves) of_heads.push_back(leaf.grad().clone());
+    add_way_over_p7(network, leaves);
     Var rest;
     for (size_t i = 0; i < maps.size(); ++i) {
       compare_map(fmt::format("p.{}", i + 2), maps[i].value());
       compare_map_gradient(fmt::format("grad.p.{}", i + 2), leaves[i]);
-      const Var part = sum(maps[i] * Var(leaves[i].grad()));
+      const Var part = sum(maps[i] * Var(of_heads[i]));
       rest = rest ? rest + part : part;
     }
     rest.backward();
@@ -127,6 +132,16 @@ class EffSegE2eGolden : EffSegGolden {
       for (float& value : damped.span<float>()) value = static_cast<float>(0.3 * static_cast<double>(value));
       Tensor(entry.tensor).copy_from(damped.to(device()));
     }
+  }
+
+  // The stored gradient of P6 is also that over P7, which the neck makes of it.
+  void add_way_over_p7(EffSeg& network, std::vector<Var>& maps) {
+    std::map<std::string, Var*> parameters;
+    for (const auto& [name, parameter] : nn::named_parameters(network)) parameters[name] = parameter;
+    const Var p6(maps[4].value(), true), weight = parameters.at("core.body.fpn_convs.5.conv.weight")->detach();
+    const Var p7 = conv2d(relu(p6), weight, Var(), {.stride = 2, .padding = 1});
+    sum(p7 * Var(maps[5].grad())).backward();
+    ops::add_into(maps[4].grad(), p6.grad());
   }
 
   Tensor normalised() {  // [1, H, W, 3]

@@ -252,7 +252,7 @@ TEST_CASE("effseg head: another device computes the same, and in bf16 a loss in 
 TEST_CASE("effseg head: settings that cannot be are refused") {
   Random random(1);
   CHECK_ERROR(EffSegHead({}, 20, random), "the maps have 20 channels; each of three stages halves them");
-  CHECK_ERROR(EffSegHead({.refinements = 0}, 32, random), "effseg: head: refinements must be at least 1, got 0");
+  CHECK_ERROR(EffSegHead({.refinements = 0}, 32, random), "effseg head: refinements must be at least 1, got 0");
   CHECK_ERROR(EffSegHead({.ref_eps = 0.5}, 32, random), "ref_eps must be");
 }
 

@@ -71,17 +71,17 @@ TEST_CASE("fqdet inference: boxes are cut off at the picture's edge and take its
     return to_original(corners, {50, 100}, {100, 400});
   };
   const XywhBox inside = box(10, 10, 20, 30).value();
-  CHECK(inside.x == 40);
-  CHECK(inside.y == 20);
-  CHECK(inside.width == 40);
-  CHECK(inside.height == 40);
+  CHECK(inside[0] == 40);
+  CHECK(inside[1] == 20);
+  CHECK(inside[2] == 40);
+  CHECK(inside[3] == 40);
   const XywhBox cut = box(-10, 40, 120, 90).value();
-  CHECK(cut.x == 0);
-  CHECK(cut.width == 400);
-  CHECK(cut.y == 80);
-  CHECK(cut.height == 20);
+  CHECK(cut[0] == 0);
+  CHECK(cut[2] == 400);
+  CHECK(cut[1] == 80);
+  CHECK(cut[3] == 20);
   CHECK(!box(100, 0, 110, 10));
   CHECK(!box(10, 10, 10, 20));
   CHECK(!box(NAN, 10, 20, 20));
-  CHECK(box(0, 0, INFINITY, INFINITY)->width == 400);
+  CHECK(box(0, 0, INFINITY, INFINITY).value()[2] == 400);
 }

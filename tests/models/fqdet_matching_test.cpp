@@ -59,7 +59,7 @@ TEST_CASE("fqdet boxes: decoding undoes encoding, and the sizes of untrained del
   CHECK(floats(deltas)[1] == doctest::Approx(3.5 / 4));
   CHECK(floats(deltas)[3] == doctest::Approx(std::log(7.0 / 4)));
   const Tensor back = decode(Var(deltas), anchors).value();
-  for (i64 i = 0; i < 8; ++i) CHECK(floats(back)[i] == doctest::Approx(floats(boxes)[i]));
+  for (size_t i = 0; i < 8; ++i) CHECK(floats(back)[i] == doctest::Approx(floats(boxes)[i]));
   const Tensor far = decode(Var(Tensor::full({2, 4}, 1e4)), anchors).value();
   for (const float x : far.span<float>()) CHECK(std::isfinite(x));
 }

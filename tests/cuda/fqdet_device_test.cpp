@@ -1,0 +1,96 @@
+// FQDet on the other device of this build, the emulated one or a GPU.
+#include <doctest/doctest.h>
+
+#include "tensor/device_waits.h"
+#include "tests/cuda/other_device.h"
+#include "tests/models/tiny_fqdet.h"
+#include "train/optimizer.h"
+
+using namespace tessera;
+using namespace tessera::fqdet;
+
+namespace {
+
+std::unique_ptr<FQDet> model_on(Device device, const Config& config) {
+  auto model = test::tiny_fqdet(config);
+  model->to(device);
+  return model;
+}
+
+// The losses of every step, term by term.
+std::vector<double> train_steps(Device device, const Config& config, int steps) {
+  const auto model = model_on(device, config);
+  Optimizer optimizer({.lr = 1e-3, .clip_norm = 1}, *model);
+  std::vector<double> losses;
+  for (int step = 0; step < steps; ++step) {
+    const Losses now = model->losses(test::rectangles({2, 0, 3}), {});
+    now.total().backward();
+    optimizer.step(1, optimizer.clip().scale);
+    optimizer.zero_grad();
+    for (const LossTerm& term : now.terms) losses.push_back(term.value.value().item());
+  }
+  return losses;
+}
+
+}  // namespace
+
+TEST_CASE("device: an FQDet of either form trains on another device with the losses that it has on the CPU") {
+  const std::optional<Device> other = test::other_device();
+  if (!other) return;
+  for (const Config& config : {test::tiny_fqdet_config(), test::tiny_release_config()}) {
+    const std::vector<double> here = train_steps({}, config, 2), there = train_steps(*other, config, 2);
+    REQUIRE(here.size() == there.size());
+    for (size_t i = 0; i < here.size(); ++i) CHECK(there[i] == doctest::Approx(here[i]).epsilon(2e-3));
+  }
+}
+
+TEST_CASE("device: the losses of an FQDet wait for the device once, to learn how many queries are matched") {
+  const std::optional<Device> other = test::other_device();
+  if (!other) return;
+  for (const Config& config : {test::tiny_fqdet_config(), test::tiny_release_config()}) {
+    const auto model = model_on(*other, config);
+    const i64 before = device_waits();
+    model->losses(test::rectangles({2, 3}), {}).total().backward();
+    CHECK(device_waits() - before == 1);
+  }
+}
+
+TEST_CASE("device: an FQDet finds the same objects on another device") {
+  const std::optional<Device> other = test::other_device();
+  if (!other) return;
+  Config config = test::tiny_release_config();
+  config.inference.detections = 5;
+  const auto detect = [&](Device device) {
+    const auto model = model_on(device, config);
+    model->eval();
+    return model->detect(test::rectangles({1, 2}));
+  };
+  const Detections here = detect({}), there = detect(*other);
+  for (size_t image : {0, 1}) {
+    REQUIRE(here[image].size() == there[image].size());
+    for (size_t i = 0; i < here[image].size(); ++i) {
+      CHECK(there[image][i].score == doctest::Approx(here[image][i].score).epsilon(1e-4));
+      CHECK(there[image][i].box[0] == doctest::Approx(here[image][i].box[0]).epsilon(1e-3).scale(64));
+    }
+  }
+}
+
+TEST_CASE("device: an FQDet of either form trains in mixed precision") {
+  const std::optional<Device> other = test::other_device();
+  if (!other) return;
+  for (const Config& config : {test::tiny_fqdet_config(), test::tiny_release_config()}) {
+    const Batch batch = test::rectangles({2, 1});
+    const auto loss_of = [&](DType dtype) {
+      const auto model = model_on(*other, config);
+      model->training_dtype = dtype;
+      const Var loss = model->losses(batch, {}).total();
+      loss.backward();
+      for (const auto& [name, parameter] : nn::named_parameters(*model)) {
+        CAPTURE(name);
+        CHECK(parameter->grad().dtype() == DType::kF32);
+      }
+      return loss.value().item();
+    };
+    CHECK(loss_of(DType::kBF16) == doctest::Approx(loss_of(DType::kF32)).epsilon(0.1));
+  }
+}
