@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "autograd/reduce.h"
+#include "models/backbones/body_backbone.h"
 #include "tests/goldens/fill.h"
 #include "tests/support/check_error.h"
 
@@ -194,4 +195,18 @@ TEST_CASE("resnet: live norms use the batch in training and the running statisti
   }
   CHECK(difference < 0.1 * size);  // biased against unbiased variance is what remains
   CHECK(difference > 0);
+}
+
+TEST_CASE("body backbone: torchvision's ResNet under body, and the statistics of its pixels") {
+  Random random(1);
+  BodyBackbone backbone({.names = BackboneNames::kTorchvision, .freeze_at = 2}, random, {2, 3, 4, 5});
+  CHECK(nn::count_parameters(backbone, true) == 23'232'512);
+  const std::vector<nn::StateEntry> state = nn::state(backbone);
+  CHECK(state.size() == 2 + 53 * 5);
+  CHECK(state[0].name == "in_norm_mean");
+  CHECK(state[1].name == "in_norm_std");
+  CHECK(state[2].name == "body.conv1.weight");
+  CHECK(state[0].tensor.span<float>()[1] == doctest::Approx(0.456));
+  CHECK(state[1].tensor.span<float>()[2] == doctest::Approx(0.225));
+  CHECK(backbone.levels().front().stride == 4);
 }
