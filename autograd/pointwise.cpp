@@ -80,4 +80,9 @@ Var clamp_min(const Var& x, double lowest) {
                 });
 }
 
+Var broadcast_to(const Var& x, const Shape& shape) {
+  return record("broadcast_to", ops::broadcast_to(x.value(), shape), {x},
+                [from = x.shape()](const Tensor& gy, Gradients& gradients) { gradients.add(0, ops::sum_to(gy, from)); });
+}
+
 }  // namespace tessera

@@ -18,6 +18,7 @@ Var add_relu(const Var& a, const Var& b);        // max(a + b, 0) in one pass, s
 Var add_scalar(const Var& x, double value);
 Var mul_scalar(const Var& x, double value);
 Var clamp_min(const Var& x, double lowest);      // gradient 1 where x >= lowest, else 0
+Var broadcast_to(const Var& x, const Shape& shape);  // sizes of 1 repeated, absent first ones taken as 1
 
 // y = F(x), F a struct of ops/scalar/pointwise.h; its backward keeps x or y, as F says.
 Var unary(const ops::UnaryTable& kernels, const ops::UnaryBackwardTable& backward, bool from_y, const Var& x);

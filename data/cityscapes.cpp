@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "data/image.h"
-#include "data/json_reader.h"
 #include "data/label_map.h"
 #include "data/parallel.h"
 
@@ -33,47 +32,6 @@ constexpr CityscapesLabel kLabels[] = {
     {31, "train", true, false},          {32, "motorcycle", true, false},
     {33, "bicycle", true, false},
 };
-
-const CityscapesLabel* find_label(std::string_view name) {
-  const auto label =
-      std::ranges::find(kLabels, name, [](const CityscapesLabel& l) { return std::string_view(l.name); });
-  return label == std::end(kLabels) ? nullptr : label;
-}
-
-// "cargroup" is a group of cars, "polegroup" a label of its own.
-void read_label(std::string_view name, CityscapesPolygon& object) {
-  constexpr std::string_view kGroup = "group";
-  const CityscapesLabel* label = find_label(name);
-  if (!label && name.ends_with(kGroup)) {
-    label = find_label(name.substr(0, name.size() - kGroup.size()));
-    object.group = true;
-  }
-  TESSERA_CHECK(label, "there is no label \"{}\" in Cityscapes", name);
-  object.label = label->id;
-}
-
-void read_object(json::Value value, std::vector<CityscapesPolygon>& objects) {
-  CityscapesPolygon object;
-  bool labelled = false, outlined = false, deleted = false;
-  json::for_each_field(value, [&](std::string_view key, json::Value field) {
-    if (key == "label") {
-      read_label(json::read_string(field), object);
-      labelled = true;
-    } else if (key == "polygon") {
-      json::for_each_element(field, [&](json::Value point) {
-        std::array<double, 2> xy{};
-        json::read_exactly(point, xy);
-        object.xy.insert(object.xy.end(), xy.begin(), xy.end());
-      });
-      outlined = true;
-    } else if (key == "deleted") {
-      deleted = json::read_flag(field);
-    }
-  });
-  TESSERA_CHECK(labelled, "there is no \"label\"");
-  TESSERA_CHECK(outlined, "there is no \"polygon\"");
-  if (!deleted) objects.push_back(std::move(object));
-}
 
 }  // namespace
 
@@ -143,28 +101,6 @@ CocoDataset load_cityscapes(const fs::path& folder) {
     }
   index_coco(dataset);
   return dataset;
-}
-
-CityscapesPolygons load_cityscapes_polygons(const fs::path& path) {
-  CityscapesPolygons polygons;
-  bool objects = false;
-  json::Document document(path);
-  document.for_each_field([&](std::string_view key, json::Value value) {
-    if (key == "imgHeight")
-      polygons.height = json::read_integer(value);
-    else if (key == "imgWidth")
-      polygons.width = json::read_integer(value);
-    else if (key == "objects") {
-      json::for_each_element(value, [&](json::Value object) { read_object(object, polygons.objects); });
-      objects = true;
-    }
-  });
-  json::at_place(path.string(), [&] {
-    TESSERA_CHECK(objects, "there is no \"objects\"; is this a *_gtFine_polygons.json?");
-    TESSERA_CHECK(polygons.height != 0 && polygons.width != 0, "there is no \"imgHeight\" and \"imgWidth\"");
-    check_mask_size(polygons.height, polygons.width);
-  });
-  return polygons;
 }
 
 }  // namespace tessera

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <unordered_set>
 
 #include "data/coco.h"
 #include "data/coco_records.h"
 #include "data/coco_rle.h"
-#include "data/json_writer.h"
 #include "data/panoptic.h"
 #include "data/rasterise.h"
 #include "tensor/file.h"
@@ -175,78 +173,6 @@ CocoDataset load_coco(const std::filesystem::path& path) {
 
 CocoDataset load_image_list(const std::filesystem::path& path) {
   return read_coco(path, true);
-}
-
-void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
-  for (const CocoAnnotation& annotation : dataset.annotations) {
-    const BadMask* bad = std::get_if<BadMask>(&annotation.segmentation);
-    TESSERA_CHECK(!bad, "{}: annotation {}: {}", path.string(), annotation.id, bad->reason);
-  }
-  std::string text;
-  auto append = [&text]<class... Args>(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
-  };
-  json::at_place(path.string(), [&] {
-    // "info" and "licenses" are empty but present: the COCO tool copies them when it loads results.
-    text = "{\"info\":{},\"licenses\":[],\n\"images\":[";
-    const char* separator = "\n";
-    for (const CocoImage& image : dataset.images) {
-      append("{}{{\"id\":{},\"height\":{},\"width\":{},\"file_name\":", separator, image.id, image.height, image.width);
-      json::append_string(text, image.file_name);
-      if (image.neg_category_ids)
-        append(",\"neg_category_ids\":[{}],\"not_exhaustive_category_ids\":[{}]",
-               fmt::join(*image.neg_category_ids, ","), fmt::join(image.not_exhaustive_category_ids, ","));
-      text.push_back('}');
-      separator = ",\n";
-    }
-    text += "],\n\"categories\":[";
-    separator = "\n";
-    for (const CocoCategory& category : dataset.categories) {
-      append("{}{{\"id\":{},\"name\":", separator, category.id);
-      json::append_string(text, category.name);
-      if (!category.synset.empty()) {
-        text += ",\"synset\":";
-        json::append_string(text, category.synset);
-      }
-      if (!category.isthing) text += ",\"isthing\":0";
-      if (category.frequency != 0) append(",\"frequency\":\"{}\"", category.frequency);
-      text += ",\"supercategory\":\"\"}";
-      separator = ",\n";
-    }
-    text += "],\n\"annotations\":[";
-    separator = "\n";
-    for (const CocoAnnotation& annotation : dataset.annotations) {
-      append("{}{{\"id\":{},\"image_id\":{},\"category_id\":{},\"iscrowd\":{}", separator, annotation.id,
-             annotation.image_id, annotation.category_id, annotation.iscrowd ? 1 : 0);
-      if (annotation.area) {
-        text += ",\"area\":";
-        json::append_number(text, *annotation.area);
-      }
-      if (annotation.bbox) {
-        text += ",\"bbox\":";
-        json::append_numbers(text, *annotation.bbox);
-      }
-      if (annotation.ignore) text += ",\"ignore\":1";
-      if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation)) {
-        text += ",\"segmentation\":[";
-        for (size_t i = 0; i < parts->size(); ++i) {
-          if (i > 0) text.push_back(',');
-          json::append_numbers(text, (*parts)[i]);
-        }
-        text.push_back(']');
-      } else if (const Rle* rle = std::get_if<Rle>(&annotation.segmentation)) {
-        text += ",\"segmentation\":";
-        json::append_rle(text, *rle);
-      } else if (const PngSegment* segment = std::get_if<PngSegment>(&annotation.segmentation)) {
-        text += ",\"segmentation\":";
-        json::append_rle(text, segment_mask(*segment));
-      }
-      text.push_back('}');
-      separator = ",\n";
-    }
-    text += "]}\n";
-  });
-  write_file(path, text);
 }
 
 bool is_finite(const XywhBox& box) {

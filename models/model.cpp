@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "models/effseg/effseg.h"
 #include "models/fqdet/fqdet.h"
 #include "models/sparseinst/sparseinst.h"
 
@@ -18,7 +19,8 @@ struct Family {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {{"sparseinst", sparseinst::Config(), sparseinst::published},
-                                          {"fqdet", fqdet::Config(), fqdet::published}};
+                                          {"fqdet", fqdet::Config(), fqdet::published},
+                                          {"effseg", effseg::Config(), effseg::published}};
   return all;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "models/effseg/config.h"
 #include "models/fqdet/config.h"
 #include "models/published.h"
 #include "models/segmenter.h"
@@ -18,7 +19,7 @@ std::string known_families(const std::string& quote = "\"");  // for messages
 
 // The configuration of one network. The name decides which options there are besides.
 struct ModelConfig {
-  using Network = std::variant<sparseinst::Config, fqdet::Config>;
+  using Network = std::variant<sparseinst::Config, fqdet::Config, effseg::Config>;
 
   std::string name = "sparseinst";
   Network network;

@@ -45,6 +45,11 @@ std::vector<int> inverse_order(const std::vector<int>& order);
 inline constinit KernelTable<void(const Tensor& x, const Tensor& rows, Tensor& y)> gather_rows_kernels{"gather_rows"};
 Tensor gather_rows(const Tensor& x, const Tensor& rows);
 
+// Positions in each of R parts of `size` rows as rows of the whole: y[r K + k] = r size + indices[r, k]; i64 [R, K] ->
+// [R K]. A position outside [0, size) is an error on the CPU, on other devices -1.
+inline constinit KernelTable<void(const Tensor& indices, i64 size, Tensor& rows)> flat_rows_kernels{"flat_rows"};
+Tensor flat_rows(const Tensor& indices, i64 size);
+
 // y = 0; y[rows[k]] += x[k] for k ascending; x [K, ...], rows i64 [K] -> [count, ...]
 inline constinit KernelTable<void(const Tensor& x, const Tensor& rows, Tensor& y)> scatter_add_rows_kernels{
     "scatter_add_rows"};

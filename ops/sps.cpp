@@ -87,6 +87,21 @@ Tensor sps_rows(const SpsStructure& structure) {
   return rows;
 }
 
+Tensor overwrite_rows(const Tensor& x, const Tensor& values, const Tensor& rows) {
+  TESSERA_CHECK(x.defined() && x.rank() >= 1, "overwrite_rows: a tensor of rows is needed, got {}", x.shape());
+  TESSERA_CHECK(rows.defined() && rows.dtype() == DType::kI64 && rows.rank() == 1,
+                "overwrite_rows: row indices must be i64 of rank 1, got {} {}",
+                rows.defined() ? name_of(rows.dtype()) : "undefined", rows.shape());
+  Shape expected = x.shape();
+  expected[0] = rows.dim(0);
+  TESSERA_CHECK(values.defined() && values.dtype() == x.dtype() && values.shape() == expected,
+                "overwrite_rows: the values must be {} {}, got {} {}", name_of(x.dtype()), expected,
+                values.defined() ? name_of(values.dtype()) : "undefined", values.shape());
+  Tensor y = x.clone();
+  overwrite_rows_kernels(values, rows, y);
+  return y;
+}
+
 Tensor sps_overwrite(const Tensor& map, const Tensor& values, const SpsStructure& structure) {
   check_sps_structure("sps_overwrite", structure);
   const Shape& grid = structure.index_map.shape();
@@ -97,9 +112,8 @@ Tensor sps_overwrite(const Tensor& map, const Tensor& values, const SpsStructure
       values.defined() && values.dtype() == map.dtype() && values.shape() == Shape({structure.active(), map.dim(3)}),
       "sps_overwrite: the values must be {} [{}, {}], got {} {}", name_of(map.dtype()), structure.active(), map.dim(3),
       values.defined() ? name_of(values.dtype()) : "undefined", values.shape());
-  Tensor y = map.clone();
-  overwrite_rows_kernels(values, sps_rows(structure), y);
-  return y;
+  const Shape cells = {grid.numel(), map.dim(3)};
+  return overwrite_rows(map.reshape(cells), values, sps_rows(structure)).reshape(map.shape());
 }
 
 }  // namespace tessera::ops

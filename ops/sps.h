@@ -52,6 +52,10 @@ Tensor sps_rows(const SpsStructure& structure);
 // the mask of a stage is the upsampled one of the stage before, overwritten where the stage predicted.
 Tensor sps_overwrite(const Tensor& map, const Tensor& values, const SpsStructure& structure);
 
+// x [M, ...] with the rows `rows`, i64 [K], no row twice, replaced by values [K, ...], any dtype. A row outside
+// x is an error on the CPU and passed by on other devices.
+Tensor overwrite_rows(const Tensor& x, const Tensor& values, const Tensor& rows);
+
 // Throws, naming op, when the tensors of the structure do not have the shapes and dtypes above.
 void check_sps_structure(const char* op, const SpsStructure& structure);
 

@@ -2,10 +2,13 @@
 
 #include <cmath>
 
+#include "autograd/arrange.h"
+#include "autograd/conv2d.h"
 #include "autograd/pointwise.h"
 #include "nn/init.h"
 #include "nn/norm.h"
 #include "nn/profile.h"
+#include "ops/dtypes.h"
 
 namespace tessera::effseg {
 
@@ -39,9 +42,28 @@ class Sfm : public ProcessingModule {
     v.child("5", third_);
   }
 
- private:
+ protected:
   nn::Linear first_, second_, third_;
   std::array<SpsConv2d, kSfmDilations.size()> convs_;
+};
+
+// SFM where all cells are active: the maps that they make, and ordinary convolutions.
+class DenseSfm : public Sfm {
+ public:
+  using Sfm::Sfm;
+
+  Var operator()(const Sps& sps) const override {
+    const nn::Running running(*this);
+    TESSERA_CHECK(sps.structure.passive == 0, "dense_sfm: {} cells are passive, all must be active",
+                  sps.structure.passive);
+    const i64 R = sps.structure.rois(), S = sps.structure.size(), F = sps.active.dim(1);
+    const Var rows = gather_rows(relu(first_(sps.active)), sps.structure.index_map.reshape({R * S * S}));
+    const Var map = reshape(rows, {R, S, S, F});
+    Var x = convs_[0].on_map(map);
+    for (size_t i = 1; i < convs_.size(); ++i) x = x + convs_[i].on_map(map);  // [R, S, S, F]
+    x = relu(third_(relu(second_(reshape(x, {R * S * S, F})))));
+    return gather_rows(x, ops::sps_rows(sps.structure));  // [N_A, F]
+  }
 };
 
 // The three that differ in their first layer alone: First, layer norm, and two linear layers with 4 F between them.
@@ -92,12 +114,19 @@ SpsConv2d::SpsConv2d(i64 in, i64 out, i64 dilation, ops::Activation activation, 
 
 Var SpsConv2d::operator()(const Sps& sps) const {
   const nn::Running running(*this);
-  return sps_conv2d(ops::sps_neighbours(sps.structure, dilation_), sps.active, sps.passive, weight, bias, activation_);
+  return sps_conv2d(ops::sps_neighbours(sps.structure, dilation_), sps.active, sps.passive,
+                    nn::for_input(weight, sps.active), nn::for_input(bias, sps.active), activation_);
 }
 
 void SpsConv2d::visit(nn::Visitor& v) {
   v.parameter("weight", weight);
   v.parameter("bias", bias);
+}
+
+Var SpsConv2d::on_map(const Var& map) const {
+  const nn::Running running(*this);
+  return conv2d(map, reshape(nn::for_input(weight, map), {weight.dim(0), 3, 3, map.dim(3)}), nn::for_input(bias, map),
+                {.padding = dilation_, .dilation = dilation_, .activation = activation_});
 }
 
 SpsDeformConv2d::SpsDeformConv2d(i64 in, i64 out, i64 dilation, Random& random)
@@ -113,7 +142,10 @@ SpsDeformConv2d::SpsDeformConv2d(i64 in, i64 out, i64 dilation, Random& random)
 
 Var SpsDeformConv2d::operator()(const Sps& sps) const {
   const nn::Running running(*this);
-  return sps_deform_conv2d(sps.structure, sps.active, sps.passive, conv_offsets(sps.active), weight, bias);
+  // Offsets are f32 whatever the features are: bf16 has 8 bits for whole cells and their fractions together.
+  const Var offsets = cast(conv_offsets(sps.active), ops::parameter_dtype(sps.active.value().dtype()));
+  return sps_deform_conv2d(sps.structure, sps.active, sps.passive, offsets, nn::for_input(weight, sps.active),
+                           nn::for_input(bias, sps.active));
 }
 
 void SpsDeformConv2d::visit(nn::Visitor& v) {
@@ -138,6 +170,8 @@ std::unique_ptr<ProcessingModule> make_processing(Processing kind, i64 width, Ra
       nn::Linear first(width, width, random);
       return std::make_unique<FeedForward<nn::Linear>>(std::move(first), width, random);
     }
+    case Processing::kDenseSfm:
+      return std::make_unique<DenseSfm>(width, random);
   }
   fail("make_processing: there is no module {}", static_cast<int>(kind));
 }

@@ -10,10 +10,11 @@
 
 namespace tessera::effseg {
 
-enum class Processing { kSfm, kConv, kDeformConv, kMlp };
+enum class Processing { kSfm, kConv, kDeformConv, kMlp, kDenseSfm };
 constexpr auto names_of(Processing) {
   return std::array{std::pair{"sfm", Processing::kSfm}, std::pair{"conv", Processing::kConv},
-                    std::pair{"deform_conv", Processing::kDeformConv}, std::pair{"mlp", Processing::kMlp}};
+                    std::pair{"deform_conv", Processing::kDeformConv}, std::pair{"mlp", Processing::kMlp},
+                    std::pair{"dense_sfm", Processing::kDenseSfm}};
 }
 
 // Index convolution as a layer: weight [out, 9 in], columns tap by tap, and bias [out], initialised as a convolution.
@@ -22,6 +23,7 @@ class SpsConv2d : public nn::Module {
   SpsConv2d() = default;
   SpsConv2d(i64 in, i64 out, i64 dilation, ops::Activation activation, Random& random);
   Var operator()(const Sps& sps) const;
+  Var on_map(const Var& map) const;  // the same as an ordinary convolution: [R, S, S, in] -> [R, S, S, out]
   void visit(nn::Visitor& v) override;
   Var weight, bias;
 

@@ -67,6 +67,12 @@ void gather_rows_cpu(const Tensor& x, const Tensor& rows, Tensor& y) {
                 [&](i64 k) { std::memcpy(out + k * run, in + row[k] * run, static_cast<size_t>(run)); });
 }
 
+void flat_rows_cpu(const Tensor& indices, i64 size, Tensor& rows) {
+  const i64* index = checked_rows(indices, size, "flat_rows");
+  const i64 K = indices.dim(1);
+  for (i64 i = 0; i < indices.numel(); ++i) rows.data<i64>()[i] = i / K * size + index[i];
+}
+
 // The threads share the columns, so that every sum is taken in the order of k.
 void scatter_add_rows_cpu(const Tensor& x, const Tensor& rows, Tensor& y) {
   const i64* row = checked_rows(rows, y.dim(0), "scatter_add_rows");
@@ -141,6 +147,7 @@ constexpr DeviceKind kCpu = DeviceKind::kCpu;
     ops::slice_kernels.add(kCpu, slice_cpu),
     ops::slice_into_kernels.add(kCpu, slice_into_cpu),
     ops::gather_rows_kernels.add(kCpu, gather_rows_cpu),
+    ops::flat_rows_kernels.add(kCpu, flat_rows_cpu),
     ops::scatter_add_rows_kernels.add(kCpu, scatter_add_rows_cpu),
     ops::top_k_kernels.add(kCpu, top_k_cpu),
     ops::top_k_backward_kernels.add(kCpu, top_k_backward_cpu),

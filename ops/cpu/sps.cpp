@@ -106,7 +106,9 @@ void overwrite_rows_cpu(const Tensor& values, const Tensor& rows, Tensor& map) {
   const size_t bytes = values.bytes() / static_cast<size_t>(values.dim(0));
   const std::byte* from = static_cast<const std::byte*>(values.raw());
   std::byte* to = static_cast<std::byte*>(map.raw());
+  const i64 count = map.numel() * rows.numel() / values.numel();
   for (const i64 row : rows.span<i64>()) {
+    TESSERA_CHECK(0 <= row && row < count, "overwrite_rows: row {} is outside [0, {})", row, count);
     std::memcpy(to + static_cast<size_t>(row) * bytes, from, bytes);
     from += bytes;
   }

@@ -1,5 +1,5 @@
 // Operators that move runs of neighbouring elements in CUDA: slice, slice_into, gather_rows, overwrite_rows; and
-// scatter_add_rows, which adds rows up.
+// scatter_add_rows, which adds rows up. flat_rows has a thread for each index.
 //
 // A run is moved in the largest units, of 1 to 16 bytes, that its length and the addresses allow. A block of 256
 // threads has `width` neighbouring units, a power of two, of 256 / width runs, and very long runs are shared by several
@@ -104,6 +104,15 @@ void overwrite_rows_cuda(const Tensor& values, const Tensor& rows, Tensor& map) 
                           values.raw(), map.raw());
 }
 
+__global__ void flat_rows_kernel(i64 n, i64 K, i64 size, const i64* positions, i64* rows) {
+  for (const i64 i : indices(n)) rows[i] = 0 <= positions[i] && positions[i] < size ? i / K * size + positions[i] : -1;
+}
+
+void flat_rows_cuda(const Tensor& positions, i64 size, Tensor& rows) {
+  launch<flat_rows_kernel>(over(rows.numel()), rows.numel(), positions.dim(1), size, positions.device_data<i64>(),
+                           rows.device_data<i64>());
+}
+
 // A row outside y gets the last key of all.
 __global__ void make_keys_kernel(i64 K, i64 count, const i64* rows, u64* keys) {
   for (const i64 k : indices(K))
@@ -148,6 +157,7 @@ void scatter_add_rows_cuda(const Tensor& x, const Tensor& rows, Tensor& y) {
     ops::slice_kernels.add(kDevice, slice_cuda),
     ops::slice_into_kernels.add(kDevice, slice_into_cuda),
     ops::gather_rows_kernels.add(kDevice, gather_rows_cuda),
+    ops::flat_rows_kernels.add(kDevice, flat_rows_cuda),
     ops::scatter_add_rows_kernels.add(kDevice, scatter_add_rows_cuda),
     ops::overwrite_rows_kernels.add(kDevice, overwrite_rows_cuda),
 };

@@ -7,6 +7,7 @@
 #include "nn/profile.h"
 #include "tests/ops/compare.h"
 #include "tests/ops/sps_structures.h"
+#include "tests/support/check_error.h"
 
 namespace tessera::test {
 
@@ -14,8 +15,9 @@ using namespace effseg;
 
 namespace {
 
-Sps sample(Random& random, i64 width) {
-  const ops::SpsStructure structure = random_structure(random, 2, 6, {0.6});
+Sps sample(Random& random, i64 width, bool all_active = false) {
+  const ops::SpsStructure structure =
+      all_active ? ops::sps_upsample(random_structure(random, 2, 6, {})) : random_structure(random, 2, 6, {0.6});
   return {structure, Var(random_tensor(random, {structure.active(), width}, DType::kF32), true),
           Var(random_tensor(random, {structure.passive, width}, DType::kF32), true)};
 }
@@ -56,7 +58,8 @@ TEST_CASE("processing: every parameter and every input receives a finite gradien
     INFO(name);
     Random random(2);
     const std::unique_ptr<ProcessingModule> module = make_processing(kind, 16, random);
-    const Sps sps = sample(random, 16);
+    const bool dense = kind == Processing::kDenseSfm;
+    const Sps sps = sample(random, 16, dense);
     const Var y = (*module)(sps);
     CHECK(y.shape() == sps.active.shape());
     sum(y * Var(random_tensor(random, y.shape(), DType::kF32))).backward();
@@ -72,7 +75,7 @@ TEST_CASE("processing: every parameter and every input receives a finite gradien
       check(*parameter);
     }
     check(sps.active);
-    if (kind == Processing::kMlp)
+    if (kind == Processing::kMlp || dense)
       CHECK(!sps.passive.grad().defined());
     else
       check(sps.passive);
@@ -87,6 +90,15 @@ TEST_CASE("processing: a fresh deformable layer is an index convolution") {
   plain.weight = deformable.weight;
   plain.bias = deformable.bias;
   CHECK(difference(deformable(sps).value(), plain(sps).value()) < tolerance(DType::kF32));
+}
+
+TEST_CASE("processing: dense_sfm is sfm where all cells are active, and refuses others") {
+  Random random(5), again(5);
+  const std::unique_ptr<ProcessingModule> dense = make_processing(Processing::kDenseSfm, 8, random);
+  const std::unique_ptr<ProcessingModule> sparse = make_processing(Processing::kSfm, 8, again);
+  CHECK(difference((*dense)(sample(random, 8, true)).value(), (*sparse)(sample(again, 8, true)).value()) <
+        tolerance(DType::kF32));
+  CHECK_ERROR((*dense)(sample(random, 8)), "cells are passive, all must be active");
 }
 
 TEST_CASE("processing: the work of a module as the papers count it") {

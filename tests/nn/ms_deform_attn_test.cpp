@@ -66,6 +66,19 @@ TEST_CASE("MsDeformAttn: one reference point serves all levels") {
   for (i64 i = 0; i < one.value().numel(); ++i) CHECK(one.value().data<float>()[i] == many.value().data<float>()[i]);
 }
 
+TEST_CASE("MsDeformAttn: a token that is not kept counts as a value of 0 and gets no gradient") {
+  const nn::MsDeformAttn layer = small_layer();
+  const Var query = random_var({1, 5, 8}, 4, -1, 1), point = random_var({1, 5, 1, 2}, 6, 0, 1);
+  const Var tokens(random_var({1, 30, 8}, 5, -1, 1).value(), true);
+  Tensor none = Tensor::zeros({1, 30, 1}), most = Tensor::full({1, 30, 1}, 1);
+  most.data<float>()[7] = 0;
+  const Tensor y = layer(query, point, tokens, kLevels, none).value();
+  for (i64 i = 0; i < y.numel(); ++i)  // the projection of nothing
+    CHECK(y.data<float>()[i] == doctest::Approx(layer.output_proj.bias.value().data<float>()[i % 8]));
+  layer(query, point, tokens, kLevels, most).backward(Tensor::full({1, 5, 8}, 1));
+  for (i64 c = 0; c < 8; ++c) CHECK(tokens.grad().data<float>()[7 * 8 + c] == 0);
+}
+
 TEST_CASE("MsDeformAttn: few queries before many tokens get the same values and gradients as in the usual order") {
   const std::vector<ops::LevelSize> levels = {{20, 20}, {10, 10}};
   std::vector<Work> work;

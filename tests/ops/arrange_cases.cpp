@@ -5,6 +5,7 @@
 
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
+#include "ops/arrange.h"
 #include "tests/ops/op_case.h"
 
 namespace tessera::test {
@@ -221,6 +222,18 @@ OP_CASES(arrange) {
        .run = [](const Vars& v) { return gather_rows(v[0], v[1].value()); },
        .reference = naive_gather,
        .grad = {0}});
+  for (const Shape& shape : {Shape{3, 4}, Shape{1, 1}, Shape{700, 3}, Shape{0, 4}, Shape{4, 0}})
+    add({.op = "flat_rows",
+         .name = fmt::format("{}", shape),
+         .in = {integers(shape, 0, 6)},
+         .run = [](const Vars& v) { return Var(ops::flat_rows(v[0].value(), 7)); },
+         .reference =
+             [](const Tensors& t) {
+               Tensor y = Tensor::empty({t[0].numel()}, DType::kI64);
+               for (i64 i = 0, r = 0; r < t[0].dim(0); ++r)
+                 for (i64 k = 0; k < t[0].dim(1); ++k, ++i) y.data<i64>()[i] = 7 * r + t[0].data<i64>()[i];
+               return y;
+             }});
   const auto naive_scatter = [](const Tensors& t, i64 count) {
     Shape shape = t[0].shape();
     shape[0] = count;
@@ -258,6 +271,10 @@ OP_CASES(arrange) {
   error("gather_rows", "indices of a float dtype", "gather_rows: row indices must be i64 of rank 1, got f32 [2]", [] {
     gather_rows(zeros({5, 3}), Tensor::zeros({2}));
   });
+  error("flat_rows", "position 5 of 5", "flat_rows: index 5 at position 1 is outside [0, 5)", [=] {
+    ops::flat_rows(outside.reshape({1, 2}), 5);
+  });
+  error("flat_rows", "rank", "flat_rows: indices must be i64 [R, K], got i64 [2]", [=] { ops::flat_rows(outside, 5); });
   error("scatter_add_rows", "row -1", "scatter_add_rows: index -1 at position 0 is outside [0, 5)", [=] {
     scatter_add_rows(zeros({2, 3}), negative, 5);
   });

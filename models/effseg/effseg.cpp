@@ -1,0 +1,189 @@
+#include "models/effseg/effseg.h"
+
+#include <algorithm>
+
+#include "autograd/arrange.h"
+#include "autograd/pointwise.h"
+#include "models/batch_images.h"
+#include "models/effseg/head.h"
+#include "models/fqdet/fqdet.h"
+#include "models/roi_heads/picture_masks.h"
+#include "models/roi_heads/refine_mask.h"
+#include "ops/arrange.h"
+
+namespace tessera::effseg {
+
+namespace {
+
+std::unique_ptr<roi_heads::MaskHead> make_head(const Config& config, i64 channels, Random& random) {
+  switch (config.head.kind) {
+    case HeadKind::kEffSeg:
+      return std::make_unique<EffSegHead>(config.head.effseg, channels, random);
+    case HeadKind::kMaskRcnn:
+      return std::make_unique<roi_heads::MaskRcnn>(channels, config.num_classes, random);
+    case HeadKind::kPointRend:
+      return std::make_unique<roi_heads::PointRend>(channels, config.num_classes, config.head.point_rend, random);
+    case HeadKind::kRefineMask:
+      return std::make_unique<roi_heads::RefineMask>(channels, config.num_classes, random);
+  }
+  fail("effseg: there is no head {}", static_cast<int>(config.head.kind));
+}
+
+// The maps of pictures first .. last - 1.
+std::vector<Var> of_pictures(const std::vector<Var>& maps, i64 first, i64 last) {
+  if (first == 0 && last == maps[0].dim(0)) return maps;
+  std::vector<Var> part;
+  for (const Var& map : maps) part.push_back(slice(map, 0, first, last));
+  return part;
+}
+
+// At most `most` of the matches of every picture, drawn at random, in their order: rows of the matches of pictures
+// first .. last - 1.
+std::vector<i64> drawn(const std::vector<std::vector<i64>>& by_picture, i64 first, i64 last, i64 most,
+                       const Batch& batch, const StepContext& context) {
+  std::vector<i64> rows;
+  for (i64 b = first; b < last; ++b) {
+    std::vector<i64> mine = by_picture[static_cast<size_t>(b)];
+    if (const i64 count = std::ssize(mine); most > 0 && count > most) {
+      Random random = context.random("mask rois", batch.samples[static_cast<size_t>(b)].index);
+      for (i64 i = 0; i < most; ++i)
+        std::swap(mine[static_cast<size_t>(i)], mine[static_cast<size_t>(random.integer(i, count - 1))]);
+      mine.resize(static_cast<size_t>(most));
+      std::ranges::sort(mine);
+    }
+    rows.insert(rows.end(), mine.begin(), mine.end());
+  }
+  return rows;
+}
+
+}  // namespace
+
+EffSeg::EffSeg(const Config& config, Random& random)
+    : config_(check_fields("effseg", config)), detector_(config, random) {
+  TESSERA_CHECK(config.neck.kind == NeckKind::kDino || config.neck.first_level == 2,
+                "effseg: mask heads read P2 to P5, neck.first_level is {}; make it 2", config.neck.first_level);
+  head_ = make_head(config, config.neck.channels, random);
+}
+
+Losses EffSeg::losses(const Batch& batch, const StepContext& context) {
+  // Before the forward pass: a copy to a device that is computing may make the host wait.
+  const Tensor images = batch_images(batch, device());
+  const ObjectMasks objects = object_masks(batch, device());
+  const fqdet::GroundTruth truth = detector_.ground_truth(batch);
+  const fqdet::Output output = detector_.forward(Var(images.to(training_dtype)), batch);
+  fqdet::Matches matches;
+  Losses losses{detector_.losses(output, truth, matches)};
+  for (LossTerm& term : mask_losses(output, matches, objects, batch, context)) losses.terms.push_back(std::move(term));
+  return losses;
+}
+
+std::vector<LossTerm> EffSeg::mask_losses(const fqdet::Output& output, const fqdet::Matches& matches,
+                                          const ObjectMasks& objects, const Batch& batch, const StepContext& context) {
+  const i64 B = output.maps[0].dim(0);
+  const Device device = objects.masks.device();
+  const Tensor picture = ops::gather_rows(output.picture, matches.query).to_host();
+  std::vector<std::vector<i64>> by_picture(static_cast<size_t>(B));  // rows of the matches
+  for (i64 m = 0; m < matches.count(); ++m) by_picture[static_cast<size_t>(picture.data<i64>()[m])].push_back(m);
+
+  const Var boxes = detector_.boxes(output);
+  const i64 group = config_.head.group > 0 ? config_.head.group : B;
+  std::vector<LossTerm> sums;
+  for (i64 first = 0; first < B; first += group) {
+    const i64 last = std::min(first + group, B);
+    i64 count = 0;
+    for (i64 b = first; b < last; ++b) count += std::ssize(by_picture[static_cast<size_t>(b)]);
+    const std::vector<i64> chosen = drawn(by_picture, first, last, config_.head.max_train_rois, batch, context);
+    std::vector<i64> image;
+    for (const i64 m : chosen) image.push_back(picture.data<i64>()[m] - first);
+
+    const Tensor rows = Tensor::from(chosen).to(device);
+    const Tensor query = ops::gather_rows(matches.query, rows), object = ops::gather_rows(matches.object, rows);
+    const roi_heads::Rois rois{gather_rows(boxes, query), gather_rows(output.queries, query),
+                               Tensor::from(image).to(device), ops::gather_rows(objects.classes, object)};
+    std::vector<LossTerm> terms = head_->losses(of_pictures(output.maps, first, last), rois,
+                                                {objects.masks, object, count}, batch.padded, context);
+    if (sums.empty())
+      sums = std::move(terms);
+    else
+      for (size_t i = 0; i < sums.size(); ++i) sums[i].value = sums[i].value + terms[i].value;
+  }
+  return sums;
+}
+
+Detections EffSeg::detect(const Batch& batch) {
+  const NoGrad no_grad;
+  const fqdet::Output output = detector_.forward(Var(batch_images(batch, device())), batch);
+  const fqdet::Predictions found = detector_.predict(output);
+  const Var boxes = detector_.boxes(output);
+  const Tensor query = found.query.to_host(), classes = found.classes.to_host(), scores = found.scores.to_host();
+  const Tensor host_boxes = found.boxes.to_host();
+  const i64 n = output.selected.dim(1);  // queries of a picture
+
+  Detections detections;
+  for (i64 b = 0; b < batch.size(); ++b) {
+    std::vector<Instance>& instances = detections.emplace_back();
+    const auto first = found.first[static_cast<size_t>(b)], last = found.first[static_cast<size_t>(b) + 1];
+    // The RoIs: the predictions, or for a head that knows no classes the queries among them.
+    std::vector<i64> queries(query.data<i64>() + first, query.data<i64>() + last);
+    if (!head_->class_specific()) {
+      std::ranges::sort(queries);
+      queries.erase(std::unique(queries.begin(), queries.end()), queries.end());
+    }
+    const Tensor rows = Tensor::from(queries).to(found.query.device());
+    const roi_heads::Rois rois{gather_rows(boxes, rows), gather_rows(output.queries, rows),
+                               Tensor::zeros({rows.numel()}, DType::kI64, rows.device()),
+                               head_->class_specific() ? found.classes.rows(first, last) : Tensor()};
+    const Tensor p = head_->probabilities(of_pictures(output.maps, b, b + 1), rois, batch.padded);
+    const Sample& sample = batch.samples[static_cast<size_t>(b)];
+    const roi_heads::PictureMasks masks =
+        roi_heads::picture_masks(p, rois.boxes.value(), batch.padded, batch.size_of(b), sample.original);
+
+    for (i64 i = first; i < last; ++i) {
+      const auto box = fqdet::to_original(host_boxes.data<float>() + 4 * i, batch.size_of(b), sample.original);
+      if (!box) continue;  // beside the picture
+      const i64 q = query.data<i64>()[i];
+      const size_t mask = static_cast<size_t>(
+          head_->class_specific() ? i - first : std::ranges::lower_bound(queries, q) - queries.begin());
+      const double score = double{scores.data<float>()[i]};
+      instances.push_back({.class_index = classes.data<i64>()[i],
+                           .score = rle_area(masks.masks[mask]) > 0 ? score * masks.certainty[mask] : 0,
+                           .mask = masks.masks[mask],
+                           .box = *box,
+                           .box_score = score,
+                           .query = q - b * n});
+    }
+  }
+  return detections;
+}
+
+void EffSeg::visit(nn::Visitor& v) {
+  v.child("", detector_);
+  v.child("heads.gvd.heads.2", *head_);
+}
+
+ObjectMasks object_masks(const Batch& batch, Device device) {
+  const i64 T = batch.objects(), H = batch.padded.height, W = batch.padded.width;
+  Tensor masks = Tensor::empty({T, H, W}, DType::kF32, device);
+  std::vector<i64> classes;
+  for (const Sample& sample : batch.samples) {
+    const i64 K = sample.targets.count(), first = std::ssize(classes);
+    if (K == 0) continue;
+    // A byte per pixel travels to the device; floats are made there.
+    const Tensor part = sample.targets.masks.to(device).to(DType::kF32);  // [K, h, w]
+    masks.rows(first, first + K)
+        .copy_from(ops::slice_backward(ops::slice_backward(part, {K, part.dim(1), W}, 2, 0), {K, H, W}, 1, 0));
+    for (const i64 label : sample.targets.classes.span<i64>()) classes.push_back(label);
+  }
+  return {masks.reshape({T, H, W, 1}), Tensor::from(classes).to(device)};
+}
+
+std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed) {
+  Random random(seed, stream_of("weights"));
+  return std::make_unique<EffSeg>(config, random);
+}
+
+PublishedTable published() {
+  return {.models = {}, .measured = "COCO val2017"};
+}
+
+}  // namespace tessera::effseg

@@ -1,0 +1,56 @@
+// EffSeg: Efficient Fine-Grained Instance Segmentation Using Structure-Preserving Sparsity (Picron and Tuytelaars), and
+// the networks that it is compared with: FQDet with a mask head on the boxes of its queries.
+//
+//   images -> FQDet: maps, queries, boxes -> mask head on RoIs: in training all matched queries, else all predictions
+#pragma once
+
+#include <memory>
+
+#include "models/effseg/config.h"
+#include "models/fqdet/detector.h"
+#include "models/published.h"
+#include "models/roi_heads/mask_head.h"
+
+namespace tessera::effseg {
+
+// The T objects of a batch, one picture after the other, as the mask heads learn them.
+struct ObjectMasks {
+  Tensor masks;    // f32 [T, H, W, 1], 0 or 1, each in the corner of the padded size
+  Tensor classes;  // i64 [T]
+};
+ObjectMasks object_masks(const Batch& batch, Device device);
+
+class EffSeg : public Segmenter {
+ public:
+  EffSeg(const Config& config, Random& random);
+
+  // The detector's terms and the head's. The host waits for the device: it counts the matches and sorts RoIs by level.
+  Losses losses(const Batch& batch, const StepContext& context) override;
+  // Every prediction of the detector with its mask. The score of the mask is the class score times how sure the mask's
+  // pixels are, that of the box the class score alone; the box is the detector's.
+  Detections detect(const Batch& batch) override;
+
+  std::optional<Limit> object_limit() const override {
+    return Limit{config_.inference.detections, "model.inference.detections"};
+  }
+  void visit(nn::Visitor& v) override;
+
+  fqdet::Detector& detector() { return detector_; }
+  roi_heads::MaskHead& head() { return *head_; }
+
+  // The head's terms for matched queries of the detector: those of each group of pictures, added up.
+  std::vector<LossTerm> mask_losses(const fqdet::Output& output, const fqdet::Matches& matches,
+                                    const ObjectMasks& objects, const Batch& batch, const StepContext& context);
+
+ private:
+  Config config_;
+  fqdet::Detector detector_;
+  std::unique_ptr<roi_heads::MaskHead> head_;
+};
+
+// Initial weights depend on the seed alone.
+std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
+
+PublishedTable published();
+
+}  // namespace tessera::effseg
