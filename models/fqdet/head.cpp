@@ -16,9 +16,10 @@ namespace {
 
 // x y w h as parts of the padded picture
 Tensor normalised(const Tensor& boxes, ImageSize padded) {
-  const float x = 1 / static_cast<float>(padded.width), y = 1 / static_cast<float>(padded.height);
-  const Tensor scale = Tensor::from(std::vector<float>{x, y, x, y}).to(boxes.device());
-  return ops::mul(centre_form(boxes), scale);
+  const Tensor pairs = centre_form(boxes).reshape({2 * boxes.dim(0), 2});  // (x, y), (w, h)
+  const Tensor x = ops::mul_scalar(ops::slice(pairs, 1, 0, 1), 1 / static_cast<double>(padded.width));
+  const Tensor y = ops::mul_scalar(ops::slice(pairs, 1, 1, 2), 1 / static_cast<double>(padded.height));
+  return ops::concat({x, y}, 1).reshape({boxes.dim(0), 4});
 }
 
 }  // namespace
