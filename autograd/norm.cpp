@@ -6,6 +6,16 @@
 
 namespace tessera {
 
+namespace {
+
+void add_all(Gradients& gradients, auto g) {
+  gradients.add(0, std::move(g.x));
+  gradients.add(1, std::move(g.weight));
+  gradients.add(2, std::move(g.bias));
+}
+
+}  // namespace
+
 Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
                bool training, double momentum, double eps) {
   const ops::BatchNormOutput output =
@@ -14,14 +24,8 @@ Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running
   return record("batch_norm", output.y, {x, weight, bias},
                 [x = frozen ? Tensor() : x.value(), weight = weight.value(), mean = output.mean, invstd = output.invstd,
                  training, frozen](const Tensor& gy, Gradients& gradients) {
-                  if (frozen) {
-                    gradients.add(0, ops::batch_norm_frozen_backward(gy, weight, invstd));
-                    return;
-                  }
-                  ops::BatchNormGradients g = ops::batch_norm_backward(gy, x, weight, mean, invstd, training);
-                  gradients.add(0, std::move(g.x));
-                  gradients.add(1, std::move(g.weight));
-                  gradients.add(2, std::move(g.bias));
+                  if (frozen) return gradients.add(0, ops::batch_norm_frozen_backward(gy, weight, invstd));
+                  add_all(gradients, ops::batch_norm_backward(gy, x, weight, mean, invstd, training));
                 });
 }
 
@@ -30,10 +34,7 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps) {
   return record("layer_norm", output.y, {x, weight, bias},
                 [x = x.value(), weight = weight.value(), mean = output.mean, rstd = output.rstd](const Tensor& gy,
                                                                                                  Gradients& gradients) {
-                  ops::LayerNormGradients g = ops::layer_norm_backward(gy, x, weight, mean, rstd);
-                  gradients.add(0, std::move(g.x));
-                  gradients.add(1, std::move(g.weight));
-                  gradients.add(2, std::move(g.bias));
+                  add_all(gradients, ops::layer_norm_backward(gy, x, weight, mean, rstd));
                 });
 }
 
@@ -42,10 +43,7 @@ Var group_norm(const Var& x, i64 num_groups, const Var& weight, const Var& bias,
   return record("group_norm", output.y, {x, weight, bias},
                 [x = x.value(), weight = weight.value(), mean = output.mean, rstd = output.rstd](const Tensor& gy,
                                                                                                  Gradients& gradients) {
-                  ops::GroupNormGradients g = ops::group_norm_backward(gy, x, weight, mean, rstd);
-                  gradients.add(0, std::move(g.x));
-                  gradients.add(1, std::move(g.weight));
-                  gradients.add(2, std::move(g.bias));
+                  add_all(gradients, ops::group_norm_backward(gy, x, weight, mean, rstd));
                 });
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "bench/bench.h"
+#include "bench/sps_methods.h"
 #include "ops/precision.h"
 #include "tensor/error.h"
 
@@ -51,6 +52,16 @@ int main(int argc, char** argv) {
   std::string folder;
   eval->add_option("--dir", folder, "Folder of the files; they are made where it has none, and stay")->required();
   eval->add_option("-f,--filter", options.filter, "Only the lines whose name contains this");
+  CLI::App* methods = app.add_subcommand(
+      "sps-methods", "Five ways to process some cells of a mask head: EffSeg's Table 2 in time and memory");
+  SpsMethodsOptions sps;
+  methods->add_option("--rois", sps.rois, "Regions of interest")->capture_default_str()->check(CLI::Range(1, 10000));
+  methods->add_option("--refined", sps.refined, "Cells that every stage refines, over all regions")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+  methods->add_option("--seconds", sps.seconds, "Measure each method of a stage for at least so long")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.require_subcommand(0, 1);
   try {
     app.parse(argc, argv);
@@ -62,6 +73,8 @@ int main(int argc, char** argv) {
     if (*eval) {
       omp_set_num_threads(options.threads.front());
       evaluators(folder, options.filter);
+    } else if (*methods) {
+      compare_sps_methods(sps);
     } else {
       use_device(tessera::Device::parse(device));
       if (tessera::bench::device() != tessera::Device{}) options.threads = {cores};

@@ -4,11 +4,9 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "cli/device.h"
-#include "cli/inference.h"
+#include "cli/model_options.h"
 #include "cli/model_report.h"
 #include "cli/output.h"
-#include "cli/precision.h"
 #include "train/named_config.h"
 #include "train/progress.h"
 
@@ -53,7 +51,8 @@ void add_bench(CLI::App& app) {
   CLI::App* bench =
       app.add_subcommand("bench", "Tells how many images per second a model takes, and which part how long");
   const auto command = std::make_shared<BenchCommand>();
-  bench->add_option("--model", command->model, "configuration: a file, or a name under configs/ (r50_giam)");
+  bench->add_option("--model", command->model, "configuration: a file, or a name under configs/ (r50_giam)")
+      ->required();
   bench->add_option("--size", command->size,
                     "HxW of the network's input; without it a picture of 480 x 640, resized as the configuration says");
   bench->add_option("--seconds", command->seconds, "measure for at least so long")
@@ -66,12 +65,7 @@ void add_bench(CLI::App& app) {
   bench->add_option("--json", command->json, "file for the figures, as JSON");
   add_device(*bench, command->device);
   add_precision(*bench);
-  add_bench_sps_methods(*bench);
-  bench->callback([command, bench] {
-    if (!bench->get_subcommands().empty()) return;
-    if (command->model.empty()) throw CLI::RequiredError("--model");
-    command->run();
-  });
+  bench->callback([command] { command->run(); });
 }
 
 }  // namespace tessera

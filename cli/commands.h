@@ -17,7 +17,6 @@ void add_score(CLI::App& app);
 void add_info(CLI::App& app);
 void add_report(CLI::App& app);
 void add_bench(CLI::App& app);
-void add_bench_sps_methods(CLI::App& bench);  // below bench
 void add_table(CLI::App& app);
 void add_maps(CLI::App& app);
 void add_help(CLI::App& app);  // after the others

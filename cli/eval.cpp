@@ -6,12 +6,9 @@
 #include <optional>
 
 #include "cli/commands.h"
-#include "cli/device.h"
-#include "cli/inference.h"
+#include "cli/model_options.h"
 #include "cli/output.h"
-#include "cli/precision.h"
 #include "train/evaluate.h"
-#include "train/loaded_model.h"
 #include "train/preflight.h"
 
 namespace tessera {
@@ -19,13 +16,12 @@ namespace tessera {
 namespace {
 
 struct EvalCommand {
-  std::string checkpoint, config, annotations, images, json, device = "cpu";
-  std::vector<std::string> overrides;
+  ModelOptions model;
+  std::string annotations, images, json;
   nn::InferenceOptions inference;
 
   void run() const {
-    const LoadedModel loaded = load(checkpoint, overrides, config, annotations);
-    loaded.model->to(chosen_device(device));
+    const LoadedModel loaded = model.load(annotations);
     nn::fuse_for_inference(*loaded.model, inference);
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
@@ -34,7 +30,8 @@ struct EvalCommand {
     const auto dataset = load_data_set(annotation_file, "data.val_annotations");
     check_classes(loaded.info, *dataset);
     const std::filesystem::path folder = images.empty() ? data.val_images : images;
-    std::vector<std::filesystem::path> inputs = {annotation_file, find_checkpoint(checkpoint), config};
+    std::vector<std::filesystem::path> inputs = model.files();
+    inputs.push_back(annotation_file);
     for (const CocoImage& image : dataset->images) inputs.push_back(folder / image.file_name);
     check_outputs({json}, inputs);
     const auto source = inference_source(dataset, folder, loaded.config);
@@ -71,15 +68,10 @@ struct EvalCommand {
 void add_eval(CLI::App& app) {
   CLI::App* eval = app.add_subcommand("eval", "Tells the figures of a checkpoint");
   const auto command = std::make_shared<EvalCommand>();
-  eval->add_option(
-          "--checkpoint", command->checkpoint,
-          "checkpoint file, or a run's folder (its best, else its latest); with --config also weights of PyTorch")
-      ->required();
-  eval->add_option("--config", command->config, "configuration in place of the stored one");
-  eval->add_option("--set", command->overrides, "option to change: section.key=value")->allow_extra_args(false);
+  command->model.add(*eval);
   eval->add_option_function<std::string>(
       "--metric",
-      [command](const std::string& name) { command->overrides.push_back("evaluation.metric=\"" + name + "\""); },
+      [command](const std::string& name) { command->model.overrides.push_back("evaluation.metric=\"" + name + "\""); },
       "one of tessera score (without --metric segm, COCO's AP of masks and boxes)");
   CLI::Option* annotations =
       eval->add_option("--annotations", command->annotations,
@@ -89,8 +81,6 @@ void add_eval(CLI::App& app) {
   images->needs(annotations);
   add_inference(*eval, command->inference);
   eval->add_option("--json", command->json, "file for the figures, as JSON");
-  add_device(*eval, command->device);
-  add_precision(*eval);
   eval->callback([command] { command->run(); });
 }
 

@@ -8,6 +8,7 @@
 #include "cli/picture.h"
 #include "data/image.h"
 #include "data/parallel.h"
+#include "tensor/first_few.h"
 
 namespace tessera {
 
@@ -64,11 +65,8 @@ std::string describe(const CocoDataset& dataset, i64 position) {
   return fmt::format("{} (id {})", image.file_name, image.id);
 }
 
-std::string first_few(const std::vector<std::string>& texts) {
-  constexpr size_t kShown = 5;
-  std::string list;
-  for (size_t i = 0; i < std::min(texts.size(), kShown); ++i) list += (i == 0 ? "" : "; ") + texts[i];
-  return texts.size() > kShown ? fmt::format("{}; and {} more", list, texts.size() - kShown) : list;
+std::string listed(const std::vector<std::string>& texts) {
+  return first_few(texts, texts.size(), 5, "; ");
 }
 
 }  // namespace
@@ -124,8 +122,8 @@ std::vector<i64> match_images(const CocoDataset& dataset, const std::vector<fs::
   }
   TESSERA_CHECK(unknown.empty(),
                 "{}: {} has no image of this name; leave out such files, or --annotations: images are numbered then",
-                first_few(unknown), dataset.name);
-  TESSERA_CHECK(ambiguous.empty(), "{}", first_few(ambiguous));
+                listed(unknown), dataset.name);
+  TESSERA_CHECK(ambiguous.empty(), "{}", listed(ambiguous));
   parallel_for(static_cast<i64>(files.size()), [&](i64 i) {
     ImageSize size;
     try {

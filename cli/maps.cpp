@@ -5,14 +5,12 @@
 
 #include "cli/activation_maps.h"
 #include "cli/commands.h"
-#include "cli/device.h"
 #include "cli/image_files.h"
+#include "cli/model_options.h"
 #include "cli/output.h"
-#include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "ops/pointwise.h"
-#include "train/loaded_model.h"
 #include "train/progress.h"
 #include "train/sources.h"
 
@@ -21,17 +19,17 @@ namespace tessera {
 namespace {
 
 struct MapsCommand {
-  std::string checkpoint, config, out, device = "cpu";
-  std::vector<std::string> images, overrides;
+  ModelOptions model;
+  std::string out;
+  std::vector<std::string> images;
   i64 limit = 0, size = 96;
 
   void run() const {
     const std::vector<std::filesystem::path> files = image_files(images, limit);
-    std::vector<std::filesystem::path> inputs = files;
-    inputs.insert(inputs.end(), {find_checkpoint(checkpoint), config});
+    std::vector<std::filesystem::path> inputs = model.files();
+    inputs.insert(inputs.end(), files.begin(), files.end());
     check_outputs({out}, inputs);
-    const LoadedModel loaded = load(checkpoint, overrides, config);
-    loaded.model->to(chosen_device(device));
+    const LoadedModel loaded = model.load();
     check_activation_maps(*loaded.model, "maps");
     // Of the maps of each query, all at one size.
     std::vector<Tensor> sums(static_cast<size_t>(loaded.model->activation_map_count()));
@@ -79,21 +77,13 @@ void add_maps(CLI::App& app) {
   CLI::App* maps = app.add_subcommand(
       "maps", "Draws where each query of a SparseInst looks: its activation map, averaged over images");
   const auto command = std::make_shared<MapsCommand>();
-  maps->add_option(
-          "--checkpoint", command->checkpoint,
-          "checkpoint file, or the folder of a run (its best checkpoint); with --config also weights of PyTorch")
-      ->required();
-  maps->add_option("--config", command->config, "configuration in place of the stored one");
+  command->model.add(*maps);
   maps->add_option("--out", command->out, "PNG file to write: a tile per query")->required();
   maps->add_option("images", command->images, "image files, or folders of them")->required();
   maps->add_option("--size", command->size, "side of a tile in pixels")
       ->capture_default_str()
       ->check(CLI::Range(16, 1024));
   maps->add_option("--limit", command->limit, "stop after this many images; 0: all")->capture_default_str();
-  maps->add_option("--set", command->overrides, "a.b=value: change an option of the stored configuration")
-      ->allow_extra_args(false);
-  add_device(*maps, command->device);
-  add_precision(*maps);
   maps->callback([command] { command->run(); });
 }
 

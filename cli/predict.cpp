@@ -8,17 +8,14 @@
 
 #include "cli/activation_maps.h"
 #include "cli/commands.h"
-#include "cli/device.h"
 #include "cli/image_files.h"
 #include "cli/image_names.h"
-#include "cli/inference.h"
+#include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/picture.h"
-#include "cli/precision.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "train/evaluate.h"
-#include "train/loaded_model.h"
 #include "train/progress.h"
 #include "train/signals.h"
 #include "train/sources.h"
@@ -156,17 +153,16 @@ class Prediction {
 };
 
 struct PredictCommand {
-  std::string checkpoint, config, device = "cpu";
-  std::vector<std::string> images, overrides;
+  ModelOptions model;
+  std::vector<std::string> images;
   i64 limit = 0;
   nn::InferenceOptions inference;
   PredictOptions options;
 
   void run() {
     options.images = image_files(images, limit);  // before a model is loaded
-    options.inputs = {find_checkpoint(checkpoint), config};
-    const LoadedModel loaded = load(checkpoint, overrides, config);
-    loaded.model->to(chosen_device(device));
+    options.inputs = model.files();
+    const LoadedModel loaded = model.load();
     nn::fuse_for_inference(*loaded.model, inference);
     if (const int signal = predict(loaded, options)) throw CLI::RuntimeError(128 + signal);
   }
@@ -182,12 +178,7 @@ void add_predict(CLI::App& app) {
   const auto predict = std::make_shared<PredictCommand>();
   PredictOptions* options = &predict->options;
   CLI::App* command = app.add_subcommand("predict", "Finds objects in images: pictures with masks, and COCO results");
-  command
-      ->add_option(
-          "--checkpoint", predict->checkpoint,
-          "checkpoint file, or the folder of a run (its best checkpoint); with --config also weights of PyTorch")
-      ->required();
-  command->add_option("--config", predict->config, "configuration in place of the stored one");
+  predict->model.add(*command);
   command
       ->add_option("--out", options->out,
                    "folder for the pictures, results.json, and images.json, which tells whose image ids these are; no "
@@ -199,15 +190,11 @@ void add_predict(CLI::App& app) {
                    "draw objects of at least this score; results.json holds all above inference.score_threshold")
       ->capture_default_str();
   command->add_option("--limit", predict->limit, "stop after this many images; 0: all")->capture_default_str();
-  command->add_option("--set", predict->overrides, "a.b=value: change an option of the stored configuration")
-      ->allow_extra_args(false);
   command->add_option("--annotations", options->annotations,
                       "COCO annotation file or image list of the images, matched by the longest ends of their paths: "
                       "results.json has its image ids, and what is annotated is drawn beside what is found");
   add_inference(*command, predict->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
-  add_device(*command, predict->device);
-  add_precision(*command);
   command->callback([predict] { predict->run(); });
 }
 

@@ -1,11 +1,8 @@
 // tessera report: one self-contained page about a run.
-#include <simdjson.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
-#include <optional>
 
 #include "cli/chart.h"
 #include "cli/commands.h"
@@ -37,67 +34,29 @@ struct History {
   i64 steps = 0;
   i64 lines = 0, numbers = 0;  // passed over
 
-  // Numbers that are not finite are written as null.
-  template <class Value>
-  std::optional<double> number(const Value& value) {
-    double found = 0;
-    if (value.get(found) == simdjson::SUCCESS && std::isfinite(found)) return found;
-    ++numbers;
-    return std::nullopt;
+  explicit History(const LogContents& log) : lines(log.passed_over) {
+    for (const LogLine& line : log.lines) {
+      steps = std::max(steps, line.step);
+      for (const auto& [name, value] : line.figures) add(name, line.step, value);
+      if (!line.scores.empty()) last_evaluation.clear();
+      for (const auto& [metric, figures] : line.scores) {
+        Figures& named = last_evaluation.emplace_back(metric, Figures{}).second;
+        for (const auto& [figure, value] : figures)
+          if (add(metric + " " + figure, line.step, value)) named.emplace_back(figure, value);
+      }
+    }
   }
-  void add(const std::string& name, i64 step, std::optional<double> value) {
-    if (!value) return;
+
+ private:
+  bool add(const std::string& name, i64 step, double value) {
+    if (!std::isfinite(value)) return ++numbers, false;
     Series& series = curves[name];
     series.name = name;
     series.x.push_back(static_cast<double>(step));
-    series.y.push_back(*value);
-  }
-
-  // False: the line is none that this program knows.
-  bool read(const simdjson::dom::element& line) {
-    i64 step = 0;
-    std::string_view event;
-    if (line["step"].get(step) || line["event"].get(event) || step <= 0) return false;
-    if (event == "step") {
-      for (const char* name : {"loss", "lr", "grad_norm", "images_per_s"}) add(name, step, number(line[name]));
-      simdjson::dom::object losses;
-      if (line["losses"].get(losses) == simdjson::SUCCESS)
-        for (const auto& [name, value] : losses) add(std::string(name), step, number(value));
-    } else if (event == "eval") {
-      last_evaluation.clear();
-      for (const auto& [metric, object] : simdjson::dom::object(line)) {
-        simdjson::dom::object figures;
-        if (object.get(figures)) continue;  // event, step, seconds
-        Figures& named = last_evaluation.emplace_back(std::string(metric), Figures{}).second;
-        for (const auto& [figure, found] : figures) {
-          const std::optional<double> value = number(found);
-          add(fmt::format("{} {}", metric, figure), step, value);
-          if (value) named.emplace_back(std::string(figure), *value);
-        }
-      }
-    } else {
-      return false;
-    }
-    steps = std::max(steps, step);
+    series.y.push_back(value);
     return true;
   }
 };
-
-// Of a run that was killed, or is going on, the last line may be half a line.
-History read_history(const fs::path& path) {
-  History history;
-  if (!fs::exists(path)) return history;
-  simdjson::dom::parser parser;
-  const std::string text = read_file(path);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    simdjson::dom::element line;
-    const bool parsed = parser.parse(text.data() + begin, end - begin, true).get(line) == simdjson::SUCCESS;
-    if (!parsed || !history.read(line)) ++history.lines;
-    begin = end + 1;
-  }
-  return history;
-}
 
 std::string chart_of(const History& history, const std::string& title, const std::vector<std::string>& names,
                      bool log_scale = false) {
@@ -221,7 +180,7 @@ void report(const ReportOptions& options) {
   TESSERA_CHECK(fs::exists(folder / "log.jsonl") || fs::exists(folder / "config.toml") ||
                     fs::exists(best_path(folder)) || !list_checkpoints(folder).empty(),
                 "{}: holds no run: neither log.jsonl nor config.toml nor a checkpoint", folder.string());
-  const History history = read_history(folder / "log.jsonl");
+  const History history(read_log(folder));
   std::vector<std::string> terms;
   for (const auto& [name, series] : history.curves)
     if (name.starts_with("loss_")) terms.push_back(name);

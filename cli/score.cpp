@@ -45,10 +45,15 @@ void add_score(CLI::App& app) {
   CLI::App* score = app.add_subcommand("score", "Tells the figures of a result file");
   const auto command = std::make_shared<ScoreCommand>();
   score
-      ->add_option("--annotations", command->request.annotations,
-                   "annotation file; cityscapes: folder of the data set or its gtFine/val")
+      ->add_option(
+          "--annotations", command->request.annotations,
+          "annotation file; cityscapes: folder of the data set or its gtFine/val; panoptic: JSON file, beside it "
+          "the folder of PNGs that is called as it is without .json")
       ->required();
-  score->add_option("--results", command->request.results, "result file; cityscapes: folder with the text files")
+  score
+      ->add_option("--results", command->request.results,
+                   "result file; cityscapes: folder with the text files; panoptic: JSON file, its PNGs as those of the "
+                   "annotations")
       ->required();
   std::string known = "one of";
   for (const Metric& metric : metrics()) known += fmt::format("\n{}: {}", metric.name, metric.meaning);

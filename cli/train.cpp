@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "cli/device.h"
+#include "cli/model_options.h"
 #include "cli/options_list.h"
 #include "cli/text.h"
 #include "train/evaluate.h"
@@ -177,6 +177,9 @@ struct TrainCommand {
                millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
                config.training.batch_size * config.training.accumulate, length(job));
     const int signal = train(*model, job);
+    if (const i64 dropped = sets.train->too_small(); dropped > 0)
+      fmt::print("{} objects were passed over: augmentation left fewer pixels of them than augment.least_pixels\n",
+                 dropped);
     if (signal != 0) {
       fmt::print("stopped by signal {}; --resume continues\n", signal);
       throw CLI::RuntimeError(128 + signal);

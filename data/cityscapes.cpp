@@ -1,10 +1,9 @@
 #include "data/cityscapes.h"
 
 #include <algorithm>
-#include <map>
 
 #include "data/image.h"
-#include "data/json_reader.h"
+#include "data/label_map.h"
 #include "data/parallel.h"
 
 namespace tessera {
@@ -33,47 +32,6 @@ constexpr CityscapesLabel kLabels[] = {
     {31, "train", true, false},          {32, "motorcycle", true, false},
     {33, "bicycle", true, false},
 };
-
-const CityscapesLabel* find_label(std::string_view name) {
-  const auto label =
-      std::ranges::find(kLabels, name, [](const CityscapesLabel& l) { return std::string_view(l.name); });
-  return label == std::end(kLabels) ? nullptr : label;
-}
-
-// "cargroup" is a group of cars, "polegroup" a label of its own.
-void read_label(std::string_view name, CityscapesPolygon& object) {
-  constexpr std::string_view kGroup = "group";
-  const CityscapesLabel* label = find_label(name);
-  if (!label && name.ends_with(kGroup)) {
-    label = find_label(name.substr(0, name.size() - kGroup.size()));
-    object.group = true;
-  }
-  TESSERA_CHECK(label, "there is no label \"{}\" in Cityscapes", name);
-  object.label = label->id;
-}
-
-void read_object(json::Value value, std::vector<CityscapesPolygon>& objects) {
-  CityscapesPolygon object;
-  bool labelled = false, outlined = false, deleted = false;
-  json::for_each_field(value, [&](std::string_view key, json::Value field) {
-    if (key == "label") {
-      read_label(json::read_string(field), object);
-      labelled = true;
-    } else if (key == "polygon") {
-      json::for_each_element(field, [&](json::Value point) {
-        std::array<double, 2> xy{};
-        json::read_exactly(point, xy);
-        object.xy.insert(object.xy.end(), xy.begin(), xy.end());
-      });
-      outlined = true;
-    } else if (key == "deleted") {
-      deleted = json::read_flag(field);
-    }
-  });
-  TESSERA_CHECK(labelled, "there is no \"label\"");
-  TESSERA_CHECK(outlined, "there is no \"polygon\"");
-  if (!deleted) objects.push_back(std::move(object));
-}
 
 }  // namespace
 
@@ -107,43 +65,8 @@ std::vector<CityscapesImage> list_cityscapes(const fs::path& folder) {
 }
 
 std::vector<CityscapesRegion> load_cityscapes_regions(const fs::path& png) {
-  const Tensor map = load_grey(png);
-  const i64 height = map.dim(0), width = map.dim(1);
-  check_mask_size(height, width);
-  struct Runs {
-    std::vector<u32> counts;
-    i64 written = 0;  // pixels
-  };
-  std::map<i32, Runs> runs;
-  const auto append = [&](i32 value, i64 begin, i64 end) {
-    Runs& region = runs[value];
-    region.counts.push_back(static_cast<u32>(begin - region.written));
-    region.counts.push_back(static_cast<u32>(end - begin));
-    region.written = end;
-  };
-  // Rows are stored, runs go down the columns: turn a strip at a time.
-  constexpr i64 kStrip = 16;
-  std::vector<i32> strip(static_cast<size_t>(kStrip * height));
-  const i32* pixels = map.data<i32>();
-  i32 value = pixels[0];
-  i64 begin = 0, at = 0;
-  for (i64 x0 = 0; x0 < width; x0 += kStrip) {
-    const i64 columns = std::min(kStrip, width - x0);
-    for (i64 y = 0; y < height; ++y)
-      for (i64 x = 0; x < columns; ++x) strip[x * height + y] = pixels[y * width + x0 + x];
-    for (i64 i = 0; i < columns * height; ++i, ++at) {
-      if (strip[i] == value) continue;
-      append(value, begin, at);
-      value = strip[i];
-      begin = at;
-    }
-  }
-  append(value, begin, at);
   std::vector<CityscapesRegion> regions;
-  for (auto& [key, region] : runs) {
-    if (region.written < at) region.counts.push_back(static_cast<u32>(at - region.written));
-    regions.push_back({key, {height, width, std::move(region.counts)}});
-  }
+  for (LabelRegion& region : regions_of(load_grey(png))) regions.push_back({region.value, std::move(region.mask)});
   return regions;
 }
 
@@ -178,28 +101,6 @@ CocoDataset load_cityscapes(const fs::path& folder) {
     }
   index_coco(dataset);
   return dataset;
-}
-
-CityscapesPolygons load_cityscapes_polygons(const fs::path& path) {
-  CityscapesPolygons polygons;
-  bool objects = false;
-  json::Document document(path);
-  document.for_each_field([&](std::string_view key, json::Value value) {
-    if (key == "imgHeight")
-      polygons.height = json::read_integer(value);
-    else if (key == "imgWidth")
-      polygons.width = json::read_integer(value);
-    else if (key == "objects") {
-      json::for_each_element(value, [&](json::Value object) { read_object(object, polygons.objects); });
-      objects = true;
-    }
-  });
-  json::at_place(path.string(), [&] {
-    TESSERA_CHECK(objects, "there is no \"objects\"; is this a *_gtFine_polygons.json?");
-    TESSERA_CHECK(polygons.height != 0 && polygons.width != 0, "there is no \"imgHeight\" and \"imgWidth\"");
-    check_mask_size(polygons.height, polygons.width);
-  });
-  return polygons;
 }
 
 }  // namespace tessera

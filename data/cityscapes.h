@@ -55,19 +55,6 @@ std::vector<CityscapesRegion> load_cityscapes_regions(const std::filesystem::pat
 // groups are crowd regions. Reads every map, on all threads.
 CocoDataset load_cityscapes(const std::filesystem::path& folder);
 
-// What polygons.json says, in the order in which it was painted: later over earlier. Objects marked as deleted are left
-// out. The maps above are drawn from it, but by a rasteriser of their own: training and evaluation take the maps.
-struct CityscapesPolygon {
-  i64 label = 0;
-  bool group = false;      // "cargroup": several objects not told apart
-  std::vector<double> xy;  // x0, y0, x1, y1, ...
-};
-struct CityscapesPolygons {
-  i64 height = 0, width = 0;
-  std::vector<CityscapesPolygon> objects;
-};
-CityscapesPolygons load_cityscapes_polygons(const std::filesystem::path& path);
-
 // One object found: a line of a result file.
 struct CityscapesDetection {
   std::filesystem::path mask;

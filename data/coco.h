@@ -3,6 +3,7 @@
 
 #include <array>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -30,12 +31,19 @@ struct CocoCategory {
   // training images), common (fewer than 100) or frequent. Empty and 0 in files that are not LVIS.
   std::string synset = {};
   char frequency = 0;
+  bool isthing = true;  // else stuff, which has no objects: grass, sky
 };
 
 // A segmentation that no mask can be made of, and why: for whoever needs the mask.
 struct BadMask {
   std::string reason;
   bool operator==(const BadMask&) const = default;
+};
+// A mask that stays on disk: the pixels of this number in a PNG of a panoptic data set (data/panoptic.h).
+struct PngSegment {
+  std::shared_ptr<const std::filesystem::path> png;  // of all segments of a picture
+  i64 id = 0;
+  bool operator==(const PngSegment& other) const { return id == other.id && *png == *other.png; }
 };
 using Polygons = std::vector<std::vector<double>>;  // each x0, y0, x1, y1, ...; together one object
 
@@ -45,14 +53,14 @@ struct CocoAnnotation {
   std::optional<double> area = {};   // as annotated, never recomputed: it decides small, medium and large
   bool iscrowd = false;              // a region with many objects: left out of training, ignored by the evaluation
   // monostate: the file gives none (absent, null, [], {} or "")
-  std::variant<std::monostate, Polygons, Rle, BadMask> segmentation;
+  std::variant<std::monostate, Polygons, Rle, PngSegment, BadMask> segmentation;
   bool ignore = false;  // LVIS and Boundary AP leave such an object out of the count; COCO AP knows only iscrowd
 };
 
 struct CocoDataset {
-  std::string name;                         // for messages: the file it was read from
-  std::vector<CocoImage> images;            // in file order
-  std::vector<CocoCategory> categories;     // by ascending id: the position is the class index of a network
+  std::string name;                      // for messages: the file it was read from
+  std::vector<CocoImage> images;         // in file order
+  std::vector<CocoCategory> categories;  // things by ascending id, then stuff: the position is a network's class index
   std::vector<CocoAnnotation> annotations;  // in file order
 
   // Filled by index_coco().

@@ -2,24 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <unordered_set>
 
 #include "data/coco.h"
+#include "data/coco_records.h"
 #include "data/coco_rle.h"
-#include "data/json_writer.h"
+#include "data/panoptic.h"
 #include "data/rasterise.h"
 #include "tensor/file.h"
 
 namespace tessera {
 
 namespace {
-
-template <class T>
-T require(const std::optional<T>& value, const char* key) {
-  TESSERA_CHECK(value, "there is no \"{}\"", key);
-  return *value;
-}
 
 // Throws unless there are polygons or runs.
 void check_segmentation(const auto& segmentation) {
@@ -34,64 +28,6 @@ void check_size(const Rle& rle, i64 height, i64 width) {
   TESSERA_CHECK(rle.height == height && rle.width == width,
                 "its run-length mask is {} x {} (height x width), its image {} x {}", rle.height, rle.width, height,
                 width);
-}
-
-// The last two parts of .../val2017/000000000042.jpg: the folder and the name. Empty when there are no two.
-std::string name_from_url(std::string_view url) {
-  const size_t name = url.rfind('/');
-  if (name == std::string_view::npos || name == 0) return "";
-  const size_t folder = url.rfind('/', name - 1);
-  return std::string(url.substr(folder == std::string_view::npos ? 0 : folder + 1));
-}
-
-CocoImage read_image(json::Value value) {
-  std::optional<i64> id;
-  std::string named_by_url;
-  CocoImage image;
-  json::for_each_field(value, [&](std::string_view key, json::Value field) {
-    if (key == "id")
-      id = json::read_integer(field);
-    else if (key == "height")
-      image.height = json::find_integer(field).value_or(0);
-    else if (key == "width")
-      image.width = json::find_integer(field).value_or(0);
-    else if (key == "file_name")
-      image.file_name = json::find_string(field).value_or("");
-    else if (key == "coco_url")
-      named_by_url = name_from_url(json::find_string(field).value_or(""));
-    else if (key == "neg_category_ids" && !json::is_null(field))
-      json::read_integers(field, image.neg_category_ids.emplace());
-    else if (key == "not_exhaustive_category_ids" && !json::is_null(field)) {
-      image.not_exhaustive_category_ids.clear();
-      json::read_integers(field, image.not_exhaustive_category_ids);
-    }
-  });
-  image.id = require(id, "id");
-  if (image.file_name.empty()) image.file_name = named_by_url;
-  constexpr size_t kCocoName = std::string_view("000000000042.jpg").size();
-  if (image.neg_category_ids && image.file_name.starts_with("COCO_") && image.file_name.size() > kCocoName)
-    image.file_name.erase(0, image.file_name.size() - kCocoName);
-  return image;
-}
-
-CocoCategory read_category(json::Value value) {
-  std::optional<i64> id;
-  CocoCategory category;
-  json::for_each_field(value, [&](std::string_view key, json::Value field) {
-    if (key == "id")
-      id = json::read_integer(field);
-    else if (key == "name")
-      category.name = json::find_string(field).value_or("");
-    else if (key == "synset")
-      category.synset = json::find_string(field).value_or("");
-    else if (key == "frequency") {
-      const std::string_view letter = json::find_string(field).value_or("");
-      if (letter == "r" || letter == "c" || letter == "f") category.frequency = letter[0];
-    }
-  });
-  category.id = require(id, "id");
-  if (category.name.empty()) category.name = std::to_string(category.id);
-  return category;
 }
 
 // The kind is decided by the value alone: a list of polygons, or an object.
@@ -146,9 +82,9 @@ CocoAnnotation read_annotation(json::Value value) {
   };
   const auto read = [&] {
     json::for_each_field(value, read_field);
-    annotation.id = require(id, "id");
-    annotation.image_id = require(image_id, "image_id");
-    annotation.category_id = require(category_id, "category_id");
+    annotation.id = json::require(id, "id");
+    annotation.image_id = json::require(image_id, "image_id");
+    annotation.category_id = json::require(category_id, "category_id");
   };
   json::catch_message(read, [&](std::string_view message) {
     throw_error(id ? json::joined(fmt::format(" (id {})", *id), message) : std::string(message));
@@ -166,7 +102,9 @@ void index_coco(CocoDataset& dataset) {
       TESSERA_CHECK(dataset.image_index.emplace(image.id, position).second, "image id {} occurs twice", image.id);
     }
     std::stable_sort(dataset.categories.begin(), dataset.categories.end(),
-                     [](const CocoCategory& a, const CocoCategory& b) { return a.id < b.id; });
+                     [](const CocoCategory& a, const CocoCategory& b) {
+                       return std::pair(!a.isthing, a.id) < std::pair(!b.isthing, b.id);
+                     });
     dataset.class_index.clear();
     for (const CocoCategory& category : dataset.categories) {
       const i64 position = static_cast<i64>(dataset.class_index.size());
@@ -203,11 +141,12 @@ CocoDataset read_coco(const std::filesystem::path& path, bool images_suffice) {
     if (key == "images") {
       images = true;
       dataset.images.clear();
-      json::for_each_element(value, [&](json::Value entry) { dataset.images.push_back(read_image(entry)); });
+      json::for_each_element(value, [&](json::Value entry) { dataset.images.push_back(read_coco_image(entry)); });
     } else if (key == "categories") {
       categories = true;
       dataset.categories.clear();
-      json::for_each_element(value, [&](json::Value entry) { dataset.categories.push_back(read_category(entry)); });
+      json::for_each_element(value,
+                             [&](json::Value entry) { dataset.categories.push_back(read_coco_category(entry)); });
     } else if (key == "annotations") {
       annotations = true;
       dataset.annotations.clear();
@@ -236,74 +175,6 @@ CocoDataset load_image_list(const std::filesystem::path& path) {
   return read_coco(path, true);
 }
 
-void save_coco(const std::filesystem::path& path, const CocoDataset& dataset) {
-  for (const CocoAnnotation& annotation : dataset.annotations) {
-    const BadMask* bad = std::get_if<BadMask>(&annotation.segmentation);
-    TESSERA_CHECK(!bad, "{}: annotation {}: {}", path.string(), annotation.id, bad->reason);
-  }
-  std::string text;
-  auto append = [&text]<class... Args>(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
-  };
-  json::at_place(path.string(), [&] {
-    // "info" and "licenses" are empty but present: the COCO tool copies them when it loads results.
-    text = "{\"info\":{},\"licenses\":[],\n\"images\":[";
-    const char* separator = "\n";
-    for (const CocoImage& image : dataset.images) {
-      append("{}{{\"id\":{},\"height\":{},\"width\":{},\"file_name\":", separator, image.id, image.height, image.width);
-      json::append_string(text, image.file_name);
-      if (image.neg_category_ids)
-        append(",\"neg_category_ids\":[{}],\"not_exhaustive_category_ids\":[{}]",
-               fmt::join(*image.neg_category_ids, ","), fmt::join(image.not_exhaustive_category_ids, ","));
-      text.push_back('}');
-      separator = ",\n";
-    }
-    text += "],\n\"categories\":[";
-    separator = "\n";
-    for (const CocoCategory& category : dataset.categories) {
-      append("{}{{\"id\":{},\"name\":", separator, category.id);
-      json::append_string(text, category.name);
-      if (!category.synset.empty()) {
-        text += ",\"synset\":";
-        json::append_string(text, category.synset);
-      }
-      if (category.frequency != 0) append(",\"frequency\":\"{}\"", category.frequency);
-      text += ",\"supercategory\":\"\"}";
-      separator = ",\n";
-    }
-    text += "],\n\"annotations\":[";
-    separator = "\n";
-    for (const CocoAnnotation& annotation : dataset.annotations) {
-      append("{}{{\"id\":{},\"image_id\":{},\"category_id\":{},\"iscrowd\":{}", separator, annotation.id,
-             annotation.image_id, annotation.category_id, annotation.iscrowd ? 1 : 0);
-      if (annotation.area) {
-        text += ",\"area\":";
-        json::append_number(text, *annotation.area);
-      }
-      if (annotation.bbox) {
-        text += ",\"bbox\":";
-        json::append_numbers(text, *annotation.bbox);
-      }
-      if (annotation.ignore) text += ",\"ignore\":1";
-      if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation)) {
-        text += ",\"segmentation\":[";
-        for (size_t i = 0; i < parts->size(); ++i) {
-          if (i > 0) text.push_back(',');
-          json::append_numbers(text, (*parts)[i]);
-        }
-        text.push_back(']');
-      } else if (const Rle* rle = std::get_if<Rle>(&annotation.segmentation)) {
-        text += ",\"segmentation\":";
-        json::append_rle(text, *rle);
-      }
-      text.push_back('}');
-      separator = ",\n";
-    }
-    text += "]}\n";
-  });
-  write_file(path, text);
-}
-
 bool is_finite(const XywhBox& box) {
   return std::ranges::all_of(box, [](double v) { return std::isfinite(v); });
 }
@@ -321,6 +192,8 @@ void check_mask(const CocoDataset& dataset, i64 position) {
     if (const Rle* rle = std::get_if<Rle>(&annotation.segmentation)) {
       check_size(*rle, image.height, image.width);
       check_rle(*rle);
+    } else if (const PngSegment* segment = std::get_if<PngSegment>(&annotation.segmentation)) {
+      check_size(segment_mask(*segment), image.height, image.width);
     } else {
       TESSERA_CHECK(image.has_size(), "a mask made of polygons needs \"height\" and \"width\" of image {}", image.id);
       check_mask_size(image.height, image.width);
@@ -336,7 +209,8 @@ Rle annotation_mask(const CocoAnnotation& annotation, i64 height, i64 width) {
     if (const Polygons* parts = std::get_if<Polygons>(&annotation.segmentation))
       return rasterise_polygons(*parts, height, width);
     check_segmentation(annotation.segmentation);
-    const Rle& rle = std::get<Rle>(annotation.segmentation);
+    const PngSegment* segment = std::get_if<PngSegment>(&annotation.segmentation);
+    Rle rle = segment ? segment_mask(*segment) : std::get<Rle>(annotation.segmentation);
     check_size(rle, height, width);
     return rle;
   } catch (const Error& error) {

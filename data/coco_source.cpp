@@ -180,7 +180,10 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
     }
     const std::optional<Box> annotated = geometry.crops() && !detr ? std::nullopt : annotated_box(annotation, geometry);
     const bool box_decides = detr && annotated_box(annotation, Geometry(geometry.source()));
-    if (box_decides ? !annotated : pixels < least_pixels) continue;
+    if (box_decides ? !annotated : pixels < least_pixels) {
+      if (!box_decides && pixels > 0) ++too_small_;
+      continue;
+    }
     const Box box = annotated ? *annotated : bounds(plane, size);
     targets.annotations.push_back(annotation.id);
     classes.push_back(dataset_->class_index.at(annotation.category_id));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -43,6 +44,9 @@ class CocoSource : public SampleSource {
   std::string left_out() const;
   const Tally& boxes_of_masks() const { return boxes_of_masks_; }  // targets whose box is their mask's: annotation ids
 
+  // How many objects so far augmentation left something of, but fewer pixels than AugmentConfig::least_pixels.
+  i64 too_small() const { return too_small_; }
+
   i64 size() const override { return static_cast<i64>(chosen_.size()); }
   i64 objects(i64 index) const;  // to be found in sample `index`, before augmentation
   // Throws when the file cannot be read or its size is not the annotated one.
@@ -62,6 +66,7 @@ class CocoSource : public SampleSource {
   std::vector<i64> chosen_;        // positions in dataset_->images
   std::array<Tally, 4> left_out_;  // annotation ids by reason
   Tally boxes_of_masks_;
+  mutable std::atomic<i64> too_small_ = 0;
 };
 
 }  // namespace tessera

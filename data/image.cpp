@@ -87,11 +87,25 @@ Tensor load_image(const std::filesystem::path& path) {
   return decode_image(read_file(path), path.string());
 }
 
-Tensor load_grey(const std::filesystem::path& path) {
+namespace {
+
+// A PNG whose pixels are no picture but numbers, and stay as they are stored; `expected` says which.
+template <class Decode>
+Tensor load_numbers(const std::filesystem::path& path, const char* expected, Decode&& decode) {
   const std::string bytes = read_file(path), name = path.string();
-  TESSERA_CHECK(!is_jpeg(bytes, name), "{}: a grey PNG is expected, this is a JPEG", name);
+  TESSERA_CHECK(!is_jpeg(bytes, name), "{}: {} is expected, this is a JPEG", name, expected);
   read_header(bytes, name);
-  return decode_grey_png(bytes, name);
+  return decode(bytes, name);
+}
+
+}  // namespace
+
+Tensor load_grey(const std::filesystem::path& path) {
+  return load_numbers(path, "a grey PNG", decode_grey_png);
+}
+
+Tensor load_colour_numbers(const std::filesystem::path& path) {
+  return load_numbers(path, "a colour PNG", decode_colour_numbers_png);
 }
 
 ImageSize image_size(const std::filesystem::path& path) {

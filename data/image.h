@@ -25,6 +25,10 @@ Tensor decode_image(std::string_view bytes, const std::string& name);  // `name`
 // The values of a grey PNG of 8 or 16 bits, as they are stored: i32 [H, W]. Colour and alpha are errors.
 Tensor load_grey(const std::filesystem::path& path);
 
+// The number that each pixel of a colour PNG of 8 bits stands for, R + 256 G + 65536 B, as COCO's panoptic files have
+// it: i32 [H, W]. Alpha is dropped; grey, palettes and 16 bits are errors.
+Tensor load_colour_numbers(const std::filesystem::path& path);
+
 // Height and width as load_image would return them, read from the header alone (of a PNG also from the metadata behind
 // the pixels, which are skipped): a file that is damaged farther on still has a size.
 ImageSize image_size(const std::filesystem::path& path);

@@ -195,6 +195,26 @@ Tensor decode_grey_png(std::string_view bytes, const std::string& name) {
   return grey;
 }
 
+Tensor decode_colour_numbers_png(std::string_view bytes, const std::string& name) {
+  PngReader reader(bytes, name);
+  const int depth = png_get_bit_depth(reader.png, reader.info);
+  TESSERA_CHECK((reader.colour() == PNG_COLOR_TYPE_RGB || reader.colour() == PNG_COLOR_TYPE_RGB_ALPHA) && depth == 8,
+                "{}: an RGB PNG of 8 bits is expected, this one has {} of {} bits", name,
+                reader.colour() == PNG_COLOR_TYPE_PALETTE       ? "a palette"
+                : (reader.colour() & PNG_COLOR_MASK_COLOR) == 0 ? "grey"
+                                                                : "colours",
+                depth);
+  reader.guard.run([&] { png_set_strip_alpha(reader.png); });
+  const Tensor samples = reader.pixels();
+  Tensor numbers = Tensor::empty({samples.dim(0), samples.dim(1)}, DType::kI32);
+  const u8* sample = samples.data<u8>();
+  for (i32& number : numbers.span<i32>()) {
+    number = sample[0] | sample[1] << 8 | sample[2] << 16;
+    sample += 3;
+  }
+  return numbers;
+}
+
 std::string encode_png(const Tensor& image) {
   const bool grey = image.rank() == 2;
   TESSERA_CHECK(image.dtype() == DType::kU8 && (grey || (image.rank() == 3 && image.dim(2) == 3)),

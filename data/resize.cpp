@@ -20,7 +20,7 @@ constexpr i64 kMaxSide = i64{1} << 16;
 
 // Which source pixels make each output pixel along one axis: pixels first .. first + count - 1 with `stride` weights
 // kept per output pixel.
-struct Taps {
+struct Coefficients {
   struct Range {
     i64 first, count;
   };
@@ -28,7 +28,7 @@ struct Taps {
   std::vector<i32> weights;
   i64 stride = 0;
 
-  Taps(i64 in_size, i64 out_size) {
+  Coefficients(i64 in_size, i64 out_size) {
     const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
     const double support = std::max(scale, 1.0);
     const double step = 1.0 / support;
@@ -103,7 +103,7 @@ Tensor resize_width(const Tensor& image, i64 width) {
   static WeightedRows* const sum_rows = best_weighted_rows();
   const i64 height = image.dim(0), in_width = image.dim(1), channels = image.dim(2);
   const i64 strip = kBlock / channels;  // rows
-  const Taps taps(in_width, width);
+  const Coefficients coefficients(in_width, width);
   Tensor result = Tensor::empty({height, width, channels}, DType::kU8);
   std::vector<u8> columns(static_cast<size_t>(in_width * kBlock)), sums(kBlock);
   for (i64 top = 0; top < height; top += strip) {
@@ -113,8 +113,9 @@ Tensor resize_width(const Tensor& image, i64 width) {
       for (i64 xc = 0; xc < in_width * channels; ++xc) columns[xc * strip + y] = source[xc];
     }
     for (i64 x = 0; x < width; ++x) {
-      const auto [first, count] = taps.ranges[x];
-      sum_rows(columns.data() + first * kBlock, kBlock, &taps.weights[x * taps.stride], count, kBlock, sums.data());
+      const auto [first, count] = coefficients.ranges[x];
+      sum_rows(columns.data() + first * kBlock, kBlock, &coefficients.weights[x * coefficients.stride], count, kBlock,
+               sums.data());
       u8* target = result.data<u8>() + (top * width + x) * channels;
       for (i64 y = 0; y < rows; ++y) {
         for (i64 c = 0; c < channels; ++c) target[y * width * channels + c] = sums[c * strip + y];
@@ -128,11 +129,11 @@ Tensor resize_width(const Tensor& image, i64 width) {
 Tensor resize_height(const Tensor& image, i64 height) {
   static WeightedRows* const sum_rows = best_weighted_rows();
   const i64 row = image.dim(1) * image.dim(2);
-  const Taps taps(image.dim(0), height);
+  const Coefficients coefficients(image.dim(0), height);
   Tensor result = Tensor::empty({height, image.dim(1), image.dim(2)}, DType::kU8);
   for (i64 y = 0; y < height; ++y) {
-    const auto [first, count] = taps.ranges[y];
-    sum_rows(image.data<u8>() + first * row, row, &taps.weights[y * taps.stride], count, row,
+    const auto [first, count] = coefficients.ranges[y];
+    sum_rows(image.data<u8>() + first * row, row, &coefficients.weights[y * coefficients.stride], count, row,
              result.data<u8>() + y * row);
   }
   return result;

@@ -1,28 +1,24 @@
 // Things of one kind, counted, with the names of the first few: how a message speaks of many.
 #pragma once
 
-#include <fmt/ranges.h>
-
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "tensor/first_few.h"
 
 namespace tessera {
 
 struct Tally {
+  static constexpr i64 kNamed = 3;
   i64 count = 0;
   std::vector<std::string> first = {};
 
   void add(std::string name) {
-    constexpr i64 kNamed = 3;
     if (++count <= kNamed) first.push_back(std::move(name));
   }
-  std::string names() const {  // "a.jpg, b.jpg, c.jpg and 5 more"
-    const i64 more = count - static_cast<i64>(first.size());
-    return fmt::format("{}{}", fmt::join(first, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
-  }
+  std::string names() const { return first_few(first, static_cast<size_t>(count), kNamed); }
 };
 
 }  // namespace tessera

@@ -131,8 +131,8 @@ class Evaluation {
         stat.limit = all;
         return mean(stat, {&k, 1});
       };
-      const auto [id, name, synset, frequency] = category(k);
-      result_.per_category.push_back({id, name, frequency, of({"AP"}), of({.name = "AP50", .threshold = 0}),
+      const CocoCategory& cls = category(k);
+      result_.per_category.push_back({cls.id, cls.name, cls.frequency, of({"AP"}), of({.name = "AP50", .threshold = 0}),
                                       of({.name = "AP75", .threshold = 5}), of({.name = "APs", .area = 1}),
                                       of({.name = "APm", .area = 2}), of({.name = "APl", .area = 3}),
                                       of({.name = "AR", .recall = true})});

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -10,15 +11,8 @@
 namespace tessera {
 
 const char* name_of(ApTask task) {
-  switch (task) {
-    case ApTask::kSegm:
-      return "segm";
-    case ApTask::kBbox:
-      return "bbox";
-    case ApTask::kBoundary:
-      return "boundary";
-  }
-  return "";
+  constexpr std::array kNames = {"segm", "bbox", "boundary"};
+  return kNames.at(static_cast<size_t>(task));
 }
 
 std::string ap_table(const ApResult& result) {

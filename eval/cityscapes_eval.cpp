@@ -4,27 +4,15 @@
 #include <cmath>
 #include <limits>
 
-#include "data/boundary.h"
 #include "data/parallel.h"
 #include "eval/cityscapes_match.h"
+#include "eval/region.h"
 
 namespace tessera {
 
 namespace {
 
 constexpr size_t kClasses = kCityscapesClasses.size();
-
-// A mask ready for comparison. The boundary is that of the mask, or absent when masks alone are compared.
-struct Region {
-  Rle mask, boundary;
-  i64 pixels = 0, boundary_pixels = 0;
-
-  Region(Rle runs, std::optional<double> ratio) : mask(std::move(runs)), pixels(rle_area(mask)) {
-    if (!ratio) return;
-    boundary = boundary_of(mask, boundary_distance(mask.height, mask.width, *ratio));
-    boundary_pixels = rle_area(boundary);
-  }
-};
 
 double overlap_of(i64 common, i64 a, i64 b) {
   return static_cast<double>(common) / static_cast<double>(a + b - common);

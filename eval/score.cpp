@@ -1,9 +1,11 @@
 #include "eval/score.h"
 
 #include <future>
+#include <unordered_map>
 
 #include "data/lvis.h"
 #include "eval/cityscapes_eval.h"
+#include "eval/panoptic_quality.h"
 #include "eval/tide.h"
 
 namespace tessera {
@@ -99,6 +101,48 @@ CityscapesResults found_in(std::span<const CityscapesImage> images, const CocoDa
   };
 }
 
+constexpr double kPanopticBoundary = 0.02;
+
+template <bool boundary>
+Score score_panoptic(const PanopticFile& truth, const PanopticResults& results, const ScoreRequest& request) {
+  PanopticOptions options{.boundary_ratio = {}, .progress = request.progress};
+  if (boundary) options.boundary_ratio = request.ratio.value_or(kPanopticBoundary);
+  const PanopticScores scores = evaluate_panoptic(truth, results, options);
+  const PanopticQuality all = scores.all();
+  return {.text = panoptic_table(scores),
+          .json = panoptic_json(scores),
+          .figures = {{"PQ", all.pq},
+                      {"SQ", all.sq},
+                      {"RQ", all.rq},
+                      {"PQ things", scores.things().pq},
+                      {"PQ stuff", scores.stuff().pq}}};
+}
+
+// What a model found in the pictures of a panoptic file: its masks, which must share no pixel; empty ones are nothing.
+PanopticResults found_in(const PanopticFile& truth, const DetectionList& results) {
+  std::unordered_map<i64, std::vector<size_t>> positions;
+  for (size_t i = 0; i < results.size(); ++i) positions[results[i].image_id].push_back(i);
+  return [positions = std::move(positions), &truth, &results](i64 picture, i64, i64) {
+    std::vector<PanopticFound> found;
+    std::vector<Rle> masks;
+    i64 pixels = 0;
+    const auto of_picture = positions.find(truth.pictures[static_cast<size_t>(picture)].image_id);
+    if (of_picture == positions.end()) return found;
+    for (const size_t i : of_picture->second) {
+      const RleView& view = results[i].segmentation.value();
+      const i64 area = rle_area(view);
+      if (area == 0) continue;
+      pixels += area;
+      masks.push_back({view.height, view.width, {view.counts.begin(), view.counts.end()}});
+      found.push_back({results[i].category_id, masks.back()});
+    }
+    TESSERA_CHECK(masks.empty() || rle_area(rle_merge(masks)) == pixels,
+                  "{}: the masks found in it share pixels, but a panoptic metric judges segments that share none",
+                  truth.place(truth.pictures[static_cast<size_t>(picture)]));
+    return found;
+  };
+}
+
 constexpr auto kCoco = AnnotationKind::kCoco, kLvis = AnnotationKind::kLvis;
 constexpr unsigned kMasks = Metric::kMasks, kBoxes = Metric::kBoxes, kAreas = Metric::kAreas;
 
@@ -124,6 +168,9 @@ constexpr Metric kMetrics[] = {
     {"cityscapes", "Cityscapes AP of objects (folders: gtFine/val, and text files with masks)", 0, 0, nullptr,
      score_cityscapes<false>},
     {"cityscapes-boundary", "the same with Boundary IoU", 0, Metric::kRatio, nullptr, score_cityscapes<true>},
+    {"panoptic", "panoptic quality (COCO panoptic files, each with its folder of PNGs beside it)", 0, 0, nullptr,
+     nullptr, score_panoptic<false>},
+    {"panoptic-boundary", "the same with Boundary IoU", 0, Metric::kRatio, nullptr, nullptr, score_panoptic<true>},
 };
 
 // "lvis" of "lvis-segm"; nothing where there is no other half.
@@ -162,6 +209,8 @@ void check_kind(const Metric& metric, const CocoDataset& truth) {
                 metric.name);
   TESSERA_CHECK(!metric.score_cityscapes || std::filesystem::is_directory(truth.name),
                 "{} is no folder of Cityscapes, which the metric {} needs", truth.name, metric.name);
+  TESSERA_CHECK(!metric.score_panoptic || is_panoptic(truth), "{} is no COCO panoptic file, which the metric {} needs",
+                truth.name, metric.name);
 }
 
 Score score_results(const std::string& name, const ScoreRequest& request) {
@@ -176,6 +225,10 @@ Score score_results(const std::string& name, const ScoreRequest& request) {
     const std::vector<CityscapesImage> images = list_cityscapes(request.annotations);
     return metric.score_cityscapes(images, cityscapes_result_files(images, request.results), request);
   }
+  if (metric.score_panoptic) {
+    const PanopticFile truth = load_panoptic(request.annotations);
+    return metric.score_panoptic(truth, panoptic_result_file(truth, request.results), request);
+  }
   auto [annotations, results] = read_inputs(request);
   if (request.coco_categories) annotations = with_coco_categories(annotations);
   return metric.score(annotations, results, request);
@@ -184,6 +237,10 @@ Score score_results(const std::string& name, const ScoreRequest& request) {
 Score score_detections(const Metric& metric, const CocoDataset& truth, const DetectionList& results) {
   const ScoreRequest request{.annotations = truth.name, .results = "results"};
   if (metric.score) return metric.score(truth, results, request);
+  if (metric.score_panoptic) {
+    const PanopticFile file = load_panoptic(request.annotations);
+    return metric.score_panoptic(file, found_in(file, results), request);
+  }
   const std::vector<CityscapesImage> images = list_cityscapes(request.annotations);
   return metric.score_cityscapes(images, found_in(images, truth, results), request);
 }

@@ -11,6 +11,7 @@
 
 #include "eval/average_precision.h"
 #include "eval/cityscapes_eval.h"
+#include "eval/panoptic_quality.h"
 
 namespace tessera {
 
@@ -48,12 +49,14 @@ struct Metric {
   const char* meaning;   // one line
   unsigned demands;      // of the annotations: masks, boxes and areas of all of them, LVIS's fields
   unsigned options = 0;  // of the request that it takes
-  // One of the two: against annotations as COCO and LVIS have them, or against Cityscapes' folders.
+  // One of the three: against annotations as COCO and LVIS have them, Cityscapes' folders, or panoptic files.
   Score (*score)(const CocoDataset& truth, const DetectionList& results, const ScoreRequest& request) = nullptr;
   Score (*score_cityscapes)(std::span<const CityscapesImage> truth, const CityscapesResults& results,
                             const ScoreRequest& request) = nullptr;
+  Score (*score_panoptic)(const PanopticFile& truth, const PanopticResults& results,
+                          const ScoreRequest& request) = nullptr;
 
-  bool compares_masks() const { return (demands & kMasks) || score_cityscapes; }
+  bool compares_masks() const { return (demands & kMasks) || score_cityscapes || score_panoptic; }
   // What logs call it: "segm", "lvis-segm"; COCO is not mentioned.
   std::string short_name() const;
   // The same one, or the one that tells of boxes what the other tells of masks.
@@ -65,14 +68,15 @@ std::span<const Metric> metrics();  // all there are
 // By its name or short name. An unknown one is an error that lists the known.
 const Metric& find_metric(const std::string& name);
 
-// Throws unless the annotations are of the kind that the metric is for: LVIS's, or of a folder of Cityscapes.
+// Throws unless the annotations are of the kind that the metric is for: LVIS's, of a folder of Cityscapes, panoptic.
 void check_kind(const Metric& metric, const CocoDataset& truth);
 
 // An option that the metric does not take is an error.
 Score score_results(const std::string& metric, const ScoreRequest& request);
 
 // The same of results in memory. `truth` was read from the file or folder that it is named after; a Cityscapes folder
-// is read again, picture by picture, for what is no object in it.
+// and the PNGs of a panoptic file are read again, picture by picture, for what is no object in them. Panoptic results
+// that share a pixel are an error.
 Score score_detections(const Metric& metric, const CocoDataset& truth, const DetectionList& results);
 
 }  // namespace tessera

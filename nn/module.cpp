@@ -5,6 +5,8 @@
 #include <set>
 #include <utility>
 
+#include "tensor/first_few.h"
+
 namespace tessera::nn {
 
 namespace {
@@ -110,11 +112,8 @@ Tensor transpose_convolution(const Tensor& x, bool forth) {
   return result.to(x.device());
 }
 
-// "a, b, c", and of many the first few.
 std::string listed(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 8;
-  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
-  return fmt::format("{} and {} more", fmt::join(names.begin(), names.begin() + kShown, ", "), names.size() - kShown);
+  return first_few(names, names.size(), 8);
 }
 
 // The module at the top that a tensor lies in: "backbone.*"; of a parameter of the whole its name.

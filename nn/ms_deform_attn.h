@@ -25,6 +25,8 @@ class MsDeformAttn : public Module {
   // point (x, y), around which offsets count in pixels of each level, or a box (x, y, width, height) around its centre,
   // where they count in halves of the box / K. keep [N, S, 1], if defined: 1, or 0 for a token whose value counts as 0,
   // as those of padding do. -> [N, Q, C]
+  // Few queries before many tokens, as in a decoder, sample the tokens first and project what they see; the results and
+  // the published counts are the same.
   Var operator()(const Var& query, const Var& reference, const Var& tokens, const std::vector<ops::LevelSize>& levels,
                  const Tensor& keep = {}) const;
   void visit(Visitor& v) override;

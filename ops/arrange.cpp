@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 
 namespace tessera::ops {
 
@@ -10,11 +10,6 @@ namespace {
 
 void check_defined(const Tensor& x, const char* op) {
   TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-}
-
-void check_float(const Tensor& x, const char* op, bool (&takes)(DType) = is_activation) {
-  check_defined(x, op);
-  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()), types_taken(takes));
 }
 
 void check_rows(const Tensor& x, const Tensor& rows, const char* op) {
@@ -138,7 +133,7 @@ Tensor flat_rows(const Tensor& indices, i64 size) {
 }
 
 Tensor scatter_add_rows(const Tensor& x, const Tensor& rows, i64 count) {
-  check_float(x, "scatter_add_rows");
+  check_input("scatter_add_rows", x);
   check_rows(x, rows, "scatter_add_rows");
   TESSERA_CHECK(x.dim(0) == rows.numel() && count >= 0, "scatter_add_rows: {} has {} rows for {} indices into {} rows",
                 x.shape(), x.dim(0), rows.numel(), count);
@@ -148,7 +143,7 @@ Tensor scatter_add_rows(const Tensor& x, const Tensor& rows, i64 count) {
 }
 
 TopKResult top_k(const Tensor& x, i64 k) {
-  check_float(x, "top_k", is_compute_float);
+  check_input("top_k", x, is_compute_float);
   TESSERA_CHECK(x.rank() >= 1 && 0 <= k && k <= x.dim(-1), "top_k: k = {} of the last dimension of {}", k, x.shape());
   const Shape shape = with_size(x.shape(), x.rank() - 1, k);
   TopKResult result{Tensor::empty(shape, x.dtype(), x.device()), Tensor::empty(shape, DType::kI64, x.device())};
@@ -157,7 +152,7 @@ TopKResult top_k(const Tensor& x, i64 k) {
 }
 
 Tensor top_k_backward(const Tensor& gy, const Tensor& indices, const Shape& x_shape) {
-  check_float(gy, "top_k_backward", is_compute_float);
+  check_input("top_k_backward", gy, is_compute_float);
   TESSERA_CHECK(gy.shape() == indices.shape() && indices.dtype() == DType::kI64 && gy.rank() == x_shape.rank() &&
                     gy.rank() >= 1 && gy.shape() == with_size(x_shape, gy.rank() - 1, gy.dim(-1)),
                 "top_k_backward: gradient {} and {} indices {} do not belong to {}", gy.shape(),

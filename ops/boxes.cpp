@@ -1,5 +1,6 @@
 #include "ops/boxes.h"
 
+#include "ops/checks.h"
 #include "ops/reduce.h"
 
 namespace tessera::ops {
@@ -50,7 +51,7 @@ Tensor loss_backward(const KernelTable<BoxLossBackwardKernel>& kernels, const Te
   const Shape expected = reduction == Reduction::kNone ? Shape{a.dim(0)} : Shape{};
   TESSERA_CHECK(gy.shape() == expected && gy.dtype() == a.dtype(), "{}: gy must be {} in {}, got {} in {}",
                 kernels.name(), expected, name_of(a.dtype()), gy.shape(), name_of(gy.dtype()));
-  Tensor ga = Tensor::empty(a.shape(), a.dtype(), a.device());
+  Tensor ga = empty_like(a);
   const double scale = reduction == Reduction::kMean ? 1 / static_cast<double>(std::max<i64>(a.dim(0), 1)) : 1;
   kernels(gy, a, b, eps, scale, ga);
   return ga;

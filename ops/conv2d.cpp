@@ -1,27 +1,10 @@
 #include "ops/conv2d.h"
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
 
 namespace tessera::ops {
-
-namespace {
-
-void check_operand(const char* op, const char* name, const Tensor& tensor, DType dtype) {
-  TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: {} has dtype {}, use {}", op, name, name_of(tensor.dtype()),
-                types_taken(is_activation));
-  TESSERA_CHECK(tensor.dtype() == dtype, "{}: {} has dtype {}, the first operand {}; convert one with to()", op, name,
-                name_of(tensor.dtype()), name_of(dtype));
-}
-
-void check_gradient(const char* op, const Tensor& gy, const Conv2dDims& dims) {
-  TESSERA_CHECK((gy.shape() == Shape{dims.N, dims.Ho, dims.Wo, dims.Co}), "{}: gy must be [{}, {}, {}, {}], got {}", op,
-                dims.N, dims.Ho, dims.Wo, dims.Co, gy.shape());
-}
-
-}  // namespace
 
 Conv2dDims conv2d_dims(const char* op, const Shape& x, const Shape& weight, const Conv2dParams& params) {
   TESSERA_CHECK(x.rank() == 4 && weight.rank() == 4,
@@ -60,22 +43,11 @@ Conv2dDims conv2d_dims(const char* op, const Shape& x, const Shape& weight, cons
   return dims;
 }
 
-namespace {
-
-void check_bias(const char* op, const Tensor& bias, const Tensor& weight) {
-  if (!bias.defined()) return;
-  check_operand(op, "bias", bias, weight.dtype());
-  TESSERA_CHECK(bias.shape() == Shape{weight.dim(0)}, "{}: bias must be [{}], got {}; weight {}", op, weight.dim(0),
-                bias.shape(), weight.shape());
-}
-
-}  // namespace
-
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params) {
   check_operand("conv2d", "x", x, x.dtype());
   check_operand("conv2d", "weight", weight, x.dtype());
   const Conv2dDims dims = conv2d_dims("conv2d", x.shape(), weight.shape(), params);
-  check_bias("conv2d", bias, weight);
+  if (bias) check_operand("conv2d", "bias", bias, weight.dtype(), {weight.dim(0)});
   Tensor y = Tensor::empty(dims.output(), x.dtype(), x.device());
   conv2d_kernels(dims, x, weight, bias, params.activation, y);
   return y;
@@ -85,7 +57,7 @@ Tensor conv2d_backward_input(const Tensor& gy, const Tensor& weight, const Shape
   check_operand("conv2d_backward_input", "gy", gy, gy.dtype());
   check_operand("conv2d_backward_input", "weight", weight, gy.dtype());
   const Conv2dDims dims = conv2d_dims("conv2d_backward_input", x_shape, weight.shape(), params);
-  check_gradient("conv2d_backward_input", gy, dims);
+  check_shape("conv2d_backward_input", "gy", gy, dims.output());
   Tensor gx = Tensor::empty(x_shape, gy.dtype(), gy.device());
   conv2d_backward_input_kernels(dims, gy, weight, gx);
   return gx;
@@ -96,7 +68,7 @@ Tensor conv2d_backward_weight(const Tensor& gy, const Tensor& x, const Shape& we
   check_operand("conv2d_backward_weight", "gy", gy, gy.dtype());
   check_operand("conv2d_backward_weight", "x", x, gy.dtype());
   const Conv2dDims dims = conv2d_dims("conv2d_backward_weight", x.shape(), weight_shape, params);
-  check_gradient("conv2d_backward_weight", gy, dims);
+  check_shape("conv2d_backward_weight", "gy", gy, dims.output());
   Tensor gw = Tensor::empty(weight_shape, gy.dtype(), gy.device());
   conv2d_backward_weight_kernels(dims, gy, x, gw);
   return gw;
@@ -108,7 +80,7 @@ PackedConv2d conv2d_pack(const Tensor& weight, const Tensor& bias, const Conv2dP
   // The smallest input that the kernel fits: all that can be wrong with weight and params shows here.
   const i64 H = params.dilation * (weight.dim(1) - 1) + 1, W = params.dilation * (weight.dim(2) - 1) + 1;
   const Conv2dDims dims = conv2d_dims("conv2d_pack", {1, H, W, weight.dim(3) * params.groups}, weight.shape(), params);
-  check_bias("conv2d_pack", bias, weight);
+  if (bias) check_operand("conv2d_pack", "bias", bias, weight.dtype(), {weight.dim(0)});
   PackedConv2d packed{
       .params = params, .weight_shape = weight.shape(), .bias = bias, .form = {}, .winograd = false, .weight = weight};
   if (conv2d_pack_kernels.supports(weight.device().kind)) conv2d_pack_kernels(dims, weight, winograd, packed);
@@ -122,11 +94,7 @@ Tensor conv2d_packed(const Tensor& x, const PackedConv2d& packed, const Tensor& 
   TESSERA_CHECK(x.device() == held.device(), "conv2d_packed: x lies on {}, the packed weight on {}", x.device(),
                 held.device());
   const Conv2dDims dims = conv2d_dims("conv2d_packed", x.shape(), packed.weight_shape, packed.params);
-  if (residual.defined()) {
-    check_operand("conv2d_packed", "residual", residual, x.dtype());
-    TESSERA_CHECK(residual.shape() == dims.output(), "conv2d_packed: residual must be {}, got {}", dims.output(),
-                  residual.shape());
-  }
+  if (residual) check_operand("conv2d_packed", "residual", residual, x.dtype(), dims.output());
   if (packed.form.defined()) {
     Tensor y = Tensor::empty(dims.output(), x.dtype(), x.device());
     conv2d_packed_kernels(dims, x, packed, residual, y);

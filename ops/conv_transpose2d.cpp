@@ -1,6 +1,6 @@
 #include "ops/conv_transpose2d.h"
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 
 namespace tessera::ops {
 
@@ -10,13 +10,6 @@ constexpr const char* kName = "conv_transpose2d";
 
 Conv2dParams convolution(const ConvTranspose2dParams& p) {
   return {.stride = p.stride, .padding = p.padding, .dilation = p.dilation, .groups = p.groups};
-}
-
-void check_operand(const char* name, const Tensor& tensor, DType dtype) {
-  TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", kName, name);
-  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
-                "{}: {} has dtype {}, needed are f32 or f64, the same for all (x: {})", kName, name,
-                name_of(tensor.dtype()), name_of(dtype));
 }
 
 i64 out_size(i64 in, i64 kernel, const ConvTranspose2dParams& p) {
@@ -47,13 +40,10 @@ Conv2dDims check(const Shape& x, const Shape& weight, const ConvTranspose2dParam
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose2dParams& params) {
-  check_operand("x", x, x.dtype());
-  check_operand("weight", weight, x.dtype());
+  check_operand(kName, "x", x, x.dtype());
+  check_operand(kName, "weight", weight, x.dtype());
   const Conv2dDims dims = check(x.shape(), weight.shape(), params);
-  if (bias.defined()) {
-    check_operand("bias", bias, x.dtype());
-    TESSERA_CHECK(bias.shape() == Shape{dims.Ci}, "{}: bias must be [{}], got {}", kName, dims.Ci, bias.shape());
-  }
+  if (bias) check_operand(kName, "bias", bias, x.dtype(), {dims.Ci});
   Tensor y = Tensor::empty({dims.N, dims.H, dims.W, dims.Ci}, x.dtype(), x.device());
   conv_transpose2d_kernels(dims, x, weight, bias, y);
   return y;

@@ -2,38 +2,22 @@
 
 #include <algorithm>
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 
 namespace tessera::ops {
 
 namespace {
 
-void check_float(const char* op, const char* name, const Tensor& tensor, DType dtype) {
-  TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
-                "{}: {} has dtype {}, needed are f32 or f64, the same for all (first: {})", op, name,
-                name_of(tensor.dtype()), name_of(dtype));
-}
-
-void check_shape(const char* op, const char* name, const Tensor& tensor, const Shape& expected) {
-  TESSERA_CHECK(tensor.shape() == expected, "{}: {} must be {}, got {}", op, name, expected, tensor.shape());
-}
-
-void check_map(const char* op, const Shape& x) {
-  TESSERA_CHECK(x.rank() == 4, "{}: x must be [N, H, W, C], got {}", op, x);
-  TESSERA_CHECK(x[1] > 0 && x[2] > 0, "{}: x has no pixels: {}", op, x);
-}
-
 void check_grid(const char* op, const Shape& x, DType dtype, const Tensor& grid) {
   check_map(op, x);
-  check_float(op, "grid", grid, parameter_dtype(dtype));
+  check_operand(op, "grid", grid, parameter_dtype(dtype));
   TESSERA_CHECK(grid.rank() == 4 && grid.dim(0) == x[0] && grid.dim(3) == 2,
                 "{}: grid must be [N, Ho, Wo, 2] with N = {}, got {}; x {}", op, x[0], grid.shape(), x);
 }
 
 void check_points(const char* op, const Shape& x, DType dtype, const Tensor& image, const Tensor& points) {
   check_map(op, x);
-  check_float(op, "points", points, parameter_dtype(dtype));
+  check_operand(op, "points", points, parameter_dtype(dtype));
   TESSERA_CHECK(points.rank() == 2 && points.dim(1) == 2, "{}: points must be [P, 2], got {}", op, points.shape());
   TESSERA_CHECK(image.defined() && image.dtype() == DType::kI64, "{}: image must be i64, one number per point", op);
   check_shape(op, "image", image, {points.dim(0)});
@@ -51,7 +35,7 @@ Shape result_shape(const Tensor& grid, i64 channels) {
 }  // namespace
 
 Tensor grid_sample(const Tensor& x, const Tensor& grid, bool align_corners) {
-  check_float("grid_sample", "x", x, x.dtype());
+  check_operand("grid_sample", "x", x, x.dtype());
   check_grid("grid_sample", x.shape(), x.dtype(), grid);
   Tensor y = Tensor::empty(result_shape(grid, x.dim(3)), x.dtype(), x.device());
   grid_sample_kernels(x, grid, align_corners, y);
@@ -59,7 +43,7 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, bool align_corners) {
 }
 
 Tensor grid_sample_backward_input(const Tensor& gy, const Tensor& grid, const Shape& x_shape, bool align_corners) {
-  check_float("grid_sample_backward_input", "gy", gy, gy.dtype());
+  check_operand("grid_sample_backward_input", "gy", gy, gy.dtype());
   check_grid("grid_sample_backward_input", x_shape, gy.dtype(), grid);
   check_shape("grid_sample_backward_input", "gy", gy, result_shape(grid, x_shape[3]));
   Tensor gx = Tensor::zeros(x_shape, gy.dtype(), gy.device());
@@ -68,17 +52,17 @@ Tensor grid_sample_backward_input(const Tensor& gy, const Tensor& grid, const Sh
 }
 
 Tensor grid_sample_backward_grid(const Tensor& gy, const Tensor& x, const Tensor& grid, bool align_corners) {
-  check_float("grid_sample_backward_grid", "gy", gy, gy.dtype());
-  check_float("grid_sample_backward_grid", "x", x, gy.dtype());
+  check_operand("grid_sample_backward_grid", "gy", gy, gy.dtype());
+  check_operand("grid_sample_backward_grid", "x", x, gy.dtype());
   check_grid("grid_sample_backward_grid", x.shape(), gy.dtype(), grid);
   check_shape("grid_sample_backward_grid", "gy", gy, result_shape(grid, x.dim(3)));
-  Tensor ggrid = Tensor::empty(grid.shape(), grid.dtype(), gy.device());
+  Tensor ggrid = empty_like(grid);
   grid_sample_backward_grid_kernels(gy, x, grid, align_corners, ggrid);
   return ggrid;
 }
 
 Tensor sample_points(const Tensor& x, const Tensor& image, const Tensor& points) {
-  check_float("sample_points", "x", x, x.dtype());
+  check_operand("sample_points", "x", x, x.dtype());
   check_points("sample_points", x.shape(), x.dtype(), image, points);
   Tensor y = Tensor::empty({points.dim(0), x.dim(3)}, x.dtype(), x.device());
   sample_points_kernels(x, image, points, y);
@@ -86,7 +70,7 @@ Tensor sample_points(const Tensor& x, const Tensor& image, const Tensor& points)
 }
 
 Tensor sample_points_backward_input(const Tensor& gy, const Tensor& image, const Tensor& points, const Shape& x_shape) {
-  check_float("sample_points_backward_input", "gy", gy, gy.dtype());
+  check_operand("sample_points_backward_input", "gy", gy, gy.dtype());
   check_points("sample_points_backward_input", x_shape, gy.dtype(), image, points);
   check_shape("sample_points_backward_input", "gy", gy, {points.dim(0), x_shape[3]});
   Tensor gx = Tensor::zeros(x_shape, gy.dtype(), gy.device());
@@ -95,11 +79,11 @@ Tensor sample_points_backward_input(const Tensor& gy, const Tensor& image, const
 }
 
 Tensor sample_points_backward_points(const Tensor& gy, const Tensor& x, const Tensor& image, const Tensor& points) {
-  check_float("sample_points_backward_points", "gy", gy, gy.dtype());
-  check_float("sample_points_backward_points", "x", x, gy.dtype());
+  check_operand("sample_points_backward_points", "gy", gy, gy.dtype());
+  check_operand("sample_points_backward_points", "x", x, gy.dtype());
   check_points("sample_points_backward_points", x.shape(), gy.dtype(), image, points);
   check_shape("sample_points_backward_points", "gy", gy, {points.dim(0), x.dim(3)});
-  Tensor gpoints = Tensor::empty(points.shape(), points.dtype(), gy.device());
+  Tensor gpoints = empty_like(points);
   sample_points_backward_points_kernels(gy, x, image, points, gpoints);
   return gpoints;
 }

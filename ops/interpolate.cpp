@@ -1,12 +1,13 @@
 #include "ops/interpolate.h"
 
+#include "ops/checks.h"
+
 namespace tessera::ops {
 
 namespace {
 
 void check(const char* op, const Shape& x, i64 height, i64 width, Interpolation mode, bool align_corners) {
-  TESSERA_CHECK(x.rank() == 4, "{}: x must be [N, H, W, C], got {}", op, x);
-  TESSERA_CHECK(x[1] > 0 && x[2] > 0, "{}: x has no pixels: {}", op, x);
+  check_map(op, x);
   TESSERA_CHECK(height > 0 && width > 0, "{}: the output must have pixels, asked for {} x {}; x {}", op, height, width,
                 x);
   TESSERA_CHECK(!align_corners || mode == Interpolation::kBilinear,

@@ -1,5 +1,6 @@
 #include "ops/losses.h"
 
+#include "ops/checks.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
 
@@ -54,7 +55,7 @@ Tensor element_loss_backward(const ElementLossBackwardTable& kernels, const Tens
                              const Tensor& t, const LossParams& params, Reduction reduction) {
   check_same(kernels.name(), x, t);
   check_gradient(kernels.name(), gy, x, x.shape(), reduction);
-  Tensor gx = Tensor::empty(x.shape(), x.dtype(), x.device());
+  Tensor gx = empty_like(x);
   kernels(gy, x, t, params, reduction, gx);
   return gx;
 }
@@ -70,7 +71,7 @@ Tensor dice_loss(const Tensor& x, const Tensor& t, double eps, Reduction reducti
 Tensor dice_loss_backward(const Tensor& gy, const Tensor& x, const Tensor& t, double eps, Reduction reduction) {
   check_rows("dice_loss_backward", x, t);
   check_gradient("dice_loss_backward", gy, x, {x.dim(0)}, reduction);
-  Tensor gx = Tensor::empty(x.shape(), x.dtype(), x.device());
+  Tensor gx = empty_like(x);
   dice_loss_backward_kernels(gy, x, t, eps, reduction, gx);
   return gx;
 }
@@ -85,7 +86,7 @@ Tensor cross_entropy(const Tensor& x, const Tensor& classes, Reduction reduction
 Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& classes, Reduction reduction) {
   check_classes("cross_entropy_backward", x, classes);
   check_gradient("cross_entropy_backward", gy, x, {x.dim(0)}, reduction);
-  Tensor gx = Tensor::empty(x.shape(), x.dtype(), x.device());
+  Tensor gx = empty_like(x);
   cross_entropy_backward_kernels(gy, x, classes, reduction, gx);
   return gx;
 }

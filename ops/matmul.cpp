@@ -1,35 +1,14 @@
 #include "ops/matmul.h"
 
-#include "ops/dtypes.h"
+#include <array>
+
+#include "ops/checks.h"
 
 namespace tessera::ops {
 
 namespace {
 
-const char* name_of(Transpose transpose) {
-  switch (transpose) {
-    case Transpose::kNone:
-      return "none";
-    case Transpose::kFirst:
-      return "first";
-    case Transpose::kSecond:
-      return "second";
-    case Transpose::kBoth:
-      return "both";
-  }
-  return "unknown";
-}
-
-void check_float(const char* op, const Tensor& tensor) {
-  TESSERA_CHECK(tensor.defined(), "{}: an operand is undefined", op);
-  TESSERA_CHECK(is_activation(tensor.dtype()), "{}: dtype {} is not supported, use {}", op,
-                tessera::name_of(tensor.dtype()), types_taken(is_activation));
-}
-
-void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
-  TESSERA_CHECK(a.dtype() == b.dtype(), "{}: operands have dtypes {} and {}; convert one with to()", op,
-                tessera::name_of(a.dtype()), tessera::name_of(b.dtype()));
-}
+constexpr std::array kTransposes = {"none", "first", "second", "both"};  // in the enum's order
 
 // [..., I] as [rows, I].
 Tensor as_rows(const Tensor& x) {
@@ -39,9 +18,8 @@ Tensor as_rows(const Tensor& x) {
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose) {
-  check_float("matmul", a);
-  check_float("matmul", b);
-  check_same_dtype("matmul", a, b);
+  check_input("matmul", a);
+  check_operand("matmul", "b", b, a.dtype());
   TESSERA_CHECK(a.rank() == b.rank() && (a.rank() == 2 || a.rank() == 3),
                 "matmul: both operands must have rank 2, or both rank 3 (a batch); a {}, b {}", a.shape(), b.shape());
   TESSERA_CHECK(a.rank() == 2 || a.dim(0) == b.dim(0), "matmul: batch sizes differ, nothing is broadcast; a {}, b {}",
@@ -56,7 +34,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose) {
                         .transpose_a = first,
                         .transpose_b = second};
   TESSERA_CHECK(dims.K == inner, "matmul: inner sizes {} and {} differ; a {}, b {}, transpose {}", dims.K, inner,
-                a.shape(), b.shape(), name_of(transpose));
+                a.shape(), b.shape(), kTransposes.at(static_cast<size_t>(transpose)));
   Tensor c =
       Tensor::empty(a.rank() == 3 ? Shape{dims.batch, dims.M, dims.N} : Shape{dims.M, dims.N}, a.dtype(), a.device());
   matmul_kernels(dims, a, b, c);
@@ -64,15 +42,14 @@ Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_float("linear", x);
-  check_float("linear", weight);
-  check_same_dtype("linear", x, weight);
+  check_input("linear", x);
+  check_operand("linear", "weight", weight, x.dtype());
   TESSERA_CHECK(x.rank() >= 1 && weight.rank() == 2, "linear: x must be [..., I] and weight [O, I]; x {}, weight {}",
                 x.shape(), weight.shape());
   TESSERA_CHECK(x.dim(-1) == weight.dim(1), "linear: x has {} features, weight {} expects {}; x {}", x.dim(-1),
                 weight.shape(), weight.dim(1), x.shape());
   if (bias.defined()) {
-    check_same_dtype("linear", x, bias);
+    check_operand("linear", "bias", bias, x.dtype());
     TESSERA_CHECK(bias.shape() == Shape{weight.dim(0)}, "linear: bias must be [{}]; bias {}, weight {}", weight.dim(0),
                   bias.shape(), weight.shape());
   }
@@ -97,7 +74,7 @@ Tensor linear_backward_weight(const Tensor& gy, const Tensor& x) {
 }
 
 Tensor column_sum(const Tensor& x) {
-  check_float("column_sum", x);
+  check_input("column_sum", x);
   TESSERA_CHECK(x.rank() >= 1, "column_sum: x must have at least one dimension; x {}", x.shape());
   Tensor y = Tensor::empty({x.dim(-1)}, x.dtype(), x.device());
   column_sum_kernels(x, y);

@@ -1,6 +1,6 @@
 #include "ops/ms_deform_attn.h"
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 
 namespace tessera::ops {
 
@@ -8,20 +8,17 @@ namespace {
 
 constexpr i64 kMaxSide = 1 << 24;  // pixels of a level: up to here f32 tells neighbouring columns apart
 
-void check_operand(const char* op, const char* name, const Tensor& tensor, DType dtype, int rank, const char* form) {
-  TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
-                "{}: {} has dtype {}, needed are f32 or f64, the same for all (value: {})", op, name,
-                name_of(tensor.dtype()), name_of(dtype));
+void check_form(const char* op, const char* name, const Tensor& tensor, DType dtype, int rank, const char* form) {
+  check_operand(op, name, tensor, dtype);
   TESSERA_CHECK(tensor.rank() == rank, "{}: {} must be {}, got {}", op, name, form, tensor.shape());
 }
 
 void check(const char* op, const Tensor& value, const std::vector<LevelSize>& levels, const Tensor& locations,
            const Tensor& attention) {
-  check_operand(op, "value", value, value.dtype(), 4, "[N, S, heads, d]");
+  check_form(op, "value", value, value.dtype(), 4, "[N, S, heads, d]");
   const DType exact = parameter_dtype(value.dtype());
-  check_operand(op, "sampling_locations", locations, exact, 6, "[N, Q, heads, L, P, 2]");
-  check_operand(op, "attention_weights", attention, exact, 5, "[N, Q, heads, L, P]");
+  check_form(op, "sampling_locations", locations, exact, 6, "[N, Q, heads, L, P, 2]");
+  check_form(op, "attention_weights", attention, exact, 5, "[N, Q, heads, L, P]");
   i64 tokens = 0;
   for (const LevelSize& level : levels) {
     TESSERA_CHECK(level.height > 0 && level.width > 0 && level.height <= kMaxSide && level.width <= kMaxSide,
@@ -37,8 +34,7 @@ void check(const char* op, const Tensor& value, const std::vector<LevelSize>& le
                 attention.shape(), value.shape());
   Shape with_coordinates = expected;
   with_coordinates.append(2);
-  TESSERA_CHECK(locations.shape() == with_coordinates, "{}: sampling_locations must be {}, got {}", op,
-                with_coordinates, locations.shape());
+  check_shape(op, "sampling_locations", locations, with_coordinates);
 }
 
 Shape result_shape(const Tensor& value, const Tensor& attention) {
@@ -59,13 +55,10 @@ MsDeformAttnGradients ms_deform_attn_backward(const Tensor& gy, const Tensor& va
                                               const std::vector<LevelSize>& levels, const Tensor& sampling_locations,
                                               const Tensor& attention_weights) {
   check("ms_deform_attn_backward", value, levels, sampling_locations, attention_weights);
-  check_operand("ms_deform_attn_backward", "gy", gy, value.dtype(), 3, "[N, Q, heads * d]");
-  const Shape expected = result_shape(value, attention_weights);
-  TESSERA_CHECK(gy.shape() == expected, "ms_deform_attn_backward: gy must be {}, got {}", expected, gy.shape());
-  const auto like = [](const Tensor& x) { return Tensor::empty(x.shape(), x.dtype(), x.device()); };
-  MsDeformAttnGradients g{.value = like(value),
-                          .sampling_locations = like(sampling_locations),
-                          .attention_weights = like(attention_weights)};
+  check_operand("ms_deform_attn_backward", "gy", gy, value.dtype(), result_shape(value, attention_weights));
+  MsDeformAttnGradients g{.value = empty_like(value),
+                          .sampling_locations = empty_like(sampling_locations),
+                          .attention_weights = empty_like(attention_weights)};
   ms_deform_attn_backward_kernels(gy, value, levels, sampling_locations, attention_weights, g.value,
                                   g.sampling_locations, g.attention_weights);
   return g;

@@ -2,21 +2,15 @@
 
 #include <algorithm>
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 
 namespace tessera::ops {
 
 namespace {
 
-void check_float(const Tensor& x, const char* op) {
-  TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-  TESSERA_CHECK(is_activation(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()),
-                types_taken(is_activation));
-}
-
 void check_pair(const Tensor& a, const Tensor& b, const char* op) {
-  check_float(a, op);
-  check_float(b, op);
+  check_input(op, a);
+  check_input(op, b);
   TESSERA_CHECK(a.dtype() == b.dtype(), "{}: dtypes differ, {} {} and {} {}; convert one with to()", op, a.shape(),
                 name_of(a.dtype()), b.shape(), name_of(b.dtype()));
 }
@@ -24,10 +18,6 @@ void check_pair(const Tensor& a, const Tensor& b, const char* op) {
 void check_same_shape(const Tensor& a, const Tensor& b, const char* op) {
   check_pair(a, b, op);
   TESSERA_CHECK(a.shape() == b.shape(), "{}: shapes {} and {} differ", op, a.shape(), b.shape());
-}
-
-Tensor like(const Tensor& x) {
-  return Tensor::empty(x.shape(), x.dtype(), x.device());
 }
 
 // Size of `shape` at dimension i of a shape of `rank` dimensions, aligned at the end; 1 where it has none.
@@ -66,22 +56,22 @@ BroadcastDims merge(const Shape& y, const Shape& a, const Shape& b) {
 }  // namespace
 
 Tensor unary(const UnaryTable& kernels, const Tensor& x) {
-  check_float(x, kernels.name());
-  Tensor y = like(x);
+  check_input(kernels.name(), x);
+  Tensor y = empty_like(x);
   kernels(x, y);
   return y;
 }
 
 Tensor unary_backward(const UnaryBackwardTable& kernels, const Tensor& gy, const Tensor& x_or_y) {
   check_same_shape(gy, x_or_y, kernels.name());
-  Tensor gx = like(gy);
+  Tensor gx = empty_like(gy);
   kernels(gy, x_or_y, gx);
   return gx;
 }
 
 Tensor unary_scalar(const UnaryScalarTable& kernels, const Tensor& x, double value) {
-  check_float(x, kernels.name());
-  Tensor y = like(x);
+  check_input(kernels.name(), x);
+  Tensor y = empty_like(x);
   kernels(x, value, y);
   return y;
 }
@@ -107,7 +97,7 @@ Shape broadcast_shape(const Shape& a, const Shape& b, const char* op) {
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
-  check_float(x, "broadcast_to");
+  check_input("broadcast_to", x);
   TESSERA_CHECK(broadcast_shape(x.shape(), shape, "broadcast_to") == shape, "broadcast_to: {} cannot be repeated to {}",
                 x.shape(), shape);
   if (x.shape() == shape) return x;
@@ -128,13 +118,13 @@ Tensor add_relu(const Tensor& a, const Tensor& b) {
 
 Tensor clamp_min_backward(const Tensor& gy, const Tensor& x, double lowest) {
   check_same_shape(gy, x, "clamp_min_backward");
-  Tensor gx = like(gy);
+  Tensor gx = empty_like(gy);
   clamp_min_backward_kernels(gy, x, lowest, gx);
   return gx;
 }
 
 Tensor greater_equal(const Tensor& x, double value) {
-  check_float(x, "greater_equal");
+  check_input("greater_equal", x);
   Tensor y = Tensor::empty(x.shape(), DType::kU8, x.device());
   greater_equal_kernels(x, value, y);
   return y;

@@ -2,14 +2,11 @@
 
 #include <limits>
 
+#include "ops/checks.h"
+
 namespace tessera::ops {
 
 namespace {
-
-void check_map(const char* op, const Shape& x) {
-  TESSERA_CHECK(x.rank() == 4, "{}: x must be [N, H, W, C], got {}", op, x);
-  TESSERA_CHECK(x[1] > 0 && x[2] > 0, "{}: x has no pixels: {}", op, x);
-}
 
 i64 output_size(const char* op, i64 in, const Pool2dParams& p, const Shape& x) {
   const i64 room = in + 2 * p.padding - p.kernel + (p.ceil_mode ? p.stride - 1 : 0);  // for starts after the first
@@ -30,10 +27,6 @@ Shape output_shape(const char* op, const Shape& x, const Pool2dParams& p) {
   return {x[0], output_size(op, x[1], p, x), output_size(op, x[2], p, x), x[3]};
 }
 
-void check_gradient(const char* op, const Tensor& gy, const Shape& y) {
-  TESSERA_CHECK(gy.shape() == y, "{}: gy must be {}, got {}", op, y, gy.shape());
-}
-
 }  // namespace
 
 MaxPool2dOutput max_pool2d(const Tensor& x, const Pool2dParams& params) {
@@ -46,7 +39,7 @@ MaxPool2dOutput max_pool2d(const Tensor& x, const Pool2dParams& params) {
 }
 
 Tensor max_pool2d_backward(const Tensor& gy, const Tensor& argmax, const Shape& x_shape, const Pool2dParams& params) {
-  check_gradient("max_pool2d_backward", gy, output_shape("max_pool2d_backward", x_shape, params));
+  check_shape("max_pool2d_backward", "gy", gy, output_shape("max_pool2d_backward", x_shape, params));
   TESSERA_CHECK(argmax.shape() == gy.shape(), "max_pool2d_backward: argmax {} and gy {} differ in shape",
                 argmax.shape(), gy.shape());
   Tensor gx = Tensor::empty(x_shape, gy.dtype(), gy.device());
@@ -61,7 +54,7 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dParams& params) {
 }
 
 Tensor avg_pool2d_backward(const Tensor& gy, const Shape& x_shape, const Pool2dParams& params) {
-  check_gradient("avg_pool2d_backward", gy, output_shape("avg_pool2d_backward", x_shape, params));
+  check_shape("avg_pool2d_backward", "gy", gy, output_shape("avg_pool2d_backward", x_shape, params));
   Tensor gx = Tensor::empty(x_shape, gy.dtype(), gy.device());
   avg_pool2d_backward_kernels(gy, params, gx);
   return gx;
@@ -79,7 +72,7 @@ Tensor adaptive_avg_pool2d(const Tensor& x, i64 height, i64 width) {
 Tensor adaptive_avg_pool2d_backward(const Tensor& gy, const Shape& x_shape) {
   check_map("adaptive_avg_pool2d_backward", x_shape);
   check_map("adaptive_avg_pool2d_backward", gy.shape());
-  check_gradient("adaptive_avg_pool2d_backward", gy, {x_shape[0], gy.dim(1), gy.dim(2), x_shape[3]});
+  check_shape("adaptive_avg_pool2d_backward", "gy", gy, {x_shape[0], gy.dim(1), gy.dim(2), x_shape[3]});
   Tensor gx = Tensor::empty(x_shape, gy.dtype(), gy.device());
   adaptive_avg_pool2d_backward_kernels(gy, gx);
   return gx;

@@ -2,17 +2,12 @@
 
 #include <cmath>
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 #include "ops/pointwise.h"
 
 namespace tessera::ops {
 
 namespace {
-
-void check_float(const Tensor& x, const char* op, bool (&takes)(DType) = is_activation) {
-  TESSERA_CHECK(x.defined(), "{}: the input is undefined", op);
-  TESSERA_CHECK(takes(x.dtype()), "{}: dtype {} is not supported, use {}", op, name_of(x.dtype()), types_taken(takes));
-}
 
 struct Reduced {
   bool at[Shape::kMaxRank] = {};
@@ -70,13 +65,13 @@ ReduceDims reduce_dims(const Shape& shape, int dim, const char* op) {
 }
 
 Tensor sum(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
-  check_float(x, "sum");
+  check_input("sum", x);
   const Reduced reduced = reduced_dims(x.shape(), dims, "sum");
   return scaled_sum(x, reduced, 1).reshape(shape_after(x.shape(), reduced, keepdim));
 }
 
 Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
-  check_float(x, "mean");
+  check_input("mean", x);
   const Reduced reduced = reduced_dims(x.shape(), dims, "mean");
   i64 count = 1;
   for (int i = 0; i < x.rank(); ++i) count *= reduced.at[i] ? x.dim(i) : 1;
@@ -86,7 +81,7 @@ Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
 
 Tensor sum_to(const Tensor& gradient, const Shape& shape) {
   if (gradient.shape() == shape) return gradient;
-  check_float(gradient, "sum_to");
+  check_input("sum_to", gradient);
   TESSERA_CHECK(broadcast_shape(gradient.shape(), shape, "sum_to") == gradient.shape(),
                 "sum_to: {} is not broadcast from {}", gradient.shape(), shape);
   const int added = gradient.rank() - shape.rank();
@@ -97,7 +92,7 @@ Tensor sum_to(const Tensor& gradient, const Shape& shape) {
 }
 
 MaxResult max(const Tensor& x, int dim, bool keepdim) {
-  check_float(x, "max");
+  check_input("max", x);
   const ReduceDims dims = reduce_dims(x.shape(), dim, "max");
   TESSERA_CHECK(dims.count > 0, "max: dimension {} of {} is empty, there is no largest value", dim, x.shape());
   Reduced reduced;
@@ -109,7 +104,7 @@ MaxResult max(const Tensor& x, int dim, bool keepdim) {
 }
 
 Tensor max_backward(const Tensor& gy, const Tensor& indices, const Shape& x_shape, int dim) {
-  check_float(gy, "max_backward");
+  check_input("max_backward", gy);
   const ReduceDims dims = reduce_dims(x_shape, dim, "max_backward");
   TESSERA_CHECK(
       gy.numel() == dims.outer * dims.inner && indices.numel() == gy.numel() && indices.dtype() == DType::kI64,
@@ -126,7 +121,7 @@ Tensor argmax(const Tensor& x) {
 
 Tensor sum_of_squares(std::span<const Tensor> xs) {
   for (const Tensor& x : xs) {
-    check_float(x, "sum_of_squares", is_compute_float);
+    check_input("sum_of_squares", x, is_compute_float);
     TESSERA_CHECK(x.device() == xs[0].device(), "sum_of_squares: one tensor lies on {}, another on {}", xs[0].device(),
                   x.device());
   }
@@ -139,7 +134,7 @@ Tensor sum_of_squares(const Tensor& x) {
 }
 
 Tensor mark_non_finite(const Tensor& x) {
-  check_float(x, "mark_non_finite", is_compute_float);
+  check_input("mark_non_finite", x, is_compute_float);
   TESSERA_CHECK(x.rank() >= 1, "mark_non_finite: rows are needed, got shape {}", x.shape());
   Tensor marks = Tensor::zeros({x.dim(0)}, x.dtype(), x.device());
   mark_non_finite_kernels(x, marks);
@@ -147,7 +142,7 @@ Tensor mark_non_finite(const Tensor& x) {
 }
 
 bool all_finite(const Tensor& x) {
-  check_float(x, "all_finite", is_compute_float);
+  check_input("all_finite", x, is_compute_float);
   return std::isfinite(mark_non_finite(x.reshape({1, x.numel()})).item());
 }
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "ops/dtypes.h"
+#include "ops/checks.h"
 
 namespace tessera::ops {
 
@@ -27,8 +27,7 @@ void check_values(const char* op, const Tensor& rois, i64 images) {
 void check(const char* op, const Shape& x, DType dtype, const Tensor& rois, const RoiAlignParams& p) {
   TESSERA_CHECK(is_activation(dtype), "{}: dtype {} is not supported, use {}", op, name_of(dtype),
                 types_taken(is_activation));
-  TESSERA_CHECK(x.rank() == 4, "{}: x must be [N, H, W, C], got {}", op, x);
-  TESSERA_CHECK(x[1] > 0 && x[2] > 0, "{}: x has no pixels: {}", op, x);
+  check_map(op, x);
   TESSERA_CHECK(rois.defined() && rois.rank() == 2 && rois.dim(1) == 5,
                 "{}: rois must be [R, 5] with rows (image, x0, y0, x1, y1), got {}", op,
                 rois.defined() ? rois.shape() : Shape());

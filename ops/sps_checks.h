@@ -1,18 +1,9 @@
 // What the operators on SPS features check alike.
 #pragma once
 
-#include "ops/dtypes.h"
-#include "tensor/tensor.h"
+#include "ops/checks.h"
 
 namespace tessera::ops {
-
-inline void check_sps_tensor(const char* op, const char* name, const Tensor& tensor, DType dtype, const Shape& shape) {
-  TESSERA_CHECK(tensor.defined(), "{}: {} is undefined", op, name);
-  TESSERA_CHECK(is_activation(tensor.dtype()) && tensor.dtype() == dtype,
-                "{}: {} has dtype {}, needed are f32 or f64, the same for all (active: {})", op, name,
-                name_of(tensor.dtype()), name_of(dtype));
-  TESSERA_CHECK(tensor.shape() == shape, "{}: {} must be {}, got {}", op, name, shape, tensor.shape());
-}
 
 // Returns Fi.
 inline i64 check_sps_features(const char* op, i64 active_rows, i64 passive_rows, const Tensor& active,
@@ -20,8 +11,8 @@ inline i64 check_sps_features(const char* op, i64 active_rows, i64 passive_rows,
   TESSERA_CHECK(active.defined() && active.rank() == 2, "{}: the active features must be [N_A, F], got {}", op,
                 active.shape());
   const i64 Fi = active.dim(1);
-  check_sps_tensor(op, "active", active, active.dtype(), {active_rows, Fi});
-  check_sps_tensor(op, "passive", passive, active.dtype(), {passive_rows, Fi});
+  check_operand(op, "active", active, active.dtype(), {active_rows, Fi});
+  check_operand(op, "passive", passive, active.dtype(), {passive_rows, Fi});
   return Fi;
 }
 
@@ -31,9 +22,9 @@ inline i64 check_sps_weight(const char* op, const Tensor& weight, DType dtype, i
                 weight.shape());
   const i64 Fo = weight.dim(0);
   if (weight.rank() == 2)
-    check_sps_tensor(op, "weight", weight, dtype, {Fo, 9 * Fi});
+    check_operand(op, "weight", weight, dtype, {Fo, 9 * Fi});
   else
-    check_sps_tensor(op, "weight", weight, dtype, {Fo, 3, 3, Fi});
+    check_operand(op, "weight", weight, dtype, {Fo, 3, 3, Fi});
   return Fo;
 }
 

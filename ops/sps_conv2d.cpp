@@ -35,7 +35,7 @@ Tensor sps_conv2d(const SpsNeighbours& neighbours, const Tensor& active, const T
   check_neighbours("sps_conv2d", neighbours);
   const i64 Fi = check_sps_features("sps_conv2d", neighbours.active(), neighbours.passive, active, passive);
   const i64 Fo = check_sps_weight("sps_conv2d", weight, active.dtype(), Fi);
-  if (bias.defined()) check_sps_tensor("sps_conv2d", "bias", bias, active.dtype(), {Fo});
+  if (bias.defined()) check_operand("sps_conv2d", "bias", bias, active.dtype(), {Fo});
   Tensor y = Tensor::empty({neighbours.active(), Fo}, active.dtype(), active.device());
   sps_conv2d_kernels(neighbours.ids, active, passive, weight, bias, activation, y);
   return y;
@@ -47,10 +47,8 @@ SpsGradients sps_conv2d_backward(const SpsNeighbours& neighbours, const Tensor& 
   check_neighbours(op, neighbours);
   const i64 Fi = check_sps_features(op, neighbours.active(), neighbours.passive, active, passive);
   const i64 Fo = check_sps_weight(op, weight, active.dtype(), Fi);
-  check_sps_tensor(op, "gy", gy, active.dtype(), {neighbours.active(), Fo});
-  const auto zeros = [&](bool want, const Tensor& like) {
-    return want ? Tensor::zeros(like.shape(), like.dtype(), like.device()) : Tensor();
-  };
+  check_operand(op, "gy", gy, active.dtype(), {neighbours.active(), Fo});
+  const auto zeros = [&](bool want, const Tensor& like) { return want ? zeros_like(like) : Tensor(); };
   SpsGradients g{zeros(wanted.features, active), zeros(wanted.features, passive), zeros(wanted.weight, weight)};
   sps_conv2d_backward_kernels(neighbours.ids, gy, active, passive, weight, g);
   return g;

@@ -1,5 +1,6 @@
 #include "tensor/device.h"
 
+#include <array>
 #include <charconv>
 #include <vector>
 
@@ -9,17 +10,8 @@
 namespace tessera {
 
 const char* name_of(DeviceKind kind) {
-  switch (kind) {
-    case DeviceKind::kCpu:
-      return "cpu";
-    case DeviceKind::kCuda:
-      return "cuda";
-    case DeviceKind::kCudaEmulated:
-      return "cuda-emulated";
-    case DeviceKind::kOther:
-      return "other";
-  }
-  return "unknown";
+  constexpr std::array<const char*, kDeviceKinds> kNames = {"cpu", "cuda", "cuda-emulated", "other"};
+  return kNames.at(static_cast<size_t>(kind));
 }
 
 Device Device::parse(std::string_view name) {

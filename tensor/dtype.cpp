@@ -1,45 +1,22 @@
 #include "tensor/dtype.h"
 
+#include <array>
+
 namespace tessera {
 
+namespace {
+
+constexpr std::array kNames = {"f32", "f64", "f16", "bf16", "i64", "i32", "u8", "bool"};  // in the enum's order
+static_assert(kNames.size() == static_cast<size_t>(DType::kBool) + 1);
+
+}  // namespace
+
 size_t size_of(DType dtype) {
-  switch (dtype) {
-    case DType::kF64:
-    case DType::kI64:
-      return 8;
-    case DType::kF32:
-    case DType::kI32:
-      return 4;
-    case DType::kF16:
-    case DType::kBF16:
-      return 2;
-    case DType::kU8:
-    case DType::kBool:
-      return 1;
-  }
-  fail("unknown dtype {}", static_cast<int>(dtype));
+  return dispatch_any(dtype, []<class T>() { return sizeof(T); });
 }
 
 const char* name_of(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return "f32";
-    case DType::kF64:
-      return "f64";
-    case DType::kF16:
-      return "f16";
-    case DType::kBF16:
-      return "bf16";
-    case DType::kI64:
-      return "i64";
-    case DType::kI32:
-      return "i32";
-    case DType::kU8:
-      return "u8";
-    case DType::kBool:
-      return "bool";
-  }
-  return "unknown";
+  return kNames.at(static_cast<size_t>(dtype));
 }
 
 }  // namespace tessera

@@ -48,6 +48,32 @@ struct Entry {
   u64 begin, end;
 };
 
+// What the header, before data_size bytes of data, says of one tensor.
+Entry read_entry(const std::string& where, std::string_view key, const simdjson::dom::element& value,
+                 size_t data_size) {
+  Entry entry;
+  entry.name = std::string(key);
+  const std::string_view dtype = value["dtype"];
+  const std::optional<StoredType> known = type_from(dtype);
+  TESSERA_CHECK(known, "{}: tensor {} has dtype {}, known are F32 F64 F16 BF16 I64 I32 I16 I8 U32 U16 U8 BOOL", where,
+                entry.name, dtype);
+  entry.type = *known;
+  for (u64 size : simdjson::dom::array(value["shape"])) {
+    TESSERA_CHECK(size <= static_cast<u64>(INT64_MAX), "{}: tensor {} has a dimension of {}", where, entry.name, size);
+    entry.shape.append(static_cast<i64>(size));
+  }
+  simdjson::dom::array offsets = value["data_offsets"];
+  TESSERA_CHECK(offsets.size() == 2, "{}: tensor {} needs two data_offsets", where, entry.name);
+  entry.begin = offsets.at(0);
+  entry.end = offsets.at(1);
+  size_t bytes = 0;
+  TESSERA_CHECK(!__builtin_mul_overflow(static_cast<size_t>(entry.shape.numel()), size_of(entry.type), &bytes) &&
+                    entry.begin <= entry.end && entry.end <= data_size && entry.end - entry.begin == bytes,
+                "{}: tensor {} {} {} does not fit bytes [{}, {}) of {}; the file is damaged or truncated", where,
+                entry.name, dtype, entry.shape, entry.begin, entry.end, data_size);
+  return entry;
+}
+
 }  // namespace
 
 SafeTensors SafeTensors::open(const std::filesystem::path& path) {
@@ -73,28 +99,7 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
           result.metadata_.emplace(std::string(name), std::string(std::string_view(text)));
         continue;
       }
-      Entry entry;
-      entry.name = std::string(key);
-      const std::string_view dtype = value["dtype"];
-      const std::optional<StoredType> known = type_from(dtype);
-      TESSERA_CHECK(known, "{}: tensor {} has dtype {}, known are F32 F64 F16 BF16 I64 I32 I16 I8 U32 U16 U8 BOOL",
-                    where, entry.name, dtype);
-      entry.type = *known;
-      for (u64 size : simdjson::dom::array(value["shape"])) {
-        TESSERA_CHECK(size <= static_cast<u64>(INT64_MAX), "{}: tensor {} has a dimension of {}", where, entry.name,
-                      size);
-        entry.shape.append(static_cast<i64>(size));
-      }
-      simdjson::dom::array offsets = value["data_offsets"];
-      TESSERA_CHECK(offsets.size() == 2, "{}: tensor {} needs two data_offsets", where, entry.name);
-      entry.begin = offsets.at(0);
-      entry.end = offsets.at(1);
-      size_t bytes = 0;
-      TESSERA_CHECK(!__builtin_mul_overflow(static_cast<size_t>(entry.shape.numel()), size_of(entry.type), &bytes) &&
-                        entry.begin <= entry.end && entry.end <= data_size && entry.end - entry.begin == bytes,
-                    "{}: tensor {} {} {} does not fit bytes [{}, {}) of {}; the file is damaged or truncated", where,
-                    entry.name, dtype, entry.shape, entry.begin, entry.end, data_size);
-      entries.push_back(std::move(entry));
+      entries.push_back(read_entry(where, key, value, data_size));
     }
   } catch (const simdjson::simdjson_error& error) {
     fail("{}: damaged safetensors header: {}", where, error.what());

@@ -26,7 +26,7 @@ struct DataConfig {
   template <class Field>
   void fields(Field&& field) {
     field("train_annotations", train_annotations,
-          "what to train on: an annotation file of COCO or LVIS, or a folder of Cityscapes");
+          "what to train on: an annotation file of COCO, LVIS or COCO panoptic, or a folder of Cityscapes");
     field("train_images", train_images, "folder of its images");
     field("val_annotations", val_annotations, "the same to evaluate on; empty: no evaluation");
     field("val_images", val_images, "folder of its images");

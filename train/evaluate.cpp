@@ -12,8 +12,8 @@ namespace tessera {
 Tally lacking(const CocoDataset& truth, ApTask task) {
   Tally without;
   for (const CocoAnnotation& annotation : truth.annotations) {
-    const bool mask = std::holds_alternative<Polygons>(annotation.segmentation) ||
-                      std::holds_alternative<Rle>(annotation.segmentation);
+    const bool mask = !std::holds_alternative<std::monostate>(annotation.segmentation) &&
+                      !std::holds_alternative<BadMask>(annotation.segmentation);
     if (task == ApTask::kBbox ? !annotation.bbox : !mask) without.add(std::to_string(annotation.id));
   }
   return without;

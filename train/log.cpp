@@ -19,18 +19,34 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Calls read(line, its step, its JSON) for each whole line of a log; what is no line of ours is passed over.
+// Calls read(line, its step, its JSON) for each whole line of a log, which says whether it is one of ours. Returns how
+// many are not.
 template <class Read>
-void for_each_line(const std::string& text, Read&& read) {
+i64 for_each_line(const std::string& text, Read&& read) {
   simdjson::dom::parser parser;
+  i64 passed_over = 0;
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     simdjson::dom::element json;
     i64 step = 0;
-    if (parser.parse(text.data() + begin, end - begin).get(json) == simdjson::SUCCESS &&
-        json["step"].get(step) == simdjson::SUCCESS)
-      read(std::string_view(text).substr(begin, end + 1 - begin), step, json);
+    const bool ours = parser.parse(text.data() + begin, end - begin).get(json) == simdjson::SUCCESS &&
+                      json["step"].get(step) == simdjson::SUCCESS &&
+                      read(std::string_view(text).substr(begin, end + 1 - begin), step, json);
+    if (!ours) ++passed_over;
   }
+  return passed_over + (begin < text.size());
+}
+
+// JSON knows finite numbers only: the others are written as null.
+template <class Value>
+double number(const Value& json) {
+  double value = 0;
+  return json.get(value) == simdjson::SUCCESS ? value : std::nan("");
+}
+Figures numbers(const simdjson::dom::object& json) {
+  Figures figures;
+  for (const auto& [name, value] : json) figures.emplace_back(std::string(name), number(value));
+  return figures;
 }
 
 Json object(const Figures& figures) {
@@ -60,6 +76,7 @@ void Log::open() {
   std::string kept;
   for_each_line(before, [&](std::string_view line, i64 step, const simdjson::dom::element&) {
     if (step <= first_) kept += line;
+    return true;
   });
   if (kept != before) write_file(path_, kept);
   file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -139,25 +156,35 @@ void Log::sync() {
   TESSERA_CHECK(file_ < 0 || fsync(file_) == 0, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
 }
 
-Scores logged_evaluation(const std::filesystem::path& folder, i64 step) {
+LogContents read_log(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "log.jsonl";
-  Scores scores;
-  if (!std::filesystem::exists(path)) return scores;
-  for_each_line(read_file(path), [&](std::string_view, i64 line_step, const simdjson::dom::element& line) {
+  LogContents contents;
+  if (!std::filesystem::exists(path)) return contents;
+  contents.passed_over = for_each_line(read_file(path), [&](std::string_view, i64 step, const auto& json) {
     std::string_view event;
-    if (line_step != step || line["event"].get(event) != simdjson::SUCCESS || event != "eval") return;
-    scores.clear();
-    for (const auto& [task, value] : simdjson::dom::object(line)) {
-      simdjson::dom::object figures;
-      if (value.get(figures) != simdjson::SUCCESS) continue;  // event, step, seconds
-      Figures& named = scores.emplace_back(std::string(task), Figures{}).second;
-      for (const auto& [name, figure] : figures) {
-        double number = 0;
-        if (figure.get(number) != simdjson::SUCCESS) number = std::nan("");  // JSON has none: it was written as null
-        named.emplace_back(std::string(name), number);
-      }
+    if (step <= 0 || json["event"].get(event) != simdjson::SUCCESS || (event != "step" && event != "eval"))
+      return false;
+    LogLine& line = contents.lines.emplace_back(LogLine{.step = step});
+    if (event == "step")
+      for (const char* name : {"loss", "lr", "grad_norm", "images_per_s"})
+        line.figures.emplace_back(name, number(json[name]));
+    for (const auto& [name, value] : simdjson::dom::object(json)) {
+      simdjson::dom::object named;
+      if (value.get(named) != simdjson::SUCCESS) continue;
+      if (event == "eval")
+        line.scores.emplace_back(std::string(name), numbers(named));
+      else
+        std::ranges::copy(numbers(named), std::back_inserter(line.figures));  // the terms of the loss
     }
+    return true;
   });
+  return contents;
+}
+
+Scores logged_evaluation(const std::filesystem::path& folder, i64 step) {
+  Scores scores;
+  for (LogLine& line : read_log(folder).lines)
+    if (line.step == step && !line.scores.empty()) scores = std::move(line.scores);
   return scores;
 }
 

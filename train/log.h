@@ -65,6 +65,18 @@ class Log {
   i64 printed_ = 0;  // lines under the last header
 };
 
+// What a line tells. A number that is missing, or was not finite, is NaN.
+struct LogLine {
+  i64 step = 0;
+  Figures figures = {};  // of a step: loss, lr, grad_norm, images_per_s and the terms of the loss
+  Scores scores = {};    // of an evaluation
+};
+struct LogContents {
+  std::vector<LogLine> lines;
+  i64 passed_over = 0;  // lines that are cut off, or none that this program knows
+};
+LogContents read_log(const std::filesystem::path& folder);
+
 // The scores of the evaluation at `step` that the folder's log has; empty: none.
 Scores logged_evaluation(const std::filesystem::path& folder, i64 step);
 

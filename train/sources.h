@@ -10,8 +10,8 @@
 
 namespace tessera {
 
-// An annotation file of COCO or LVIS, or a folder of Cityscapes (gtFine/train). `option` is what names it, for
-// messages.
+// An annotation file of COCO, LVIS or COCO panoptic, or a folder of Cityscapes (gtFine/train). `option` is what names
+// it, for messages.
 std::shared_ptr<const CocoDataset> load_data_set(const std::string& annotations, const char* option);
 
 // [data] train_annotations and train_images, augmented as [augment] says.

@@ -30,17 +30,6 @@ struct Job {
   bool quiet = false;  // print nothing
 };
 
-// All that a run is at a given moment, beside the weights. What is not in here does not survive a restart.
-struct TrainingState {
-  i64 step = 0;       // updates done
-  i64 batches = 0;    // batches taken from the loader; what they hold follows from this number and the seed
-  i64 evaluated = 0;  // the step of the last evaluation
-  double best = -1;   // the best figure of merit so far
-  Optimizer optimizer;
-  std::optional<Ema> ema;
-  bool updating = false;  // between two steps: the weights are those of neither
-};
-
 // Trains `model` from its present weights, or with job.resume from the last checkpoint in the folder, exactly as if
 // the run had not been interrupted; where there is no checkpoint yet, from the beginning. What may differ from the
 // configuration of the checkpoint: train/resume.h.

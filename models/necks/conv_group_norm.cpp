@@ -1,5 +1,7 @@
 #include "models/necks/conv_group_norm.h"
 
+#include "nn/profile.h"
+
 namespace tessera {
 
 ConvGroupNorm::ConvGroupNorm(const std::string& conv_name, const std::string& norm_name, const nn::Conv2dConfig& config,
@@ -10,6 +12,7 @@ ConvGroupNorm::ConvGroupNorm(const std::string& conv_name, const std::string& no
       norm_(config.out < 32 ? 8 : 32, config.out) {}
 
 Var ConvGroupNorm::operator()(const Var& x) const {
+  const nn::Running running(*this);
   return norm_(conv_(x));
 }
 

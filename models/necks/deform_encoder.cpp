@@ -71,7 +71,7 @@ std::vector<Var> DeformEncoder::operator()(const std::vector<Var>& maps, const s
   for (size_t l = 0; l < levels.size(); ++l) {
     LevelSizes pictures;
     for (const LevelSizes& picture : valid) pictures.push_back(picture[l]);
-    const Var sine(sine_positions(levels[l], pictures, channels_, kTemperature).to(device));  // [N, h w, C]
+    const Var sine(sine_positions(levels[l], pictures, channels_, kTemperature, device));  // [N, h w, C]
     parts.push_back(sine + slice(level_embed_, 0, static_cast<i64>(l), static_cast<i64>(l) + 1));
   }
   const Var positions = cast(concat(parts, 1), tokens.value().dtype());  // [N, S, C]

@@ -62,7 +62,7 @@ Var DinoEncoder::positions(const LevelSizes& levels, Device device) const {
   std::vector<Var> parts;
   for (i64 l = 0; l < kLevels; ++l) {
     const ops::LevelSize& level = order[static_cast<size_t>(l)];
-    const Var sine(sine_positions(level, {level}, config_.channels, kTemperature).to(device));  // [1, h w, C]
+    const Var sine(sine_positions(level, {level}, config_.channels, kTemperature, device));  // [1, h w, C]
     parts.push_back(sine + slice(level_embed_, 0, l, l + 1));
   }
   return concat(parts, 1);

@@ -1,5 +1,6 @@
 #include "models/necks/encoder_layer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -7,6 +8,7 @@
 #include "autograd/pointwise.h"
 #include "nn/init.h"
 #include "nn/profile.h"
+#include "ops/arrange.h"
 
 namespace tessera {
 
@@ -35,37 +37,44 @@ std::vector<Var> maps_of(const Var& tokens, const LevelSizes& levels) {
 
 namespace {
 
-// The values of the positions 0 .. count of one axis, [count + 1, features].
-std::vector<float> sine_table(i64 count, i64 features, double temperature) {
+// One axis of sine positions: values of the positions 0, 1, .. of each picture, and which of them each token has.
+struct SineAxis {
   std::vector<float> table;
-  for (i64 position = 0; position <= count; ++position)
-    for (i64 j = 0; j < features; ++j) {
-      const double e = 2 * std::numbers::pi * static_cast<double>(position) / (static_cast<double>(count) + 1e-6);
-      const double angle = e / std::pow(temperature, static_cast<double>(j / 2 * 2) / static_cast<double>(features));
-      table.push_back(static_cast<float>(j % 2 == 0 ? std::sin(angle) : std::cos(angle)));
-    }
-  return table;
-}
+  std::vector<i64> rows;
+
+  void append(i64 count, i64 features, double temperature) {
+    for (i64 position = 0; position <= count; ++position)
+      for (i64 j = 0; j < features; ++j) {
+        const double e = 2 * std::numbers::pi * static_cast<double>(position) / (static_cast<double>(count) + 1e-6);
+        const double angle = e / std::pow(temperature, static_cast<double>(j / 2 * 2) / static_cast<double>(features));
+        table.push_back(static_cast<float>(j % 2 == 0 ? std::sin(angle) : std::cos(angle)));
+      }
+  }
+  Tensor values(i64 features, Device device) const {  // [tokens, features]
+    const Tensor positions = Tensor::from(table, {std::ssize(table) / features, features});
+    return ops::gather_rows(positions.to(device), Tensor::from(rows).to(device));
+  }
+};
 
 }  // namespace
 
-Tensor sine_positions(const ops::LevelSize& level, const LevelSizes& valid, i64 channels, double temperature) {
+Tensor sine_positions(const ops::LevelSize& level, const LevelSizes& valid, i64 channels, double temperature,
+                      Device device) {
   TESSERA_CHECK(channels % 4 == 0, "sine positions: {} channels are no multiple of 4", channels);
   const i64 half = channels / 2, h = level.height, w = level.width;
-  Tensor positions = Tensor::empty({std::ssize(valid), h * w, channels});
-  float* out = positions.data<float>();
+  SineAxis rows, columns;
   for (const ops::LevelSize& picture : valid) {
-    const std::vector<float> rows = sine_table(picture.height, half, temperature);
-    const std::vector<float> columns = sine_table(picture.width, half, temperature);
+    const i64 first_row = std::ssize(rows.table) / half, first_column = std::ssize(columns.table) / half;
+    rows.append(picture.height, half, temperature);
+    columns.append(picture.width, half, temperature);
     for (i64 y = 0; y < h; ++y)
       for (i64 x = 0; x < w; ++x) {
-        const i64 row = x < picture.width ? std::min(y + 1, picture.height) : 0;
-        const i64 column = y < picture.height ? std::min(x + 1, picture.width) : 0;
-        out = std::copy_n(rows.data() + row * half, half, out);
-        out = std::copy_n(columns.data() + column * half, half, out);
+        rows.rows.push_back(first_row + (x < picture.width ? std::min(y + 1, picture.height) : 0));
+        columns.rows.push_back(first_column + (y < picture.height ? std::min(x + 1, picture.width) : 0));
       }
   }
-  return positions;
+  const Tensor positions = ops::concat({rows.values(half, device), columns.values(half, device)}, 1);
+  return positions.reshape({std::ssize(valid), h * w, channels});
 }
 
 Tensor reference_points(const LevelSizes& levels, const std::vector<LevelSizes>& valid) {

@@ -24,8 +24,9 @@ std::vector<Var> maps_of(const Var& tokens, const LevelSizes& levels);  // and b
 //
 //   e = 2 pi min(y, valid height) / (valid height + 1e-6);   sin(e / t_j), cos(e / t_j), ...   t_j = T^(4 j / C)
 //
-// and e = 0 in columns that are all padding; x likewise. Temperature T; f32 on the host.
-Tensor sine_positions(const ops::LevelSize& level, const LevelSizes& valid, i64 channels, double temperature);
+// and e = 0 in columns that are all padding; x likewise. Temperature T; f32.
+Tensor sine_positions(const ops::LevelSize& level, const LevelSizes& valid, i64 channels, double temperature,
+                      Device device);
 
 // The centre of each token's cell in each level, [N, S, L, 2] as (x, y): in parts of what is picture in its own level,
 // and there in parts of the whole padded level. valid[n][l]: cells of image n that are picture.

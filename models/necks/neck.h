@@ -36,11 +36,8 @@ struct NeckConfig {
     const bool all = field.every_kind;
     field("kind", kind, "the network");
     field("channels", channels, "channels of every level", at_least(8).multiple_of(8));
-    if (all || kind != NeckKind::kDino) {
-      field("first_level", first_level, "finest level: 2 is P2 at stride 4; not for dino, which gives P2 to P7",
-            between(2, 5));
-      field("last_level", last_level, "coarsest level: 7 is P7 at stride 128; not for dino", between(5, 10));
-    }
+    field("first_level", first_level, "finest level: 2 is P2 at stride 4; dino: 2", between(2, 5));
+    field("last_level", last_level, "coarsest level: 7 is P7 at stride 128; dino: 7", between(5, 10));
     if (all || kind != NeckKind::kFpn) {
       field("layers", layers, "encoders: layers", at_least(1));
       field("heads", heads, "encoders: heads of the attention", at_least(1));

@@ -31,7 +31,7 @@ struct Choice {
 std::vector<Choice> choose_queries(const PictureLogits& logits, const InferenceConfig& config);
 
 // For each choice the pixels of the original picture where its resized probabilities are above the threshold
-// (strictly). The resampler's taps lie where the masks do.
+// (strictly). The resampler's weights lie where the masks do.
 std::vector<Rle> threshold_masks(const Tensor& masks, const std::vector<Choice>& kept, const MaskResampler& resampler,
                                  double threshold);
 

@@ -12,7 +12,7 @@ struct Linear {
   std::array<i64, 2> index;
   std::array<double, 2> weight;
 };
-Linear linear_taps(i64 o, i64 in, i64 out) {
+Linear linear_weights(i64 o, i64 in, i64 out) {
   const double at =
       std::max((static_cast<double>(o) + 0.5) * static_cast<double>(in) / static_cast<double>(out) - 0.5, 0.0);
   const i64 first = std::min(static_cast<i64>(at), in - 1);
@@ -25,9 +25,9 @@ ops::AxisWeights compose(i64 map, i64 padded, i64 resized, i64 original, Device 
   Tensor weight = Tensor::zeros({original, ops::kAxisWeights});
   for (i64 o = 0; o < original; ++o) {
     std::map<i64, double> weights;
-    const Linear outer = linear_taps(o, resized, original);
+    const Linear outer = linear_weights(o, resized, original);
     for (size_t a = 0; a < 2; ++a) {
-      const Linear inner = linear_taps(outer.index[a], map, padded);
+      const Linear inner = linear_weights(outer.index[a], map, padded);
       for (size_t b = 0; b < 2; ++b) weights[inner.index[b]] += outer.weight[a] * inner.weight[b];
     }
     i64 place = o * ops::kAxisWeights;

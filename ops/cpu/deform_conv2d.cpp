@@ -1,17 +1,15 @@
-// Deformable convolution on the CPU: a matrix product whose patches are sampled, block by block, right before use.
-//
-//   forward   y = columns w^T        columns [pixels, T x I] are blended into the scratch rows of one block of pixels
-//   weight    gw = gy^T columns      columns are blended straight into the packed panels
-//   the rest  gcolumns = gy w        for a strip of pixels; then, per sample, four dot products give the gradients of
-//             offset and mask, and four scaled additions that of x. Threads share the strip by pixels for the former
-//             and by channels for the latter: every sum has a fixed order, whatever the number of threads.
+// Deformable convolution on the CPU: matrix products of sampled columns (ops/cpu/sampled_columns.h). Of a strip of
+// gcolumns, per sample, four dot products give the gradients of offset and mask, and four scaled additions that of x.
+// Threads share the strip by pixels for the former and by channels for the latter: every sum has a fixed order,
+// whatever the number of threads.
 #include "ops/deform_conv2d.h"
 
 #include <array>
 #include <vector>
 
 #include "ops/cpu/bilinear_sample.h"
-#include "ops/cpu/gemm.h"
+#include "ops/cpu/sampled_columns.h"
+#include "ops/scalar/conv2d.h"
 
 namespace tessera::ops {
 namespace {
@@ -39,8 +37,8 @@ class Samples {
       const i64 n = pixel / (conv.Ho * conv.Wo), oh = pixel / conv.Wo % conv.Ho, ow = pixel % conv.Wo;
       for (i64 i = 0; i < per_pixel; ++i) {
         const i64 entry = pixel * per_pixel + i, position = i % dims.positions();
-        const i64 h = oh * conv.stride - conv.padding + position / conv.Kw * conv.dilation;
-        const i64 w = ow * conv.stride - conv.padding + position % conv.Kw * conv.dilation;
+        const i64 h = scalar::seen_place(oh, position / conv.Kw, conv);
+        const i64 w = scalar::seen_place(ow, position % conv.Kw, conv);
         samples_[static_cast<size_t>(entry)] = {
             cpu::bilinear_sample<T>(n, static_cast<T>(h) + offsets[2 * entry],
                                     static_cast<T>(w) + offsets[2 * entry + 1], map_),
@@ -85,48 +83,10 @@ class Samples {
 };
 
 template <class T>
-void forward(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask,
-             const Tensor& weight, const Tensor& bias, Tensor& y) {
-  const Conv2dDims& conv = dims.conv;
-  const Samples<T> samples(dims, x, offset, mask);
-  const i64 I = conv.group_in(), depth = dims.positions() * I;
-  cpu::Gemm<T> gemm{
-      .items = conv.groups, .rows = conv.N * conv.Ho * conv.Wo, .columns = conv.group_out(), .run_depth = depth};
-  gemm.scratch_per_row = depth;
-  gemm.a_rows = [&](i64 group, i64 row, i64 count, const T** table, T* scratch) {
-    for (i64 i = 0; i < count; ++i) {
-      table[i] = scratch + i * depth;
-      for (i64 position = 0; position < dims.positions(); ++position)
-        samples.blend(row + i, position, group * I, I, scratch + i * depth + position * I);
-    }
-  };
-  gemm.pack_b = cpu::pack_b_transposed(weight.data<T>(), depth, conv.group_out() * depth);
-  gemm.c_rows = cpu::matrix_rows_out(y.data<T>(), conv.Co, conv.group_out());
-  gemm.bias = bias.defined() ? bias.data<T>() : nullptr;
-  cpu::run(gemm);
-}
-
-template <class T>
-void backward_weight(const DeformConv2dDims& dims, const Tensor& gy, const Tensor& x, const Tensor& offset,
-                     const Tensor& mask, Tensor& gw) {
-  const Conv2dDims& conv = dims.conv;
-  const Samples<T> samples(dims, x, offset, mask);
-  const i64 I = conv.group_in(), O = conv.group_out(), columns = dims.positions() * I;
-  cpu::Gemm<T> gemm{.items = conv.groups, .rows = O, .columns = columns, .run_depth = conv.N * conv.Ho * conv.Wo};
-  gemm.a_columns = gy.data<T>();
-  gemm.a_step = conv.Co;
-  gemm.a_item_stride = O;
-  gemm.keep_b = false;
-  gemm.pack_b = [&](i64 group, i64 pixel, i64 depth, i64 column, i64 count, T* out, i64 stride) {
-    for (i64 k = 0; k < depth; ++k)
-      for (i64 j = 0; j < count;) {
-        const i64 position = (column + j) / I, c = (column + j) % I, run = std::min(count - j, I - c);
-        samples.blend(pixel + k, position, group * I + c, run, out + k * stride + j);
-        j += run;
-      }
-  };
-  gemm.c_rows = cpu::matrix_rows_out(gw.data<T>(), columns, O * columns);
-  cpu::run(gemm);
+cpu::SampledColumns<T, Samples<T>> columns_of(const Samples<T>& samples) {
+  const Conv2dDims& conv = samples.dims().conv;
+  return {samples,         conv.N * conv.Ho * conv.Wo, conv.groups, samples.dims().positions(), conv.group_in(),
+          conv.group_out()};
 }
 
 // The gradients of one strip of pixels, given gcolumns [pixels, groups, T, I].
@@ -190,46 +150,29 @@ struct Strip {
   }
 };
 
-template <class T>
-void backward_input(const DeformConv2dDims& dims, const Tensor& gy, const Tensor& x, const Tensor& offset,
-                    const Tensor& mask, const Tensor& weight, Tensor& gx, Tensor& goffset, Tensor& gmask) {
-  constexpr i64 kStripBytes = 8 << 20;  // of gcolumns: stays in the last-level cache
-  const Conv2dDims& conv = dims.conv;
-  const Samples<T> samples(dims, x, offset, mask);
-  const i64 O = conv.group_out(), columns = dims.positions() * conv.group_in(), pitch = conv.groups * columns;
-  const i64 pixels = conv.N * conv.Ho * conv.Wo;
-  const i64 strip = std::clamp<i64>(kStripBytes / (pitch * static_cast<i64>(sizeof(T))), 64, std::max<i64>(pixels, 64));
-  Tensor gcolumns = Tensor::empty({strip, pitch}, x.dtype());
-  T *const gcolumns_data = gcolumns.data<T>(), *const gmask_data = mask.defined() ? gmask.data<T>() : nullptr;
-  for (i64 first = 0; first < pixels; first += strip) {
-    const i64 count = std::min(strip, pixels - first);
-    cpu::Gemm<T> gemm{.items = conv.groups, .rows = count, .columns = columns, .run_depth = O};
-    gemm.a_rows = cpu::matrix_rows(gy.data<T>() + first * conv.Co, conv.Co, O);
-    gemm.pack_b = cpu::pack_b_plain(weight.data<T>(), columns, O * columns);
-    gemm.c_rows = cpu::matrix_rows_out(gcolumns_data, pitch, columns);
-    cpu::run(gemm);
-    const Strip<T> gradients{samples, gcolumns_data, first, count};
-    gradients.offset_and_mask(goffset.data<T>(), gmask_data);
-    gradients.input(gx.data<T>());
-  }
-}
-
 void deform_conv2d_cpu(const DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask,
                        const Tensor& weight, const Tensor& bias, Tensor& y) {
-  dispatch_float(x.dtype(), "deform_conv2d", [&]<class T>() { forward<T>(dims, x, offset, mask, weight, bias, y); });
+  dispatch_float(x.dtype(), "deform_conv2d",
+                 [&]<class T>() { columns_of(Samples<T>(dims, x, offset, mask)).forward(weight, bias, y); });
 }
 
 void deform_conv2d_backward_input_cpu(const DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
                                       const Tensor& offset, const Tensor& mask, const Tensor& weight, Tensor& gx,
                                       Tensor& goffset, Tensor& gmask) {
-  dispatch_float(x.dtype(), "deform_conv2d_backward_input",
-                 [&]<class T>() { backward_input<T>(dims, gy, x, offset, mask, weight, gx, goffset, gmask); });
+  dispatch_float(x.dtype(), "deform_conv2d_backward_input", [&]<class T>() {
+    const Samples<T> samples(dims, x, offset, mask);
+    columns_of(samples).each_strip(gy, weight, [&](i64 first, i64 count, const T* gcolumns) {
+      const Strip<T> gradients{samples, gcolumns, first, count};
+      gradients.offset_and_mask(goffset.data<T>(), mask.defined() ? gmask.data<T>() : nullptr);
+      gradients.input(gx.data<T>());
+    });
+  });
 }
 
 void deform_conv2d_backward_weight_cpu(const DeformConv2dDims& dims, const Tensor& gy, const Tensor& x,
                                        const Tensor& offset, const Tensor& mask, Tensor& gw) {
   dispatch_float(x.dtype(), "deform_conv2d_backward_weight",
-                 [&]<class T>() { backward_weight<T>(dims, gy, x, offset, mask, gw); });
+                 [&]<class T>() { columns_of(Samples<T>(dims, x, offset, mask)).weight_gradient(gy, gw); });
 }
 
 const bool kAdded = deform_conv2d_kernels.add(DeviceKind::kCpu, deform_conv2d_cpu) &&

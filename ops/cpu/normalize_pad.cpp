@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/cpu/parallel.h"
+#include "ops/scalar/norm.h"
 
 namespace tessera::ops {
 namespace {
@@ -13,7 +14,8 @@ void normalize_pad_cpu(const Tensor& image, const std::array<float, 3>& mean, co
                        Tensor& y) {
   std::array<std::array<float, 256>, 3> table;
   for (size_t c = 0; c < 3; ++c)
-    for (size_t value = 0; value < 256; ++value) table[c][value] = (static_cast<float>(value) - mean[c]) / std[c];
+    for (size_t value = 0; value < 256; ++value)
+      table[c][value] = scalar::standardised(static_cast<u8>(value), mean[c], std[c]);
   const i64 height = image.dim(0), width = 3 * image.dim(1), row = 3 * y.dim(1);  // in values
   const u8* in = image.data<u8>();
   float* out = y.data<float>();

@@ -9,8 +9,6 @@ namespace tessera {
 
 namespace {
 
-static_assert(ops::kSmallestSum == simd::kSmallestSum);  // the loops include nothing of ops/
-
 constexpr i64 kGrain = 8192;  // elements per thread below which starting threads costs more than it gives
 
 // run(offset, columns) for every row or tile.
@@ -47,16 +45,10 @@ void softmax_backward_cpu(const ops::ReduceDims& dims, const Tensor& gy, const T
   });
 }
 
-constexpr DeviceKind kCpu = DeviceKind::kCpu;
-
-[[maybe_unused]] const bool kAdded[] = {
-    ops::softmax_kernels.add(kCpu, softmax_cpu<simd::softmax>),
-    ops::softmax_backward_kernels.add(kCpu, softmax_backward_cpu<simd::softmax_backward>),
-    ops::log_softmax_kernels.add(kCpu, softmax_cpu<simd::log_softmax>),
-    ops::log_softmax_backward_kernels.add(kCpu, softmax_backward_cpu<simd::log_softmax_backward>),
-    ops::normalised_sigmoid_kernels.add(kCpu, softmax_cpu<simd::normalised_sigmoid>),
-    ops::normalised_sigmoid_backward_kernels.add(kCpu, softmax_backward_cpu<simd::normalised_sigmoid_backward>),
-};
+[[maybe_unused]] const bool kAdded = scalar::Softmaxes::each([]<class F>(F) {
+  ops::softmax_kernels<F>.add(DeviceKind::kCpu, softmax_cpu<simd::softmax<F>>);
+  ops::softmax_backward_kernels<F>.add(DeviceKind::kCpu, softmax_backward_cpu<simd::softmax_backward<F>>);
+});
 
 }  // namespace
 

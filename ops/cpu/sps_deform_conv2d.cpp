@@ -1,11 +1,7 @@
-// Deformable index convolution on the CPU: as ops/cpu/deform_conv2d.cpp, a matrix product whose patches are sampled
-// block by block right before use; the four corners of a sample come from the index map.
-//
-//   forward   y = columns w^T        columns [N_A, 9 x Fi] are blended into the scratch rows of one block of rows
-//   weight    gw = gy^T columns      columns are blended straight into the packed panels
-//   the rest  gcolumns = gy w        for a strip of rows; then, per sample, four dot products give the gradient of the
-//             offset, and four scaled additions those of the features. Threads share the strip by rows for the former
-//             and by channels for the latter: every sum has a fixed order, whatever the number of threads.
+// Deformable index convolution on the CPU: matrix products of sampled columns (ops/cpu/sampled_columns.h); the four
+// corners of a sample come from the index map. Of a strip of gcolumns, per sample, four dot products give the gradient
+// of the offset, and four scaled additions those of the features. Threads share the strip by rows for the former and by
+// channels for the latter: every sum has a fixed order, whatever the number of threads.
 #include "ops/sps_deform_conv2d.h"
 
 #include <omp.h>
@@ -14,8 +10,8 @@
 #include <vector>
 
 #include "ops/cpu/bilinear_sample.h"
-#include "ops/cpu/gemm.h"
 #include "ops/cpu/parallel.h"
+#include "ops/cpu/sampled_columns.h"
 #include "ops/cpu/sps_features.h"
 
 namespace tessera::ops {
@@ -79,40 +75,8 @@ class Samples {
 };
 
 template <class T>
-void forward(const Samples<T>& samples, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  const i64 Fi = samples.features.width, Fo = y.dim(1), depth = kSpsPositions * Fi;
-  cpu::Gemm<T> gemm{.rows = y.dim(0), .columns = Fo, .run_depth = depth};
-  gemm.scratch_per_row = depth;
-  gemm.a_rows = [&](i64, i64 row, i64 count, const T** table, T* scratch) {
-    for (i64 i = 0; i < count; ++i) {
-      table[i] = scratch + i * depth;
-      for (i64 position = 0; position < kSpsPositions; ++position)
-        samples.blend(row + i, position, 0, Fi, scratch + i * depth + position * Fi);
-    }
-  };
-  gemm.pack_b = cpu::pack_b_transposed(weight.data<T>(), depth, 0);
-  gemm.c_rows = cpu::matrix_rows_out(y.data<T>(), Fo, 0);
-  gemm.bias = bias.defined() ? bias.data<T>() : nullptr;
-  cpu::run(gemm);
-}
-
-template <class T>
-void backward_weight(const Samples<T>& samples, const Tensor& gy, Tensor& gw) {
-  const i64 Fi = samples.features.width, Fo = gy.dim(1), columns = kSpsPositions * Fi;
-  cpu::Gemm<T> gemm{.rows = Fo, .columns = columns, .run_depth = gy.dim(0)};
-  gemm.a_columns = gy.data<T>();
-  gemm.a_step = Fo;
-  gemm.keep_b = false;
-  gemm.pack_b = [&](i64, i64 row, i64 depth, i64 column, i64 count, T* out, i64 stride) {
-    for (i64 k = 0; k < depth; ++k)
-      for (i64 j = 0; j < count;) {
-        const i64 position = (column + j) / Fi, channel = (column + j) % Fi, run = std::min(count - j, Fi - channel);
-        samples.blend(row + k, position, channel, run, out + k * stride + j);
-        j += run;
-      }
-  };
-  gemm.c_rows = cpu::matrix_rows_out(gw.data<T>(), columns, 0);
-  cpu::run(gemm);
+cpu::SampledColumns<T, Samples<T>> columns_of(const Samples<T>& samples, i64 rows, i64 Fo) {
+  return {samples, rows, 1, kSpsPositions, samples.features.width, Fo};
 }
 
 // The gradient of the offsets of rows [first, first + count), given gcolumns [count, 9, Fi]. Threads share the rows.
@@ -159,46 +123,33 @@ void feature_gradient(const Samples<T>& samples, const T* gcolumns, i64 first, i
   }
 }
 
-template <class T>
-void backward_features(const Samples<T>& samples, const Tensor& gy, const Tensor& weight, Tensor& goffset,
-                       Tensor& gpassive, Tensor& gactive) {
-  constexpr i64 kStripBytes = 8 << 20;  // of gcolumns: stays in the last-level cache
-  const i64 rows = gy.dim(0), Fo = gy.dim(1), columns = kSpsPositions * samples.features.width;
-  if (rows == 0) return;
-  const i64 strip = std::clamp<i64>(kStripBytes / std::max<i64>(1, columns * static_cast<i64>(sizeof(T))), 1, rows);
-  Tensor gcolumns = Tensor::empty({strip, columns}, gy.dtype());
-  T* const gcolumns_data = gcolumns.data<T>();
-  for (i64 first = 0; first < rows; first += strip) {
-    const i64 count = std::min(strip, rows - first);
-    cpu::Gemm<T> gemm{.rows = count, .columns = columns, .run_depth = Fo};
-    gemm.a_rows = cpu::matrix_rows(gy.data<T>() + first * Fo, Fo, 0);
-    gemm.pack_b = cpu::pack_b_plain(weight.data<T>(), columns, 0);
-    gemm.c_rows = cpu::matrix_rows_out(gcolumns_data, columns, 0);
-    cpu::run(gemm);
-    offset_gradient(samples, gcolumns_data, first, count, goffset.data<T>());
-    feature_gradient(samples, gcolumns_data, first, count, gactive.data<T>(), gpassive.data<T>());
-  }
-}
-
 void sps_deform_conv2d_cpu(const Tensor& index_map, const Tensor& rows, const Tensor& active, const Tensor& passive,
                            const Tensor& offset, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  dispatch_float(active.dtype(), "sps_deform_conv2d",
-                 [&]<class T>() { forward<T>(Samples<T>(index_map, rows, active, passive, offset), weight, bias, y); });
+  dispatch_float(active.dtype(), "sps_deform_conv2d", [&]<class T>() {
+    const Samples<T> samples(index_map, rows, active, passive, offset);
+    columns_of(samples, y.dim(0), y.dim(1)).forward(weight, bias, y);
+  });
 }
 
 void sps_deform_conv2d_backward_features_cpu(const Tensor& index_map, const Tensor& rows, const Tensor& gy,
                                              const Tensor& active, const Tensor& passive, const Tensor& offset,
                                              const Tensor& weight, Tensor& goffset, Tensor& gpassive, Tensor& gactive) {
   dispatch_float(gy.dtype(), "sps_deform_conv2d_backward_features", [&]<class T>() {
-    backward_features<T>(Samples<T>(index_map, rows, active, passive, offset), gy, weight, goffset, gpassive, gactive);
+    const Samples<T> samples(index_map, rows, active, passive, offset);
+    columns_of(samples, gy.dim(0), gy.dim(1)).each_strip(gy, weight, [&](i64 first, i64 count, const T* gcolumns) {
+      offset_gradient(samples, gcolumns, first, count, goffset.data<T>());
+      feature_gradient(samples, gcolumns, first, count, gactive.data<T>(), gpassive.data<T>());
+    });
   });
 }
 
 void sps_deform_conv2d_backward_weight_cpu(const Tensor& index_map, const Tensor& rows, const Tensor& gy,
                                            const Tensor& active, const Tensor& passive, const Tensor& offset,
                                            Tensor& gw) {
-  dispatch_float(gy.dtype(), "sps_deform_conv2d_backward_weight",
-                 [&]<class T>() { backward_weight<T>(Samples<T>(index_map, rows, active, passive, offset), gy, gw); });
+  dispatch_float(gy.dtype(), "sps_deform_conv2d_backward_weight", [&]<class T>() {
+    const Samples<T> samples(index_map, rows, active, passive, offset);
+    columns_of(samples, gy.dim(0), gy.dim(1)).weight_gradient(gy, gw);
+  });
 }
 
 const bool kAdded =

@@ -33,6 +33,15 @@ __device__ T warp_max(T value) {
   return warp_reduce<MaxOf>(value);
 }
 
+// A warp per row: the row of this thread's warp, and the launch.
+__device__ inline i64 row_of_warp() {
+  return (static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
+}
+inline Launch warp_per_row(i64 rows) {
+  constexpr int kThreads = 128;
+  return {.grid = static_cast<unsigned>(ceil_div(rows * kWarp, kThreads)), .block = kThreads};
+}
+
 // The same over the block, in every thread. Blocks of one dimension, a multiple of 32 threads; all threads take part.
 template <class Op, class T>
 __device__ T block_reduce(T value) {
@@ -52,10 +61,6 @@ __device__ T block_reduce(T value) {
 template <class T>
 __device__ T block_sum(T value) {
   return block_reduce<SumOf>(value);
-}
-template <class T>
-__device__ T block_max(T value) {
-  return block_reduce<MaxOf>(value);
 }
 
 }  // namespace tessera::cuda

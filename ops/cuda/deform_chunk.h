@@ -5,6 +5,7 @@
 
 #include "ops/cuda/bilinear_sample.h"
 #include "ops/deform_conv2d.h"
+#include "ops/scalar/conv2d.h"
 
 namespace tessera::cuda {
 
@@ -28,7 +29,7 @@ struct DeformChunk {
   __device__ BilinearSample sample(u32 sample) const {
     const u32 out = first + pixel(sample), position = sample % positions;
     const auto place = [&](u32 at, u32 step, float moved) {
-      return static_cast<float>(static_cast<int>(at) * stride - padding + static_cast<int>(step) * dilation) + moved;
+      return static_cast<float>(scalar::seen_place(static_cast<int>(at), static_cast<int>(step), *this)) + moved;
     };
     const float* const moved = offset + 2 * entry(sample);
     return bilinear_sample(place(out / Wo % Ho, position / Kw, moved[0]), place(out % Wo, position % Kw, moved[1]), H,

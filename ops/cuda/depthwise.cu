@@ -12,6 +12,7 @@
 #include "ops/cuda/conv_epilogue.h"
 #include "ops/cuda/depthwise.h"
 #include "ops/cuda/map.h"
+#include "ops/scalar/conv2d.h"
 
 namespace tessera::cuda {
 
@@ -31,7 +32,7 @@ __global__ void depthwise_kernel(Conv2dDims d, MapDims in, MapDims out, const T*
     auto sum = Channels<kWidth>::zero();
     for (i64 kh = 0; kh < d.Kh; ++kh)
       for (i64 kw = 0; kw < d.Kw; ++kw) {
-        const i64 h = at.h * d.stride - d.padding + kh * d.dilation, w = at.w * d.stride - d.padding + kw * d.dilation;
+        const i64 h = scalar::seen_place<i64>(at.h, kh, d), w = scalar::seen_place<i64>(at.w, kw, d);
         if (h < 0 || h >= in.H || w < 0 || w >= in.W) continue;
         const auto pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c)),
                    weight = Channels<kWidth>::load(packed + (kh * d.Kw + kw) * in.C + at.c);

@@ -8,6 +8,7 @@
 // (sum d)^2 / n is taken off. Threads, chunks and channels are joined about their common mean.
 #include "ops/cuda/columns.h"
 #include "ops/cuda/group_norm.h"
+#include "ops/scalar/norm.h"
 
 namespace tessera {
 
@@ -109,7 +110,7 @@ __global__ void normalise_kernel(GroupNormDims dims, Columns d, const T* x, cons
     const i64 at = (share.sample * d.rows + row) * d.C + share.c;
     auto values = Channels<kWidth>::load(x + at);
     for (int j = 0; j < kWidth; ++j)
-      values.value[j] = (values.value[j] - centre.value[j]) * scale.value[j] + shift.value[j];
+      values.value[j] = scalar::normalised(values.value[j], centre.value[j], scale.value[j], shift.value[j]);
     values.store(y + at);
   }
 }
@@ -189,8 +190,8 @@ __global__ void input_gradient_kernel(GroupNormDims dims, Columns d, const T* gy
     auto gradient = Channels<kWidth>::load(gy + at);
     const auto values = Channels<kWidth>::load(x + at);
     for (int j = 0; j < kWidth; ++j)
-      gradient.value[j] =
-          scale.value[j] * gradient.value[j] - shift.value[j] - (values.value[j] - centre.value[j]) * slope.value[j];
+      gradient.value[j] = scalar::normalised_gradient(gradient.value[j], values.value[j], centre.value[j],
+                                                      scale.value[j], shift.value[j], slope.value[j]);
     gradient.store(gx + at);
   }
 }

@@ -4,22 +4,13 @@
 // adds up in double. Memory limits all of it.
 #include "ops/cuda/columns.h"
 #include "ops/layer_norm.h"
+#include "ops/scalar/norm.h"
 
 namespace tessera {
 
 namespace {
 
 using namespace cuda;
-
-constexpr int kThreads = 128;
-
-// The row of this warp.
-__device__ i64 row_of_warp() {
-  return (static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
-}
-Launch over_rows(i64 rows) {
-  return {.grid = static_cast<unsigned>(ceil_div(rows * kWarp, kThreads)), .block = kThreads};
-}
 
 template <class T, int kWidth>
 __global__ void layer_norm_kernel(i64 rows, i64 C, const T* x, const float* weight, const float* bias, double eps,
@@ -42,7 +33,8 @@ __global__ void layer_norm_kernel(i64 rows, i64 C, const T* x, const float* weig
   for (i64 c = lane() * kWidth; c < C; c += kWarp * kWidth) {
     auto piece = Channels<kWidth>::load(values + c);
     const auto w = load_or<kWidth>(weight, c, 1), b = load_or<kWidth>(bias, c, 0);
-    for (int j = 0; j < kWidth; ++j) piece.value[j] = (piece.value[j] - centre) * rate * w.value[j] + b.value[j];
+    for (int j = 0; j < kWidth; ++j)
+      piece.value[j] = scalar::normalised(piece.value[j], centre, rate, w.value[j], b.value[j]);
     piece.store(y + row * C + c);
   }
   if (lane() != 0) return;
@@ -123,7 +115,7 @@ void layer_norm_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, 
     const T* from = x.device_data<T>();
     T* to = y.device_data<T>();
     dispatch_width(by_four(C, from, to), [&]<int kWidth>() {
-      launch<layer_norm_kernel<T, kWidth>>(over_rows(rows), rows, C, from, data_or_null(weight), data_or_null(bias),
+      launch<layer_norm_kernel<T, kWidth>>(warp_per_row(rows), rows, C, from, data_or_null(weight), data_or_null(bias),
                                            eps, mean.device_data<float>(), rstd.device_data<float>(), to);
     });
   });
@@ -136,7 +128,7 @@ void layer_norm_backward_cuda(const Tensor& gy, const Tensor& x, const Tensor& w
   dispatch_storage(x, [&]<class T>() {
     const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
     dispatch_width(by_four(C, gradient, values, gx.raw()), [&]<int kWidth>() {
-      launch<layer_norm_backward_kernel<T, kWidth>>(over_rows(rows), rows, C, gradient, values, data_or_null(weight),
+      launch<layer_norm_backward_kernel<T, kWidth>>(warp_per_row(rows), rows, C, gradient, values, data_or_null(weight),
                                                     centres, rates, gx.device_data<T>());
       const Columns d(1, rows, C, kWidth);
       Tensor parts = d.parts(2, x.device());

@@ -13,7 +13,7 @@ namespace {
 using namespace cuda;
 
 __device__ float bounded(float sum) {
-  return sum < static_cast<float>(ops::kSmallestSum) ? static_cast<float>(ops::kSmallestSum) : sum;  // NaN passes
+  return sum < static_cast<float>(scalar::kSmallestSum) ? static_cast<float>(scalar::kSmallestSum) : sum;  // NaN passes
 }
 
 template <class T>
@@ -79,8 +79,8 @@ struct LoadPair {
 struct StorePair {
   float *scales, *products;
   __device__ void operator()(i64 slice, PairSum::Value sums) const {
-    const bool small = sums.total < ops::kSmallestSum;
-    scales[slice] = static_cast<float>(1 / (small ? ops::kSmallestSum : sums.total));
+    const bool small = sums.total < scalar::kSmallestSum;
+    scales[slice] = static_cast<float>(1 / (small ? scalar::kSmallestSum : sums.total));
     products[slice] = small ? 0.0f : static_cast<float>(sums.product / sums.total);
   }
 };
@@ -120,8 +120,8 @@ void normalised_sigmoid_backward_cuda(const ops::ReduceDims& dims, const Tensor&
 }
 
 [[maybe_unused]] const bool kAdded[] = {
-    ops::normalised_sigmoid_kernels.add(kDevice, normalised_sigmoid_cuda),
-    ops::normalised_sigmoid_backward_kernels.add(kDevice, normalised_sigmoid_backward_cuda),
+    ops::softmax_kernels<scalar::NormalisedSigmoid>.add(kDevice, normalised_sigmoid_cuda),
+    ops::softmax_backward_kernels<scalar::NormalisedSigmoid>.add(kDevice, normalised_sigmoid_backward_cuda),
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 // by the picture's width. The twelve bytes written per pixel bound it; the division hides behind them, and needs no
 // table.
 #include "ops/normalize_pad.h"
+#include "ops/scalar/norm.h"
 #include "tensor/cuda/launch.h"
 
 namespace tessera {
@@ -23,7 +24,7 @@ __global__ void normalize_pad_kernel(i64 height, i64 width, i64 row, Statistics 
   if (i >= row) return;
   const int c = static_cast<int>(i % 3);
   y[Y * row + i] = Y < height && i < 3 * width
-                       ? (static_cast<float>(image[Y * 3 * width + i]) - statistics.mean[c]) / statistics.std[c]
+                       ? scalar::standardised(image[Y * 3 * width + i], statistics.mean[c], statistics.std[c])
                        : 0.0f;
 }
 

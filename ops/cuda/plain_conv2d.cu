@@ -12,6 +12,7 @@
 // the result does not depend on the order of threads or blocks.
 #include "ops/cuda/conv_epilogue.h"
 #include "ops/cuda/plain_conv2d.h"
+#include "ops/scalar/conv2d.h"
 
 namespace tessera::cuda {
 
@@ -36,8 +37,7 @@ struct Pixel {
 template <class T>
 __device__ float patch_of_x(const Conv2dDims& d, const T* x, const Pixel& at, const KernelPosition& position,
                             i64 channel) {
-  const i64 h = at.h * d.stride - d.padding + position.kh * d.dilation,
-            w = at.w * d.stride - d.padding + position.kw * d.dilation;
+  const i64 h = scalar::seen_place(at.h, position.kh, d), w = scalar::seen_place(at.w, position.kw, d);
   if (h < 0 || h >= d.H || w < 0 || w >= d.W) return 0;
   return load(x + ((at.n * d.H + h) * d.W + w) * d.Ci + channel);
 }

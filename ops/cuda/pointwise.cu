@@ -13,45 +13,44 @@ using namespace cuda;
 
 using scalar::Libm;
 
-// --- The loops over n pieces of kWidth elements.
-template <class F, class T, int kWidth>
-__global__ void unary_kernel(i64 n, const T* x, T* y) {
-  for (const i64 i : indices(n)) {
-    auto values = Channels<kWidth>::load(x + i * kWidth);
-    for (float& value : values.value) value = F::of(Libm(), value);
-    values.store(y + i * kWidth);
-  }
+// --- What is computed of an element of each argument.
+template <class F>
+struct Formula {
+  __device__ float operator()(auto... x) const { return F::of(Libm(), x...); }
+};
+template <class F>
+struct FormulaWithNumber {
+  float number;
+  __device__ float operator()(float x) const { return F::of(Libm(), x, number); }
+};
+struct ClampMinGradient {
+  float lowest;
+  __device__ float operator()(float gy, float x) const { return scalar::ClampMin::gradient(Libm(), gy, x, lowest); }
+};
+
+template <int kWidth, class F, class... X>
+__device__ Channels<kWidth> each(const F& f, const X&... x) {
+  Channels<kWidth> y;
+  for (int j = 0; j < kWidth; ++j) y.value[j] = f(x.value[j]...);
+  return y;
 }
 
-template <class F, class T, int kWidth>
-__global__ void unary_scalar_kernel(i64 n, const T* x, float scalar, T* y) {
-  for (const i64 i : indices(n)) {
-    auto values = Channels<kWidth>::load(x + i * kWidth);
-    for (float& value : values.value) value = F::of(Libm(), value, scalar);
-    values.store(y + i * kWidth);
-  }
+// n pieces of kWidth elements of arguments of one shape; y may be one of them.
+template <class F, int kWidth, class T, class... X>
+__global__ void pieces_kernel(i64 n, F f, T* y, const X*... x) {
+  for (const i64 i : indices(n)) each<kWidth>(f, Channels<kWidth>::load(x + i * kWidth)...).store(y + i * kWidth);
 }
-
-// Of two arguments of equal shapes; y may be one of them.
-template <class F, class T, int kWidth>
-__global__ void binary_kernel(i64 n, const T* a, const T* b, T* y) {
-  for (const i64 i : indices(n)) {
-    auto values = Channels<kWidth>::load(a + i * kWidth);
-    const auto others = Channels<kWidth>::load(b + i * kWidth);
-    for (int j = 0; j < kWidth; ++j) values.value[j] = F::of(Libm(), values.value[j], others.value[j]);
-    values.store(y + i * kWidth);
-  }
-}
-
-template <class T, int kWidth>
-__global__ void clamp_min_backward_kernel(i64 n, const T* gy, const T* x, float lowest, T* gx) {
-  for (const i64 i : indices(n)) {
-    auto gradient = Channels<kWidth>::load(gy + i * kWidth);
-    const auto values = Channels<kWidth>::load(x + i * kWidth);
-    for (int j = 0; j < kWidth; ++j)
-      gradient.value[j] = scalar::ClampMin::gradient(Libm(), gradient.value[j], values.value[j], lowest);
-    gradient.store(gx + i * kWidth);
-  }
+template <class T, class>
+using Same = T;
+template <class F, class... Arguments>
+void over_pieces(const F& f, Tensor& y, const Arguments&... x) {
+  dispatch_storage(y, [&]<class T>() {
+    T* to = y.device_data<T>();
+    dispatch_width(by_four(y.numel(), to, x.template device_data<T>()...), [&]<int kWidth>() {
+      const i64 n = y.numel() / kWidth;
+      launch<pieces_kernel<F, kWidth, T, Same<T, Arguments>...>>(over(n), n, f, to, x.template device_data<T>()...);
+    });
+  });
 }
 
 // Where in a and b the element i of y comes from.
@@ -90,48 +89,22 @@ __global__ void greater_equal_kernel(i64 n, const T* x, float value, u8* y) {
 // --- The launches.
 template <class F>
 void unary_cuda(const Tensor& x, Tensor& y) {
-  dispatch_storage(x, [&]<class T>() {
-    const T* from = x.device_data<T>();
-    T* to = y.device_data<T>();
-    dispatch_width(by_four(y.numel(), from, to), [&]<int kWidth>() {
-      const i64 n = y.numel() / kWidth;
-      launch<unary_kernel<F, T, kWidth>>(over(n), n, from, to);
-    });
-  });
+  over_pieces(Formula<F>(), y, x);
 }
 
 template <class F>
 void unary_scalar_cuda(const Tensor& x, double value, Tensor& y) {
-  dispatch_storage(x, [&]<class T>() {
-    const T* from = x.device_data<T>();
-    T* to = y.device_data<T>();
-    dispatch_width(by_four(y.numel(), from, to), [&]<int kWidth>() {
-      const i64 n = y.numel() / kWidth;
-      launch<unary_scalar_kernel<F, T, kWidth>>(over(n), n, from, static_cast<float>(value), to);
-    });
-  });
-}
-
-template <class F>
-void pairwise(const Tensor& a, const Tensor& b, Tensor& y) {
-  dispatch_storage(y, [&]<class T>() {
-    const T *first = a.device_data<T>(), *second = b.device_data<T>();
-    T* to = y.device_data<T>();
-    dispatch_width(by_four(y.numel(), first, second, to), [&]<int kWidth>() {
-      const i64 n = y.numel() / kWidth;
-      launch<binary_kernel<F, T, kWidth>>(over(n), n, first, second, to);
-    });
-  });
+  over_pieces(FormulaWithNumber<F>{static_cast<float>(value)}, y, x);
 }
 
 template <class F>
 void unary_backward_cuda(const Tensor& gy, const Tensor& x_or_y, Tensor& gx) {
-  pairwise<scalar::GradientOf<F>>(gy, x_or_y, gx);
+  over_pieces(Formula<scalar::GradientOf<F>>(), gx, gy, x_or_y);
 }
 
 template <class F>
 void binary_cuda(const ops::BroadcastDims& dims, const Tensor& a, const Tensor& b, Tensor& y) {
-  if (a.shape() == b.shape()) return pairwise<F>(a, b, y);
+  if (a.shape() == b.shape()) return over_pieces(Formula<F>(), y, a, b);
   dispatch_storage(y, [&]<class T>() {
     launch<broadcast_kernel<F, T>>(over(y.numel()), y.numel(), dims, a.device_data<T>(), b.device_data<T>(),
                                    y.device_data<T>());
@@ -145,18 +118,11 @@ void broadcast_to_cuda(const ops::BroadcastDims& dims, const Tensor& x, Tensor& 
 }
 
 void add_into_cuda(const Tensor& term, Tensor& target) {
-  pairwise<scalar::Add>(target, term, target);
+  over_pieces(Formula<scalar::Add>(), target, target, term);
 }
 
 void clamp_min_backward_cuda(const Tensor& gy, const Tensor& x, double lowest, Tensor& gx) {
-  dispatch_storage(x, [&]<class T>() {
-    const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
-    T* to = gx.device_data<T>();
-    dispatch_width(by_four(gx.numel(), gradient, values, to), [&]<int kWidth>() {
-      const i64 n = gx.numel() / kWidth;
-      launch<clamp_min_backward_kernel<T, kWidth>>(over(n), n, gradient, values, static_cast<float>(lowest), to);
-    });
-  });
+  over_pieces(ClampMinGradient{static_cast<float>(lowest)}, gx, gy, x);
 }
 
 void greater_equal_cuda(const Tensor& x, double value, Tensor& y) {

@@ -2,10 +2,8 @@
 // two ranges, found from the position alone, forward (the input range of an output position) and backward (the output
 // positions whose windows contain an input position). Backward gathers, in ascending order. Memory bounds all of them:
 // a map is read once from memory, where windows overlap again from the cache, and the other is written once.
-#include <limits>
-
 #include "ops/cuda/map.h"
-#include "ops/pool.h"
+#include "ops/scalar/pool.h"
 
 namespace tessera {
 
@@ -13,54 +11,9 @@ namespace {
 
 using namespace cuda;
 
-struct Range {
-  int begin, end;
-};
-
-__device__ int clamp(int value, int lowest, int highest) {
-  return value < lowest ? lowest : value > highest ? highest : value;
-}
-
-// One axis of windows of one size. Positions are 32-bit numbers, as argmax is: divisions of larger ones would cost more
-// than the reading.
-struct PoolAxis {
-  int in, out, kernel, stride, padding;
-  bool count_include_pad;
-
-  PoolAxis(i64 in_, i64 out_, const ops::Pool2dParams& p)
-      : in(static_cast<int>(in_)),
-        out(static_cast<int>(out_)),
-        kernel(static_cast<int>(p.kernel)),
-        stride(static_cast<int>(std::min<i64>(p.stride, std::numeric_limits<int>::max()))),
-        padding(static_cast<int>(p.padding)),
-        count_include_pad(p.count_include_pad) {}
-
-  __device__ int padded_begin(int o) const { return o * stride - padding; }
-  __device__ int padded_end(int o) const { return clamp(padded_begin(o) + kernel, 0, in + padding); }
-  __device__ Range window(int o) const { return {clamp(padded_begin(o), 0, in), clamp(padded_end(o), 0, in)}; }
-  // This axis' factor of an average's divisor.
-  __device__ int extent(int o) const {
-    const Range inside = window(o);
-    return count_include_pad ? padded_end(o) - padded_begin(o) : inside.end - inside.begin;
-  }
-  // The windows that contain i: o stride - padding <= i < o stride - padding + kernel.
-  __device__ Range touching(int i) const {
-    const int first = i + padding - kernel;  // the last position whose window would end before i
-    return {clamp(first < 0 ? 0 : first / stride + 1, 0, out), clamp((i + padding) / stride + 1, 0, out)};
-  }
-};
-
-// Windows from floor(o in / out) to ceil((o + 1) in / out).
-struct AdaptiveAxis {
-  i64 in, out;
-
-  __device__ static Range between(i64 i, i64 from, i64 to) {
-    return {static_cast<int>(i * from / to), static_cast<int>(ceil_div((i + 1) * from, to))};
-  }
-  __device__ Range window(int o) const { return between(o, in, out); }
-  __device__ int extent(int o) const { return window(o).end - window(o).begin; }
-  __device__ Range touching(int i) const { return between(i, out, in); }
-};
+using Range = scalar::PoolRange<int>;
+using PoolAxis = scalar::PoolAxis<int>;
+using AdaptiveAxis = scalar::AdaptiveAxis<int>;
 
 template <class T, int kWidth>
 __global__ void max_pool2d_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const T* x, T* y,
@@ -137,47 +90,45 @@ __global__ void average_backward_kernel(Axis rows, Axis columns, MapDims in, Map
   }
 }
 
+// run<T, kWidth>(in, out) for the maps before and behind the windows.
+template <class Run>
+void dispatch_maps(const Tensor& before, const Tensor& behind, const Run& run) {
+  const MapDims in = map_of(before), out = map_of(behind);
+  dispatch_storage(before, [&]<class T>() {
+    dispatch_width(by_four(in.C, before.raw(), behind.raw()),
+                   [&]<int kWidth>() { run.template operator()<T, kWidth>(in, out); });
+  });
+}
+
 void max_pool2d_cuda(const Tensor& x, const ops::Pool2dParams& p, Tensor& y, Tensor& argmax) {
-  const MapDims in = map_of(x), out = map_of(y);
-  const PoolAxis rows(in.H, out.H, p), columns(in.W, out.W, p);
-  dispatch_storage(x, [&]<class T>() {
-    dispatch_width(by_four(in.C, x.raw(), y.raw()), [&]<int kWidth>() {
-      launch<max_pool2d_kernel<T, kWidth>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
-                                           y.device_data<T>(), argmax.device_data<i32>());
-    });
+  const PoolAxis rows(x.dim(1), y.dim(1), p), columns(x.dim(2), y.dim(2), p);
+  dispatch_maps(x, y, [&]<class T, int kWidth>(const MapDims& in, const MapDims& out) {
+    launch<max_pool2d_kernel<T, kWidth>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
+                                         y.device_data<T>(), argmax.device_data<i32>());
   });
 }
 
 void max_pool2d_backward_cuda(const Tensor& gy, const Tensor& argmax, const ops::Pool2dParams& p, Tensor& gx) {
-  const MapDims in = map_of(gx), out = map_of(gy);
-  const PoolAxis rows(in.H, out.H, p), columns(in.W, out.W, p);
-  dispatch_storage(gy, [&]<class T>() {
-    dispatch_width(by_four(in.C, gx.raw(), gy.raw()), [&]<int kWidth>() {
-      launch<max_pool2d_backward_kernel<T, kWidth>>(over_map<kWidth>(in), rows, columns, in, out, gy.device_data<T>(),
-                                                    argmax.device_data<i32>(), gx.device_data<T>());
-    });
+  const PoolAxis rows(gx.dim(1), gy.dim(1), p), columns(gx.dim(2), gy.dim(2), p);
+  dispatch_maps(gx, gy, [&]<class T, int kWidth>(const MapDims& in, const MapDims& out) {
+    launch<max_pool2d_backward_kernel<T, kWidth>>(over_map<kWidth>(in), rows, columns, in, out, gy.device_data<T>(),
+                                                  argmax.device_data<i32>(), gx.device_data<T>());
   });
 }
 
 template <class Axis>
 void average(const Axis& rows, const Axis& columns, const Tensor& x, Tensor& y) {
-  const MapDims in = map_of(x), out = map_of(y);
-  dispatch_storage(x, [&]<class T>() {
-    dispatch_width(by_four(in.C, x.raw(), y.raw()), [&]<int kWidth>() {
-      launch<average_kernel<T, kWidth, Axis>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
-                                              y.device_data<T>());
-    });
+  dispatch_maps(x, y, [&]<class T, int kWidth>(const MapDims& in, const MapDims& out) {
+    launch<average_kernel<T, kWidth, Axis>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
+                                            y.device_data<T>());
   });
 }
 
 template <class Axis>
 void average_backward(const Axis& rows, const Axis& columns, const Tensor& gy, Tensor& gx) {
-  const MapDims in = map_of(gx), out = map_of(gy);
-  dispatch_storage(gy, [&]<class T>() {
-    dispatch_width(by_four(in.C, gx.raw(), gy.raw()), [&]<int kWidth>() {
-      launch<average_backward_kernel<T, kWidth, Axis>>(over_map<kWidth>(in), rows, columns, in, out,
-                                                       gy.device_data<T>(), gx.device_data<T>());
-    });
+  dispatch_maps(gx, gy, [&]<class T, int kWidth>(const MapDims& in, const MapDims& out) {
+    launch<average_backward_kernel<T, kWidth, Axis>>(over_map<kWidth>(in), rows, columns, in, out, gy.device_data<T>(),
+                                                     gx.device_data<T>());
   });
 }
 

@@ -89,15 +89,6 @@ void pairwise_dice_cuda(const Tensor& m, const Tensor& targets, double eps, Tens
 }
 
 // --- Cross entropy. x [R, K], a warp per row.
-constexpr int kThreads = 128;
-
-__device__ i64 row_of_warp() {
-  return (static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
-}
-Launch warps(i64 R) {
-  return {.grid = static_cast<unsigned>(ceil_div(R * kWarp, kThreads)), .block = kThreads};
-}
-
 __device__ float log_sum_exp(const float* x, i64 K) {
   float largest = -INFINITY, sum = 0;
   for (i64 k = lane(); k < K; k += kWarp) largest = MaxOf::of(x[k], largest);
@@ -127,7 +118,7 @@ __global__ void cross_entropy_backward_kernel(i64 R, i64 K, Incoming gy, const f
 void cross_entropy_cuda(const Tensor& x, const Tensor& classes, Reduction reduction, Tensor& y) {
   const i64 R = x.dim(0), K = x.dim(1);
   Tensor losses = reduction == Reduction::kNone ? y : Tensor::empty({R}, DType::kF32, x.device());
-  launch<cross_entropy_kernel>(warps(R), R, K, x.device_data<float>(), classes.device_data<i64>(),
+  launch<cross_entropy_kernel>(warp_per_row(R), R, K, x.device_data<float>(), classes.device_data<i64>(),
                                losses.device_data<float>());
   if (reduction != Reduction::kNone) reduce_losses(R, reduction, LoadValue<float>{losses.device_data<float>()}, y);
 }
@@ -135,7 +126,7 @@ void cross_entropy_cuda(const Tensor& x, const Tensor& classes, Reduction reduct
 void cross_entropy_backward_cuda(const Tensor& gy, const Tensor& x, const Tensor& classes, Reduction reduction,
                                  Tensor& gx) {
   const i64 R = x.dim(0), K = x.dim(1);
-  launch<cross_entropy_backward_kernel>(warps(R), R, K, Incoming(gy, R, reduction), x.device_data<float>(),
+  launch<cross_entropy_backward_kernel>(warp_per_row(R), R, K, Incoming(gy, R, reduction), x.device_data<float>(),
                                         classes.device_data<i64>(), gx.device_data<float>());
 }
 

@@ -12,6 +12,7 @@ namespace tessera {
 namespace {
 
 using namespace cuda;
+using namespace scalar;
 
 constexpr int kThreads = 128;
 
@@ -47,7 +48,7 @@ __device__ i64 slice_of_thread() {
   return (static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x) / Lanes::kLanes;
 }
 
-template <class Lanes, bool kLog>
+template <class Lanes, class F>
 __global__ void softmax_kernel(ops::ReduceDims dims, const float* x, float* y) {
   const i64 slice = slice_of_thread<Lanes>();
   if (slice >= dims.outer * dims.inner) return;  // whole warps where a warp has a slice
@@ -63,11 +64,11 @@ __global__ void softmax_kernel(ops::ReduceDims dims, const float* x, float* y) {
   const float log_sum = std::log(sum);
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
     const float shifted = in[c * dims.inner] - largest;
-    out[c * dims.inner] = kLog ? shifted - log_sum : std::exp(shifted) / sum;
+    out[c * dims.inner] = F::kLog ? shifted - log_sum : std::exp(shifted) / sum;
   }
 }
 
-template <class Lanes, bool kLog>
+template <class Lanes, class F>
 __global__ void softmax_backward_kernel(ops::ReduceDims dims, const float* gy, const float* y, float* gx) {
   const i64 slice = slice_of_thread<Lanes>();
   if (slice >= dims.outer * dims.inner) return;
@@ -75,12 +76,12 @@ __global__ void softmax_backward_kernel(ops::ReduceDims dims, const float* gy, c
   float sum = 0;
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
     const i64 at = start + c * dims.inner;
-    sum += kLog ? gy[at] : gy[at] * y[at];
+    sum += F::kLog ? gy[at] : gy[at] * y[at];
   }
   sum = Lanes::sum(sum);
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
     const i64 at = start + c * dims.inner;
-    gx[at] = kLog ? gy[at] - std::exp(y[at]) * sum : y[at] * (gy[at] - sum);
+    gx[at] = F::kLog ? gy[at] - std::exp(y[at]) * sum : y[at] * (gy[at] - sum);
   }
 }
 
@@ -90,28 +91,26 @@ Launch slices(const ops::ReduceDims& dims) {
           .block = kThreads};
 }
 
-template <bool kLog>
+template <class F>
 void softmax_cuda(const ops::ReduceDims& dims, const Tensor& x, Tensor& y) {
   const float* in = x.device_data<float>();
   float* out = y.device_data<float>();
-  if (dims.inner == 1) return launch<softmax_kernel<ByWarp, kLog>>(slices<ByWarp>(dims), dims, in, out);
-  launch<softmax_kernel<ByThread, kLog>>(slices<ByThread>(dims), dims, in, out);
+  if (dims.inner == 1) return launch<softmax_kernel<ByWarp, F>>(slices<ByWarp>(dims), dims, in, out);
+  launch<softmax_kernel<ByThread, F>>(slices<ByThread>(dims), dims, in, out);
 }
 
-template <bool kLog>
+template <class F>
 void softmax_backward_cuda(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& y, Tensor& gx) {
   const float *g = gy.device_data<float>(), *out = y.device_data<float>();
   float* result = gx.device_data<float>();
-  if (dims.inner == 1) return launch<softmax_backward_kernel<ByWarp, kLog>>(slices<ByWarp>(dims), dims, g, out, result);
-  launch<softmax_backward_kernel<ByThread, kLog>>(slices<ByThread>(dims), dims, g, out, result);
+  if (dims.inner == 1) return launch<softmax_backward_kernel<ByWarp, F>>(slices<ByWarp>(dims), dims, g, out, result);
+  launch<softmax_backward_kernel<ByThread, F>>(slices<ByThread>(dims), dims, g, out, result);
 }
 
-[[maybe_unused]] const bool kAdded[] = {
-    ops::softmax_kernels.add(kDevice, softmax_cuda<false>),
-    ops::softmax_backward_kernels.add(kDevice, softmax_backward_cuda<false>),
-    ops::log_softmax_kernels.add(kDevice, softmax_cuda<true>),
-    ops::log_softmax_backward_kernels.add(kDevice, softmax_backward_cuda<true>),
-};
+[[maybe_unused]] const bool kAdded = Operators<Softmax, LogSoftmax>::each([]<class F>(F) {
+  ops::softmax_kernels<F>.add(kDevice, softmax_cuda<F>);
+  ops::softmax_backward_kernels<F>.add(kDevice, softmax_backward_cuda<F>);
+});
 
 }  // namespace
 

@@ -64,7 +64,7 @@ __global__ void unwritten_kernel(float* y) {
 
 __global__ void sums_kernel(const float* x, float* by_warp, float* by_block) {
   by_warp[threadIdx.x] = warp_sum(x[threadIdx.x]);
-  const float total = block_sum(x[threadIdx.x]), largest = block_max(x[threadIdx.x]);
+  const float total = block_sum(x[threadIdx.x]), largest = block_reduce<MaxOf>(x[threadIdx.x]);
   by_block[threadIdx.x] = total + 1000 * largest;
 }
 

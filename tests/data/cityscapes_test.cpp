@@ -88,42 +88,5 @@ TEST_CASE("cityscapes: a folder is a data set of the eight classes, whose groups
   CHECK(dataset.annotations_of[0].empty());
 }
 
-TEST_CASE("cityscapes: polygons.json gives labels, groups and outlines in order") {
-  const test::TemporaryFolder folder;
-  const auto path = folder / "p.json";
-  write_file(path, R"({"imgHeight": 10, "imgWidth": 20, "objects": [
-      {"label": "road", "polygon": [[0, 0], [20, 0], [20.5, 10]]},
-      {"label": "cargroup", "polygon": [[1, 2], [3, 4]], "draw": true},
-      {"label": "car", "polygon": [], "deleted": 1},
-      {"label": "polegroup", "polygon": []}, {"label": "license plate", "polygon": []}]})");
-  const CityscapesPolygons polygons = load_cityscapes_polygons(path);
-  CHECK(polygons.height == 10);
-  CHECK(polygons.width == 20);
-  REQUIRE(polygons.objects.size() == 4);
-  CHECK(polygons.objects[0].label == 7);
-  CHECK(polygons.objects[0].xy == std::vector<double>{0, 0, 20, 0, 20.5, 10});
-  CHECK(polygons.objects[1].label == 26);
-  CHECK(polygons.objects[1].group);
-  CHECK(polygons.objects[2].label == 18);
-  CHECK(!polygons.objects[2].group);
-  CHECK(polygons.objects[3].label == -1);
-
-  const auto check = [&](const std::string& text, const std::string& message) {
-    write_file(path, text);
-    CHECK_ERROR(load_cityscapes_polygons(path), "p.json: " + message);
-  };
-  check(R"({"objects": [)", "");
-  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "bicyle", "polygon": []}]})",
-        "objects[0]: label: there is no label \"bicyle\"");
-  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "car"}]})", "objects[0]: there is no \"polygon\"");
-  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"polygon": []}]})", "objects[0]: there is no \"label\"");
-  check(R"({"imgHeight": 10, "imgWidth": 20, "objects": [{"label": "car", "polygon": [[1, 2, 3]]}]})",
-        "objects[0]: polygon[0]: a list of 2 numbers is expected, this one has 3");
-  check(R"({"imgHeight": 10, "objects": []})", "there is no \"imgHeight\" and \"imgWidth\"");
-  check(R"({"imgHeight": 10, "imgWidth": 20})", "there is no \"objects\"");
-  check(R"([{"imgHeight": 10}])", "an object {...} is expected at the top of the file, not a list");
-  check(R"({"imgHeight": "10"})", "imgHeight: an integer is expected, not the string \"10\"");
-}
-
 }  // namespace
 }  // namespace tessera

@@ -188,7 +188,10 @@ TEST_CASE(
   CHECK(smaller);
   CHECK(larger);
   config.augment->least_pixels = 5000;  // more than the triangle has
-  CHECK(CocoSource(dataset, folder.path(), config).load(0, 0).targets.count() == 0);
+  const CocoSource none(dataset, folder.path(), config);
+  CHECK(none.load(0, 0).targets.count() == 0);
+  CHECK(none.too_small() == 2);
+  CHECK(jittered.too_small() == 0);
 }
 
 TEST_CASE("coco source: a sample is a function of seed, epoch and place in the file") {

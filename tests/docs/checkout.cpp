@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "data/image.h"
+#include "data/panoptic.h"
+#include "data/rasterise.h"
 #include "ops/kernel_table.h"
 #include "tensor/safetensors.h"
 #include "tests/data/test_images.h"
@@ -67,6 +69,7 @@ Checkout::Checkout() {
   write_data();
   write_weights();
   write_cityscapes();
+  write_panoptic();
   for (const char* name : {"configs", "docs", "tests"}) fs::create_symlink(source_dir() / name, folder_ / name);
 }
 
@@ -136,6 +139,25 @@ void Checkout::write_cityscapes() const {
   write_file(truth / "town_000000_000019_gtFine_instanceIds.png", png_bytes(kHeight, kWidth, 0, 16, samples));
   save_png(results / "mask.png", mask);
   write_file(results / "town_000000_000019_pred.txt", "mask.png 24 0.9\n");
+}
+
+// A person of 20 x 20 pixels before grass, and a result that finds both.
+void Checkout::write_panoptic() const {
+  const ImageSize size{32, 64};
+  const Rle person = rasterise_box({4, 4, 20, 20}, size.height, size.width);
+  const Rle grass = rasterise_box({0, 24, 64, 8}, size.height, size.width);
+  const std::vector<PanopticSegment> segments = {{.id = 1, .category_id = 1, .area = 400},
+                                                 {.id = 2, .category_id = 193, .area = 512}};
+  PanopticFile file{.images = {{.id = 1, .file_name = "a.jpg", .height = size.height, .width = size.width}},
+                    .categories = {{.id = 1, .name = "person"}, {.id = 193, .name = "grass", .isthing = false}},
+                    .pictures = {{.image_id = 1, .png = "a.png", .segments = segments}}};
+  for (const char* name : {"coco/annotations/panoptic_val2017.json", "my_panoptic.json"}) {
+    file.name = (folder_ / name).string();
+    file.folder = panoptic_folder(file.name);
+    fs::create_directories(file.folder);
+    save_panoptic(file);
+    save_segments(file.png_of(file.pictures[0]), size, std::vector{person, grass});
+  }
 }
 
 void Checkout::lay(const fs::path& folder) const {

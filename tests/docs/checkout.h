@@ -19,6 +19,7 @@ class Checkout {
   void write_data() const;
   void write_weights() const;
   void write_cityscapes() const;
+  void write_panoptic() const;
 
   TemporaryFolder folder_;
 };

@@ -1,5 +1,6 @@
 // The golden results of SPS: effseg_sps_ops (structure, child features, index convolutions) and effseg_modules (the
 // processing modules). Inputs, parameters and upstream gradients are generated from their names.
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/arrange.h"
@@ -10,7 +11,7 @@
 #include "models/effseg/processing.h"
 #include "ops/arrange.h"
 #include "tests/goldens/fill.h"
-#include "tests/goldens/network_goldens.h"
+#include "tests/goldens/module_golden.h"
 
 namespace tessera::goldens {
 
@@ -20,26 +21,8 @@ namespace {
 
 constexpr double kForward = 1e-5, kGradient = 1e-4;
 
-// How parameters begin, by what they are (u uniform in [0, 1)).
-Tensor weight_of(const std::string& name, const Shape& shape, double gain) {  // (2 u - 1) sqrt(3 / fan in) gain
-  const double bound = std::sqrt(3.0 / static_cast<double>(shape.numel() / shape[0])) * gain;
-  return fill(name, shape, -bound, bound);
-}
-Tensor grid_of(const std::string& name) {  // the regular 3x3 grid, x before y, + (2 u - 1) 0.4
-  Tensor grid = Tensor::empty({18});
-  const u64 hash = fnv1a64(name);
-  for (i64 i = 0; i < 18; ++i) {
-    const i64 tap = i / 2, place = i % 2 == 0 ? tap % 3 - 1 : tap / 3 - 1;
-    grid.data<float>()[i] = static_cast<float>(static_cast<double>(place) + (2 * uniform01(hash, i) - 1) * 0.4);
-  }
-  return grid;
-}
 Tensor parameter_of(const std::string& prefix, const std::string& name, const Shape& shape, bool of_norm) {
-  const std::string full = prefix + name;
-  if (name.ends_with("conv_offsets.weight")) return weight_of(full, shape, 0.3);
-  if (name.ends_with("conv_offsets.bias")) return grid_of(full);
-  if (of_norm) return name.ends_with("weight") ? fill(full, shape, 0.75, 1.25) : fill(full, shape, -0.1, 0.1);
-  return name.ends_with("weight") ? weight_of(full, shape, std::sqrt(2.0)) : fill(full, shape, -0.05, 0.05);
+  return generate({.name = prefix + name, .shape = shape, .of_norm = of_norm});
 }
 
 class SpsGolden {

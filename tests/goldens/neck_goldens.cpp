@@ -9,6 +9,7 @@
 #include "models/necks/dino.h"
 #include "models/necks/fpn.h"
 #include "tests/goldens/module_golden.h"
+#include "tests/goldens/ops_goldens.h"
 
 namespace tessera::goldens {
 
@@ -16,7 +17,9 @@ namespace {
 
 class NeckGolden : public ModuleGolden {
  public:
-  using ModuleGolden::ModuleGolden;
+  // Some of the million sampling points lie within rounding of a pixel, where the slope of bilinear sampling jumps.
+  NeckGolden(const SafeTensors& file, Report& report)
+      : ModuleGolden(file, report, {.forward = kForwardTolerance, .gradient = 1e-3}) {}
 
   int run_fpn() {
     FpnNeck fpn({.channels = number("channels"), .last_level = 1 + count("y.")}, backbone_levels(), random_);
@@ -96,7 +99,7 @@ class NeckGolden : public ModuleGolden {
 
 template <int (NeckGolden::*Run)()>
 int check_neck(const SafeTensors& file, Report& report) {
-  return (NeckGolden(file, report).*Run)();
+  return check_tries(report, [&](Report& attempt) { return (NeckGolden(file, attempt).*Run)(); });
 }
 
 const bool kAdded =

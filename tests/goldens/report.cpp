@@ -40,6 +40,21 @@ void Report::check(const std::string& name, double error, double tolerance, cons
     fail(name, error, fmt::format("more than {:.0e}{}{}", tolerance, note.empty() ? "" : ", ", note));
 }
 
+Report Report::trial(int attempt) const {
+  Report trial(device_, false);
+  trial.weights = weights;
+  trial.attempt = attempt;
+  trial.tolerance_factor = tolerance_factor;
+  return trial;
+}
+
+void Report::add(const Report& trial) {
+  for (const std::string& line : trial.lines_) add_line(line);
+  passed_ += trial.passed_;
+  failed_ += trial.failed_;
+  missing_ += trial.missing_;
+}
+
 double relative_error(const Tensor& got, const Tensor& want) {
   if (!got.defined() || got.shape() != want.shape()) return std::numeric_limits<double>::infinity();
   const Tensor a = got.to_host().to(DType::kF64), b = want.to_host().to(DType::kF64);

@@ -17,6 +17,9 @@ class Report {
   // A file with the network's parameters, in place of those generated from their names; empty: none.
   std::filesystem::path weights;
 
+  // Of several tries (check_tries in module_golden.h), the number of this one.
+  int attempt = 0;
+
   // Every tolerance is multiplied by this: stored results are held to f32's error, which lower precisions do not reach.
   double tolerance_factor = 1;
 
@@ -27,6 +30,9 @@ class Report {
   void missing(const std::string& name, const std::string& note);
   // ok or fail, as `error` is or is not within `tolerance`; NaN fails.
   void check(const std::string& name, double error, double tolerance, const std::string& note = "");
+
+  Report trial(int attempt) const;  // the same settings, nothing reported yet, silent
+  void add(const Report& trial);    // what it reported
 
   int passed() const { return passed_; }
   int failed() const { return failed_; }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "ops/work.h"
 #include "tests/support/check_error.h"
 
 using namespace tessera;
@@ -22,6 +23,11 @@ Var random_var(const Shape& shape, u64 seed, double lo, double hi) {
   Random(seed).fill_uniform(x, lo, hi);
   return Var(x);
 }
+
+struct Counting : WorkListener {
+  void ran(const char*, const Work& done, const Shape&) override { work += done; }
+  Work work;
+};
 
 }  // namespace
 
@@ -60,8 +66,22 @@ TEST_CASE("MsDeformAttn: one reference point serves all levels") {
   for (i64 i = 0; i < one.value().numel(); ++i) CHECK(one.value().data<float>()[i] == many.value().data<float>()[i]);
 }
 
+TEST_CASE("MsDeformAttn: a token that is not kept counts as a value of 0 and gets no gradient") {
+  const nn::MsDeformAttn layer = small_layer();
+  const Var query = random_var({1, 5, 8}, 4, -1, 1), point = random_var({1, 5, 1, 2}, 6, 0, 1);
+  const Var tokens(random_var({1, 30, 8}, 5, -1, 1).value(), true);
+  Tensor none = Tensor::zeros({1, 30, 1}), most = Tensor::full({1, 30, 1}, 1);
+  most.data<float>()[7] = 0;
+  const Tensor y = layer(query, point, tokens, kLevels, none).value();
+  for (i64 i = 0; i < y.numel(); ++i)  // the projection of nothing
+    CHECK(y.data<float>()[i] == doctest::Approx(layer.output_proj.bias.value().data<float>()[i % 8]));
+  layer(query, point, tokens, kLevels, most).backward(Tensor::full({1, 5, 8}, 1));
+  for (i64 c = 0; c < 8; ++c) CHECK(tokens.grad().data<float>()[7 * 8 + c] == 0);
+}
+
 TEST_CASE("MsDeformAttn: few queries before many tokens get the same values and gradients as in the usual order") {
   const std::vector<ops::LevelSize> levels = {{20, 20}, {10, 10}};
+  std::vector<Work> work;
   const auto run = [&](bool few) {
     nn::MsDeformAttn layer = small_layer();
     Random(9).fill_uniform(layer.value_proj.bias.value(), -1, 1);
@@ -70,7 +90,9 @@ TEST_CASE("MsDeformAttn: few queries before many tokens get the same values and 
                                Var(random_var({2, 500, 8}, 5, -1, 1).value(), true)};
     const Var box = random_var({2, 5, 1, 4}, 6, 0, 1);  // some samples lie outside
     const Tensor keep = few ? Tensor() : Tensor::full({2, 500, 1}, 1);
+    Counting counting;
     const Var y = layer(leaves[0], box, leaves[1], levels, keep);
+    work.push_back(counting.work);
     y.backward(random_var(y.shape(), 7, -1, 1).value());
     for (const auto& [name, parameter] : nn::named_parameters(layer)) leaves.push_back(*parameter);
     std::vector<Tensor> results = {y.value()};
@@ -83,6 +105,8 @@ TEST_CASE("MsDeformAttn: few queries before many tokens get the same values and 
     for (i64 k = 0; k < few[i].numel(); ++k)
       CHECK(few[i].data<float>()[k] == doctest::Approx(usual[i].data<float>()[k]).epsilon(1e-4).scale(1));
   }
+  CHECK(work[0].published == work[1].published);
+  CHECK(work[0].multiply_adds < work[1].multiply_adds / 10);
 }
 
 TEST_CASE("MsDeformAttn: its parts have the names of either reference") {

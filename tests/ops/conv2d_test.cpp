@@ -99,7 +99,7 @@ TEST_CASE("conv2d: forward and all gradients agree with the definition") {
       {0, 4, 4, 8, 8, 3, 3, {.padding = 1}},  // no image
       {0, 4, 4, 8, 8, 3, 3, {.padding = 1, .groups = 8}},
       {1, 4, 4, 4, 4, 1, 1, {.stride = 5, .padding = 2}},
-      {1, 20, 16, 300, 8, 3, 3, {.padding = 1}},  // a tap longer than a depth block
+      {1, 20, 16, 300, 8, 3, 3, {.padding = 1}},  // a position longer than a depth block
       {1, 40, 40, 8, 8, 3, 3, {.padding = 1}},    // several row blocks, K split
   };
   Random random(1);

@@ -31,7 +31,7 @@ double sample(const Tensor& x, i64 n, double h, double w, i64 c) {
 }
 
 // y[n, oh, ow, o] = b[o] + sum_{k, i} w[o, k, i] mask[k] x(n, oh s - p + kh d + dy[k], ow s - p + kw d + dx[k], g I +
-// i) Offsets of tap k of offset group q lie at channels 2 (q K + k) (rows) and + 1 (columns), masks at q K + k.
+// i) Offsets of position k of offset group q lie at channels 2 (q K + k) (rows) and + 1 (columns), masks at q K + k.
 References naive_deform(const Tensors& t, const DeformConv2dParams& p) {
   const Tensor &x = t[0], &offset = t[1], &mask = t[2], &w = t[3], &b = t[4];
   const i64 N = x.dim(0), C = x.dim(3), Co = w.dim(0), Kh = w.dim(1), Kw = w.dim(2), I = w.dim(3);
@@ -59,12 +59,12 @@ References naive_deform(const Tensors& t, const DeformConv2dParams& p) {
 
 OpCase deformable(const Shape& x, i64 Co, i64 Kh, i64 Kw, const DeformConv2dParams& p, bool masked, double reach = 2.7,
                   bool bias = true) {
-  const i64 Ho = out_size(x[1], Kh, p), Wo = out_size(x[2], Kw, p), taps = p.offset_groups * Kh * Kw;
+  const i64 Ho = out_size(x[1], Kh, p), Wo = out_size(x[2], Kw, p), positions = p.offset_groups * Kh * Kw;
   OpCase one{.name = fmt::format("{} x={} out={} k={}x{} s={} p={} d={} g={} og={} reach={}{}", masked ? "v2" : "v1", x,
                                  Co, Kh, Kw, p.stride, p.padding, p.dilation, p.groups, p.offset_groups, reach,
                                  bias ? "" : " no bias"),
-             .in = {uniform(x), uniform({x[0], Ho, Wo, 2 * taps}, -reach, reach),
-                    masked ? uniform({x[0], Ho, Wo, taps}, 0, 1) : absent(),
+             .in = {uniform(x), uniform({x[0], Ho, Wo, 2 * positions}, -reach, reach),
+                    masked ? uniform({x[0], Ho, Wo, positions}, 0, 1) : absent(),
                     uniform({Co, Kh, Kw, x[3] / p.groups}, -0.5, 0.5), bias ? uniform({Co}) : absent()},
              .run = [=](const Vars& v) { return deform_conv2d(v[0], v[1], v[2], v[3], v[4], p); },
              .reference = [=](const Tensors& t) { return naive_deform(t, p); },

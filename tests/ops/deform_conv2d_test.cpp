@@ -29,18 +29,19 @@ NaiveDeform naive_deform(const Tensor& x32, const Tensor& offset32, const Tensor
   const Tensor mask = mask32.defined() ? mask32.to(DType::kF64) : Tensor();
   const i64 N = x.dim(0), H = x.dim(1), W = x.dim(2), Ci = x.dim(3), Co = w.dim(0), Kh = w.dim(1), Kw = w.dim(2),
             I = w.dim(3);
-  const i64 Ho = gy.dim(1), Wo = gy.dim(2), taps = Kh * Kw;
+  const i64 Ho = gy.dim(1), Wo = gy.dim(2), positions = Kh * Kw;
   NaiveDeform r{Tensor::zeros(gy.shape(), DType::kF64), Tensor::zeros(x.shape(), DType::kF64),
                 Tensor::zeros(offset.shape(), DType::kF64),
-                Tensor::zeros({N, Ho, Wo, p.offset_groups * taps}, DType::kF64), Tensor::zeros(w.shape(), DType::kF64)};
+                Tensor::zeros({N, Ho, Wo, p.offset_groups * positions}, DType::kF64),
+                Tensor::zeros(w.shape(), DType::kF64)};
   for (i64 pixel = 0; pixel < N * Ho * Wo; ++pixel)
     for (i64 c = 0; c < Ci; ++c)
-      for (i64 tap = 0; tap < taps; ++tap) {
-        const i64 entry = (pixel * p.offset_groups + c / (Ci / p.offset_groups)) * taps + tap;
-        const double h =
-            double(pixel / Wo % Ho * p.stride - p.padding + tap / Kw * p.dilation) + offset.data<double>()[2 * entry];
-        const double v =
-            double(pixel % Wo * p.stride - p.padding + tap % Kw * p.dilation) + offset.data<double>()[2 * entry + 1];
+      for (i64 position = 0; position < positions; ++position) {
+        const i64 entry = (pixel * p.offset_groups + c / (Ci / p.offset_groups)) * positions + position;
+        const double h = double(pixel / Wo % Ho * p.stride - p.padding + position / Kw * p.dilation) +
+                         offset.data<double>()[2 * entry];
+        const double v = double(pixel % Wo * p.stride - p.padding + position % Kw * p.dilation) +
+                         offset.data<double>()[2 * entry + 1];
         if (!(h > -1 && h < double(H) && v > -1 && v < double(W))) continue;
         const double m = mask.defined() ? mask.data<double>()[entry] : 1;
         for (const double row : {std::floor(h), std::floor(h) + 1})
@@ -50,7 +51,7 @@ NaiveDeform naive_deform(const Tensor& x32, const Tensor& offset32, const Tensor
             const double wh = 1 - std::abs(h - row), wv = 1 - std::abs(v - column), value = x.data<double>()[from];
             double g = 0;  // the gradient of the column's value
             for (i64 o = c / I * (Co / p.groups); o < (c / I + 1) * (Co / p.groups); ++o) {
-              const i64 weight = (o * taps + tap) * I + c % I;
+              const i64 weight = (o * positions + position) * I + c % I;
               g += gy.data<double>()[pixel * Co + o] * w.data<double>()[weight];
               r.y.data<double>()[pixel * Co + o] += m * wh * wv * value * w.data<double>()[weight];
               r.gw.data<double>()[weight] += gy.data<double>()[pixel * Co + o] * m * wh * wv * value;
@@ -121,7 +122,7 @@ TEST_CASE("deform_conv2d: zero offsets are an ordinary convolution") {
 }
 
 TEST_CASE("deform_conv2d: exactly one pixel outside, the offset still has the gradient towards the image") {
-  // One tap at row -1: the value is 0, but moving down by d gives d * x.
+  // One position at row -1: the value is 0, but moving down by d gives d * x.
   const Tensor x = Tensor::full({1, 2, 2, 1}, 3), w = Tensor::full({1, 1, 1, 1}, 1), gy = Tensor::full({1, 2, 2, 1}, 1);
   Tensor offset = Tensor::zeros({1, 2, 2, 2});
   offset.data<float>()[0] = -1;

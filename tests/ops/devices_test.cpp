@@ -97,11 +97,11 @@ TEST_CASE("devices: rows, positions and classes outside are not read, and give w
     CHECK(std::isfinite(gradient[2]));
 
     const Tensor masks = Tensor::full({2, 2, 3}, 1, DType::kF32, device);
-    const auto taps = [&](const std::vector<i32>& index) {
+    const auto weights = [&](const std::vector<i32>& index) {
       const i64 n = std::ssize(index) / 4;
       return ops::AxisWeights{Tensor::from(index, {n, 4}).to(device), Tensor::full({n, 4}, 0.25, DType::kF32, device)};
     };
-    const ops::AxisWeights rows = taps({1, 1, 1, 1, 1, 0, 2, 0}), columns = taps({2, 2, 2, 2, -1, 3, 1 << 30, 0});
+    const ops::AxisWeights rows = weights({1, 1, 1, 1, 1, 0, 2, 0}), columns = weights({2, 2, 2, 2, -1, 3, 1 << 30, 0});
     const ops::MaskRuns runs = ops::mask_runs(masks, outside, rows, columns, 0.6);
     CHECK(list<i64>(runs.offsets) == std::vector<i64>{0, 3, 4, 5});
     CHECK(list<i32>(runs.runs) == std::vector<i32>{0, 1, 3, 4, 4});  // the pixels that read outside are below 0.6

@@ -179,68 +179,37 @@ OP_CASES(losses) {
          .reduction = static_cast<double>(P)});
 
   const Tensor x = Tensor::zeros({2, 3}), rows = Tensor::zeros({2}, DType::kI64);
-  error({.op = "l1_loss",
-         .name = "shapes differ",
-         .run =
-             [=] {
-               l1_loss(Var(x), Tensor::zeros({3, 2}), Reduction::kSum);
-             },
-         .message = "l1_loss: x [2, 3] and targets [3, 2] differ in shape"});
-  error({.op = "binary_cross_entropy_with_logits",
-         .name = "targets in f64",
-         .run = [=] { binary_cross_entropy_with_logits(Var(x), x.to(DType::kF64), Reduction::kSum); },
-         .message = "binary_cross_entropy_with_logits: x is f32, targets are f64"});
-  error({.op = "sigmoid_focal_loss",
-         .name = "negative gamma",
-         .run = [=] { sigmoid_focal_loss(Var(x), x, 0.25, -1, Reduction::kSum); },
-         .message = "sigmoid_focal_loss: gamma must not be negative, got -1"});
-  error({.op = "smooth_l1_loss",
-         .name = "negative beta",
-         .run = [=] { smooth_l1_loss(Var(x), x, -0.5, Reduction::kSum); },
-         .message = "smooth_l1_loss: beta must not be negative"});
-  error({.op = "dice_loss",
-         .name = "no rows to count",
-         .run = [=] { dice_loss(Var(Tensor::zeros({})), Tensor::zeros({}), 1, Reduction::kSum); },
-         .message = "dice_loss: x must be [R, ...], got []"});
-  error({.op = "cross_entropy",
-         .name = "class beyond the last",
-         .run =
-             [=] {
-               cross_entropy(Var(x), Tensor::from(std::vector<i64>{0, 3}), Reduction::kMean);
-             },
-         .message = "cross_entropy: row 1 has class 3, the logits have 3 classes"});
-  error({.op = "cross_entropy",
-         .name = "negative class",
-         .run =
-             [=] {
-               cross_entropy(Var(x), Tensor::from(std::vector<i64>{-100, 0}), Reduction::kMean);
-             },
-         .message = "cross_entropy: row 0 has class -100"});
-  error({.op = "cross_entropy",
-         .name = "no classes",
-         .run =
-             [=] {
-               cross_entropy(Var(Tensor::zeros({2, 0})), rows, Reduction::kMean);
-             },
-         .message = "cross_entropy: row 0 has class 0, the logits have 0 classes"});
-  error({.op = "cross_entropy",
-         .name = "classes in f32",
-         .run = [=] { cross_entropy(Var(x), Tensor::zeros({2}), Reduction::kMean); },
-         .message = "cross_entropy: classes must be i64, got f32"});
-  error({.op = "cross_entropy",
-         .name = "other number of rows",
-         .run =
-             [=] {
-               cross_entropy(Var(Tensor::zeros({3, 3})), rows, Reduction::kMean);
-             },
-         .message = "cross_entropy: x must be [R, K] and classes [R], got [3, 3] and [2]"});
-  error({.op = "pairwise_dice",
-         .name = "pixels differ",
-         .run =
-             [=] {
-               ops::pairwise_dice(x, Tensor::zeros({4, 5}), 1e-4);
-             },
-         .message = "pairwise_dice: logits must be [Q, P] and targets [K, P], got [2, 3] and [4, 5]"});
+  error("l1_loss", "shapes differ", "l1_loss: x [2, 3] and targets [3, 2] differ in shape", [=] {
+    l1_loss(Var(x), Tensor::zeros({3, 2}), Reduction::kSum);
+  });
+  error("binary_cross_entropy_with_logits", "targets in f64",
+        "binary_cross_entropy_with_logits: x is f32, targets are f64",
+        [=] { binary_cross_entropy_with_logits(Var(x), x.to(DType::kF64), Reduction::kSum); });
+  error("sigmoid_focal_loss", "negative gamma", "sigmoid_focal_loss: gamma must not be negative, got -1",
+        [=] { sigmoid_focal_loss(Var(x), x, 0.25, -1, Reduction::kSum); });
+  error("smooth_l1_loss", "negative beta", "smooth_l1_loss: beta must not be negative",
+        [=] { smooth_l1_loss(Var(x), x, -0.5, Reduction::kSum); });
+  error("dice_loss", "no rows to count", "dice_loss: x must be [R, ...], got []",
+        [=] { dice_loss(Var(Tensor::zeros({})), Tensor::zeros({}), 1, Reduction::kSum); });
+  error("cross_entropy", "class beyond the last", "cross_entropy: row 1 has class 3, the logits have 3 classes", [=] {
+    cross_entropy(Var(x), Tensor::from(std::vector<i64>{0, 3}), Reduction::kMean);
+  });
+  error("cross_entropy", "negative class", "cross_entropy: row 0 has class -100", [=] {
+    cross_entropy(Var(x), Tensor::from(std::vector<i64>{-100, 0}), Reduction::kMean);
+  });
+  error("cross_entropy", "no classes", "cross_entropy: row 0 has class 0, the logits have 0 classes", [=] {
+    cross_entropy(Var(Tensor::zeros({2, 0})), rows, Reduction::kMean);
+  });
+  error("cross_entropy", "classes in f32", "cross_entropy: classes must be i64, got f32",
+        [=] { cross_entropy(Var(x), Tensor::zeros({2}), Reduction::kMean); });
+  error("cross_entropy", "other number of rows", "cross_entropy: x must be [R, K] and classes [R], got [3, 3] and [2]",
+        [=] {
+          cross_entropy(Var(Tensor::zeros({3, 3})), rows, Reduction::kMean);
+        });
+  error("pairwise_dice", "pixels differ",
+        "pairwise_dice: logits must be [Q, P] and targets [K, P], got [2, 3] and [4, 5]", [=] {
+          ops::pairwise_dice(x, Tensor::zeros({4, 5}), 1e-4);
+        });
 
   const Shape maps{100, 25600};
   const double bytes = 2.0 * static_cast<double>(maps.numel()) * 4;

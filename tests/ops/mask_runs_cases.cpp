@@ -20,13 +20,13 @@ struct Axis {
   std::vector<double> weight = {};
 
   i64 out() const { return std::ssize(index) / ops::kAxisWeights; }
-  ops::AxisWeights taps(DType dtype, Device device) const {
+  ops::AxisWeights weights(DType dtype, Device device) const {
     const Shape shape{out(), ops::kAxisWeights};
     return {Tensor::from(index, shape).to(device), Tensor::from(weight, shape).to(dtype).to(device)};
   }
-  void add(std::vector<std::pair<i64, double>> taps) {
-    taps.resize(ops::kAxisWeights, {0, 0});
-    for (const auto& [from, share] : taps) index.push_back(static_cast<i32>(from)), weight.push_back(share);
+  void add(std::vector<std::pair<i64, double>> weights) {
+    weights.resize(ops::kAxisWeights, {0, 0});
+    for (const auto& [from, share] : weights) index.push_back(static_cast<i32>(from)), weight.push_back(share);
   }
 };
 
@@ -59,10 +59,11 @@ Axis scattered(i64 in, i64 out) {
   Axis axis{.in = in};
   for (i64 o = 0; o < out; ++o) {
     const i64 count = random.integer(1, ops::kAxisWeights);
-    std::vector<std::pair<i64, double>> taps;
+    std::vector<std::pair<i64, double>> weights;
     for (i64 t = 0; t < ops::kAxisWeights; ++t)
-      taps.emplace_back(random.integer(0, in - 1), t == count ? 0.0 : static_cast<double>(random.integer(1, 32)) / 64);
-    axis.add(taps);
+      weights.emplace_back(random.integer(0, in - 1),
+                           t == count ? 0.0 : static_cast<double>(random.integer(1, 32)) / 64);
+    axis.add(weights);
   }
   return axis;
 }
@@ -134,8 +135,8 @@ OP_CASES(mask_runs) {
          .run =
              [=](const Vars& v) {
                const Tensor& maps = v[0].value();
-               const ops::MaskRuns found = ops::mask_runs(maps, v[1].value(), rows.taps(maps.dtype(), maps.device()),
-                                                          columns.taps(maps.dtype(), maps.device()), threshold);
+               const ops::MaskRuns found = ops::mask_runs(maps, v[1].value(), rows.weights(maps.dtype(), maps.device()),
+                                                          columns.weights(maps.dtype(), maps.device()), threshold);
                return Outputs{Var(found.runs), Var(found.offsets)};
              },
          .reference = [=](const Tensors& t) { return naive_runs(t[0], t[1], rows, columns, threshold); }});
@@ -143,7 +144,7 @@ OP_CASES(mask_runs) {
   one("enlarged", uniform({4, 5, 7}, -3, 3), {2, 0, 3}, bilinear(5, 23), bilinear(7, 19), 0.45);
   one("the same query twice", uniform({3, 6, 5}, -3, 3), {1, 1}, bilinear(6, 40), bilinear(5, 33));
   one("made smaller", uniform({2, 40, 50}, -3, 3), {1, 0}, bilinear(40, 9), bilinear(50, 7));
-  one("up to four taps anywhere", uniform({3, 37, 35}, -3, 3), {0, 1, 2}, scattered(37, 70), scattered(35, 67), 0.6);
+  one("up to four weights anywhere", uniform({3, 37, 35}, -3, 3), {0, 1, 2}, scattered(37, 70), scattered(35, 67), 0.6);
   one("more words than a block has", uniform({5, 40, 33}, -2, 2), {4, 3, 2, 1, 0}, bilinear(40, 150), bilinear(33, 70));
   one("one pixel, above and below", values({2, 1, 1}, {2, -2}), {0, 1}, copied(1), copied(1));
   one("one pixel enlarged", values({2, 1, 1}, {2, -2}), {0, 1}, bilinear(1, 45), bilinear(1, 3));
@@ -173,10 +174,10 @@ OP_CASES(mask_runs) {
                       const std::vector<i64>& queries = {0}, double threshold = 0.5) {
     ops::mask_runs(Tensor::zeros(masks), Tensor::from(queries), rows, columns, threshold);
   };
-  const auto taps = [](const Shape& index, const Shape& weight, DType dtype = DType::kF32) {
+  const auto weights = [](const Shape& index, const Shape& weight, DType dtype = DType::kF32) {
     return ops::AxisWeights{Tensor::zeros(index, DType::kI32), Tensor::zeros(weight, dtype)};
   };
-  const ops::AxisWeights good = copied(3).taps(DType::kF32, {});
+  const ops::AxisWeights good = copied(3).weights(DType::kF32, {});
   error("rank", "mask_runs: masks must be [M, h, w] with h and w above 0, got [1, 1, 3, 3]", [=] {
     run({1, 1, 3, 3}, good, good);
   });
@@ -187,22 +188,22 @@ OP_CASES(mask_runs) {
     ops::mask_runs(Tensor::zeros({1, 3, 3}), Tensor::zeros({1}), good, good, 0.5);
   });
   error("query", "mask_runs: query 2 of 2 masks", [=] { run({2, 3, 3}, good, good, {1, 2}); });
-  error("tap", "mask_runs: columns.index is 2 at 2, the maps have 2 columns", [=] { run({1, 3, 2}, good, good); });
-  error("number of taps", "mask_runs: rows.index must be i32 [out, 4] with out above 0, got i32 [3, 2]", [=] {
-    run({1, 3, 3}, taps({3, 2}, {3, 2}), good);
+  error("index", "mask_runs: columns.index is 2 at 2, the maps have 2 columns", [=] { run({1, 3, 2}, good, good); });
+  error("number of weights", "mask_runs: rows.index must be i32 [out, 4] with out above 0, got i32 [3, 2]", [=] {
+    run({1, 3, 3}, weights({3, 2}, {3, 2}), good);
   });
   error("no outputs", "mask_runs: columns.index must be i32 [out, 4] with out above 0, got i32 [0, 4]", [=] {
-    run({1, 3, 3}, good, taps({0, 4}, {0, 4}));
+    run({1, 3, 3}, good, weights({0, 4}, {0, 4}));
   });
   error("weights", "mask_runs: rows.weight must be f32 [3, 4], got f32 [2, 4]", [=] {
-    run({1, 3, 3}, taps({3, 4}, {2, 4}), good);
+    run({1, 3, 3}, weights({3, 4}, {2, 4}), good);
   });
   error("dtype of weights", "mask_runs: columns.weight must be f32 [3, 4], got f64 [3, 4]", [=] {
-    run({1, 3, 3}, good, taps({3, 4}, {3, 4}, DType::kF64));
+    run({1, 3, 3}, good, weights({3, 4}, {3, 4}, DType::kF64));
   });
   error("threshold", "mask_runs: the threshold is NaN", [=] { run({1, 3, 3}, good, good, {0}, NAN); });
   error("pixels", "mask_runs: a picture of 65536 x 65536 has 2^31 pixels or more", [=] {
-    const ops::AxisWeights large = taps({1 << 16, 4}, {1 << 16, 4});
+    const ops::AxisWeights large = weights({1 << 16, 4}, {1 << 16, 4});
     run({1, 3, 3}, large, large);
   });
 }

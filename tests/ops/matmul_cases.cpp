@@ -108,7 +108,7 @@ OP_CASES(matmul) {
   error("inner sizes", "matmul: inner sizes 3 and 4 differ", [=] { matmul(zeros({2, 3}), zeros({4, 5})); });
   error("batch sizes", "matmul: batch sizes differ", [=] { matmul(zeros({2, 3, 4}), zeros({3, 4, 5})); });
   error("ranks", "matmul: both operands must have rank 2", [=] { matmul(zeros({2, 3}), zeros({1, 3, 5})); });
-  error("dtypes", "matmul: operands have dtypes f32 and f64", [=] {
+  error("dtypes", "matmul: b has dtype f64, the first operand f32", [=] {
     matmul(zeros({2, 3}), zeros({3, 5}, DType::kF64));
   });
   error("integers", "matmul: dtype i64", [=] { matmul(zeros({2, 3}, DType::kI64), zeros({3, 5}, DType::kI64)); });

@@ -120,10 +120,10 @@ TEST_CASE("matmul, linear: errors name the shapes") {
   CHECK_ERROR(ops::matmul(a, b, Transpose::kFirst), "inner sizes 2 and 4 differ");
   CHECK_ERROR(ops::matmul(a, Tensor::zeros({1, 3, 2})), "matmul: both operands must have rank 2, or both rank 3");
   CHECK_ERROR(ops::matmul(Tensor::zeros({2, 3, 4}), Tensor::zeros({1, 4, 5})), "matmul: batch sizes differ");
-  CHECK_ERROR(ops::matmul(a, Tensor::zeros({3, 2}, DType::kF64)), "matmul: operands have dtypes f32 and f64");
+  CHECK_ERROR(ops::matmul(a, Tensor::zeros({3, 2}, DType::kF64)), "matmul: b has dtype f64, the first operand f32");
   CHECK_ERROR(ops::matmul(Tensor::zeros({2, 2}, DType::kI64), Tensor::zeros({2, 2}, DType::kI64)),
               "matmul: dtype i64 is not supported");
-  CHECK_ERROR(ops::matmul(a, Tensor()), "matmul: an operand is undefined");
+  CHECK_ERROR(ops::matmul(a, Tensor()), "matmul: b is undefined");
   CHECK_ERROR(ops::linear(a, b, Tensor()), "linear: x has 3 features, weight [4, 5] expects 5; x [2, 3]");
   CHECK_ERROR(ops::linear(a, Tensor::zeros({4, 3}), Tensor::zeros({3})),
               "linear: bias must be [4]; bias [3], weight [4, 3]");

@@ -182,17 +182,12 @@ OP_CASES(pointwise) {
            .in = {uniform(pair.a), uniform(pair.b, 0.5, 2)},
            .run = [&op](const Vars& v) { return op.run(v[0], v[1]); },
            .reference = [&op, pair](const Tensors& t) { return naive_binary(t[0], t[1], pair.y, op.formula); }});
-    error({.op = op.name,
-           .name = "shapes that do not broadcast",
-           .run =
-               [&op] {
-                 op.run(Var(Tensor::zeros({2, 3})), Var(Tensor::zeros({2, 4})));
-               },
-           .message = fmt::format("{}: shapes [2, 3] and [2, 4] do not broadcast", op.name)});
-    error({.op = op.name,
-           .name = "different dtypes",
-           .run = [&op] { op.run(Var(Tensor::zeros({3})), Var(Tensor::zeros({3}, DType::kF64))); },
-           .message = "dtypes differ, [3] f32 and [3] f64"});
+    error(op.name, "shapes that do not broadcast",
+          fmt::format("{}: shapes [2, 3] and [2, 4] do not broadcast", op.name), [&op] {
+            op.run(Var(Tensor::zeros({2, 3})), Var(Tensor::zeros({2, 4})));
+          });
+    error(op.name, "different dtypes", "dtypes differ, [3] f32 and [3] f64",
+          [&op] { op.run(Var(Tensor::zeros({3})), Var(Tensor::zeros({3}, DType::kF64))); });
     bench({.op = op.name,
            .name = "[4, 80, 80, 64] [64]",
            .in = {uniform({4, 80, 80, 64}), uniform({64}, 0.5, 2)},
@@ -210,13 +205,9 @@ OP_CASES(pointwise) {
                return naive_binary(t[0], t[1], t[0].shape(), [](double a, double b) { return std::max(a + b, 0.0); });
              },
          .grad = shape.numel() < 100 ? std::vector<int>{0, 1} : std::vector<int>{}});
-  error({.op = "add_relu",
-         .name = "does not broadcast",
-         .run =
-             [] {
-               add_relu(Var(Tensor::zeros({2, 3})), Var(Tensor::zeros({3})));
-             },
-         .message = "add_relu: shapes [2, 3] and [3] differ"});
+  error("add_relu", "does not broadcast", "add_relu: shapes [2, 3] and [3] differ", [] {
+    add_relu(Var(Tensor::zeros({2, 3})), Var(Tensor::zeros({3})));
+  });
 
   for (const Shape& from : {Shape{2, 1, 5}, Shape{3, 1}, Shape{}, Shape{0, 1, 2}}) {
     const Shape to = from.rank() == 3 ? Shape{from[0], 4, from[2]} : Shape{2, 3, 4};
@@ -246,11 +237,9 @@ OP_CASES(pointwise) {
            .reference =
                [op](const Tensors& t) { return naive_unary(t[0], [op](double x) { return op.formula(x, 0.125); }); },
            .grad = {0}});
-  error({.op = "relu",
-         .name = "integers",
-         .run = [] { relu(Var(Tensor::zeros({2}, DType::kI64))); },
-         .message = "relu: dtype i64 is not supported, use f32, f64 (on the CPU) or bf16 (on CUDA devices)"});
-  error({.op = "relu", .name = "undefined", .run = [] { relu(Var()); }, .message = "relu: the input is undefined"});
+  error("relu", "integers", "relu: dtype i64 is not supported, use f32, f64 (on the CPU) or bf16 (on CUDA devices)",
+        [] { relu(Var(Tensor::zeros({2}, DType::kI64))); });
+  error("relu", "undefined", "relu: the input is undefined", [] { relu(Var()); });
 }
 
 }  // namespace tessera::test

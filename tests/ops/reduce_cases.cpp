@@ -158,28 +158,14 @@ OP_CASES(reduce) {
        .reference = [](const Tensors& t) { return naive_max(t[0], 1, false); }});
 
   const auto zeros = [](const Shape& shape) { return Var(Tensor::zeros(shape)); };
-  error({.op = "sum", .name = "no such dimension", .run = [=] { sum(zeros({2, 3}), {2}); }, .message = "sum: "});
-  error({.op = "sum",
-         .name = "a dimension twice",
-         .run =
-             [=] {
-               sum(zeros({2, 3}), {1, -1});
-             },
-         .message = "sum: dimension -1 of [2, 3] is listed twice"});
-  error({.op = "mean",
-         .name = "of nothing",
-         .run =
-             [=] {
-               mean(zeros({2, 0}), {1});
-             },
-         .message = "mean: nothing to average, the reduced dimensions of [2, 0] are empty"});
-  error({.op = "max",
-         .name = "of nothing",
-         .run =
-             [=] {
-               max(zeros({2, 0}), 1);
-             },
-         .message = "max: dimension 1 of [2, 0] is empty"});
+  error("sum", "no such dimension", "sum: ", [=] { sum(zeros({2, 3}), {2}); });
+  error("sum", "a dimension twice", "sum: dimension -1 of [2, 3] is listed twice", [=] {
+    sum(zeros({2, 3}), {1, -1});
+  });
+  error("mean", "of nothing", "mean: nothing to average, the reduced dimensions of [2, 0] are empty", [=] {
+    mean(zeros({2, 0}), {1});
+  });
+  error("max", "of nothing", "max: dimension 1 of [2, 0] is empty", [=] { max(zeros({2, 0}), 1); });
   for (const Case& c : {Case{{4, 80, 80, 64}, {}}, Case{{4, 80, 80, 64}, {0, 1, 2}}, Case{{4, 80, 80, 64}, {3}}})
     bench({.op = "sum",
            .name = fmt::format("{} over [{}]", c.shape, fmt::join(c.dims, ", ")),

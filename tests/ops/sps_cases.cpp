@@ -66,10 +66,10 @@ References naive_deform(const SpsStructure& s, const Tensors& t) {
   const i64 Fi = active.dim(1), Fo = w.dim(0);
   Tensor y = Tensor::zeros({s.active(), Fo}, DType::kF64);
   for (i64 a = 0; a < s.active(); ++a)
-    for (i64 tap = 0; tap < 9; ++tap) {
+    for (i64 position = 0; position < 9; ++position) {
       const i64* cell = cell_of(s, a);
-      const double x = static_cast<double>(cell[ops::kSpsX]) + at(offset, a, 2 * tap);
-      const double v = static_cast<double>(cell[ops::kSpsY]) + at(offset, a, 2 * tap + 1);
+      const double x = static_cast<double>(cell[ops::kSpsX]) + at(offset, a, 2 * position);
+      const double v = static_cast<double>(cell[ops::kSpsY]) + at(offset, a, 2 * position + 1);
       if (!(std::abs(x) < 1e6 && std::abs(v) < 1e6)) continue;
       for (const double cx : {std::floor(x), std::floor(x) + 1})
         for (const double cy : {std::floor(v), std::floor(v) + 1}) {
@@ -77,7 +77,8 @@ References naive_deform(const SpsStructure& s, const Tensors& t) {
           const i64 id = id_at(s, cell[ops::kSpsRoi], static_cast<i64>(cx), static_cast<i64>(cy));
           for (i64 o = 0; o < Fo; ++o)
             for (i64 i = 0; i < Fi; ++i)
-              at(y, a, o) += weight * feature(s, active, passive, id, i) * w.data<double>()[(o * 9 + tap) * Fi + i];
+              at(y, a, o) +=
+                  weight * feature(s, active, passive, id, i) * w.data<double>()[(o * 9 + position) * Fi + i];
         }
     }
   if (b.defined())

@@ -43,8 +43,8 @@ struct OneThread {
 Tensor regular_offsets(i64 rows, i64 dilation, DType dtype) {
   Tensor offset = Tensor::empty({rows, 18}, DType::kF64);
   for (i64 i = 0; i < offset.numel(); ++i) {
-    const i64 tap = i % 18 / 2;
-    offset.data<double>()[i] = static_cast<double>((i % 2 == 0 ? tap % 3 - 1 : tap / 3 - 1) * dilation);
+    const i64 position = i % 18 / 2;
+    offset.data<double>()[i] = static_cast<double>((i % 2 == 0 ? position % 3 - 1 : position / 3 - 1) * dilation);
   }
   return offset.to(dtype);
 }

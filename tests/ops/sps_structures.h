@@ -42,7 +42,7 @@ inline const i64* cell_of(const ops::SpsStructure& s, i64 row) {
   return s.cells.data<i64>() + row * ops::kSpsColumns;
 }
 
-// The ids of all taps as rows for gather_rows and scatter_add_rows: i64 [9 N_A].
+// The ids of all positions as rows for gather_rows and scatter_add_rows: i64 [9 N_A].
 inline Tensor tap_ids(const ops::SpsStructure& s, i64 dilation) {
   Tensor ids = Tensor::empty({s.active() * 9}, DType::kI64);
   for (i64 a = 0; a < s.active(); ++a)

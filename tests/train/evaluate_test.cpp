@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "data/panoptic.h"
 #include "data/shapes.h"
 #include "tensor/file.h"
 #include "tests/data/test_images.h"
@@ -141,4 +142,41 @@ TEST_CASE("evaluate: a folder of Cityscapes is a data set, judged by its own met
   CHECK(result->scores[0].second.figures[0] == std::pair<std::string, double>("AP", 1));
   oracle.shift = 1;  // everything is a person
   CHECK(evaluate(oracle, ids, *truth, source, config, true)->scores[0].second.figures[0].second == 0);
+}
+
+TEST_CASE(
+    "evaluate: a panoptic file is a data set, and panoptic quality a metric of models whose masks share no pixel") {
+  const test::TemporaryFolder folder;
+  const Rle thing{4, 6, {0, 8, 16}}, stuff{4, 6, {12, 12}};
+  PanopticFile file{.name = (folder / "set.json").string(), .folder = folder / "set"};
+  file.images = {{.id = 1, .file_name = "a.jpg", .height = 4, .width = 6}};
+  file.categories = {{.id = 1, .name = "grass", .isthing = false}, {.id = 2, .name = "dog"}};
+  file.pictures = {{.image_id = 1,
+                    .png = "a.png",
+                    .segments = {{.id = 1, .category_id = 2, .area = 8, .bbox = XywhBox{0, 0, 2, 4}},
+                                 {.id = 2, .category_id = 1, .area = 12, .bbox = XywhBox{3, 0, 3, 4}}}}};
+  std::filesystem::create_directory(file.folder);
+  save_panoptic(file);
+  save_segments(file.folder / "a.png", {4, 6}, std::vector{thing, stuff});
+  write_file(folder / "a.jpg", test::jpeg_bytes(Tensor::zeros({4, 6, 3}, DType::kU8)));
+  Config config;
+  config.data.train_annotations = file.name;
+  config.data.train_images = folder.path().string();
+  config.evaluation.metric = "panoptic";
+  CHECK(training_source(config)->objects(0) == 2);
+
+  const std::shared_ptr<const CocoDataset> truth = load_data_set(file.name, "data.val_annotations");
+  const auto source = inference_source(truth, folder.path(), config);
+  Oracle oracle(*truth);
+  const std::vector<i64> category_ids = {2, 1, 3};  // things first
+  const auto found = evaluate(oracle, category_ids, *truth, source, config, true);
+  REQUIRE(found->scores.size() == 1);
+  CHECK(found->scores[0].second.figures[0] == std::pair(std::string("PQ"), 1.0));
+  config.evaluation.metric = "segm";  // the same objects as instances
+  CHECK(evaluate(oracle, category_ids, *truth, source, config, true)->scores[0].second.figures[0].second ==
+        doctest::Approx(1));
+  oracle.mistaken_boxes = true;  // every mask twice
+  config.evaluation.metric = "panoptic";
+  CHECK_ERROR(evaluate(oracle, category_ids, *truth, source, config, true),
+              "image 1 (a.png): the masks found in it share");
 }

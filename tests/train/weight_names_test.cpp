@@ -64,6 +64,16 @@ TEST_CASE("weight names: ResNets of torchvision, Caffe2 and detectron2 are recog
   check_all(model, model, "names of the model itself");
 }
 
+TEST_CASE(
+    "weight names: a backbone of torchvision goes under backbone.body where the model has that, with or without "
+    "wrapping") {
+  const std::vector<std::string> model = column(&Row::torchvision, "backbone.body.");
+  check_all(column(&Row::torchvision), model, "names of the model itself, backbone.body. put before them");
+  check_all(column(&Row::torchvision, "module."), model,
+            "names of the model itself, without module., backbone.body. put before them");
+  check_all(model, model, "names of the model itself");
+}
+
 TEST_CASE("weight names: torchvision's MobileNetV2 has the model's names, its classifier is left over") {
   const std::vector<std::string> model = {"backbone.features.0.0.weight", "backbone.features.1.conv.0.1.running_var"};
   const NameRule rule = rule_for({"features.0.0.weight", "features.0.1.num_batches_tracked",

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "models/backbones/body_backbone.h"
+#include "models/backbones/resnet.h"
 #include "nn/layers.h"
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
@@ -38,6 +40,24 @@ struct Network : nn::Module {
   Random random;
   nn::Conv2d conv;
   nn::Linear fc;
+};
+
+// A part of each kind of FQDet's, as its reference names it.
+struct Detector : nn::Module {
+  explicit Detector(u64 seed)
+      : random(seed),
+        backbone({.kind = BackboneKind::kTiny, .names = BackboneNames::kTorchvision}, random, {2, 3, 4, 5}),
+        lateral({.in = 3, .out = 2, .kernel = 2}, random),
+        classes(4, 5, random) {}
+  void visit(nn::Visitor& v) override {
+    v.child("backbone", backbone);
+    v.child("core.body.lateral_convs.0.conv", lateral);
+    v.child("heads.gvd.heads.0.logits.2", classes);
+  }
+  Random random;
+  BodyBackbone backbone;
+  nn::Conv2d lateral;
+  nn::Linear classes;
 };
 
 // Pieces of a pickle, protocol 2: a dict, and a NumPy array of f32 whose elements are all `value`.
@@ -210,4 +230,64 @@ TEST_CASE("weights: what is written for PyTorch reads back as the same bits") {
   other.conv.weight.value().fill(9);
   load_weights(other, read_weights_file(folder / "w.safetensors"), nn::Strictness::kExact);
   CHECK(std::memcmp(stem.conv.weight.value().raw(), other.conv.weight.value().raw(), 24 * sizeof(float)) == 0);
+}
+
+TEST_CASE(
+    "weights: a checkpoint of DetSeg gives its model, its arguments and the state of its training are passed over") {
+  using namespace std::string_literals;
+  struct Parts : nn::Module {  // small enough for a pickle by hand
+    void visit(nn::Visitor& v) override {
+      v.buffer("backbone.in_norm_mean", mean);
+      v.child("backbone.body.conv1", conv);
+      v.child("heads.gvd.heads.0.logits.2", classes);
+    }
+    Random random{1};
+    Tensor mean = Tensor::zeros({3});
+    nn::Conv2d conv{{.in = 3, .out = 2, .kernel = 2, .bias = false}, random};
+    nn::Linear classes{4, 5, random};
+  };
+  const std::string weights = dict({{"backbone.in_norm_mean", array({3}, 2)},
+                                    {"backbone.body.conv1.weight", array({2, 3, 2, 2}, 3)},
+                                    {"heads.gvd.heads.0.logits.2.weight", array({5, 4}, 4)},
+                                    {"heads.gvd.heads.0.logits.2.bias", array({5}, 5)}});
+  const std::string moments = dict({{"state", dict({{"0", dict({{"exp_avg", array({2, 3, 2, 2}, 9)}})}})}});
+  const std::string arguments =
+      "cargparse\nNamespace\n)\x81"s + dict({{"dataset", "U\4coco"}, {"epochs", "K\x0c"}}) + "b";
+  const std::string drops = "ccollections\nCounter\n}(K\x09K\1u\x85R";
+  const test::TemporaryFolder folder;
+  Parts model;
+  const LoadedWeights loaded = load_weights(model,
+                                            pickled(folder, dict({{"args", arguments},
+                                                                  {"epoch", "K\x0c"},
+                                                                  {"model", weights},
+                                                                  {"optimizer", moments},
+                                                                  {"scheduler", dict({{"milestones", drops}})}})),
+                                            nn::Strictness::kExact);
+  CHECK(loaded.names.str() == "names of the model itself, without model., all outside of model. passed over");
+  CHECK(model.mean.span<float>()[2] == 2);
+  CHECK(model.conv.weight.value().span<float>()[0] == 3);
+  CHECK(model.classes.bias.value().span<float>()[4] == 5);
+}
+
+TEST_CASE("weights: torchvision's ResNet goes under the body of FQDet's backbone, and export writes FQDet's names") {
+  const test::TemporaryFolder folder;
+  Random random(7);
+  ResNet net({.kind = BackboneKind::kTiny, .names = BackboneNames::kTorchvision}, random, {2, 3, 4, 5});
+  std::vector<NamedTensor> theirs = reference_tensors(net);
+  theirs.push_back({"fc.weight", Tensor::zeros({10, 128})});
+  theirs.push_back({"bn1.num_batches_tracked", Tensor::zeros({}, DType::kI64)});
+  save_safetensors(folder / "resnet.safetensors", theirs);
+  Detector detector(1);
+  const LoadedWeights loaded = load_initial_weights(detector, from_file(folder / "resnet.safetensors"));
+  CHECK(loaded.names.str() == "names of the model itself, backbone.body. put before them");
+  CHECK(loaded.report.loaded.size() == nn::state(net).size());
+  CHECK(loaded.report.unexpected == std::vector<std::string>{"backbone.body.fc.weight"});
+
+  std::map<std::string, Tensor> exported;
+  for (const NamedTensor& entry : reference_tensors(detector)) exported.emplace(entry.name, entry.tensor);
+  CHECK(exported.contains("backbone.in_norm_std"));
+  CHECK(exported.contains("backbone.body.layer2.0.downsample.1.running_var"));
+  CHECK(exported.at("core.body.lateral_convs.0.conv.weight").shape() == Shape{2, 3, 2, 2});
+  for (const NamedTensor& entry : reference_tensors(net))
+    CHECK(std::memcmp(exported.at("backbone.body." + entry.name).raw(), entry.tensor.raw(), entry.tensor.bytes()) == 0);
 }

@@ -16,6 +16,13 @@ namespace {
   return __builtin_bit_cast(float, bits);
 }
 
+// first x^n + ... + last, by Horner's rule.
+template <class... C>
+[[gnu::always_inline]] inline float polynomial(float x, float first, C... rest) {
+  ((first = first * x + rest), ...);
+  return first;
+}
+
 struct Math {
   [[gnu::always_inline]] static float abs(float x) { return __builtin_fabsf(x); }
   [[gnu::always_inline]] static double abs(double x) { return __builtin_fabs(x); }
@@ -29,11 +36,8 @@ struct Math {
     const float bounded = x < -104.0f ? -104.0f : x > 89.0f ? 89.0f : x;  // NaN passes
     const float shifted = bounded * 1.44269504f + kRound, whole = shifted - kRound;
     const float r = (bounded - whole * 0.693359375f) + whole * 2.12194440e-4f;  // ln 2 in two parts, the first exact
-    float p = 0.00138131401f;                                                   // (e^r - 1 - r) / r^2
-    p = p * r + 0.00836941972f;
-    p = p * r + 0.041668456f;
-    p = p * r + 0.166665152f;
-    p = p * r + 0.49999994f;
+    // (e^r - 1 - r) / r^2
+    const float p = polynomial(r, 0.00138131401f, 0.00836941972f, 0.041668456f, 0.166665152f, 0.49999994f);
     const float e = 1.0f + (r + r * r * p);
     const int n = bits_of(shifted) - bits_of(kRound), half = n >> 1;
     return e * float_of((half + 127) << 23) * float_of((n - half + 127) << 23);
@@ -49,14 +53,9 @@ struct Math {
     const int offset = static_cast<int>(bits - 0x3f3504f3u) >> 23;  // 0x3f3504f3: sqrt(1/2)
     const float f = float_of(static_cast<int>(bits - (static_cast<unsigned>(offset) << 23))) - 1.0f;
     const float n = static_cast<float>(offset) - (denormal ? 23.0f : 0.0f);
-    float p = -0.0764595196f;  // (log(1 + f) - f + f^2 / 2) / f^3
-    p = p * f + 0.12779054f;
-    p = p * f - 0.131642148f;
-    p = p * f + 0.141997054f;
-    p = p * f - 0.166227624f;
-    p = p * f + 0.200012922f;
-    p = p * f - 0.250008374f;
-    p = p * f + 0.333333313f;
+    // (log(1 + f) - f + f^2 / 2) / f^3
+    const float p = polynomial(f, -0.0764595196f, 0.12779054f, -0.131642148f, 0.141997054f, -0.166227624f, 0.200012922f,
+                               -0.250008374f, 0.333333313f);
     const float square = f * f;
     float y = n * 0.693359375f + (f + (n * -2.12194440e-4f + (square * f * p - 0.5f * square)));
     y = x == 0.0f ? -__builtin_inff() : y;
@@ -74,11 +73,8 @@ struct Math {
 
   [[gnu::always_inline]] static float tanh(float x) {
     const float a = abs(x), square = x * x;
-    float p = -0.00552861299f;  // (tanh(x) - x) / x^3, for small x
-    p = p * square + 0.0204832945f;
-    p = p * square - 0.0536929592f;
-    p = p * square + 0.133308992f;
-    p = p * square - 0.333332628f;
+    // (tanh(x) - x) / x^3, for small x
+    const float p = polynomial(square, -0.00552861299f, 0.0204832945f, -0.0536929592f, 0.133308992f, -0.333332628f);
     const float small = x + x * square * p;
     const float large = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
     return a < 0.625f ? small : x < 0.0f ? -large : large;
@@ -101,16 +97,9 @@ struct Math {
   // The standard normal distribution Phi(x), given e = exp(-x^2 / 2).
   [[gnu::always_inline]] static float normal_cdf(float x, float e) {
     const float t = 1.0f / (1.0f + 0.25f * abs(x));
-    float p = 0.0339471847f;  // Phi(-|x|) exp(x^2 / 2), as a polynomial of t
-    p = p * t - 0.196179688f;
-    p = p * t + 0.395006657f;
-    p = p * t - 0.333475769f;
-    p = p * t + 0.304491937f;
-    p = p * t - 0.0203865822f;
-    p = p * t + 0.121568754f;
-    p = p * t + 0.0948200896f;
-    p = p * t + 0.100229017f;
-    p = p * t - 2.16009757e-05f;
+    // Phi(-|x|) exp(x^2 / 2), as a polynomial of t
+    const float p = polynomial(t, 0.0339471847f, -0.196179688f, 0.395006657f, -0.333475769f, 0.304491937f,
+                               -0.0203865822f, 0.121568754f, 0.0948200896f, 0.100229017f, -2.16009757e-05f);
     const float tail = e * p;
     return x < 0.0f ? tail : 1.0f - tail;
   }

@@ -2,6 +2,8 @@
 // than keeping sums in registers. The loops along the channels are left to the compiler.
 #include "ops/cpu/simd/group_norm.h"
 
+#include "ops/scalar/norm.h"
+
 namespace tessera {
 namespace {
 
@@ -43,7 +45,7 @@ template <class T>
 void normalise(const T* x, const T* mean, const T* scale, const T* bias, i64 rows, i64 C, T* y) {
   for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
-    for (i64 c = 0; c < C; ++c) y[r * C + c] = (x[r * C + c] - mean[c]) * scale[c] + bias[c];
+    for (i64 c = 0; c < C; ++c) y[r * C + c] = scalar::normalised(x[r * C + c], mean[c], scale[c], bias[c]);
   }
 }
 
@@ -53,7 +55,7 @@ void normalise_backward(const T* gy, const T* x, const T* mean, const T* scale, 
   for (i64 r = 0; r < rows; ++r) {
 #pragma omp simd
     for (i64 c = 0; c < C; ++c)
-      gx[r * C + c] = gy[r * C + c] * scale[c] - shift[c] - (x[r * C + c] - mean[c]) * slope[c];
+      gx[r * C + c] = scalar::normalised_gradient(gy[r * C + c], x[r * C + c], mean[c], scale[c], shift[c], slope[c]);
   }
 }
 

@@ -4,6 +4,7 @@
 #include "ops/cpu/simd/layer_norm.h"
 
 #include "ops/cpu/simd/vector.h"
+#include "ops/scalar/norm.h"
 #include "ops/scalar/numbers.h"
 
 namespace tessera {
@@ -76,8 +77,9 @@ void forward(const T* x, const T* weight, const T* bias, double eps, i64 rows, i
     const T scale = static_cast<T>(1 / __builtin_sqrt(variance + eps));
     mean[r] = m, rstd[r] = scale;
     i64 i = 0;
-    for (; i + kStep <= n; i += kStep) store(y + i, (load(x + i) - m) * scale * load(weight + i) + load(bias + i));
-    for (; i < n; ++i) y[i] = (x[i] - m) * scale * weight[i] + bias[i];
+    for (; i + kStep <= n; i += kStep)
+      store(y + i, scalar::normalised(load(x + i), m, scale, load(weight + i), load(bias + i)));
+    for (; i < n; ++i) y[i] = scalar::normalised(x[i], m, scale, weight[i], bias[i]);
   }
 }
 

@@ -13,8 +13,10 @@ using Softmax = void(const T* x, T* y, i64 rows, i64 stride, i64 columns);
 template <class T>
 using SoftmaxBackward = void(const T* gy, const T* y, T* gx, i64 rows, i64 stride, i64 columns);
 
-inline constexpr double kSmallestSum = 1e-6;  // ops::kSmallestSum
-inline constinit FloatTables<Softmax> softmax, log_softmax, normalised_sigmoid;
-inline constinit FloatTables<SoftmaxBackward> softmax_backward, log_softmax_backward, normalised_sigmoid_backward;
+// F: the operator's struct in ops/scalar/softmax.h
+template <class F>
+inline constinit FloatTables<Softmax> softmax;
+template <class F>
+inline constinit FloatTables<SoftmaxBackward> softmax_backward;
 
 }  // namespace tessera::simd

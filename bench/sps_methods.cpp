@@ -1,4 +1,4 @@
-// tessera bench sps-methods: the comparison of EffSeg's Table 2, with measured time and memory. Five ways to process
+// tessera_bench sps-methods: the comparison of EffSeg's Table 2, with measured time and memory. Five ways to process
 // some cells of R grids of S x S cells, each as section 3.2 of the paper describes it. The step is that of a processing
 // module: a 3x3 convolution and a linear layer, each with ReLU, F channels, for N_A active cells.
 //
@@ -9,25 +9,26 @@
 //   SPS             keeps A [N_A, F], P [N_P, F] and the index map; only A becomes a new one
 //
 // All but Pointwise compute the same values at the active cells; how far they differ is part of the table.
+#include "bench/sps_methods.h"
+
+#include <fmt/core.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <memory>
+#include <functional>
 
 #include "autograd/arrange.h"
 #include "autograd/conv2d.h"
 #include "autograd/matmul.h"
 #include "autograd/pointwise.h"
 #include "autograd/sps.h"
-#include "cli/commands.h"
-#include "cli/model_report.h"
-#include "cli/output.h"
 #include "ops/arrange.h"
 #include "tensor/allocator.h"
 #include "tensor/random.h"
 
-namespace tessera {
+namespace tessera::bench {
 
 namespace {
 
@@ -78,10 +79,10 @@ std::vector<Method> methods_of(const ops::SpsStructure& s, const Tensor& active,
   for (i64 i = 0; i < R * S * S; ++i)
     if (id[i] >= s.active()) id[i] = s.active() + i;
 
-  // For Neighbors: where the taps of each active cell are found among A, P and the zero row.
+  // For Neighbors: where the positions of each active cell are found among A, P and the zero row.
   const Tensor ids = ops::sps_neighbours(s, 1).ids.reshape({s.active() * ops::kSpsPositions});
-  Tensor taps = Tensor::empty(ids.shape(), DType::kI64);
-  std::ranges::copy(ids.span<i32>(), taps.data<i64>());
+  Tensor positions = Tensor::empty(ids.shape(), DType::kI64);
+  std::ranges::copy(ids.span<i32>(), positions.data<i64>());
   const Tensor features = ops::concat({active, passive, Tensor::zeros({1, F})}, 0);
 
   return {
@@ -102,11 +103,11 @@ std::vector<Method> methods_of(const ops::SpsStructure& s, const Tensor& active,
       {"Neighbors",
        true,
        false,
-       {ops::gather_rows(features, taps).reshape({s.active(), ops::kSpsPositions * F})},
+       {ops::gather_rows(features, positions).reshape({s.active(), ops::kSpsPositions * F})},
        [=](const std::vector<Var>& kept) {
          const Var centres = slice(kept[0], 1, 4 * F, 5 * F);  // what changed last is written to all its copies
          const Var all = concat({centres, Var(passive), Var(Tensor::zeros({1, F}))}, 0);
-         const Var filled = reshape(gather_rows(all, taps), {s.active(), ops::kSpsPositions * F});
+         const Var filled = reshape(gather_rows(all, positions), {s.active(), ops::kSpsPositions * F});
          return relu_linear(relu(linear(filled, reshape(w.conv, {F, ops::kSpsPositions * F}), w.conv_bias)));
        },
        as_is},
@@ -136,9 +137,15 @@ std::vector<Method> methods_of(const ops::SpsStructure& s, const Tensor& active,
 
 struct Measured {
   size_t keeps = 0, forward_extra = 0, training_extra = 0;  // bytes: kept, and the most beside it
-  Percentiles forward, backward;                            // seconds
+  double forward = 0, backward = 0;                         // seconds, medians
   double difference = 0;                                    // from SPS, relative to its largest value
 };
+
+double median(std::vector<double>& values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
 
 double since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -186,105 +193,75 @@ Measured measure(const Method& method, const Tensor& expected, double seconds) {
     for (Var& x : kept)
       if (x.requires_grad()) x.zero_grad();
   }
-  measured.forward = percentiles(forward);
-  measured.backward = percentiles(backward);
+  measured.forward = median(forward);
+  measured.backward = median(backward);
   return measured;
 }
 
-struct SpsMethodsCommand {
-  i64 rois = 60, refined = 10000;
-  double seconds = 3;
-  int threads = 0;
-  std::string json;
-
-  void run() const {
-    if (threads > 0) omp_set_num_threads(threads);
-    nlohmann::ordered_json stages = nlohmann::ordered_json::array();
-    const Tensor zeros = Tensor::zeros({rois}, DType::kI64);
-    ops::SpsStructure structure = ops::sps_dense(kFirstSize, zeros, zeros);
-    for (i64 stage = 1; stage <= kStages; ++stage) {
-      structure = ops::sps_upsample(ops::sps_select(structure, contour_mask(structure, refined)).structure);
-      stages.push_back(run_stage(stage, structure));
-    }
-    if (!json.empty())
-      write_output(json, nlohmann::ordered_json{{"threads", omp_get_max_threads()}, {"stages", stages}}.dump(1) + "\n");
+nlohmann::ordered_json run_stage(const SpsMethodsOptions& options, i64 stage, const ops::SpsStructure& structure) {
+  const i64 F = kFirstWidth >> (stage - 1);
+  Random random(static_cast<u64>(stage));
+  const auto values = [&](const Shape& shape, double bound) {
+    Tensor tensor = Tensor::empty(shape);
+    random.fill_uniform(tensor, -bound, bound);
+    return tensor;
+  };
+  const auto weight = [&](const Shape& shape) {
+    return Var(values(shape, std::sqrt(6.0 / static_cast<double>(shape.numel() / shape[0]))), true);
+  };
+  const Weights weights{weight({F, 3, 3, F}), Var(values({F}, 0.1), true), weight({F, F}), Var(values({F}, 0.1), true),
+                        weight({F, F}),       Var(values({F}, 0.1), true)};
+  const std::vector<Method> methods =
+      methods_of(structure, values({structure.active(), F}, 1), values({structure.passive, F}, 1), weights);
+  Tensor expected;
+  {
+    const NoGrad no_grad;
+    std::vector<Var> kept;
+    for (const Tensor& tensor : methods.back().keeps) kept.emplace_back(tensor);
+    expected = methods.back().step(kept).value();
   }
 
-  nlohmann::ordered_json run_stage(i64 stage, const ops::SpsStructure& structure) const {
-    const i64 F = kFirstWidth >> (stage - 1);
-    Random random(static_cast<u64>(stage));
-    const auto values = [&](const Shape& shape, double bound) {
-      Tensor tensor = Tensor::empty(shape);
-      random.fill_uniform(tensor, -bound, bound);
-      return tensor;
-    };
-    const auto weight = [&](const Shape& shape) {
-      return Var(values(shape, std::sqrt(6.0 / static_cast<double>(shape.numel() / shape[0]))), true);
-    };
-    const Weights weights{weight({F, 3, 3, F}), Var(values({F}, 0.1), true),
-                          weight({F, F}),       Var(values({F}, 0.1), true),
-                          weight({F, F}),       Var(values({F}, 0.1), true)};
-    const std::vector<Method> methods =
-        methods_of(structure, values({structure.active(), F}, 1), values({structure.passive, F}, 1), weights);
-    Tensor expected;
-    {
-      const NoGrad no_grad;
-      std::vector<Var> kept;
-      for (const Tensor& tensor : methods.back().keeps) kept.emplace_back(tensor);
-      expected = methods.back().step(kept).value();
-    }
-
-    fmt::print("stage {}: {} grids of {} x {} cells, {} active, {} passive features, {} channels, {} threads\n", stage,
-               rois, structure.size(), structure.size(), structure.active(), structure.passive, F,
-               omp_get_max_threads());
-    fmt::print("{:<15}{:>12}{:>8}{:>10}{:>12}{:>10}{:>13}{:>10}{:>12}\n", "method", "neighbours", "any op", "keeps MB",
-               "forward ms", "extra MB", "backward ms", "extra MB", "difference");
-    nlohmann::ordered_json results = nlohmann::ordered_json::object();
-    for (const Method& method : methods) {
-      const Measured m = measure(method, method.neighbours ? expected : Tensor(), seconds);
-      const auto mb = [](size_t bytes) { return static_cast<double>(bytes) / 1e6; };
-      fmt::print("{:<15}{:>12}{:>8}{:>10.1f}{:>12.2f}{:>10.1f}{:>13.2f}{:>10.1f}{:>12}\n", method.name,
-                 method.neighbours ? "yes" : "no", method.any_operation ? "yes" : "no", mb(m.keeps),
-                 m.forward.median * 1e3, mb(m.forward_extra), m.backward.median * 1e3, mb(m.training_extra),
-                 method.neighbours ? fmt::format("{:.1e}", m.difference) : "-");
-      results[method.name] = {{"neighbours", method.neighbours},
-                              {"any_operation", method.any_operation},
-                              {"keeps_bytes", m.keeps},
-                              {"forward_ms", m.forward.median * 1e3},
-                              {"forward_extra_bytes", m.forward_extra},
-                              {"backward_ms", m.backward.median * 1e3},
-                              {"training_extra_bytes", m.training_extra},
-                              {"difference", m.difference}};
-    }
-    fmt::print("\n");
-    return {{"size", structure.size()},
-            {"channels", F},
-            {"active", structure.active()},
-            {"passive", structure.passive},
-            {"methods", results}};
+  fmt::print("stage {}: {} grids of {} x {} cells, {} active, {} passive features, {} channels, {} threads\n", stage,
+             options.rois, structure.size(), structure.size(), structure.active(), structure.passive, F,
+             omp_get_max_threads());
+  fmt::print("{:<15}{:>12}{:>8}{:>10}{:>12}{:>10}{:>13}{:>10}{:>12}\n", "method", "neighbours", "any op", "keeps MB",
+             "forward ms", "extra MB", "backward ms", "extra MB", "difference");
+  nlohmann::ordered_json results = nlohmann::ordered_json::object();
+  for (const Method& method : methods) {
+    const Measured m = measure(method, method.neighbours ? expected : Tensor(), options.seconds);
+    const auto mb = [](size_t bytes) { return static_cast<double>(bytes) / 1e6; };
+    fmt::print("{:<15}{:>12}{:>8}{:>10.1f}{:>12.2f}{:>10.1f}{:>13.2f}{:>10.1f}{:>12}\n", method.name,
+               method.neighbours ? "yes" : "no", method.any_operation ? "yes" : "no", mb(m.keeps), m.forward * 1e3,
+               mb(m.forward_extra), m.backward * 1e3, mb(m.training_extra),
+               method.neighbours ? fmt::format("{:.1e}", m.difference) : "-");
+    results[method.name] = {{"neighbours", method.neighbours},
+                            {"any_operation", method.any_operation},
+                            {"keeps_bytes", m.keeps},
+                            {"forward_ms", m.forward * 1e3},
+                            {"forward_extra_bytes", m.forward_extra},
+                            {"backward_ms", m.backward * 1e3},
+                            {"training_extra_bytes", m.training_extra},
+                            {"difference", m.difference}};
   }
-};
+  fmt::print("\n");
+  return {{"size", structure.size()},
+          {"channels", F},
+          {"active", structure.active()},
+          {"passive", structure.passive},
+          {"methods", results}};
+}
 
 }  // namespace
 
-void add_bench_sps_methods(CLI::App& bench) {
-  CLI::App* methods = bench.add_subcommand(
-      "sps-methods", "Measures five ways to process some cells of a mask head: EffSeg's Table 2 in time and memory");
-  const auto command = std::make_shared<SpsMethodsCommand>();
-  methods->add_option("--rois", command->rois, "regions of interest")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10000));
-  methods->add_option("--refined", command->refined, "cells that every stage refines, over all regions")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
-  methods->add_option("--seconds", command->seconds, "measure each method of a stage for at least so long")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  methods->add_option("--threads", command->threads, "threads to use; 0: all")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
-  methods->add_option("--json", command->json, "file for the figures, as JSON");
-  methods->callback([command] { command->run(); });
+nlohmann::ordered_json compare_sps_methods(const SpsMethodsOptions& options) {
+  nlohmann::ordered_json stages = nlohmann::ordered_json::array();
+  const Tensor zeros = Tensor::zeros({options.rois}, DType::kI64);
+  ops::SpsStructure structure = ops::sps_dense(kFirstSize, zeros, zeros);
+  for (i64 stage = 1; stage <= kStages; ++stage) {
+    structure = ops::sps_upsample(ops::sps_select(structure, contour_mask(structure, options.refined)).structure);
+    stages.push_back(run_stage(options, stage, structure));
+  }
+  return {{"threads", omp_get_max_threads()}, {"stages", stages}};
 }
 
-}  // namespace tessera
+}  // namespace tessera::bench

@@ -1,0 +1,67 @@
+#include "cli/model_options.h"
+
+#include <memory>
+#include <optional>
+
+#include "ops/cpu/simd/simd_table.h"
+
+namespace tessera {
+
+void add_device(CLI::App& command, std::string& name) {
+  command.add_option("--device", name, "where to compute: cpu, or cuda (a build with it; cuda:1 is the second GPU)")
+      ->type_name("DEVICE")
+      ->default_str("cpu");
+}
+
+Device chosen_device(const std::string& name, Precision asked) {
+  const Device device = Device::parse(name);
+  if (asked != Precision::kHighest && device.kind == DeviceKind::kCpu && !has_tiles())
+    fmt::print(stderr, "tessera: no bfloat16 tiles (AMX) on this machine: precision is highest\n");
+  return device;
+}
+
+void add_precision(CLI::App& command) {
+  const auto scope = std::make_shared<std::optional<ArithmeticScope>>();
+  const auto use = [scope](const std::string& chosen) {
+    for (const auto& [name, level] : names_of(Precision()))
+      if (chosen == name) scope->emplace(Arithmetic{.precision = level});
+  };
+  std::vector<std::string> names;
+  for (const auto& [name, level] : names_of(Precision())) names.push_back(name);
+  command
+      .add_option_function<std::string>("--precision", use,
+                                        "of matrix products and convolutions: highest is that of f32, high and medium "
+                                        "are faster on machines with bfloat16 tiles and on GPUs")
+      ->check(CLI::IsMember(names))
+      ->type_name("LEVEL")
+      ->default_str("highest");
+}
+
+void add_inference(CLI::App& command, nn::InferenceOptions& options) {
+  command.add_flag_callback(
+      "--exact", [&options] { options.winograd = false; },
+      "convolutions as they are defined, without Winograd's algorithm: slower, a third of the rounding error");
+  command.add_flag("--graph", options.graph,
+                   "on a GPU: the network's work for an input size that comes again is recorded and launched as one "
+                   "unit, the same bits in less time of the host's");
+}
+
+void ModelOptions::add(CLI::App& command) {
+  command
+      .add_option(
+          "--checkpoint", checkpoint,
+          "checkpoint file, or a run's folder (its best, else its latest); with --config also weights of PyTorch")
+      ->required();
+  command.add_option("--config", config, "configuration in place of the stored one");
+  command.add_option("--set", overrides, "option to change: section.key=value")->allow_extra_args(false);
+  add_device(command, device);
+  add_precision(command);
+}
+
+LoadedModel ModelOptions::load(const std::string& annotations) const {
+  LoadedModel loaded = tessera::load(checkpoint, overrides, config, annotations);
+  loaded.model->to(chosen_device(device));
+  return loaded;
+}
+
+}  // namespace tessera

@@ -1,0 +1,35 @@
+// The options of the commands that run a network.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "train/loaded_model.h"
+
+namespace tessera {
+
+// --device. The device is looked for when the command runs.
+void add_device(CLI::App& command, std::string& name);
+
+// The device of that name; Device::parse says what is wrong with it. A line on stderr where it computes every precision
+// alike and another than the highest is asked for.
+Device chosen_device(const std::string& name, Precision asked = precision());
+
+// --precision, which holds from when the command line is read until the command goes.
+void add_precision(CLI::App& command);
+
+// --exact and --graph: how nn::fuse_for_inference prepares a model whose weights are final.
+void add_inference(CLI::App& command, nn::InferenceOptions& options);
+
+// A trained model, and where it runs: --checkpoint, --config, --set, --device and --precision.
+struct ModelOptions {
+  std::string checkpoint, config, device = "cpu";
+  std::vector<std::string> overrides;
+
+  void add(CLI::App& command);
+  LoadedModel load(const std::string& annotations = "") const;  // on its device; annotations: as tessera::load
+  std::vector<std::filesystem::path> files() const { return {find_checkpoint(checkpoint), config}; }
+};
+
+}  // namespace tessera

@@ -1,0 +1,29 @@
+// One step of training: data, forward, loss, backward, clip, update, average.
+#pragma once
+
+#include <optional>
+
+#include "data/loader.h"
+#include "models/segmenter.h"
+#include "train/config.h"
+#include "train/ema.h"
+#include "train/log.h"
+
+namespace tessera {
+
+// All that a run is at a given moment, beside the weights. What is not in here does not survive a restart.
+struct TrainingState {
+  i64 step = 0;       // updates done
+  i64 batches = 0;    // batches taken from the loader; what they hold follows from this number and the seed
+  i64 evaluated = 0;  // the step of the last evaluation
+  double best = -1;   // the best figure of merit so far
+  Optimizer optimizer;
+  std::optional<Ema> ema;
+  bool updating = false;  // between two steps: the weights are those of neither
+};
+
+// One update from training.accumulate batches; pictures: of the data set. A loss or gradient that is not finite is an
+// error that names term, step and images, and leaves weights and state as they were.
+StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, TrainingState& state, Loader& loader);
+
+}  // namespace tessera
