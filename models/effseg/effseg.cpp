@@ -60,8 +60,8 @@ std::vector<i64> drawn(const std::vector<std::vector<i64>>& by_picture, i64 firs
 
 EffSeg::EffSeg(const Config& config, Random& random)
     : config_(check_fields("effseg", config)), detector_(config, random) {
-  TESSERA_CHECK(config.neck.kind == NeckKind::kDino || config.neck.first_level == 2,
-                "effseg: mask heads read P2 to P5, neck.first_level is {}; make it 2", config.neck.first_level);
+  TESSERA_CHECK(config.neck.first_level == 2, "effseg: mask heads read P2 to P5, neck.first_level is {}; make it 2",
+                config.neck.first_level);
   head_ = make_head(config, config.neck.channels, random);
 }
 
@@ -180,10 +180,6 @@ ObjectMasks object_masks(const Batch& batch, Device device) {
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed) {
   Random random(seed, stream_of("weights"));
   return std::make_unique<EffSeg>(config, random);
-}
-
-PublishedTable published() {
-  return {.models = {}, .measured = "COCO val2017"};
 }
 
 }  // namespace tessera::effseg

@@ -10,13 +10,9 @@
 
 namespace tessera::effseg {
 
-namespace {
-
-Tensor column(const ops::SpsStructure& structure, ops::SpsCell which) {  // i64 [N_A]
+Tensor column(const ops::SpsStructure& structure, ops::SpsCell which) {
   return ops::slice(structure.cells, 1, which, which + 1).reshape({structure.active()});
 }
-
-}  // namespace
 
 Var cell_centres(const ops::SpsStructure& structure, const Var& boxes, ImageSize padded) {
   const Tensor xy = ops::slice(structure.cells, 1, ops::kSpsX, ops::kSpsY + 1).to(DType::kF32);

@@ -15,6 +15,9 @@ struct StageLogits {
   Var ref;  // f32 [N_A]: in part, so to be refined? Undefined without this branch.
 };
 
+// One column of the active cells' table: i64 [N_A].
+Tensor column(const ops::SpsStructure& structure, ops::SpsCell which);
+
 // The centres of the active cells, as parts of the padded picture [N_A, 2]. boxes: of the grids.
 Var cell_centres(const ops::SpsStructure& structure, const Var& boxes, ImageSize padded);
 

@@ -26,9 +26,8 @@ StageTargets stage_targets(const HeadConfig& config, const ops::SpsStructure& st
     result.seg = above(part, 0.5);
   } else {
     const ImageSize size{targets.masks.dim(1), targets.masks.dim(2)};
-    const Tensor roi = ops::slice(structure.cells, 1, ops::kSpsRoi, ops::kSpsRoi + 1).reshape({N});
     const Tensor centres = cell_centres(structure, Var(boxes), size).value();
-    const Tensor object = ops::gather_rows(targets.object, roi);
+    const Tensor object = ops::gather_rows(targets.object, column(structure, ops::kSpsRoi));
     result.seg = above(ops::sample_points(targets.masks, object, centres).reshape({N}), 0.5);
   }
   const Tensor full = ops::greater_equal(part, 1 - config.ref_eps).to(DType::kF32);

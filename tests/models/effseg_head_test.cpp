@@ -18,11 +18,11 @@ namespace {
 
 constexpr i64 kChannels = 64;  // 8 in the last stage: with fewer a layer may have no live ReLU
 
-EffSegHead small_head(HeadConfig config = {}, i64 k = 40) {
+EffSegHead small_head(HeadConfig config = {}, i64 k = 40, i64 channels = kChannels) {
   Random random(7);
   config.refinements = k;
   config.fcn_layers = 1;
-  return EffSegHead(config, kChannels, random);
+  return EffSegHead(config, channels, random);
 }
 
 i64 published_parameters(const HeadConfig& config) {
@@ -102,23 +102,25 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("effseg head: the dense head is the sparse one that refines all cells") {
-  const SmallRois one = small_rois(3, kChannels), two = small_rois(3, kChannels);
-  EffSegHead dense = small_head({.processing = Processing::kDenseSfm, .project_maps = true});
-  EffSegHead sparse = small_head({.project_maps = true}, 1 << 30);
-  CHECK(difference(dense.probabilities(one.maps, one.rois, one.padded),
-                   sparse.probabilities(two.maps, two.rois, two.padded)) < 1e-5);
-  const Var a = total(dense, one), b = total(sparse, two);
-  CHECK(a.value().item() == doctest::Approx(b.value().item()).epsilon(1e-5));
-  a.backward();
-  b.backward();
-  const auto other = nn::named_parameters(sparse);
-  for (size_t i = 0; const auto& [name, parameter] : nn::named_parameters(dense)) {
-    INFO(name);
-    CHECK(name == other[i].first);
-    CHECK(difference(parameter->grad(), other[i++].second->grad()) < 1e-3);
+TEST_CASE("effseg head: the dense head is the sparse one that refines all cells, at odd widths, too") {
+  for (const i64 channels : {64, 24}) {  // 8 and 3 in the last stage
+    const SmallRois one = small_rois(2, channels), two = small_rois(2, channels);
+    EffSegHead dense = small_head({.processing = Processing::kDenseSfm, .project_maps = true}, 1, channels);
+    EffSegHead sparse = small_head({.project_maps = true}, 1 << 30, channels);
+    CHECK(difference(dense.probabilities(one.maps, one.rois, one.padded),
+                     sparse.probabilities(two.maps, two.rois, two.padded)) < 1e-5);
+    const Var a = total(dense, one), b = total(sparse, two);
+    CHECK(a.value().item() == doctest::Approx(b.value().item()).epsilon(1e-5));
+    a.backward();
+    b.backward();
+    const auto other = nn::named_parameters(sparse);
+    for (size_t i = 0; const auto& [name, parameter] : nn::named_parameters(dense)) {
+      INFO(name);
+      CHECK(name == other[i].first);
+      CHECK(difference(parameter->grad(), other[i++].second->grad()) < 1e-3);
+    }
+    CHECK(difference(one.rois.boxes.grad(), two.rois.boxes.grad()) < 1e-3);
   }
-  CHECK(difference(one.rois.boxes.grad(), two.rois.boxes.grad()) < 1e-3);
 }
 
 TEST_CASE("effseg head: sampling positions hold the boxes' gradient, unless they are detached") {
