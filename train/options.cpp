@@ -41,7 +41,7 @@ OptionValue convert(const toml::node& node, const std::string& name, const std::
   if (const auto* value = node.as_string()) return {value->get()};
   if (const auto* table = node.as_table()) {
     OptionValue::Table values;
-    for (const auto& [key, value] : *table) values.emplace_back(key.str(), convert(value, name, where));
+    for (const auto& [key, value] : *table) values.push_back({std::string(key.str()), convert(value, name, where)});
     return {std::move(values)};
   }
   const auto* list = node.as_array();

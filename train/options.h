@@ -30,9 +30,14 @@ namespace tessera {
 
 // A value as TOML knows it. monostate stands for an empty section, and for an absent value.
 struct OptionValue {
-  using Table = std::vector<std::pair<std::string, OptionValue>>;
+  struct Entry;
+  using Table = std::vector<Entry>;
   std::variant<std::monostate, bool, i64, double, std::string, std::vector<OptionValue>, Table> data;
   std::string toml() const;  // as TOML text: true, 5e-05, "text", [1, 2], {a = 1}; monostate is an empty text
+};
+struct OptionValue::Entry {
+  std::string name;
+  OptionValue value;
 };
 
 struct Option {
@@ -93,7 +98,7 @@ OptionValue to_value(const T& value) {
   if constexpr (HasFields<T>) {
     T copy = value;  // options refer to a struct that could be written to
     OptionValue::Table table;
-    for (const Option& option : options_of(copy)) table.emplace_back(option.name, option.get());
+    for (const Option& option : options_of(copy)) table.push_back({option.name, option.get()});
     return {std::move(table)};
   } else if constexpr (Optional<T>) {
     return value ? to_value(*value) : OptionValue{};
@@ -169,8 +174,8 @@ bool from_value(const OptionValue& value, const Interval& allowed, T& target) {
     T object{};
     const std::vector<Option> options = options_of(object);
     const auto takes = [&](const auto& entry) {
-      const auto option = std::find_if(options.begin(), options.end(), [&](auto& o) { return o.name == entry.first; });
-      return option != options.end() && option->set(entry.second);
+      const auto option = std::find_if(options.begin(), options.end(), [&](auto& o) { return o.name == entry.name; });
+      return option != options.end() && option->set(entry.value);
     };
     if (!given || !std::all_of(given->begin(), given->end(), takes)) return false;
     target = object;
