@@ -86,7 +86,7 @@ Call resnet_step() {
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{.kind = OptimizerKind::kSgd}, *model);
   const Tensor classes = Tensor::from(std::vector<i64>{1, 2, 3, 4}).to(device());
   return [=, images = Var(random_tensor({4, 224, 224, 3}))] {
-    const TrainingWinograd winograd;
+    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
     optimizer->zero_grad();
     const Var pooled = reshape(adaptive_avg_pool2d((*model->body)(images).back(), 1, 1), {4, 2048});
     cross_entropy(model->head(pooled), classes, Reduction::kMean).backward();

@@ -1,4 +1,4 @@
-// Which active cells the next stage refines.                               Picron and Tuytelaars, EffSeg, section 3.2.3
+// Which active cells the next stage refines.                               Picron and Tuytelaars, EffSeg,   section 3.2
 //
 // At most k of all active cells, whatever their RoI; passive ones never come back. branch: those with the largest
 // refinement logit. uncertainty: with the smallest |segmentation logit|. boundary: with the smallest among those in the
