@@ -9,6 +9,7 @@
 #include "bench/sps_methods.h"
 #include "ops/precision.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
 
 int main(int argc, char** argv) {
   using namespace tessera::bench;
@@ -20,9 +21,10 @@ int main(int argc, char** argv) {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   options.threads = {1};
   if (cores > 1) options.threads.push_back(cores);
-  app.add_option("-t,--threads", options.threads, "Numbers of threads; one is timed by CPU time, more by wall time")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
+  CLI::Option* threads =
+      app.add_option("-t,--threads", options.threads, "Numbers of threads; one is timed by CPU time, more by wall time")
+          ->check(CLI::Range(1, 1024))
+          ->capture_default_str();
   app.add_option("-f,--filter", options.filter, "Only the cases with this in \"group/name\"");
   app.add_option("-r,--rounds", options.rounds, "Rounds of ours and the peer's, of which the medians count")
       ->check(CLI::Range(1, 1000))
@@ -55,6 +57,7 @@ int main(int argc, char** argv) {
   CLI::App* methods = app.add_subcommand(
       "sps-methods", "Five ways to process some cells of a mask head: EffSeg's Table 2 in time and memory");
   SpsMethodsOptions sps;
+  methods->fallthrough();  // --threads and --json
   methods->add_option("--rois", sps.rois, "Regions of interest")->capture_default_str()->check(CLI::Range(1, 10000));
   methods->add_option("--refined", sps.refined, "Cells that every stage refines, over all regions")
       ->capture_default_str()
@@ -74,7 +77,9 @@ int main(int argc, char** argv) {
       omp_set_num_threads(options.threads.front());
       evaluators(folder, options.filter);
     } else if (*methods) {
-      compare_sps_methods(sps);
+      if (*threads) omp_set_num_threads(options.threads.front());
+      const nlohmann::ordered_json figures = compare_sps_methods(sps);
+      if (!options.json.empty()) tessera::write_file(options.json, figures.dump(1) + "\n");
     } else {
       use_device(tessera::Device::parse(device));
       if (tessera::bench::device() != tessera::Device{}) options.threads = {cores};

@@ -7,16 +7,24 @@ namespace tessera {
 
 namespace {
 
-// Calls `begin` at the first option of every section and `each` for every option.
+// Calls `begin` at the first option of every section and `each` for every option: those of each family's networks, then
+// those of all. title: "[model.decoder] of fqdet".
 template <class Begin, class Each>
 void for_each_option(Begin&& begin, Each&& each) {
-  Config config;
-  std::string section;
-  for (const Option& option : options_of(config, true)) {
-    if (option.section() != section) begin(option);
-    section = option.section();
-    each(option);
-  }
+  const auto list = [&](const std::string& family) {
+    Config config;
+    config.model.choose(family);
+    std::string section;
+    for (const Option& option : options_of(config, true)) {
+      if (option.name.starts_with("model.") == family.empty()) continue;
+      if (option.section() != section)
+        begin(option, fmt::format("[{}]{}{}", option.section(), family.empty() ? "" : " of ", family));
+      section = option.section();
+      each(option);
+    }
+  };
+  for (const std::string& family : family_names()) list(family);
+  list("");
 }
 
 std::string default_of(const Option& option) {
@@ -36,8 +44,8 @@ std::string cell(const std::string& text) {
 std::string options_text(size_t width) {
   std::string text;
   for_each_option(
-      [&](const Option& option) {
-        const std::string heading = fmt::format("[{}]  {}", option.section(), option.section_meaning);
+      [&](const Option& option, const std::string& title) {
+        const std::string heading = fmt::format("{}  {}", title, option.section_meaning);
         text += (text.empty() ? "" : "\n") + wrapped(heading, width, 4) + "\n";
       },
       [&](const Option& option) {
@@ -56,9 +64,9 @@ std::string options_markdown() {
       "file "
       "beside it or a name under\n`configs/`, and changes what it says itself.\n";
   for_each_option(
-      [&](const Option& option) {
-        text += fmt::format("\n## [{}]\n\n{}\n\n| option | default | what it may be | meaning |\n|---|---|---|---|\n",
-                            option.section(), option.section_meaning);
+      [&](const Option& option, const std::string& title) {
+        text += fmt::format("\n## {}\n\n{}\n\n| option | default | what it may be | meaning |\n|---|---|---|---|\n",
+                            title, option.section_meaning);
       },
       [&](const Option& option) {
         text += fmt::format("| `{}` | `{}` | {} | {} |\n", option.key(), cell(default_of(option)),

@@ -176,10 +176,19 @@ struct TrainCommand {
     fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {}\n", job.folder.string(),
                millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
                config.training.batch_size * config.training.accumulate, length(job));
-    const int signal = train(*model, job);
-    if (const i64 dropped = sets.train->too_small(); dropped > 0)
-      fmt::print("{} objects were passed over: augmentation left fewer pixels of them than augment.least_pixels\n",
-                 dropped);
+    const auto tell_passed_over = [&] {
+      if (const i64 dropped = sets.train->too_small(); dropped > 0)
+        fmt::print("{} objects were passed over: augmentation left fewer pixels of them than augment.least_pixels\n",
+                   dropped);
+    };
+    int signal = 0;
+    try {
+      signal = train(*model, job);
+    } catch (...) {
+      tell_passed_over();
+      throw;
+    }
+    tell_passed_over();
     if (signal != 0) {
       fmt::print("stopped by signal {}; --resume continues\n", signal);
       throw CLI::RuntimeError(128 + signal);

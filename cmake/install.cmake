@@ -3,10 +3,10 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-# Not those of kernels' insides, nor the one that wants simdjson.
+# Not those of kernels' insides, nor those that want simdjson.
 file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS tessera.h tensor/*.h ops/*.h autograd/*.h nn/*.h data/*.h eval/*.h
   models/*.h train/*.h)
-list(FILTER headers EXCLUDE REGEX "/cuda/|^ops/cpu/|^data/json_reader.h$")
+list(FILTER headers EXCLUDE REGEX "/cuda/|^ops/cpu/|^data/(json_reader|coco_records|coco_rle).h$")
 list(APPEND headers ops/cpu/parallel.h)
 set(include_dir ${PROJECT_BINARY_DIR}/include)
 add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/headers.stamp

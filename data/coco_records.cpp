@@ -54,7 +54,7 @@ CocoCategory read_coco_category(json::Value value) {
       category.name = json::find_string(field).value_or("");
     else if (key == "synset")
       category.synset = json::find_string(field).value_or("");
-    else if (key == "isthing")
+    else if (key == "isthing" && !json::is_null(field))
       category.isthing = json::read_flag(field);
     else if (key == "frequency") {
       const std::string_view letter = json::find_string(field).value_or("");

@@ -126,6 +126,7 @@ Picture judge(const PanopticFile& file, i64 i, const PanopticResults& results, c
     picture.wrong.push_back(found[p].cls);
   }
   picture.truth.clear();  // masks live as long as this function
+  picture.unlabelled = {};
   return picture;
 }
 

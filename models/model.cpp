@@ -37,9 +37,15 @@ bool ModelConfig::choose(const std::string& family) {
   return found;
 }
 
+std::vector<std::string> family_names() {
+  std::vector<std::string> names;
+  for (const Family& family : families()) names.push_back(family.name);
+  return names;
+}
+
 std::string known_families(const std::string& quote) {
   std::string names;
-  for (const Family& family : families()) names += (names.empty() ? "" : " or ") + quote + family.name + quote;
+  for (const std::string& name : family_names()) names += (names.empty() ? "" : " or ") + quote + name + quote;
   return names;
 }
 

@@ -15,6 +15,7 @@
 
 namespace tessera {
 
+std::vector<std::string> family_names();
 std::string known_families(const std::string& quote = "\"");  // for messages
 
 // The configuration of one network. The name decides which options there are besides.

@@ -87,7 +87,8 @@ class Segmenter : public nn::Module {
   // Inference: the objects found in each image of the batch.
   virtual Detections detect(const Batch& batch) = 0;
 
-  virtual bool has_masks() const { return true; }  // else boxes alone, and masks are not evaluated
+  virtual bool has_masks() const { return true; }        // else boxes alone, and masks are not evaluated
+  virtual bool finds_segments() const { return false; }  // masks that share no pixel, which panoptic metrics judge
 
   // What is no object to a user though evaluation takes it: a score of at most this.
   virtual double score_threshold() const { return 0; }

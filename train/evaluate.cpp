@@ -27,6 +27,13 @@ Detection to_detection(const Instance& instance, i64 image_id, const std::vector
           .segmentation = instance.has_mask() ? std::optional(instance.mask) : std::nullopt};
 }
 
+void check_segments(const Segmenter& model, const Metric& metric) {
+  TESSERA_CHECK(!metric.score_panoptic || model.finds_segments(),
+                "{} judges segments that share no pixel, and the network finds objects whose masks may overlap: name a "
+                "metric of objects, \"segm\" or \"bbox\"",
+                metric.name);
+}
+
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,
                                    bool quiet) {
@@ -42,6 +49,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
     if ((metric.demands & Metric::kBoxes) && !boxed) continue;
     told.push_back(&metric);
     check_kind(metric, truth);  // all of this before pictures are computed
+    check_segments(model, metric);
     const bool areas = metric.demands & Metric::kAreas;
     if (metric.demands & Metric::kMasks) check_annotations(truth, ApTask::kSegm, areas);
     if (metric.demands & Metric::kBoxes) check_annotations(truth, ApTask::kBbox, areas);

@@ -24,6 +24,9 @@ struct Evaluation {
 // An object as an entry of a result file: its mask where it has one, its box and its score.
 Detection to_detection(const Instance& instance, i64 image_id, const std::vector<i64>& category_ids);
 
+// Throws where the metric judges segments and the network finds none.
+void check_segments(const Segmenter& model, const Metric& metric);
+
 // Detects in every picture of `images` (data set `truth`) and scores what it finds by config.evaluation.metric and by
 // the metric that tells of boxes what this one tells of masks, or the other way round, as far as the model and the
 // annotations have what they compare; where nothing can be told, that is an error. Boxes are ranked by their own scores.

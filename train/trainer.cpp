@@ -6,6 +6,7 @@
 
 #include "eval/score.h"
 #include "tensor/file.h"
+#include "train/evaluate.h"
 #include "train/resume.h"
 #include "train/signals.h"
 #include "train/sources.h"
@@ -77,6 +78,7 @@ void check(Segmenter& model, const Job& job) {
   TESSERA_CHECK(!job.evaluate || model.has_masks() || !find_metric(config.evaluation.metric).compares_masks(),
                 "evaluation.metric = \"{}\" compares masks, and the network has none: name a metric of boxes, \"bbox\"",
                 config.evaluation.metric);
+  if (job.evaluate) check_segments(model, find_metric(config.evaluation.metric));
 }
 
 // A run from its beginning, or from where it was left, to its end.

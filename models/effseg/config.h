@@ -29,7 +29,7 @@ struct MaskHeadConfig {
           at_least(0));
     field("group", group,
           "pictures of a batch whose RoIs are counted and ranked together, as one GPU of the paper has them: 1 or 2; "
-          "0: all. In inference it is one picture",
+          "all losses are then means over the groups. 0: all. In inference it is one picture",
           at_least(0));
     if (field.every_kind || kind == HeadKind::kEffSeg) effseg.fields(field);
     if (field.every_kind || kind == HeadKind::kPointRend) point_rend.fields(field);

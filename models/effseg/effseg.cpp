@@ -74,6 +74,10 @@ Losses EffSeg::losses(const Batch& batch, const StepContext& context) {
   fqdet::Matches matches;
   Losses losses{detector_.losses(output, truth, matches)};
   for (LossTerm& term : mask_losses(output, matches, objects, batch, context)) losses.terms.push_back(std::move(term));
+  if (config_.head.group > 0) {  // the mean over the groups, as over the GPUs that they stand for
+    const i64 groups = (batch.size() + config_.head.group - 1) / config_.head.group;
+    for (LossTerm& term : losses.terms) term.value = term.value * (1 / static_cast<double>(groups));
+  }
   return losses;
 }
 

@@ -88,8 +88,9 @@ Tensor masks(MaskHead& head, const SmallRois& s) {
 }
 
 double size_of_gradient(const Var& x) {
+  const Tensor gradient = x.grad().to_host();
   double size = 0;
-  for (const float g : x.grad().to_host().span<float>()) size += std::abs(static_cast<double>(g));
+  for (const float g : gradient.span<float>()) size += std::abs(static_cast<double>(g));
   return size;
 }
 

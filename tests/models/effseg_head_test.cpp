@@ -38,8 +38,9 @@ Var total(EffSegHead& head, const SmallRois& s) {
 // Sum of |g|; NaN without a gradient.
 double size_of_gradient(const Var& x) {
   if (!x.grad()) return NAN;
+  const Tensor gradient = x.grad().to_host().to(DType::kF32);
   double size = 0;
-  for (const float g : x.grad().to_host().to(DType::kF32).span<float>()) size += std::abs(static_cast<double>(g));
+  for (const float g : gradient.span<float>()) size += std::abs(static_cast<double>(g));
   return size;
 }
 
@@ -197,7 +198,8 @@ TEST_CASE("effseg head: boxes outside the picture, without area and inverted tra
     INFO(name);
     CHECK(std::isfinite(size_of_gradient(*parameter)));
   }
-  for (const float value : head.probabilities(s.maps, s.rois, s.padded).span<float>())
+  const Tensor probabilities = head.probabilities(s.maps, s.rois, s.padded);
+  for (const float value : probabilities.span<float>())
     if (!std::isfinite(value)) FAIL_CHECK(value);
 }
 
@@ -210,7 +212,8 @@ TEST_CASE("effseg head: at the boundary only those cells are refined, perhaps no
   const std::vector<StageLogits> stages = head.forward(s.maps, s.rois, s.padded);
   CHECK(stages[0].structure.active() == 3 * 196);
   for (size_t i = 1; i < kStages; ++i) CHECK(stages[i].structure.active() == 0);
-  for (const float p : head.probabilities(s.maps, s.rois, s.padded).span<float>())
+  const Tensor probabilities = head.probabilities(s.maps, s.rois, s.padded);
+  for (const float p : probabilities.span<float>())
     if (p != 0) FAIL_CHECK(p);
   // In training the objects' boundaries count as well.
   const Var loss = total(head, s);

@@ -112,6 +112,12 @@ TEST_CASE("effseg: pictures in groups of one learn as each of them alone") {
   const double alone = mask_loss(*together, only(batch, 0)) + mask_loss(*together, only(batch, 1));
   CHECK(mask_loss(*apart, batch) == doctest::Approx(alone).epsilon(1e-4));
   CHECK(mask_loss(*together, batch) != doctest::Approx(alone).epsilon(1e-4));  // they share k and the mean
+
+  const auto total = [](EffSeg& model, const Batch& pictures) {
+    return model.losses(pictures, {}).total().value().item();
+  };
+  const double mean = (total(*together, only(batch, 0)) + total(*together, only(batch, 1))) / 2;
+  CHECK(total(*apart, batch) == doctest::Approx(mean).epsilon(1e-4));
 }
 
 TEST_CASE("effseg: RoIs that are drawn stand for all, and depend on the step and the picture alone") {

@@ -19,6 +19,7 @@ class Oracle : public Segmenter {
   explicit Oracle(const CocoDataset& truth) : truth_(truth) {}
   void visit(nn::Visitor&) override {}
   Losses losses(const Batch&, const StepContext&) override { return {}; }
+  bool finds_segments() const override { return segments; }
   Detections detect(const Batch& batch) override {
     CHECK(!training());
     CHECK(NoGrad::active());
@@ -40,6 +41,7 @@ class Oracle : public Segmenter {
     return found;
   }
   i64 shift = 0;
+  bool segments = true;         // whether it says that its masks share no pixel
   bool mistaken_boxes = false;  // beside each object a second one, whose box is wrong and surer
 
  private:
@@ -172,6 +174,9 @@ TEST_CASE(
   const auto found = evaluate(oracle, category_ids, *truth, source, config, true);
   REQUIRE(found->scores.size() == 1);
   CHECK(found->scores[0].second.figures[0] == std::pair(std::string("PQ"), 1.0));
+  oracle.segments = false;
+  CHECK_ERROR(evaluate(oracle, category_ids, *truth, source, config, true), "whose masks may overlap");
+  oracle.segments = true;
   config.evaluation.metric = "segm";  // the same objects as instances
   CHECK(evaluate(oracle, category_ids, *truth, source, config, true)->scores[0].second.figures[0].second ==
         doctest::Approx(1));
