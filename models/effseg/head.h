@@ -1,8 +1,8 @@
 // EffSeg's mask head: a dense grid of 14 x 14 cells per RoI, then three stages, each of which refines the cells where
 // the mask is not decided to twice the resolution and leaves the others as they are, up to 112 x 112.
 //                                                                        Picron and Tuytelaars, EffSeg, figures 1 to 3
-//   RoI features + query -> FCN -> [ seg, ref -> choose -> children + maps -> halve the width -> process ] x 3 -> seg,
-//   ref
+//   RoI features + query -> FCN -> [ seg, ref -> choose -> children + maps -> halve the width -> process ] x 3
+//   -> seg, ref
 //
 // R RoIs, C channels, F = C, C/2, C/4, C/8 and S = 14, 28, 56, 112 by stage, N_A active and N_P passive cells
 // (ops/sps.h).

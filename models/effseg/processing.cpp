@@ -134,9 +134,9 @@ SpsDeformConv2d::SpsDeformConv2d(i64 in, i64 out, i64 dilation, Random& random)
   make_convolution(in, out, weight, bias, random);
   nn::init_constant(conv_offsets.weight, 0);
   float* grid = conv_offsets.bias.value().data<float>();
-  for (i64 tap = 0; tap < ops::kSpsPositions; ++tap) {
-    grid[2 * tap] = static_cast<float>((tap % 3 - 1) * dilation);
-    grid[2 * tap + 1] = static_cast<float>((tap / 3 - 1) * dilation);
+  for (i64 position = 0; position < ops::kSpsPositions; ++position) {
+    grid[2 * position] = static_cast<float>((position % 3 - 1) * dilation);
+    grid[2 * position + 1] = static_cast<float>((position / 3 - 1) * dilation);
   }
 }
 

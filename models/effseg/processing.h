@@ -17,7 +17,7 @@ constexpr auto names_of(Processing) {
                     std::pair{"dense_sfm", Processing::kDenseSfm}};
 }
 
-// Index convolution as a layer: weight [out, 9 in], columns tap by tap, and bias [out], initialised as a convolution.
+// Index convolution layer, initialised as a convolution: weight [out, 9 in], columns by kernel position; bias [out]
 class SpsConv2d : public nn::Module {
  public:
   SpsConv2d() = default;

@@ -23,11 +23,12 @@ Predictions find_predictions(const Output& output, const InferenceConfig& config
   const Tensor boxes =
       ops::gather_rows(decode(output.deltas.detach(), output.anchors).value(), pairs.cell);  // [B k, 4]
 
+  const Tensor of_scores = best.values.reshape({B * k});
+
   std::vector<Tensor> query, classes, kept_scores, kept_boxes;
   std::vector<i64> first = {0};
   for (i64 b = 0; b < B; ++b) {
     const auto of_picture = [&](const Tensor& x) { return x.rows(b * k, (b + 1) * k); };
-    const Tensor of_scores = best.values.reshape({B * k});
     const Tensor all =
         ops::batched_nms(of_picture(boxes), of_picture(of_scores), of_picture(pairs.kind), config.nms_threshold);
     const Tensor kept = all.rows(0, std::min(config.detections, all.dim(0)));

@@ -5,10 +5,8 @@
 
 namespace tessera::roi_heads {
 
-// What a query knows goes into the features of its RoI:                       Picron and Tuytelaars, EffSeg,
-// section 3.1
-//   y = x + W2 relu(W1 [relu(Wq q), x])      at every cell; W1 and W2 are 1x1 convolutions, [a, b] puts channels in a
-//   row
+// What a query knows goes into the features of its RoI:           Picron and Tuytelaars, EffSeg, section 3.1
+//   y = x + W2 relu(W1 [relu(Wq q), x])      at every cell; W1 and W2 are 1x1 convolutions, [a, b] joins channels
 class QueryFusion : public nn::Module {
  public:
   QueryFusion() = default;

@@ -1,12 +1,10 @@
 // From overlapping masks to a panoptic picture: segments that share no pixel, things and stuff.
 //                                                        Picron and Tuytelaars, EffSeg, the panoptic form of its code
 //
-// Of N predictions of one picture, each with a class, a score s and a probability p at every pixel; its mask is p >
-// 1/2:
+// Of N predictions of one picture, each with a class, a score s and a probability p at every pixel (mask: p > 1/2):
 //   1 those with s > score_threshold stay, by descending s
-//   2 of these the ones whose mask has an IoU below nms_threshold with the mask of every one before it, kept or not,
-//   and
-//     is not empty
+//   2 of these the ones whose mask is not empty and has an IoU below nms_threshold with every mask before it, kept
+//     or not
 //   3 a pixel goes to the one with the largest s p (the first among equals), and stays there if its p > pixel_threshold
 //   4 a prediction stays when its pixels have an IoU with its mask above least_overlap, and are more than least_area;
 //     what it loses is void

@@ -2,8 +2,7 @@
 //
 // A RoI has a level of the pyramid, by the size of its box w x h (Lin et al. 2017, eq. 1, from 56 = 14 cells of P2 on):
 //   l = clamp(floor(log2(sqrt(w h) / 56 + 1e-6)), 0, 3)                 map P(2 + l), at stride 4 2^l
-//                                                                  Picron and Tuytelaars, EffSeg, section 3 and its
-//                                                                  code
+//                                                              Picron and Tuytelaars, EffSeg, section 3 and code
 #pragma once
 
 #include "autograd/var.h"

@@ -1,11 +1,13 @@
-// Batches of coloured rectangles, for the unit tests of all models.
+// Batches of coloured rectangles to learn from, for the unit tests of all models.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <vector>
 
 #include "data/sample.h"
+#include "nn/module.h"
 #include "tensor/random.h"
 
 namespace tessera::test {
@@ -37,6 +39,17 @@ inline Batch rectangles(const std::vector<i64>& counts) {
     samples.push_back(std::move(sample));
   }
   return make_batch(std::move(samples));
+}
+
+// A step of descent that moves every parameter by 0.02 in all, along its gradient.
+inline void descend(nn::Module& model) {
+  for (auto& [name, parameter] : nn::named_parameters(model)) {
+    double square = 0;
+    for (const float g : parameter->grad().span<float>()) square += static_cast<double>(g) * g;
+    const float rate = static_cast<float>(0.02 / (std::sqrt(square) + 1e-6));
+    for (i64 i = 0; i < parameter->value().numel(); ++i)
+      parameter->value().data<float>()[i] -= rate * parameter->grad().data<float>()[i];
+  }
 }
 
 }  // namespace tessera::test

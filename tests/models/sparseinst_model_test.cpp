@@ -225,13 +225,7 @@ TEST_CASE("sparseinst: a few steps of gradient descent on one batch lower the lo
     last = loss.value().item();
     if (step == 0) first = last;
     loss.backward();
-    for (auto& [name, parameter] : nn::named_parameters(*model)) {
-      double square = 0;
-      for (const float g : parameter->grad().span<float>()) square += static_cast<double>(g) * g;
-      const float rate = static_cast<float>(0.02 / (std::sqrt(square) + 1e-6));
-      for (i64 i = 0; i < parameter->value().numel(); ++i)
-        parameter->value().data<float>()[i] -= rate * parameter->grad().data<float>()[i];
-    }
+    test::descend(*model);
   }
   CHECK(last < 0.9 * first);
 }

@@ -76,8 +76,7 @@ TEST_CASE("deform_conv2d: forward and all gradients agree with the definition") 
       {2, 6, 7, 12, 9, 3, 3, {.padding = 1, .groups = 3}},
       {1, 6, 7, 12, 8, 3, 3, {.padding = 1, .offset_groups = 4}},
       {1, 6, 5, 12, 8, 3, 3, {.padding = 1, .groups = 4, .offset_groups = 2}},
-      {1, 6, 5, 12, 8, 3, 3, {.padding = 1, .groups = 2, .offset_groups = 3}},  // borders of the two kinds of groups
-                                                                                // cross
+      {1, 6, 5, 12, 8, 3, 3, {.padding = 1, .groups = 2, .offset_groups = 3}},  // their borders cross
       {1, 4, 4, 130, 6, 1, 1, {.offset_groups = 2}},
       {0, 4, 4, 8, 8, 3, 3, {.padding = 1}},
       {1, 30, 30, 8, 8, 3, 3, {.padding = 1}},
