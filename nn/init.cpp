@@ -42,10 +42,6 @@ void init_xavier_uniform(Var& weight, double gain, Random& random) {
   init_uniform(weight, gain * std::sqrt(6 / (fan_of(weight, Fan::kIn) + fan_of(weight, Fan::kOut))), random);
 }
 
-void init_xavier_normal(Var& weight, double gain, Random& random) {
-  init_normal(weight, gain * std::sqrt(2 / (fan_of(weight, Fan::kIn) + fan_of(weight, Fan::kOut))), random);
-}
-
 void init_c2_msra(Var& weight, Var& bias, Random& random) {
   init_kaiming_normal(weight, Fan::kOut, std::sqrt(2.0), random);
   init_bias(bias);

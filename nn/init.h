@@ -17,10 +17,8 @@ void init_constant(Var& weight, double value);
 void init_kaiming_uniform(Var& weight, Fan fan, double gain, Random& random);
 void init_kaiming_normal(Var& weight, Fan fan, double gain, Random& random);
 
-// Glorot and Bengio 2010. uniform: bound gain sqrt(6 / (fan_in + fan_out));
-// normal: std gain sqrt(2 / (fan_in + fan_out)).
+// Glorot and Bengio 2010: bound gain sqrt(6 / (fan_in + fan_out)).
 void init_xavier_uniform(Var& weight, double gain, Random& random);
-void init_xavier_normal(Var& weight, double gain, Random& random);
 
 // Caffe2's names for what detectron2 uses; the bias, if there is one, becomes 0.
 void init_c2_msra(Var& weight, Var& bias, Random& random);    // normal, std sqrt(2 / fan_out)

@@ -61,17 +61,6 @@ Tensor Tensor::reshape(const Shape& shape) const {
   return view;
 }
 
-Tensor Tensor::reshape_infer(std::initializer_list<i64> dims) const {
-  i64 known = 1;
-  int unknown = 0;
-  for (i64 size : dims) size == -1 ? ++unknown : known *= size;
-  TESSERA_CHECK(unknown == 1 && known > 0 && numel_ % known == 0,
-                "reshape: {} does not divide into {} and one free dimension", shape_, known);
-  Shape shape;
-  for (i64 size : dims) shape.append(size == -1 ? numel_ / known : size);
-  return reshape(shape);
-}
-
 Tensor Tensor::rows(i64 begin, i64 end) const {
   TESSERA_CHECK(rank() >= 1 && 0 <= begin && begin <= end && end <= dim(0), "rows: range [{}, {}) is outside shape {}",
                 begin, end, shape_);

@@ -86,9 +86,8 @@ class Tensor {
   double item() const;
 
   // Views of the same memory.
-  Tensor reshape(const Shape& shape) const;                     // numel must agree
-  Tensor reshape_infer(std::initializer_list<i64> dims) const;  // one size may be -1 and is inferred
-  Tensor rows(i64 begin, i64 end) const;                        // elements [begin, end) of the first dimension
+  Tensor reshape(const Shape& shape) const;  // numel must agree
+  Tensor rows(i64 begin, i64 end) const;     // elements [begin, end) of the first dimension
 
   // Copies.
   Tensor clone() const;
