@@ -148,10 +148,10 @@ ResNet::ResNet(const BackboneConfig& config, Random& random, std::vector<i64> ro
     for (ResidualBlock& block : stages_[static_cast<size_t>(stage - 2)]) block.freeze();
 }
 
-std::vector<Var> ResNet::operator()(const Var& images) {
+std::vector<Var> ResNet::forward(const Var& images, std::span<Random> /*random*/) {
   const nn::Running running(*this);
   std::vector<Var> outputs;
-  Var x = checked(images);                       // [N, H, W, 3]
+  Var x = images;                                // [N, H, W, 3]
   for (nn::ConvNorm& conv : stem_) x = conv(x);  // [N, H/2, W/2, 64]
   ran(1, x, outputs);
   if (family_of(config_.kind).stem_pool)

@@ -34,6 +34,17 @@ std::string renamed(const std::string& name, const std::function<std::string(con
   return naming ? naming(name) : name;
 }
 
+// |got - want| / |want|, L2 norms
+double relative_l2(const Tensor& got, const Tensor& want) {
+  double difference = 0, size = 0;
+  for (i64 i = 0; i < want.numel(); ++i) {
+    const double wanted = want.data<float>()[i];
+    difference += std::pow(got.data<float>()[i] - wanted, 2);
+    size += wanted * wanted;
+  }
+  return std::sqrt(difference / size);
+}
+
 }  // namespace
 
 Tensor generate(const GoldenParameter& p) {
@@ -171,7 +182,9 @@ void ModuleGolden::compare_gradient(const std::string& key, const Var& x, nn::La
   const Tensor values = as_stored(key, nn::to_theirs(gradient, layout));
   if (!values) return;
   const bool zero = largest_of(file_[key]) < kZero * largest_gradient();
-  const double error = zero ? largest_of(values) / largest_gradient() : relative_error(values, file_[key]);
+  const double error = zero                     ? largest_of(values) / largest_gradient()
+                       : tolerances.gradient_l2 ? relative_l2(values, file_[key])
+                                                : relative_error(values, file_[key]);
   report_.check(title(key), error, tolerances.gradient, x.grad() ? kGradientDiffers : "no gradient arrived");
 }
 

@@ -50,6 +50,7 @@ class ModuleGolden {
   // Relative to the largest stored value: what f32 reaches behind many layers.
   struct Tolerances {
     double forward = 2e-4, gradient = 1e-3;
+    bool gradient_l2 = false;  // gradients by the L2 norm of the difference relative to that of the stored one
   };
   ModuleGolden(const SafeTensors& file, Report& report) : ModuleGolden(file, report, Tolerances{}) {}
   ModuleGolden(const SafeTensors& file, Report& report, const Tolerances& tolerances)
