@@ -116,8 +116,8 @@ class ModuleGolden {
 
 // A ReLU whose input lies within f32's rounding of 0 may let a gradient through that f64's does not, and one such cell
 // of a small network moves gradients by more than any tolerance. So where gradients alone disagree the network is tried
-// again, with parameters that generate() moves by a few units in the last place, each time by others: the right network
-// agrees in one of few tries, a wrong one in none. The first try is reported where none agrees.
+// again, with parameters that generate() moves by a few units in the last place, each time by others: each gradient of
+// the right network agrees in one of few tries, of a wrong one in none. The first try is reported where none agrees.
 int check_tries(Report& report, const std::function<int(Report&)>& check);
 
 template <class Golden>
