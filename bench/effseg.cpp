@@ -57,12 +57,14 @@ Call head_forward(const effseg::HeadConfig& config, i64 count) {
   Random random(1);
   const auto head = std::make_shared<effseg::EffSegHead>(config, kChannels, random);
   head->to(device());
+  nn::fuse_for_inference(*head);
   return [head, maps = smooth_maps(), rois = rois_of(random_tensor({count, kChannels}))] {
     head->probabilities(maps, rois, kPicture);
   };
 }
 
-std::shared_ptr<effseg::EffSeg> effseg_r50(Random random = Random(1)) {
+std::shared_ptr<effseg::EffSeg> effseg_r50() {
+  Random random(1);
   effseg::Config config;
   config.neck.first_level = 2;
   const auto model = std::make_shared<effseg::EffSeg>(config, random);

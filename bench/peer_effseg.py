@@ -391,7 +391,7 @@ def focal(x, y):
 
 
 def detector_loss(out, truth):
-    """Focal losses of selection and classes, L1 of the boxes; matching by the IoU of the anchors."""
+    """Focal losses of selection and classes; matching by the IoU of the anchors. The few terms of matched queries are left out."""
     chosen = torch.zeros_like(out["selection"])
     anchors = corners(out["anchors"])
     for b, boxes in enumerate(truth):
