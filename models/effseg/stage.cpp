@@ -35,8 +35,14 @@ Sps RefinementStage::operator()(const Sps& in, const std::vector<Var>& maps, con
   const ops::SpsStructure& cells = sps.structure;
 
   std::vector<Var> keys(maps.begin(), maps.begin() + roi_heads::kRoiLevels);
-  if (projection_)
-    for (Var& key : keys) key = (*projection_)(key);  // [B, h, w, F]
+  if (projection_) {
+    i64 fewer = -cells.active();  // the published count projects what is sampled
+    for (Var& key : keys) {
+      fewer += key.value().numel() / key.value().dim(3);
+      key = (*projection_)(key);  // [B, h, w, F]
+    }
+    note_work("conv2d", {0, -fewer * projection_->weight.value().numel()}, cells.cells.shape());
+  }
   const Var key = roi_heads::sample_levels(keys, column(cells, ops::kSpsLevel), column(cells, ops::kSpsImage),
                                            cell_centres(cells, boxes, padded));  // [4n, C]
   nn::keep(fmt::format("key.{}", index_), key);
