@@ -36,12 +36,13 @@ Sps RefinementStage::operator()(const Sps& in, const std::vector<Var>& maps, con
 
   std::vector<Var> keys(maps.begin(), maps.begin() + roi_heads::kRoiLevels);
   if (projection_) {
-    i64 fewer = -cells.active();  // the published count projects what is sampled
+    i64 projected = 0;
     for (Var& key : keys) {
-      fewer += key.value().numel() / key.value().dim(3);
       key = (*projection_)(key);  // [B, h, w, F]
+      projected += key.value().numel() / key.dim(3);
     }
-    note_work("conv2d", {0, -fewer * projection_->weight.value().numel()}, cells.cells.shape());
+    // The published count is that of projecting what is sampled.
+    note_work("conv2d", {0, (cells.active() - projected) * projection_->weight.value().numel()}, cells.cells.shape());
   }
   const Var key = roi_heads::sample_levels(keys, column(cells, ops::kSpsLevel), column(cells, ops::kSpsImage),
                                            cell_centres(cells, boxes, padded));  // [4n, C]
