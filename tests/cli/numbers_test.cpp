@@ -2,7 +2,9 @@
 #include "cli/measure.h"
 #include "cli/precision_recall.h"
 #include "data/image.h"
+#include "data/noise.h"
 #include "tests/cli/program.h"
+#include "tests/models/tiny_effseg.h"
 #include "tests/support/check_error.h"
 #include "train/named_config.h"
 
@@ -90,6 +92,15 @@ TEST_CASE("program: bench tells parts that add up to the whole, in the order of 
     CHECK(bench["parts"][part]["median"] > 0);
   CHECK(bench["parts"].size() == 4);
   check_fails({"bench", "--model", w.config.string(), "--seconds", "-1"}, 2, "--seconds");
+}
+
+TEST_CASE("speed: all modules directly below the network are parts, also one that only hands on to what is below it") {
+  const auto model = tiny_effseg();
+  model->given = Segmenter::Found{.objects = 2, .queries = 2};
+  const Batch batch = make_batch(noise_samples(1, {64, 64}, 1, 3));
+  std::vector<std::string> names;
+  for (const Speed::Part& part : measure_speed(*model, batch, 0).parts) names.push_back(part.name);
+  CHECK(names == std::vector<std::string>{"backbone", "core", "heads.gvd", "heads.gvd.heads.2", "post-processing"});
 }
 
 TEST_CASE("program: maps draws a tile per query, whatever the number of images") {
