@@ -108,7 +108,8 @@ std::string page(const std::vector<Chart>& charts) {
       kHeight * charts.size(), kChartStyle);
   for (size_t i = 0; i < charts.size(); ++i) {
     std::string chart = to_svg(charts[i]);
-    svg += chart.insert(4, fmt::format(" y=\"{}\" width=\"720\" height=\"300\"", kHeight * i));
+    chart.replace(0, chart.find('>') + 1, fmt::format("<g transform=\"translate(0 {})\">", kHeight * i));
+    svg += chart.replace(chart.rfind("</svg>"), 6, "</g>");
   }
   return svg + "</svg>\n";
 }
