@@ -51,6 +51,6 @@ class SparseInst : public Segmenter {
 // Initial weights depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
-PublishedTable published();
+std::vector<PublishedTable> published();
 
 }  // namespace tessera::sparseinst
