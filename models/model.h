@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -37,8 +38,22 @@ struct ModelConfig {
   i64 num_classes() const {
     return std::visit([](const auto& config) { return config.num_classes; }, network);
   }
-  void set_num_classes(i64 classes) {
-    std::visit([&](auto& config) { config.num_classes = classes; }, network);
+  // How many of them, the first ones, are things; nothing where the network does not tell them from stuff.
+  std::optional<i64> things() const {
+    return std::visit(
+        [](const auto& config) -> std::optional<i64> {
+          if constexpr (requires { config.panoptic.things; }) return config.panoptic.things;
+          return {};
+        },
+        network);
+  }
+  void set_classes(i64 classes, i64 things) {
+    std::visit(
+        [&](auto& config) {
+          config.num_classes = classes;
+          if constexpr (requires { config.panoptic.things; }) config.panoptic.things = things;
+        },
+        network);
   }
 };
 

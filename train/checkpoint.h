@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,7 +28,9 @@ struct CheckpointInfo {
   std::string device = "cpu";  // where the run computes
   std::string config;          // the complete configuration as TOML
   std::vector<std::string> classes;
-  std::vector<i64> category_ids;  // of each class, ascending
+  std::vector<i64> category_ids;  // of each class: things ascending, then stuff ascending
+  i64 stuff = 0;                  // of the classes the last ones
+  i64 things() const { return std::ssize(classes) - stuff; }
 };
 
 void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& info, nn::Module& module,

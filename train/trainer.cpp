@@ -151,7 +151,8 @@ class Run {
                      .device = model_.device().str(),
                      .config = to_toml(config_),
                      .classes = job_.classes,
-                     .category_ids = job_.category_ids},
+                     .category_ids = job_.category_ids,
+                     .stuff = job_.stuff},
                     model_, &state_.optimizer, state_.ema ? &*state_.ema : nullptr);
     saved_ = path;
     saved_step_ = state_.step;

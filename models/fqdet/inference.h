@@ -1,6 +1,6 @@
 // From the network's output to the objects of each picture: every pair of a query and a class is a candidate with score
-// sigmoid(class logit), times sigmoid(box score) where there is one. The best candidates go through suppression within
-// each class, and the best of what is left are the predictions.
+// sigmoid(class logit), times sigmoid(box score) where there is one, or every query with its best class alone. The best
+// candidates go through suppression within each class, and the best of what is left are the predictions.
 #pragma once
 
 #include "models/fqdet/head.h"
@@ -16,7 +16,10 @@ struct Predictions {
   std::vector<i64> first;  // B + 1: picture b has the rows first[b] .. first[b + 1] - 1
 };
 
+enum class Candidates { kEveryClass, kBestClass };  // of a query; of equal classes the first is the best
+
 // The host waits for the device once per picture.
-Predictions find_predictions(const Output& output, const InferenceConfig& config);
+Predictions find_predictions(const Output& output, const InferenceConfig& config,
+                             Candidates candidates = Candidates::kEveryClass);
 
 }  // namespace tessera::fqdet
