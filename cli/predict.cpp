@@ -164,7 +164,7 @@ class Prediction {
     for (size_t k = 0; k < model_.info.classes.size(); ++k)
       found_.categories.push_back({.id = model_.info.category_ids[k],
                                    .name = model_.info.classes[k],
-                                   .isthing = static_cast<i64>(k) < model_.info.things()});
+                                   .isthing = static_cast<i64>(k) < model_.config.model.things()});
     fs::create_directories(out_);
     if (panoptic_) {
       segments_.images = found_.images;

@@ -27,11 +27,11 @@ using Given = std::function<bool(std::string_view option)>;
 // The numbers of classes follow from the data; saying others is an error.
 void take_classes(const CocoDataset& data, const Given& given, ModelConfig& model) {
   const i64 classes = std::ssize(data.categories);
-  const i64 things = std::ranges::count_if(data.categories, &CocoCategory::isthing);
+  const i64 things = count_things(data);
   TESSERA_CHECK(!given("model.num_classes") || model.num_classes() == classes,
                 "train: model.num_classes is {}, but {} has {} categories", model.num_classes(), data.name, classes);
   TESSERA_CHECK(!given("model.panoptic.things") || model.things() == things,
-                "train: model.panoptic.things is {}, but of the categories of {} {} are things", *model.things(),
+                "train: model.panoptic.things is {}, but of the categories of {} {} are things", model.things(),
                 data.name, things);
   model.set_classes(classes, things);
 }
@@ -171,7 +171,6 @@ struct TrainCommand {
     for (const CocoCategory& category : sets.train->dataset().categories) {
       job.classes.push_back(category.name);
       job.category_ids.push_back(category.id);
-      job.stuff += !category.isthing;
     }
     if (sets.val) job.evaluate = evaluator(config, job.category_ids, sets.val);
 

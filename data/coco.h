@@ -69,6 +69,9 @@ struct CocoDataset {
   std::vector<std::vector<i64>> annotations_of;  // per image the positions of its annotations, in file order
 };
 
+// How many of the categories are things.
+i64 count_things(const CocoDataset& dataset);
+
 // Sorts the categories, fills the indices, and checks what everybody needs: unknown or repeated ids, boxes and areas
 // that are not finite. Errors name dataset.name and the annotation. load_coco() calls it; whoever builds a CocoDataset
 // by hand calls it too.

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -28,7 +27,7 @@ struct ModelConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("name", name, "family of networks: " + known_families());
+    TESSERA_FIELD(name, "family of networks: " + known_families());
     std::visit([&](auto& config) { config.fields(field); }, network);
   }
 
@@ -38,12 +37,14 @@ struct ModelConfig {
   i64 num_classes() const {
     return std::visit([](const auto& config) { return config.num_classes; }, network);
   }
-  // How many of them, the first ones, are things; nothing where the network does not tell them from stuff.
-  std::optional<i64> things() const {
+  // How many of them, the first ones, are things: all, where the network does not tell them from stuff.
+  i64 things() const {
     return std::visit(
-        [](const auto& config) -> std::optional<i64> {
-          if constexpr (requires { config.panoptic.things; }) return config.panoptic.things;
-          return {};
+        [](const auto& config) {
+          if constexpr (requires { config.panoptic.things; })
+            return config.panoptic.things;
+          else
+            return config.num_classes;
         },
         network);
   }

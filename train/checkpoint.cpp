@@ -134,8 +134,7 @@ void save_checkpoint(const fs::path& path, const CheckpointInfo& info, nn::Modul
                     {"device", info.device},
                     {"config", info.config},
                     {"classes", nlohmann::json(info.classes).dump()},
-                    {"category_ids", nlohmann::json(info.category_ids).dump()},
-                    {"stuff", fmt::format("{}", info.stuff)}});
+                    {"category_ids", nlohmann::json(info.category_ids).dump()}});
 }
 
 Checkpoint Checkpoint::open(const fs::path& path) {
@@ -150,12 +149,10 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   info.seed = metadata.number<u64>("seed");
   info.evaluated = metadata.number<i64>("evaluated");
   info.best = metadata.number<double>("best");
-  const auto has = [&](const char* key) { return checkpoint.file_.metadata().contains(key); };  // older ones lack it
-  if (has("device")) info.device = metadata.text("device");
+  if (checkpoint.file_.metadata().contains("device")) info.device = metadata.text("device");  // older ones lack it
   info.config = metadata.text("config");
   metadata.list("classes", [&](auto element) { info.classes.emplace_back(std::string_view(element)); });
   metadata.list("category_ids", [&](auto element) { info.category_ids.push_back(i64(element)); });
-  if (has("stuff")) info.stuff = metadata.number<i64>("stuff");
   TESSERA_CHECK(info.classes.size() == info.category_ids.size(), "{}: damaged metadata: {} classes, {} category ids",
                 path.string(), info.classes.size(), info.category_ids.size());
   return checkpoint;

@@ -8,7 +8,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,9 +27,7 @@ struct CheckpointInfo {
   std::string device = "cpu";  // where the run computes
   std::string config;          // the complete configuration as TOML
   std::vector<std::string> classes;
-  std::vector<i64> category_ids;  // of each class: things ascending, then stuff ascending
-  i64 stuff = 0;                  // of the classes the last ones
-  i64 things() const { return std::ssize(classes) - stuff; }
+  std::vector<i64> category_ids;  // of each class, ascending
 };
 
 void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& info, nn::Module& module,

@@ -78,11 +78,11 @@ Config make_config(const std::vector<Setting>& settings, Config config) {
   choose_model(settings, config.model);
   std::vector<Setting> kinds;
   std::copy_if(settings.begin(), settings.end(), std::back_inserter(kinds), [](const Setting& setting) {
-    return setting.name.starts_with("model.") && (setting.name.ends_with(".kind") || setting.name == "model.task");
+    return setting.name.starts_with("model.") && setting.name.ends_with(".kind");
   });
   std::vector<Option> options = options_of(config);
   apply_settings(kinds, options);
-  options = options_of(config);  // those of the task and of the kinds of backbone, neck and so on
+  options = options_of(config);  // those of the kinds of backbone, neck and so on
   apply_settings(settings, options);
   const auto later = [&](std::string_view one, std::string_view other) {
     const auto last = std::find_if(settings.rbegin(), settings.rend(), [&](const Setting& setting) {

@@ -15,7 +15,7 @@ constexpr ResumeRule kRules[] = {
     {"model.matcher."},
     {"model.loss."},
     {.prefix = "model.inference.", .new_figures = true},
-    {"model.panoptic.things", "another number of classes that are objects"},
+    {"model.panoptic.things"},  // the data say it
     {.prefix = "model.panoptic.", .new_figures = true},
     {.prefix = "model.task", .new_figures = true},
     {"model.", "another network"},

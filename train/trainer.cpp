@@ -151,8 +151,7 @@ class Run {
                      .device = model_.device().str(),
                      .config = to_toml(config_),
                      .classes = job_.classes,
-                     .category_ids = job_.category_ids,
-                     .stuff = job_.stuff},
+                     .category_ids = job_.category_ids},
                     model_, &state_.optimizer, state_.ema ? &*state_.ema : nullptr);
     saved_ = path;
     saved_step_ = state_.step;

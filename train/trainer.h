@@ -25,7 +25,6 @@ struct Job {
   std::shared_ptr<const SampleSource> data;
   std::vector<std::string> classes;  // names and category ids by class index, for the checkpoints
   std::vector<i64> category_ids;
-  i64 stuff = 0;       // of the classes the last ones, for the checkpoints
   Evaluator evaluate;  // empty: no evaluation
   bool resume = false;
   bool quiet = false;  // print nothing
