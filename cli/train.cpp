@@ -10,6 +10,7 @@
 #include "cli/model_options.h"
 #include "cli/options_list.h"
 #include "cli/text.h"
+#include "data/panoptic.h"
 #include "train/evaluate.h"
 #include "train/memory.h"
 #include "train/preflight.h"

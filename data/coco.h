@@ -69,9 +69,6 @@ struct CocoDataset {
   std::vector<std::vector<i64>> annotations_of;  // per image the positions of its annotations, in file order
 };
 
-// How many of the categories are things.
-i64 count_things(const CocoDataset& dataset);
-
 // Sorts the categories, fills the indices, and checks what everybody needs: unknown or repeated ids, boxes and areas
 // that are not finite. Errors name dataset.name and the annotation. load_coco() calls it; whoever builds a CocoDataset
 // by hand calls it too.
@@ -84,8 +81,7 @@ void index_coco(CocoDataset& dataset);
 // 000000000042.jpg.
 CocoDataset load_coco(const std::filesystem::path& path);
 
-// The same, of a file that may have images alone, COCO's test sets or the images.json of tessera predict, or segments
-// in place of objects (data/panoptic.h).
+// The same, of a file that may have images alone, as test sets and images.json of tessera predict, or be panoptic.
 CocoDataset load_image_list(const std::filesystem::path& path);
 
 // Writes a file that any COCO tool reads: atomically, numbers with all their digits, RLE compressed.

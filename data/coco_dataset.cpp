@@ -175,10 +175,6 @@ CocoDataset load_image_list(const std::filesystem::path& path) {
   return is_panoptic(path) ? load_panoptic_dataset(path) : read_coco(path, true);
 }
 
-i64 count_things(const CocoDataset& dataset) {
-  return std::ranges::count_if(dataset.categories, &CocoCategory::isthing);
-}
-
 bool is_finite(const XywhBox& box) {
   return std::ranges::all_of(box, [](double v) { return std::isfinite(v); });
 }

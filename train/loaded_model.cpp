@@ -1,5 +1,6 @@
 #include "train/loaded_model.h"
 
+#include "data/panoptic.h"
 #include "train/resume.h"
 #include "train/sources.h"
 #include "train/weights.h"
