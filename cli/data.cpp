@@ -28,6 +28,9 @@ void add_data(CLI::App& app) {
   const auto config = std::make_shared<ShapesConfig>();
   shapes->add_option("--out", config->dir, "folder to write: train/, val/, instances_train.json, instances_val.json")
       ->required();
+  shapes->add_flag("--panoptic", config->panoptic,
+                   "also write panoptic_train.json and panoptic_val.json with their folders of PNGs: the ground is "
+                   "stuff, of three kinds");
   shapes->add_option("--train", config->train, "pictures to train on")->capture_default_str();
   shapes->add_option("--val", config->val, "pictures to validate on")->capture_default_str();
   shapes->add_option("--size", config->size, "longest side in pixels")->capture_default_str();
