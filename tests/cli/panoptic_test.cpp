@@ -29,7 +29,8 @@ struct Panoptic {
                            "[data]\ntrain_annotations = \"" +
                            shapes + "/panoptic_train.json\"\ntrain_images = \"" + shapes +
                            "/train\"\nval_annotations = \"" + truth.string() + "\"\nval_images = \"" + shapes +
-                           "/val\"\n[training]\nsteps = 3\nbatch_size = 2\ncheckpoint_every = 1\n"
+                           "/val\"\n[schedule]\nmilestones = []\nwarmup_steps = 0\n[training]\nsteps = 3\nbatch_size = "
+                           "2\ncheckpoint_every = 1\n"
                            "keep_checkpoints = 3\n[evaluation]\nevery = 1\nbatch_size = 1\n");
     succeeds(train("run"));
   }
