@@ -126,7 +126,7 @@ Detections EffSeg::detect(const Batch& batch) {
   const NoGrad no_grad;
   const fqdet::Output output = detector_.forward(Var(batch_images(batch, device())), batch);
   const fqdet::Predictions found =
-      finds_segments() ? one_class_each(output, config_) : detector_.predict(output, given);
+      finds_segments() && !given ? one_class_each(output, config_) : detector_.predict(output, given);
   Detections detections;
   for (i64 b = 0; b < batch.size(); ++b)
     detections.emplace_back() = finds_segments() ? segments(output, found, batch, b) : objects(output, found, batch, b);
