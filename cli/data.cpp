@@ -28,6 +28,9 @@ void add_data(CLI::App& app) {
   const auto config = std::make_shared<ShapesConfig>();
   shapes->add_option("--out", config->dir, "folder to write: train/, val/, instances_train.json, instances_val.json")
       ->required();
+  shapes->add_flag_callback(
+      "--fine", [config] { config->kind = ShapesKind::kFine; },
+      "stars, gears and asterisks in their place: outlines that a coarse mask loses");
   shapes->add_option("--train", config->train, "pictures to train on")->capture_default_str();
   shapes->add_option("--val", config->val, "pictures to validate on")->capture_default_str();
   shapes->add_option("--size", config->size, "longest side in pixels")->capture_default_str();
