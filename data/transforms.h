@@ -61,15 +61,14 @@ struct AugmentConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("flip_probability", flip_probability, "of exchanging left and right", between(0, 1));
-    field("shortest", shortest, "sides that the shorter one is resized to, one chosen uniformly", at_least(1));
-    field("longest", longest, "the longer side is at most this; paper: 864", at_least(1));
-    field("crop_probability", crop_probability, "of a random crop before the resize", between(0, 1));
-    field("crop_shortest", crop_shortest, "before a crop: sides that the shorter one is resized to", at_least(1));
-    field("crop_min", crop_min, "smallest side of a crop", at_least(1));
-    field("crop_max", crop_max, "largest side of a crop", at_least(1));
-    field("least_pixels", least_pixels, "objects with fewer pixels left are dropped; not with detr's boxes",
-          at_least(1));
+    TESSERA_FIELD(flip_probability, "of exchanging left and right", between(0, 1));
+    TESSERA_FIELD(shortest, "sides that the shorter one is resized to, one chosen uniformly", at_least(1));
+    TESSERA_FIELD(longest, "the longer side is at most this; paper: 864", at_least(1));
+    TESSERA_FIELD(crop_probability, "of a random crop before the resize", between(0, 1));
+    TESSERA_FIELD(crop_shortest, "before a crop: sides that the shorter one is resized to", at_least(1));
+    TESSERA_FIELD(crop_min, "smallest side of a crop", at_least(1));
+    TESSERA_FIELD(crop_max, "largest side of a crop", at_least(1));
+    TESSERA_FIELD(least_pixels, "objects with fewer pixels left are dropped; not with detr's boxes", at_least(1));
   }
 };
 

@@ -27,7 +27,7 @@ struct ModelConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("name", name, "family of networks: " + known_families());
+    TESSERA_FIELD(name, "family of networks: " + known_families());
     std::visit([&](auto& config) { config.fields(field); }, network);
   }
 

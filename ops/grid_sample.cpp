@@ -28,6 +28,19 @@ void check_points(const char* op, const Shape& x, DType dtype, const Tensor& ima
                 *wrong, x[0] - 1);
 }
 
+// With -1 and 1 at the outer edges of the first and last pixel, or at their centres.
+GridAxes grid_axes(const Shape& x, bool align_corners) {
+  const auto axis = [&](i64 size) {
+    const double n = static_cast<double>(size);
+    return GridAxis{(align_corners ? n - 1 : n) / 2, (n - 1) / 2};
+  };
+  return {axis(x[1]), axis(x[2])};
+}
+
+GridAxes point_axes(const Shape& x) {
+  return {{static_cast<double>(x[1]), -0.5}, {static_cast<double>(x[2]), -0.5}};
+}
+
 Shape result_shape(const Tensor& grid, i64 channels) {
   return {grid.dim(0), grid.dim(1), grid.dim(2), channels};
 }
@@ -38,7 +51,7 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, bool align_corners) {
   check_operand("grid_sample", "x", x, x.dtype());
   check_grid("grid_sample", x.shape(), x.dtype(), grid);
   Tensor y = Tensor::empty(result_shape(grid, x.dim(3)), x.dtype(), x.device());
-  grid_sample_kernels(x, grid, align_corners, y);
+  sample_points_kernels(x, {}, grid, grid_axes(x.shape(), align_corners), y);
   return y;
 }
 
@@ -47,7 +60,7 @@ Tensor grid_sample_backward_input(const Tensor& gy, const Tensor& grid, const Sh
   check_grid("grid_sample_backward_input", x_shape, gy.dtype(), grid);
   check_shape("grid_sample_backward_input", "gy", gy, result_shape(grid, x_shape[3]));
   Tensor gx = Tensor::zeros(x_shape, gy.dtype(), gy.device());
-  grid_sample_backward_input_kernels(gy, grid, align_corners, gx);
+  sample_points_backward_input_kernels(gy, {}, grid, grid_axes(x_shape, align_corners), gx);
   return gx;
 }
 
@@ -57,7 +70,7 @@ Tensor grid_sample_backward_grid(const Tensor& gy, const Tensor& x, const Tensor
   check_grid("grid_sample_backward_grid", x.shape(), gy.dtype(), grid);
   check_shape("grid_sample_backward_grid", "gy", gy, result_shape(grid, x.dim(3)));
   Tensor ggrid = empty_like(grid);
-  grid_sample_backward_grid_kernels(gy, x, grid, align_corners, ggrid);
+  sample_points_backward_points_kernels(gy, x, {}, grid, grid_axes(x.shape(), align_corners), ggrid);
   return ggrid;
 }
 
@@ -65,7 +78,7 @@ Tensor sample_points(const Tensor& x, const Tensor& image, const Tensor& points)
   check_operand("sample_points", "x", x, x.dtype());
   check_points("sample_points", x.shape(), x.dtype(), image, points);
   Tensor y = Tensor::empty({points.dim(0), x.dim(3)}, x.dtype(), x.device());
-  sample_points_kernels(x, image, points, y);
+  sample_points_kernels(x, image, points, point_axes(x.shape()), y);
   return y;
 }
 
@@ -74,7 +87,7 @@ Tensor sample_points_backward_input(const Tensor& gy, const Tensor& image, const
   check_points("sample_points_backward_input", x_shape, gy.dtype(), image, points);
   check_shape("sample_points_backward_input", "gy", gy, {points.dim(0), x_shape[3]});
   Tensor gx = Tensor::zeros(x_shape, gy.dtype(), gy.device());
-  sample_points_backward_input_kernels(gy, image, points, gx);
+  sample_points_backward_input_kernels(gy, image, points, point_axes(x_shape), gx);
   return gx;
 }
 
@@ -84,7 +97,7 @@ Tensor sample_points_backward_points(const Tensor& gy, const Tensor& x, const Te
   check_points("sample_points_backward_points", x.shape(), gy.dtype(), image, points);
   check_shape("sample_points_backward_points", "gy", gy, {points.dim(0), x.dim(3)});
   Tensor gpoints = empty_like(points);
-  sample_points_backward_points_kernels(gy, x, image, points, gpoints);
+  sample_points_backward_points_kernels(gy, x, image, points, point_axes(x.shape()), gpoints);
   return gpoints;
 }
 

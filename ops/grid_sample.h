@@ -16,6 +16,7 @@
 #pragma once
 
 #include "ops/kernel_table.h"
+#include "ops/scalar/host_device.h"
 
 namespace tessera::ops {
 
@@ -30,25 +31,28 @@ Tensor sample_points(const Tensor& x, const Tensor& image, const Tensor& points)
 Tensor sample_points_backward_input(const Tensor& gy, const Tensor& image, const Tensor& points, const Shape& x_shape);
 Tensor sample_points_backward_points(const Tensor& gy, const Tensor& x, const Tensor& image, const Tensor& points);
 
-using GridSampleKernel = void(const Tensor& x, const Tensor& grid, bool align_corners, Tensor& y);
-using GridSampleBackwardInputKernel = void(const Tensor& gy, const Tensor& grid, bool align_corners, Tensor& gx);
-using GridSampleBackwardGridKernel = void(const Tensor& gy, const Tensor& x, const Tensor& grid, bool align_corners,
-                                          Tensor& ggrid);
-inline constinit KernelTable<GridSampleKernel> grid_sample_kernels{"grid_sample",
-                                                                   [](const Tensor&, const Tensor&, bool, Tensor& y) {
-                                                                     return Work{0, 4 * y.numel()};
-                                                                   }};
-inline constinit KernelTable<GridSampleBackwardInputKernel> grid_sample_backward_input_kernels{
-    "grid_sample_backward_input"};
-inline constinit KernelTable<GridSampleBackwardGridKernel> grid_sample_backward_grid_kernels{
-    "grid_sample_backward_grid"};
+// A coordinate in pixels. f64: a point in a large map keeps its fraction.
+struct GridAxis {
+  double scale, shift;
 
-using SamplePointsKernel = void(const Tensor& x, const Tensor& image, const Tensor& points, Tensor& y);
-using SamplePointsBackwardInputKernel = void(const Tensor& gy, const Tensor& image, const Tensor& points, Tensor& gx);
+  template <class T>
+  TESSERA_HD double operator()(T coordinate) const {
+    return static_cast<double>(coordinate) * scale + shift;
+  }
+};
+struct GridAxes {
+  GridAxis rows, columns;
+};
+
+// Both operators: points [.., 2]; `image` is undefined where each image has the same number of points, in order.
+using SamplePointsKernel = void(const Tensor& x, const Tensor& image, const Tensor& points, const GridAxes& axes,
+                                Tensor& y);
+using SamplePointsBackwardInputKernel = void(const Tensor& gy, const Tensor& image, const Tensor& points,
+                                             const GridAxes& axes, Tensor& gx);
 using SamplePointsBackwardPointsKernel = void(const Tensor& gy, const Tensor& x, const Tensor& image,
-                                              const Tensor& points, Tensor& gpoints);
+                                              const Tensor& points, const GridAxes& axes, Tensor& gpoints);
 inline constinit KernelTable<SamplePointsKernel> sample_points_kernels{
-    "sample_points", [](const Tensor&, const Tensor&, const Tensor&, Tensor& y) {
+    "sample_points", [](const Tensor&, const Tensor&, const Tensor&, const GridAxes&, Tensor& y) {
       return Work{0, 4 * y.numel()};
     }};
 inline constinit KernelTable<SamplePointsBackwardInputKernel> sample_points_backward_input_kernels{

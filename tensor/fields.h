@@ -1,12 +1,13 @@
-// Fields: a struct of settings lists its members once, in fields(): name, member, meaning, and the values it may have.
+// Fields: a struct of settings lists its members once, in fields(): the member, whose name is the option's, its
+// meaning, and the values it may have.
 //
 //   struct OptimizerConfig {
 //     double lr = 5e-5;
 //     std::array<double, 2> betas = {0.9, 0.999};
 //     template <class Field>
 //     void fields(Field&& field) {
-//       field("lr", lr, "learning rate of a batch of 64 images", at_least(0));
-//       field("betas", betas, "decay of both moments", at_least(0).below(1));  // holds for each value of a list
+//       TESSERA_FIELD(lr, "learning rate of a batch of 64 images", at_least(0));
+//       TESSERA_FIELD(betas, "decay of both moments", at_least(0).below(1));  // holds for each value of a list
 //     }
 //   };
 //
@@ -23,6 +24,9 @@
 #include <type_traits>
 
 #include "tensor/error.h"
+
+// In fields(Field&& field): the member's name stands before the member, so that the two cannot differ.
+#define TESSERA_FIELD(member, ...) field(#member, member, __VA_ARGS__)
 
 namespace tessera {
 

@@ -25,15 +25,15 @@ struct DataConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("train_annotations", train_annotations,
-          "what to train on: an annotation file of COCO, LVIS or COCO panoptic, or a folder of Cityscapes");
-    field("train_images", train_images, "folder of its images");
-    field("val_annotations", val_annotations, "the same to evaluate on; empty: no evaluation");
-    field("val_images", val_images, "folder of its images");
-    field("skip_empty", skip_empty, "leave out training images without objects");
-    field("group_by_aspect", group_by_aspect, "a batch holds only wide or only tall images");
-    field("workers", workers, "threads that load images; 0: none besides the one that trains", at_least(0));
-    field("prefetch", prefetch, "batches that wait for training at most", at_least(1));
+    TESSERA_FIELD(train_annotations,
+                  "what to train on: an annotation file of COCO, LVIS or COCO panoptic, or a folder of Cityscapes");
+    TESSERA_FIELD(train_images, "folder of its images");
+    TESSERA_FIELD(val_annotations, "the same to evaluate on; empty: no evaluation");
+    TESSERA_FIELD(val_images, "folder of its images");
+    TESSERA_FIELD(skip_empty, "leave out training images without objects");
+    TESSERA_FIELD(group_by_aspect, "a batch holds only wide or only tall images");
+    TESSERA_FIELD(workers, "threads that load images; 0: none besides the one that trains", at_least(0));
+    TESSERA_FIELD(prefetch, "batches that wait for training at most", at_least(1));
   }
 };
 
@@ -46,16 +46,17 @@ struct InputConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("resize", resize,
-          "whose rule, in training too: detectron2 and detr (FQDet) give the shorter side a length, letterbox (FASSST) "
-          "fits into a fixed size; docs/training.md");
-    field("shortest", shortest, "evaluation and prediction: the shorter side is resized to this", at_least(1));
-    field("longest", longest, "evaluation and prediction: ... unless the longer one would exceed this", at_least(1));
-    field("size", size, "letterbox: height and width of every input, filled with padding; multiples of divisor",
-          at_least(1));
-    field("mean", mean, "of red, green and blue, 0 to 255: subtracted from the pixels");
-    field("std", std, "of red, green and blue: the difference is divided by it", above(0));
-    field("divisor", divisor, "padded sides are multiples of this", at_least(1));
+    TESSERA_FIELD(
+        resize,
+        "whose rule, in training too: detectron2 and detr (FQDet) give the shorter side a length, letterbox (FASSST) "
+        "fits into a fixed size; docs/training.md");
+    TESSERA_FIELD(shortest, "evaluation and prediction: the shorter side is resized to this", at_least(1));
+    TESSERA_FIELD(longest, "evaluation and prediction: ... unless the longer one would exceed this", at_least(1));
+    TESSERA_FIELD(size, "letterbox: height and width of every input, filled with padding; multiples of divisor",
+                  at_least(1));
+    TESSERA_FIELD(mean, "of red, green and blue, 0 to 255: subtracted from the pixels");
+    TESSERA_FIELD(std, "of red, green and blue: the difference is divided by it", above(0));
+    TESSERA_FIELD(divisor, "padded sides are multiples of this", at_least(1));
   }
   PixelStatistics statistics() const;
   ImageSize window() const { return {size[0], size[1]}; }
@@ -71,9 +72,9 @@ struct AugmentOptions {
   template <class Field>
   void fields(Field&& field) {
     chain.fields(field);
-    field("jitter_scale", jitter_scale,
-          "[min, max] of large scale jittering, which takes the place of resize and crop; []: none", above(0));
-    field("jitter_size", jitter_size, "height and width of the jittered picture; letterbox: input.size", at_least(1));
+    TESSERA_FIELD(jitter_scale,
+                  "[min, max] of large scale jittering, which takes the place of resize and crop; []: none", above(0));
+    TESSERA_FIELD(jitter_size, "height and width of the jittered picture; letterbox: input.size", at_least(1));
   }
   AugmentConfig config(const InputConfig& input) const;  // checked
 };
@@ -92,23 +93,22 @@ struct TrainingConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("steps", steps, "updates of the parameters", at_least(1));
-    field("epochs", epochs, "passes over the training images, in place of steps; 0: as that says", at_least(0));
-    field("batch_size", batch_size, "images of one forward pass", at_least(1));
-    field("accumulate", accumulate, "passes per update, which sees batch_size * accumulate images", at_least(1));
-    field("seed", seed, "of the initial weights, the order of the images and their augmentation");
-    field("precision", precision, "of matrix products and convolutions (docs/precision.md)");
-    field("mixed_precision", mixed_precision, "bf16 activations, on CUDA devices (docs/precision.md)");
-    field("winograd", winograd, "3x3 convolutions by Winograd's algorithm (docs/winograd.md)");
-    field("ema_decay", ema_decay, "of a moving average of the weights, used for evaluation; 0: none",
-          at_least(0).below(1));
-    field("log_every", log_every, "steps from one printed line to the next; the log file has every step", at_least(1));
-    field("checkpoint_every", checkpoint_every, "steps from one checkpoint to the next", at_least(1));
-    field("keep_checkpoints", keep_checkpoints, "latest checkpoints that are kept, besides the best", at_least(1));
-    field("init_weights", init_weights,
-          "file to start from: a run's folder or checkpoint, or another tool's .safetensors, .pth, .pkl");
-    field("init_prefix", init_prefix, "put before the names of that file; empty: found out");
-    field("init_bgr", init_bgr, "its network took blue, green, red: exchange the channels of the first convolution");
+    TESSERA_FIELD(steps, "updates of the parameters", at_least(1));
+    TESSERA_FIELD(epochs, "passes over the training images, in place of steps; 0: as that says", at_least(0));
+    TESSERA_FIELD(batch_size, "images of one forward pass", at_least(1));
+    TESSERA_FIELD(accumulate, "passes per update, which sees batch_size * accumulate images", at_least(1));
+    TESSERA_FIELD(seed, "of the initial weights, the order of the images and their augmentation");
+    TESSERA_FIELD(precision, "of matrix products and convolutions (docs/precision.md)");
+    TESSERA_FIELD(mixed_precision, "bf16 activations, on CUDA devices (docs/precision.md)");
+    TESSERA_FIELD(winograd, "3x3 convolutions by Winograd's algorithm (docs/winograd.md)");
+    TESSERA_FIELD(ema_decay, "of a moving average of the weights, used for evaluation; 0: none", at_least(0).below(1));
+    TESSERA_FIELD(log_every, "steps from one printed line to the next; the log file has every step", at_least(1));
+    TESSERA_FIELD(checkpoint_every, "steps from one checkpoint to the next", at_least(1));
+    TESSERA_FIELD(keep_checkpoints, "latest checkpoints that are kept, besides the best", at_least(1));
+    TESSERA_FIELD(init_weights,
+                  "file to start from: a run's folder or checkpoint, or another tool's .safetensors, .pth, .pkl");
+    TESSERA_FIELD(init_prefix, "put before the names of that file; empty: found out");
+    TESSERA_FIELD(init_bgr, "its network took blue, green, red: exchange the channels of the first convolution");
   }
 };
 
@@ -118,10 +118,11 @@ struct EvaluationConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("every", every, "steps from one evaluation to the next; also after the last; 0: only then", at_least(0));
-    field("batch_size", batch_size, "images of one forward pass", at_least(1));
-    field("metric", metric,
-          "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");
+    TESSERA_FIELD(every, "steps from one evaluation to the next; also after the last; 0: only then", at_least(0));
+    TESSERA_FIELD(batch_size, "images of one forward pass", at_least(1));
+    TESSERA_FIELD(
+        metric,
+        "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");
   }
 };
 
@@ -137,14 +138,14 @@ struct Config {
 
   template <class Field>
   void fields(Field&& field) {
-    field("model", model, "the network");
-    field("data", data, "annotations and the folders of their images");
-    field("input", input, "how an image enters the network");
-    field("augment", augment, "what happens to training images: flip, crop, resize, or large scale jittering");
-    field("optimizer", optimizer, "how gradients change the parameters");
-    field("schedule", schedule, "the learning rate over the steps, as a factor on optimizer.lr");
-    field("training", training, "length, batches, numbers, files");
-    field("evaluation", evaluation, "evaluation while training");
+    TESSERA_FIELD(model, "the network");
+    TESSERA_FIELD(data, "annotations and the folders of their images");
+    TESSERA_FIELD(input, "how an image enters the network");
+    TESSERA_FIELD(augment, "what happens to training images: flip, crop, resize, or large scale jittering");
+    TESSERA_FIELD(optimizer, "how gradients change the parameters");
+    TESSERA_FIELD(schedule, "the learning rate over the steps, as a factor on optimizer.lr");
+    TESSERA_FIELD(training, "length, batches, numbers, files");
+    TESSERA_FIELD(evaluation, "evaluation while training");
   }
 };
 

@@ -36,13 +36,10 @@ struct ParameterGroup {
 
   template <class Field>
   void fields(Field&& field) {
-    field("match", match, "parts of names (\"norm\"), or, with * or ?, patterns of whole names (\"backbone.*\")");
-    field("lr_factor", lr_factor, "factor on optimizer.lr; absent: as the next group that matches says, or 1",
-          at_least(0));
-    field("weight_decay", weight_decay, "absent: as the next group that matches says, or optimizer.weight_decay",
-          at_least(0));
-    field("frozen", frozen,
-          "true: not trained in the whole run; absent: as the next group that matches says, or false");
+    TESSERA_FIELD(match, "parts of names (\"norm\"), or, with * or ?, patterns of whole names (\"backbone.*\")");
+    TESSERA_FIELD(lr_factor, "factor on optimizer.lr; absent: as the next group that matches says, or 1", at_least(0));
+    TESSERA_FIELD(weight_decay, "absent: as the next group that matches says, or optimizer.weight_decay", at_least(0));
+    TESSERA_FIELD(frozen, "true: not trained in the whole run; absent: as the next group that matches says, or false");
   }
 };
 
@@ -58,16 +55,16 @@ struct OptimizerConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind, "rule of the update: AdamW, or SGD with momentum");
-    field("lr", lr, "learning rate, for the batch of 64 of the paper; other batches: scale it in proportion",
-          at_least(0));
-    field("weight_decay", weight_decay, "decay of the parameters", at_least(0));
-    field("clip_norm", clip_norm, "largest norm of all gradients together; 0: no clipping", at_least(0));
-    field("beta1", beta1, "adamw: decay of the first moment", at_least(0).below(1));
-    field("beta2", beta2, "adamw: decay of the second moment", at_least(0).below(1));
-    field("eps", eps, "adamw: added to the root of the second moment", at_least(0));
-    field("momentum", momentum, "sgd: decay of the velocity", between(0, 1));
-    field("groups", groups, "parameters of which other things hold; of several groups that say it the first decides");
+    TESSERA_FIELD(kind, "rule of the update: AdamW, or SGD with momentum");
+    TESSERA_FIELD(lr, "learning rate, for the batch of 64 of the paper; other batches: scale it in proportion",
+                  at_least(0));
+    TESSERA_FIELD(weight_decay, "decay of the parameters", at_least(0));
+    TESSERA_FIELD(clip_norm, "largest norm of all gradients together; 0: no clipping", at_least(0));
+    TESSERA_FIELD(beta1, "adamw: decay of the first moment", at_least(0).below(1));
+    TESSERA_FIELD(beta2, "adamw: decay of the second moment", at_least(0).below(1));
+    TESSERA_FIELD(eps, "adamw: added to the root of the second moment", at_least(0));
+    TESSERA_FIELD(momentum, "sgd: decay of the velocity", between(0, 1));
+    TESSERA_FIELD(groups, "parameters of which other things hold; of several groups that say it the first decides");
   }
 };
 

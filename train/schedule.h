@@ -27,15 +27,15 @@ struct ScheduleConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind, "what the rate does after the warm-up");
-    field("milestones", milestones, "multi_step: from each of these steps on, times gamma", at_least(0));
-    field("milestone_epochs", milestone_epochs,
-          "the same after so many epochs, in place of milestones; []: as those say", above(0));
-    field("gamma", gamma, "multi_step: factor at a milestone", between(0, 1));
-    field("final_factor", final_factor, "cosine: share of the rate that is left at the last step", between(0, 1));
-    field("warmup_steps", warmup_steps, "steps of the linear warm-up; 0: none", at_least(0));
-    field("warmup_epochs", warmup_epochs, "the same in epochs, in place of warmup_steps; 0: as that says", at_least(0));
-    field("warmup_factor", warmup_factor, "share of the rate at which the warm-up begins", between(0, 1));
+    TESSERA_FIELD(kind, "what the rate does after the warm-up");
+    TESSERA_FIELD(milestones, "multi_step: from each of these steps on, times gamma", at_least(0));
+    TESSERA_FIELD(milestone_epochs, "the same after so many epochs, in place of milestones; []: as those say",
+                  above(0));
+    TESSERA_FIELD(gamma, "multi_step: factor at a milestone", between(0, 1));
+    TESSERA_FIELD(final_factor, "cosine: share of the rate that is left at the last step", between(0, 1));
+    TESSERA_FIELD(warmup_steps, "steps of the linear warm-up; 0: none", at_least(0));
+    TESSERA_FIELD(warmup_epochs, "the same in epochs, in place of warmup_steps; 0: as that says", at_least(0));
+    TESSERA_FIELD(warmup_factor, "share of the rate at which the warm-up begins", between(0, 1));
   }
 };
 

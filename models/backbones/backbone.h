@@ -41,21 +41,22 @@ struct BackboneConfig {
   template <class Field>
   void fields(Field&& field) {
     const bool mobile = kind == BackboneKind::kMobileNetV2;
-    field("kind", kind, "the network");
-    field("norm", norm, "batch normalisation with fixed statistics, or with those of the batch");
+    TESSERA_FIELD(kind, "the network");
+    TESSERA_FIELD(norm, "batch normalisation with fixed statistics, or with those of the batch");
     if (field.every_kind || !mobile) {
-      field("names", names, "ResNets: whose names the parts have; ResNet-D: timm's, which are torchvision's");
-      field("deep_stem", deep_stem, "ResNet-D: three 3x3 convolutions, average-pool shortcuts");
-      field("stride_in_1x1", stride_in_1x1, "ResNets: a stage's stride in its first 1x1 convolution, else in the 3x3");
-      field("freeze_at", freeze_at, "ResNets: 0: all is trained, 1: the stem is not, 2: nor is res2, ... 5: nothing is",
-            between(0, 5));
-      field("deform", deform, "ResNets: deformable 3x3 convolutions, version 1 or 2");
-      field("deform_from", deform_from, "ResNets: ... from this stage (4: res4) to res5", between(2, 5));
+      TESSERA_FIELD(names, "ResNets: whose names the parts have; ResNet-D: timm's, which are torchvision's");
+      TESSERA_FIELD(deep_stem, "ResNet-D: three 3x3 convolutions, average-pool shortcuts");
+      TESSERA_FIELD(stride_in_1x1, "ResNets: a stage's stride in its first 1x1 convolution, else in the 3x3");
+      TESSERA_FIELD(freeze_at, "ResNets: 0: all is trained, 1: the stem is not, 2: nor is res2, ... 5: nothing is",
+                    between(0, 5));
+      TESSERA_FIELD(deform, "ResNets: deformable 3x3 convolutions, version 1 or 2");
+      TESSERA_FIELD(deform_from, "ResNets: ... from this stage (4: res4) to res5", between(2, 5));
     }
     if (field.every_kind || mobile) {
-      field("width", width, "MobileNetV2: factor on the channels", above(0).at_most(10));
-      field("same_padding", same_padding,
-            "MobileNetV2: TensorFlow's padding: at stride 2 nothing before, one pixel after; else one on all sides");
+      TESSERA_FIELD(width, "MobileNetV2: factor on the channels", above(0).at_most(10));
+      TESSERA_FIELD(
+          same_padding,
+          "MobileNetV2: TensorFlow's padding: at stride 2 nothing before, one pixel after; else one on all sides");
     }
   }
 };

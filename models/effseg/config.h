@@ -23,14 +23,16 @@ struct MaskHeadConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind, "EffSeg's head, or one of those it is compared with, all on features that know their query");
-    field("max_train_rois", max_train_rois,
-          "RoIs of a picture, drawn from its matched queries, that learn masks in a step and stand for all; 0: all",
-          at_least(0));
-    field("group", group,
-          "pictures of a batch whose RoIs are counted and ranked together, as one GPU of the paper has them: 1 or 2; "
-          "all losses are then means over the groups. 0: all. In inference it is one picture",
-          at_least(0));
+    TESSERA_FIELD(kind, "EffSeg's head, or one of those it is compared with, all on features that know their query");
+    TESSERA_FIELD(
+        max_train_rois,
+        "RoIs of a picture, drawn from its matched queries, that learn masks in a step and stand for all; 0: all",
+        at_least(0));
+    TESSERA_FIELD(
+        group,
+        "pictures of a batch whose RoIs are counted and ranked together, as one GPU of the paper has them: 1 or 2; "
+        "all losses are then means over the groups. 0: all. In inference it is one picture",
+        at_least(0));
     if (field.every_kind || kind == HeadKind::kEffSeg) effseg.fields(field);
     if (field.every_kind || kind == HeadKind::kPointRend) point_rend.fields(field);
   }
@@ -42,7 +44,7 @@ struct Config : fqdet::Config {
   template <class Field>
   void fields(Field&& field) {
     fqdet::Config::fields(field);
-    field("head", head, "network that finds the mask of each box");
+    TESSERA_FIELD(head, "network that finds the mask of each box");
   }
 };
 

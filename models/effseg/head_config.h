@@ -36,30 +36,31 @@ struct HeadConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field(
-        "processing", processing,
+    TESSERA_FIELD(
+        processing,
         "what a stage does with its active cells (Table 5); dense_sfm: sfm with ordinary convolutions, all are active");
-    field("project_maps", project_maps,
-          "the maps go through a 1x1 convolution to the stage's width before it samples them (Table 5: dense_sfm)");
-    field("fcn_layers", fcn_layers, "3x3 convolutions on the grids of 14 x 14 cells", at_least(0));
-    field("refinements", refinements, "cells that a stage refines at most, of all RoIs; dense_sfm: all", at_least(1));
-    field(
-        "refine", refine,
+    TESSERA_FIELD(
+        project_maps,
+        "the maps go through a 1x1 convolution to the stage's width before it samples them (Table 5: dense_sfm)");
+    TESSERA_FIELD(fcn_layers, "3x3 convolutions on the grids of 14 x 14 cells", at_least(0));
+    TESSERA_FIELD(refinements, "cells that a stage refines at most, of all RoIs; dense_sfm: all", at_least(1));
+    TESSERA_FIELD(
+        refine,
         "which: those that the refinement branch ranks first, those with the least sure mask (PointRend), or those at "
         "the boundary of the mask (RefineMask)");
-    field("ref_loss", ref_loss, "the refinement branch is trained where refine does not use it, too");
-    field("position_encoding", position_encoding, "the place in the box goes into the features; not in the paper");
-    field("separate_child_mlps", separate_child_mlps,
-          "the second layer, too, is another for each of the four children of a cell, as in the paper");
-    field("detach_sample_boxes", detach_sample_boxes,
-          "no gradient from the mask losses to the boxes; better where training starts from scratch");
-    field("target_rule", target_rule,
-          "a cell is in the object where more than half of it is, or where its centre is, as in the paper");
-    field("ref_eps", ref_eps, "a cell is to be refined whose part in the object is in (eps, 1 - eps); the code's: 0",
-          at_least(0).below(0.5));
-    field("seg_weights", seg_weights, "of the stages' segmentation losses; the paper's first version: 0.35 at last",
-          at_least(0));
-    field("ref_weights", ref_weights, "of the stages' refinement losses", at_least(0));
+    TESSERA_FIELD(ref_loss, "the refinement branch is trained where refine does not use it, too");
+    TESSERA_FIELD(position_encoding, "the place in the box goes into the features; not in the paper");
+    TESSERA_FIELD(separate_child_mlps,
+                  "the second layer, too, is another for each of the four children of a cell, as in the paper");
+    TESSERA_FIELD(detach_sample_boxes,
+                  "no gradient from the mask losses to the boxes; better where training starts from scratch");
+    TESSERA_FIELD(target_rule,
+                  "a cell is in the object where more than half of it is, or where its centre is, as in the paper");
+    TESSERA_FIELD(ref_eps, "a cell is to be refined whose part in the object is in (eps, 1 - eps); the code's: 0",
+                  at_least(0).below(0.5));
+    TESSERA_FIELD(seg_weights, "of the stages' segmentation losses; the paper's first version: 0.35 at last",
+                  at_least(0));
+    TESSERA_FIELD(ref_weights, "of the stages' refinement losses", at_least(0));
   }
 };
 

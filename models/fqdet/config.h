@@ -28,8 +28,8 @@ struct AnchorConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("sizes", sizes, "sizes per cell: 4 strides times 2^(j / sizes)", at_least(1));
-    field("ratios", ratios, "height / width of the boxes; release, detection: 1/8, 1/4, 1/2, 1, 2, 4, 8", above(0));
+    TESSERA_FIELD(sizes, "sizes per cell: 4 strides times 2^(j / sizes)", at_least(1));
+    TESSERA_FIELD(ratios, "height / width of the boxes; release, detection: 1/8, 1/4, 1/2, 1, 2, 4, 8", above(0));
   }
 };
 
@@ -38,11 +38,11 @@ struct DecoderConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("layers", layers, "each: deformable attention to the maps, attention among the queries, two linear layers",
-          at_least(1));
-    field("heads", heads, "of both attentions; divides the channels", at_least(1));
-    field("points", points, "samples per head and level; the paper's first version: 4", at_least(1));
-    field("hidden", hidden, "width between the two linear layers; release: 2048", at_least(1));
+    TESSERA_FIELD(layers, "each: deformable attention to the maps, attention among the queries, two linear layers",
+                  at_least(1));
+    TESSERA_FIELD(heads, "of both attentions; divides the channels", at_least(1));
+    TESSERA_FIELD(points, "samples per head and level; the paper's first version: 4", at_least(1));
+    TESSERA_FIELD(hidden, "width between the two linear layers; release: 2048", at_least(1));
   }
 };
 
@@ -51,8 +51,8 @@ struct MatchingConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("selection_ranks", selection_ranks, "an object's best anchors by IoU that the selection learns", at_least(1));
-    field("query_ranks", query_ranks, "... that make their query learn the object", at_least(1));
+    TESSERA_FIELD(selection_ranks, "an object's best anchors by IoU that the selection learns", at_least(1));
+    TESSERA_FIELD(query_ranks, "... that make their query learn the object", at_least(1));
   }
 };
 
@@ -61,10 +61,10 @@ struct LossConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("selection_weight", selection_weight, "factor on the focal loss of the anchors", at_least(0));
-    field("class_weight", class_weight, "factor on the loss of the classes; release: 0.5", at_least(0));
-    field("box_weight", box_weight, "factor on the loss of the boxes; release: 1.85", at_least(0));
-    field("score_weight", score_weight, "factor on the loss of the box scores", at_least(0));
+    TESSERA_FIELD(selection_weight, "factor on the focal loss of the anchors", at_least(0));
+    TESSERA_FIELD(class_weight, "factor on the loss of the classes; release: 0.5", at_least(0));
+    TESSERA_FIELD(box_weight, "factor on the loss of the boxes; release: 1.85", at_least(0));
+    TESSERA_FIELD(score_weight, "factor on the loss of the box scores", at_least(0));
   }
 };
 
@@ -74,10 +74,11 @@ struct InferenceConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("candidates", candidates, "the best pairs of a query and a class that go into suppression", at_least(1));
-    field("detections", detections, "the best that are left", at_least(1));
-    field("nms_threshold", nms_threshold,
-          "IoU from which on a box suppresses worse ones of its class; release: 0.65, detection: 0.7", between(0, 1));
+    TESSERA_FIELD(candidates, "the best pairs of a query and a class that go into suppression", at_least(1));
+    TESSERA_FIELD(detections, "the best that are left", at_least(1));
+    TESSERA_FIELD(nms_threshold,
+                  "IoU from which on a box suppresses worse ones of its class; release: 0.65, detection: 0.7",
+                  between(0, 1));
   }
 };
 
@@ -95,18 +96,18 @@ struct Config {
 
   template <class Field>
   void fields(Field&& field) {
-    field("num_classes", num_classes, "classes; training takes their number from the data", at_least(1));
-    field("queries", queries, "anchors that are selected; all, where there are fewer. release: 600, detection: 1500",
-          at_least(1));
-    field("form", form, "box encoding, output heads and losses of the paper, or those of FQDetV2");
-    field("box_score", box_score, "a head that learns the IoU of each box; its score is a factor. release, detection");
-    field("backbone", backbone, "network that turns the image into feature maps");
-    field("neck", neck, "network that makes of them a pyramid of one width");
-    field("anchors", anchors, "the boxes on each cell of the pyramid");
-    field("decoder", decoder, "layers through which the queries go");
-    field("matching", matching, "which anchor and which query learn which object");
-    field("loss", loss, "weights of the terms of the loss");
-    field("inference", inference, "how predictions become objects");
+    TESSERA_FIELD(num_classes, "classes; training takes their number from the data", at_least(1));
+    TESSERA_FIELD(queries, "anchors that are selected; all, where there are fewer. release: 600, detection: 1500",
+                  at_least(1));
+    TESSERA_FIELD(form, "box encoding, output heads and losses of the paper, or those of FQDetV2");
+    TESSERA_FIELD(box_score, "a head that learns the IoU of each box; its score is a factor. release, detection");
+    TESSERA_FIELD(backbone, "network that turns the image into feature maps");
+    TESSERA_FIELD(neck, "network that makes of them a pyramid of one width");
+    TESSERA_FIELD(anchors, "the boxes on each cell of the pyramid");
+    TESSERA_FIELD(decoder, "layers through which the queries go");
+    TESSERA_FIELD(matching, "which anchor and which query learn which object");
+    TESSERA_FIELD(loss, "weights of the terms of the loss");
+    TESSERA_FIELD(inference, "how predictions become objects");
   }
 };
 

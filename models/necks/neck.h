@@ -34,21 +34,22 @@ struct NeckConfig {
   template <class Field>
   void fields(Field&& field) {
     const bool all = field.every_kind;
-    field("kind", kind, "the network");
-    field("channels", channels, "channels of every level", at_least(8).multiple_of(8));
-    field("first_level", first_level, "finest level: 2 is P2 at stride 4; dino: 2", between(2, 5));
-    field("last_level", last_level, "coarsest level: 7 is P7 at stride 128; dino: 7", between(5, 10));
+    TESSERA_FIELD(kind, "the network");
+    TESSERA_FIELD(channels, "channels of every level", at_least(8).multiple_of(8));
+    TESSERA_FIELD(first_level, "finest level: 2 is P2 at stride 4; dino: 2", between(2, 5));
+    TESSERA_FIELD(last_level, "coarsest level: 7 is P7 at stride 128; dino: 7", between(5, 10));
     if (all || kind != NeckKind::kFpn) {
-      field("layers", layers, "encoders: layers", at_least(1));
-      field("heads", heads, "encoders: heads of the attention", at_least(1));
-      field("points", points, "encoders: points that a head samples in each level", at_least(1));
-      field("ffn", ffn, "encoders: hidden channels of the feed-forward part; deform_encoder's release: 2048",
-            at_least(1));
+      TESSERA_FIELD(layers, "encoders: layers", at_least(1));
+      TESSERA_FIELD(heads, "encoders: heads of the attention", at_least(1));
+      TESSERA_FIELD(points, "encoders: points that a head samples in each level", at_least(1));
+      TESSERA_FIELD(ffn, "encoders: hidden channels of the feed-forward part; deform_encoder's release: 2048",
+                    at_least(1));
     }
     if (all || kind == NeckKind::kDino)
-      field("pe_order_bug", pe_order_bug,
-            "dino: positions of P6 and P7 in the order of the reference code, in which its weights were trained: each "
-            "other's; off: each level its own");
+      TESSERA_FIELD(
+          pe_order_bug,
+          "dino: positions of P6 and P7 in the order of the reference code, in which its weights were trained: each "
+          "other's; off: each level its own");
   }
 };
 

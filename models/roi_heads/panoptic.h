@@ -25,12 +25,11 @@ struct PanopticConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("score_threshold", score_threshold, "predictions of a higher score become segments", at_least(0));
-    field("nms_threshold", nms_threshold, "a mask is dropped at this overlap with that of a higher score",
-          between(0, 1));
-    field("pixel_threshold", pixel_threshold, "a pixel of no higher probability belongs to no segment", between(0, 1));
-    field("least_overlap", least_overlap, "a segment overlaps its mask by more", between(0, 1));
-    field("least_area", least_area, "a segment has more pixels", at_least(0));
+    TESSERA_FIELD(score_threshold, "predictions of a higher score become segments", at_least(0));
+    TESSERA_FIELD(nms_threshold, "a mask is dropped at this overlap with that of a higher score", between(0, 1));
+    TESSERA_FIELD(pixel_threshold, "a pixel of no higher probability belongs to no segment", between(0, 1));
+    TESSERA_FIELD(least_overlap, "a segment overlaps its mask by more", between(0, 1));
+    TESSERA_FIELD(least_area, "a segment has more pixels", at_least(0));
   }
 };
 

@@ -22,9 +22,9 @@ struct PointRendConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("train_points", train_points, "points of each RoI in training", at_least(1));
-    field("subdivision_points", subdivision_points, "cells predicted anew in each step", between(1, 56 * 56));
-    field("subdivision_steps", subdivision_steps, "doublings of the coarse mask's 28 x 28 cells", between(1, 5));
+    TESSERA_FIELD(train_points, "points of each RoI in training", at_least(1));
+    TESSERA_FIELD(subdivision_points, "cells predicted anew in each step", between(1, 56 * 56));
+    TESSERA_FIELD(subdivision_steps, "doublings of the coarse mask's 28 x 28 cells", between(1, 5));
   }
 };
 

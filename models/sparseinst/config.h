@@ -13,9 +13,9 @@ struct EncoderConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("channels", channels, "channels of every level", at_least(4).multiple_of(4));
-    field("ppm", ppm, "pyramid pooling on the coarsest level (Table 2)");
-    field("fusion", fusion, "all levels fused at stride 8, else the finest alone (Table 2)");
+    TESSERA_FIELD(channels, "channels of every level", at_least(4).multiple_of(4));
+    TESSERA_FIELD(ppm, "pyramid pooling on the coarsest level (Table 2)");
+    TESSERA_FIELD(fusion, "all levels fused at stride 8, else the finest alone (Table 2)");
   }
 };
 
@@ -26,10 +26,10 @@ struct DecoderConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("depth", depth, "3x3 convolutions in each of the two stacks (Table 3)", at_least(1));
-    field("width", width, "their channels; iam.groups divides them", at_least(1));
-    field("coords", coords, "x and y of each pixel as two more input channels");
-    field("dconv", dconv, "the last convolution of both stacks deformable (Table 3: v2)");
+    TESSERA_FIELD(depth, "3x3 convolutions in each of the two stacks (Table 3)", at_least(1));
+    TESSERA_FIELD(width, "their channels; iam.groups divides them", at_least(1));
+    TESSERA_FIELD(coords, "x and y of each pixel as two more input channels");
+    TESSERA_FIELD(dconv, "the last convolution of both stacks deformable (Table 3: v2)");
   }
 };
 
@@ -51,11 +51,11 @@ struct IamConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("kernel", kernel, "convolution that makes the maps (Table 4)");
-    field("activation", activation, "sigmoid divided by its sum over the pixels, or their softmax");
-    field("groups", groups, "maps per instance; 1: the plain decoder, BaseIAM", at_least(1));
-    field("fc", fc, "with groups: a hidden layer over the concatenated groups");
-    field("cross_attention", cross_attention, "learned queries and 4 heads in place of the maps (Table 7)");
+    TESSERA_FIELD(kernel, "convolution that makes the maps (Table 4)");
+    TESSERA_FIELD(activation, "sigmoid divided by its sum over the pixels, or their softmax");
+    TESSERA_FIELD(groups, "maps per instance; 1: the plain decoder, BaseIAM", at_least(1));
+    TESSERA_FIELD(fc, "with groups: a hidden layer over the concatenated groups");
+    TESSERA_FIELD(cross_attention, "learned queries and 4 heads in place of the maps (Table 7)");
   }
 };
 
@@ -77,12 +77,12 @@ struct LossConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("mask", mask, "terms of the mask loss (Table 5)");
-    field("objectness", objectness, "loss of the IoU head (Table 6); none: there is no such head either");
-    field("class_weight", class_weight, "factor on the focal loss of the classes", at_least(0));
-    field("dice_weight", dice_weight, "factor on the dice term of the masks", at_least(0));
-    field("pixel_weight", pixel_weight, "factor on the bce or focal term of the masks; paper: 2", at_least(0));
-    field("objectness_weight", objectness_weight, "factor on the loss of the IoU head", at_least(0));
+    TESSERA_FIELD(mask, "terms of the mask loss (Table 5)");
+    TESSERA_FIELD(objectness, "loss of the IoU head (Table 6); none: there is no such head either");
+    TESSERA_FIELD(class_weight, "factor on the focal loss of the classes", at_least(0));
+    TESSERA_FIELD(dice_weight, "factor on the dice term of the masks", at_least(0));
+    TESSERA_FIELD(pixel_weight, "factor on the bce or focal term of the masks; paper: 2", at_least(0));
+    TESSERA_FIELD(objectness_weight, "factor on the loss of the IoU head", at_least(0));
   }
 };
 
@@ -91,8 +91,8 @@ struct MatcherConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("dice_exponent", dice_exponent, "a of dice^a p^b, which the matching makes largest", at_least(0));
-    field("class_exponent", class_exponent, "b of dice^a p^b; p: probability of the object's class", at_least(0));
+    TESSERA_FIELD(dice_exponent, "a of dice^a p^b, which the matching makes largest", at_least(0));
+    TESSERA_FIELD(class_exponent, "b of dice^a p^b; p: probability of the object's class", at_least(0));
   }
 };
 
@@ -102,10 +102,10 @@ struct InferenceConfig {
 
   template <class Field>
   void fields(Field&& field) {
-    field("rescore", rescore, "score = sqrt(class * objectness), else class (Table 6)");
-    field("maskness", maskness, "score times the mean mask probability inside the mask; not in the paper");
-    field("score_threshold", score_threshold, "objects below this score are left out, before maskness", between(0, 1));
-    field("mask_threshold", mask_threshold, "pixels above this probability belong to a mask", between(0, 1));
+    TESSERA_FIELD(rescore, "score = sqrt(class * objectness), else class (Table 6)");
+    TESSERA_FIELD(maskness, "score times the mean mask probability inside the mask; not in the paper");
+    TESSERA_FIELD(score_threshold, "objects below this score are left out, before maskness", between(0, 1));
+    TESSERA_FIELD(mask_threshold, "pixels above this probability belong to a mask", between(0, 1));
   }
 };
 
@@ -121,17 +121,17 @@ struct Config {
 
   template <class Field>
   void fields(Field&& field) {
-    field("num_classes", num_classes, "classes; training takes their number from the data", at_least(1));
-    field("num_masks", num_masks, "instances that an image can have at most", at_least(1));
-    field("kernel_dim", kernel_dim, "channels of the mask features", at_least(1));
-    field("scale_factor", scale_factor, "masks are enlarged from stride 8 by this", between(1, 8));
-    field("backbone", backbone, "network that turns the image into feature maps");
-    field("encoder", encoder, "context encoder: one feature map out of three levels");
-    field("decoder", decoder, "the stacks of convolutions of the instance and the mask branch");
-    field("iam", iam, "instance activation maps");
-    field("matcher", matcher, "which prediction learns which object");
-    field("loss", loss, "terms of the loss and their weights");
-    field("inference", inference, "how predictions become objects");
+    TESSERA_FIELD(num_classes, "classes; training takes their number from the data", at_least(1));
+    TESSERA_FIELD(num_masks, "instances that an image can have at most", at_least(1));
+    TESSERA_FIELD(kernel_dim, "channels of the mask features", at_least(1));
+    TESSERA_FIELD(scale_factor, "masks are enlarged from stride 8 by this", between(1, 8));
+    TESSERA_FIELD(backbone, "network that turns the image into feature maps");
+    TESSERA_FIELD(encoder, "context encoder: one feature map out of three levels");
+    TESSERA_FIELD(decoder, "the stacks of convolutions of the instance and the mask branch");
+    TESSERA_FIELD(iam, "instance activation maps");
+    TESSERA_FIELD(matcher, "which prediction learns which object");
+    TESSERA_FIELD(loss, "terms of the loss and their weights");
+    TESSERA_FIELD(inference, "how predictions become objects");
   }
 };
 

@@ -11,14 +11,11 @@
 
 #include "ops/cpu/bilinear_sample.h"
 #include "ops/cpu/parallel.h"
-#include "ops/scalar/grid_sample.h"
 
 namespace tessera::ops {
 namespace {
 
 constexpr i64 kGroup = 16;  // channels: a cache line of floats
-
-using scalar::GridAxis;
 
 // All points of a call; `image` is null where each image has the same number of points, in order.
 template <class T>
@@ -27,29 +24,19 @@ struct Points {
   const i64* image;
   i64 count, per_image;
   cpu::MapSize map;
-  GridAxis rows, columns;
+  GridAxes axes;
 
-  static Points of_grid(const Tensor& grid, const Shape& x, bool align_corners) {
-    return {.xy = grid.data<T>(),
-            .image = nullptr,
-            .count = grid.numel() / 2,
-            .per_image = grid.dim(1) * grid.dim(2),
-            .map = {x[1], x[2], x[3]},
-            .rows = GridAxis::of_grid(x[1], align_corners),
-            .columns = GridAxis::of_grid(x[2], align_corners)};
-  }
-  static Points of_points(const Tensor& image, const Tensor& points, const Shape& x) {
-    return {.xy = points.data<T>(),
-            .image = image.data<i64>(),
-            .count = points.dim(0),
-            .per_image = 0,
-            .map = {x[1], x[2], x[3]},
-            .rows = GridAxis::of_points(x[1]),
-            .columns = GridAxis::of_points(x[2])};
-  }
+  Points(const Tensor& images, const Tensor& points, const GridAxes& to_pixels, const Shape& x)
+      : xy(points.data<T>()),
+        image(images.defined() ? images.data<i64>() : nullptr),
+        count(points.numel() / 2),
+        per_image(count / std::max<i64>(x[0], 1)),
+        map{x[1], x[2], x[3]},
+        axes(to_pixels) {}
 
   cpu::BilinearSample<T> sample(i64 p) const {
-    return cpu::bilinear_sample<T>(image ? image[p] : p / per_image, rows(xy[2 * p + 1]), columns(xy[2 * p]), map);
+    return cpu::bilinear_sample<T>(image ? image[p] : p / per_image, axes.rows(xy[2 * p + 1]), axes.columns(xy[2 * p]),
+                                   map);
   }
 
   // Points for which a thread is worth its start.
@@ -94,53 +81,32 @@ void backward_points(const Points<T>& points, const T* gy, const T* x, T* gxy) {
       if (!sample.any()) continue;
       T dots[4] = {};  // of each corner's channels with the gradient
       dot(sample.corners(x, points.map, 0, zeros.data()).data(), gy + p * C, C, dots);
-      gxy[2 * p] = sample.slope_right(dots) * static_cast<T>(points.columns.scale);
-      gxy[2 * p + 1] = sample.slope_down(dots) * static_cast<T>(points.rows.scale);
+      gxy[2 * p] = sample.slope_right(dots) * static_cast<T>(points.axes.columns.scale);
+      gxy[2 * p + 1] = sample.slope_down(dots) * static_cast<T>(points.axes.rows.scale);
     }
   });
 }
 
-void grid_sample_cpu(const Tensor& x, const Tensor& grid, bool align_corners, Tensor& y) {
-  dispatch_float(x.dtype(), "grid_sample", [&]<class T>() {
-    forward(Points<T>::of_grid(grid, x.shape(), align_corners), x.data<T>(), y.data<T>());
-  });
-}
-
-void grid_sample_backward_input_cpu(const Tensor& gy, const Tensor& grid, bool align_corners, Tensor& gx) {
-  dispatch_float(gy.dtype(), "grid_sample_backward_input", [&]<class T>() {
-    backward_input(Points<T>::of_grid(grid, gx.shape(), align_corners), gy.data<T>(), gx.data<T>());
-  });
-}
-
-void grid_sample_backward_grid_cpu(const Tensor& gy, const Tensor& x, const Tensor& grid, bool align_corners,
-                                   Tensor& ggrid) {
-  dispatch_float(gy.dtype(), "grid_sample_backward_grid", [&]<class T>() {
-    backward_points(Points<T>::of_grid(grid, x.shape(), align_corners), gy.data<T>(), x.data<T>(), ggrid.data<T>());
-  });
-}
-
-void sample_points_cpu(const Tensor& x, const Tensor& image, const Tensor& points, Tensor& y) {
+void sample_points_cpu(const Tensor& x, const Tensor& image, const Tensor& points, const GridAxes& axes, Tensor& y) {
   dispatch_float(x.dtype(), "sample_points",
-                 [&]<class T>() { forward(Points<T>::of_points(image, points, x.shape()), x.data<T>(), y.data<T>()); });
+                 [&]<class T>() { forward(Points<T>(image, points, axes, x.shape()), x.data<T>(), y.data<T>()); });
 }
 
-void sample_points_backward_input_cpu(const Tensor& gy, const Tensor& image, const Tensor& points, Tensor& gx) {
+void sample_points_backward_input_cpu(const Tensor& gy, const Tensor& image, const Tensor& points, const GridAxes& axes,
+                                      Tensor& gx) {
   dispatch_float(gy.dtype(), "sample_points_backward_input", [&]<class T>() {
-    backward_input(Points<T>::of_points(image, points, gx.shape()), gy.data<T>(), gx.data<T>());
+    backward_input(Points<T>(image, points, axes, gx.shape()), gy.data<T>(), gx.data<T>());
   });
 }
 
 void sample_points_backward_points_cpu(const Tensor& gy, const Tensor& x, const Tensor& image, const Tensor& points,
-                                       Tensor& gpoints) {
+                                       const GridAxes& axes, Tensor& gpoints) {
   dispatch_float(gy.dtype(), "sample_points_backward_points", [&]<class T>() {
-    backward_points(Points<T>::of_points(image, points, x.shape()), gy.data<T>(), x.data<T>(), gpoints.data<T>());
+    backward_points(Points<T>(image, points, axes, x.shape()), gy.data<T>(), x.data<T>(), gpoints.data<T>());
   });
 }
 
-const bool kAdded = grid_sample_kernels.add(DeviceKind::kCpu, grid_sample_cpu) &&
-                    grid_sample_backward_input_kernels.add(DeviceKind::kCpu, grid_sample_backward_input_cpu) &&
-                    grid_sample_backward_grid_kernels.add(DeviceKind::kCpu, grid_sample_backward_grid_cpu) &&
-                    sample_points_kernels.add(DeviceKind::kCpu, sample_points_cpu) &&
+const bool kAdded = sample_points_kernels.add(DeviceKind::kCpu, sample_points_cpu) &&
                     sample_points_backward_input_kernels.add(DeviceKind::kCpu, sample_points_backward_input_cpu) &&
                     sample_points_backward_points_kernels.add(DeviceKind::kCpu, sample_points_backward_points_cpu);
 

@@ -8,18 +8,17 @@
 //                      pixels, from the cache where points close together come one after the other
 //
 // A point of an image that x does not have is 0 and has no gradient.
+#include <algorithm>
+
 #include "ops/cuda/bilinear_sample.h"
 #include "ops/cuda/channels.h"
 #include "ops/grid_sample.h"
-#include "ops/scalar/grid_sample.h"
 
 namespace tessera {
 
 namespace {
 
 using namespace cuda;
-
-using scalar::GridAxis;
 
 // All points of a call; `image` is null where each image has the same number of points, in order.
 struct Points {
@@ -29,34 +28,27 @@ struct Points {
   u32 per_image;
   int H, W;
   i64 C;
-  GridAxis rows, columns;
+  ops::GridAxes axes;
 
   __device__ i64 image_of(u32 p) const { return image ? image[p] : p / per_image; }
   __device__ BilinearSample sample(u32 p) const {
     const i64 n = image_of(p);
     if (n < 0 || n >= images) return {};
-    return bilinear_sample(rows(xy[2 * p + 1]), columns(xy[2 * p]), H, W);
+    return bilinear_sample(axes.rows(xy[2 * p + 1]), axes.columns(xy[2 * p]), H, W);
   }
 };
 
-Points points_of(const Tensor& xy, const i64* image, i64 per_image, const Shape& x, GridAxis rows, GridAxis columns) {
-  return {.xy = xy.device_data<float>(),
-          .image = image,
-          .count = xy.numel() / 2,
+Points points_of(const Tensor& image, const Tensor& points, const ops::GridAxes& axes, const Shape& x) {
+  const i64 count = points.numel() / 2;
+  return {.xy = points.device_data<float>(),
+          .image = image.defined() ? image.device_data<i64>() : nullptr,
+          .count = count,
           .images = x[0],
-          .per_image = static_cast<u32>(per_image),
+          .per_image = static_cast<u32>(count / std::max<i64>(x[0], 1)),
           .H = static_cast<int>(x[1]),
           .W = static_cast<int>(x[2]),
           .C = x[3],
-          .rows = rows,
-          .columns = columns};
-}
-Points points_of_grid(const Tensor& grid, const Shape& x, bool align_corners) {
-  return points_of(grid, nullptr, grid.dim(1) * grid.dim(2), x, GridAxis::of_grid(x[1], align_corners),
-                   GridAxis::of_grid(x[2], align_corners));
-}
-Points points_of_images(const Tensor& image, const Tensor& points, const Shape& x) {
-  return points_of(points, image.device_data<i64>(), 0, x, GridAxis::of_points(x[1]), GridAxis::of_points(x[2]));
+          .axes = axes};
 }
 
 template <class T, int kWidth>
@@ -89,8 +81,8 @@ __global__ void sample_backward_points_kernel(Points points, RowLanes lanes, con
   }
   for (float& dot : dots) dot = lanes.sum(dot);
   if (!mine || lanes.lane() != 0) return;
-  gxy[2 * p] = sample.slope_right(dots) * static_cast<float>(points.columns.scale);
-  gxy[2 * p + 1] = sample.slope_down(dots) * static_cast<float>(points.rows.scale);
+  gxy[2 * p] = sample.slope_right(dots) * static_cast<float>(points.axes.columns.scale);
+  gxy[2 * p + 1] = sample.slope_down(dots) * static_cast<float>(points.axes.rows.scale);
 }
 
 __global__ void cells_kernel(Points points, i64 cells, i32* keys) {
@@ -118,7 +110,8 @@ __global__ void sample_backward_input_kernel(Points points, RowLanes lanes, i64 
   }
 }
 
-void forward(const Points& points, const Tensor& x, Tensor& y) {
+void sample_points_cuda(const Tensor& x, const Tensor& image, const Tensor& xy, const ops::GridAxes& axes, Tensor& y) {
+  const Points points = points_of(image, xy, axes, x.shape());
   dispatch_storage(x, [&]<class T>() {
     const T* in = x.device_data<T>();
     T* out = y.device_data<T>();
@@ -129,19 +122,11 @@ void forward(const Points& points, const Tensor& x, Tensor& y) {
   });
 }
 
-void backward_points(const Points& points, const Tensor& gy, const Tensor& x, Tensor& gxy) {
-  dispatch_storage(x, [&]<class T>() {
-    const T *g = gy.device_data<T>(), *in = x.device_data<T>();
-    dispatch_width(by_four(points.C, g, in), [&]<int kWidth>() {
-      const RowLanes lanes(points.count, ceil_div(points.C, kWidth), kWarp);
-      launch<sample_backward_points_kernel<T, kWidth>>(lanes.launch(), points, lanes, g, in, gxy.device_data<float>());
-    });
-  });
-}
-
-void backward_input(const char* op, const Points& points, const Tensor& gy, Tensor& gx) {
+void sample_points_backward_input_cuda(const Tensor& gy, const Tensor& image, const Tensor& xy,
+                                       const ops::GridAxes& axes, Tensor& gx) {
+  const Points points = points_of(image, xy, axes, gx.shape());
   const i64 cells = cells_of(points.H, points.W);
-  check_keys(op, points.count, points.images * cells);
+  check_keys("sample_points_backward_input", points.count, points.images * cells);
   Tensor keys = Tensor::empty({points.count}, DType::kI32, gx.device());
   launch<cells_kernel>(over(points.count), points, cells, keys.device_data<i32>());
   const Groups by_cell = group_by_key(std::move(keys), points.images * cells);
@@ -156,31 +141,19 @@ void backward_input(const char* op, const Points& points, const Tensor& gy, Tens
   });
 }
 
-void grid_sample_cuda(const Tensor& x, const Tensor& grid, bool align_corners, Tensor& y) {
-  forward(points_of_grid(grid, x.shape(), align_corners), x, y);
-}
-void grid_sample_backward_input_cuda(const Tensor& gy, const Tensor& grid, bool align_corners, Tensor& gx) {
-  backward_input("grid_sample_backward_input", points_of_grid(grid, gx.shape(), align_corners), gy, gx);
-}
-void grid_sample_backward_grid_cuda(const Tensor& gy, const Tensor& x, const Tensor& grid, bool align_corners,
-                                    Tensor& ggrid) {
-  backward_points(points_of_grid(grid, x.shape(), align_corners), gy, x, ggrid);
-}
-void sample_points_cuda(const Tensor& x, const Tensor& image, const Tensor& points, Tensor& y) {
-  forward(points_of_images(image, points, x.shape()), x, y);
-}
-void sample_points_backward_input_cuda(const Tensor& gy, const Tensor& image, const Tensor& points, Tensor& gx) {
-  backward_input("sample_points_backward_input", points_of_images(image, points, gx.shape()), gy, gx);
-}
-void sample_points_backward_points_cuda(const Tensor& gy, const Tensor& x, const Tensor& image, const Tensor& points,
-                                        Tensor& gpoints) {
-  backward_points(points_of_images(image, points, x.shape()), gy, x, gpoints);
+void sample_points_backward_points_cuda(const Tensor& gy, const Tensor& x, const Tensor& image, const Tensor& xy,
+                                        const ops::GridAxes& axes, Tensor& gxy) {
+  const Points points = points_of(image, xy, axes, x.shape());
+  dispatch_storage(x, [&]<class T>() {
+    const T *g = gy.device_data<T>(), *in = x.device_data<T>();
+    dispatch_width(by_four(points.C, g, in), [&]<int kWidth>() {
+      const RowLanes lanes(points.count, ceil_div(points.C, kWidth), kWarp);
+      launch<sample_backward_points_kernel<T, kWidth>>(lanes.launch(), points, lanes, g, in, gxy.device_data<float>());
+    });
+  });
 }
 
 [[maybe_unused]] const bool kAdded[] = {
-    ops::grid_sample_kernels.add(kDevice, grid_sample_cuda),
-    ops::grid_sample_backward_input_kernels.add(kDevice, grid_sample_backward_input_cuda),
-    ops::grid_sample_backward_grid_kernels.add(kDevice, grid_sample_backward_grid_cuda),
     ops::sample_points_kernels.add(kDevice, sample_points_cuda),
     ops::sample_points_backward_input_kernels.add(kDevice, sample_points_backward_input_cuda),
     ops::sample_points_backward_points_kernels.add(kDevice, sample_points_backward_points_cuda),

@@ -115,6 +115,62 @@ struct RoiOnTile {
   int first[2], end[2];
 };
 
+// The tile of a block: its first row and column, and its image.
+struct Tile {
+  int top, left;
+  i64 image;
+
+  __device__ explicit Tile(const Dims& d) {
+    const int across = (d.W + kSide - 1) / kSide, down = (d.H + kSide - 1) / kSide;
+    left = static_cast<int>(blockIdx.x) % across * kSide;
+    top = static_cast<int>(blockIdx.x) / across % down * kSide;
+    image = blockIdx.x / (across * down);
+  }
+  __device__ int first(int axis) const { return axis ? left : top; }
+  __device__ void reach(const RoiAxis& axis, int which, int* begin, int* end) const {
+    bins_between(axis, first(which) - 1, first(which) + kSide, begin, end);
+  }
+  __device__ bool touches(const Dims& d, const float* roi) const {
+    for (int axis = 0; axis < 2; ++axis) {
+      int begin = 0, end = 0;
+      reach(axis_of(d, roi, axis), axis, &begin, &end);
+      if (begin >= end || static_cast<i64>(roi[0]) != image) return false;
+    }
+    return true;
+  }
+};
+
+// The weights of `count` rois, of each [height, kSide] of its bins on the rows, then [width, kSide] on the columns.
+__device__ void find_weights(const Dims& d, const Tile& tile, const RoiOnTile* rois, int count, float* weights) {
+  const int bins = d.height + d.width;
+  for (int k = threadIdx.x; k < count * bins * kSide; k += kThreads) {
+    const int bin = k / kSide % bins;
+    const bool column = bin >= d.height;
+    const RoiAxis& axis = rois[k / kSide / bins].axis[column];
+    const int at = tile.first(column) + k % kSide;
+    weights[k] = at < axis.size ? weight_of(axis, column ? bin - d.height : bin, at) : 0.0f;
+  }
+}
+
+// sum += a roi's bins on the warp's row of the tile. `gy`: of the roi, from channel c on.
+template <class T, int kWidth>
+__device__ void add_roi(const Dims& d, const RoiOnTile& roi, const float* weights, const T* gy,
+                        Channels<kWidth> (&sum)[kSide]) {
+  const float* const columns = weights + d.height * kSide;
+  for (int i = roi.first[0]; i < roi.end[0]; ++i) {
+    const float row = weights[i * kSide + warp()];
+    if (row == 0) continue;
+    for (int j = roi.first[1]; j < roi.end[1]; ++j) {
+      const auto g = Channels<kWidth>::load(gy + (i64{i} * d.width + j) * d.C);
+#pragma unroll
+      for (int pixel = 0; pixel < kSide; ++pixel) {
+        const float weight = row * columns[j * kSide + pixel];
+        if (weight != 0) sum[pixel].add(weight, g);  // a NaN stays with the pixels that see it
+      }
+    }
+  }
+}
+
 // Dynamic shared memory: for each of `batch` rois [kSide, height + width], the bins' weights on the tile's rows and
 // columns.
 template <class T, int kWidth>
@@ -125,26 +181,14 @@ __global__ void roi_align_backward_kernel(Dims d, int batch, const T* gy, const 
   };
   Shared& shared = shared_memory<Shared>();
   float* const weights = dynamic_shared<float>();
-  const int tiles_x = (d.W + kSide - 1) / kSide, tiles_y = (d.H + kSide - 1) / kSide, thread = threadIdx.x;
-  const int left = static_cast<int>(blockIdx.x) % tiles_x * kSide;
-  const int top = static_cast<int>(blockIdx.x) / tiles_x % tiles_y * kSide;
-  const i64 image = blockIdx.x / (tiles_x * tiles_y), c = (blockIdx.y * kWarp + lane()) * i64{kWidth};
-  const int v = top + warp(), bins = d.height + d.width;
-  const auto reach = [&](const RoiAxis& axis, int which, int* first, int* end) {
-    const int low = which ? left : top;
-    bins_between(axis, low - 1, low + kSide, first, end);
-  };
+  const Tile tile(d);
+  const int thread = threadIdx.x, v = tile.top + warp(), bins = d.height + d.width;
+  const i64 c = (blockIdx.y * kWarp + lane()) * i64{kWidth};
 
   Channels<kWidth> sum[kSide];
   for (auto& pixel : sum) pixel = Channels<kWidth>::zero();
   for (i64 base = 0; base < d.rois; base += kThreads) {
-    bool touches = base + thread < d.rois;
-    const float* const mine = rois + (base + thread) * 5;
-    for (int axis = 0; axis < 2 && touches; ++axis) {
-      int first = 0, end = 0;
-      reach(axis_of(d, mine, axis), axis, &first, &end);
-      touches = first < end && static_cast<i64>(mine[0]) == image;
-    }
+    const bool touches = base + thread < d.rois && tile.touches(d, rois + (base + thread) * 5);
     int count = 0;
     const int place = block_exclusive_scan(touches, count);
     if (touches) shared.list[place] = static_cast<i32>(base + thread);
@@ -156,43 +200,21 @@ __global__ void roi_align_backward_kernel(Dims d, int batch, const T* gy, const 
         RoiOnTile& roi = shared.roi[thread / 2];
         const int which = thread % 2;
         roi.axis[which] = axis_of(d, rois + i64{5} * shared.list[some + thread / 2], which);
-        reach(roi.axis[which], which, &roi.first[which], &roi.end[which]);
+        tile.reach(roi.axis[which], which, &roi.first[which], &roi.end[which]);
       }
       __syncthreads();
-      // The weights of a roi: [height, kSide] of its bins on the rows, then [width, kSide] on the columns.
-      for (int k = thread; k < now * bins * kSide; k += kThreads) {
-        const int pixel = k % kSide, bin = k / kSide % bins;
-        const bool column = bin >= d.height;
-        const RoiAxis& axis = shared.roi[k / kSide / bins].axis[column];
-        const int at = (column ? left : top) + pixel;
-        weights[k] = at < axis.size ? weight_of(axis, column ? bin - d.height : bin, at) : 0.0f;
-      }
+      find_weights(d, tile, shared.roi, now, weights);
       __syncthreads();
-      for (int r = 0; r < now && c < d.C; ++r) {
-        const RoiOnTile& roi = shared.roi[r];
-        const float* const rows = weights + r * bins * kSide;
-        const float* const columns = rows + d.height * kSide;
-        for (int i = roi.first[0]; i < roi.end[0]; ++i) {
-          const float row = rows[i * kSide + warp()];
-          if (row == 0) continue;
-          const i64 line = (shared.list[some + r] * i64{d.height} + i) * d.width;
-          for (int j = roi.first[1]; j < roi.end[1]; ++j) {
-            const auto g = Channels<kWidth>::load(gy + (line + j) * d.C + c);
-#pragma unroll
-            for (int pixel = 0; pixel < kSide; ++pixel) {
-              const float weight = row * columns[j * kSide + pixel];
-              if (weight != 0) sum[pixel].add(weight, g);  // a NaN stays with the pixels that see it
-            }
-          }
-        }
-      }
+      for (int r = 0; r < now && c < d.C; ++r)
+        add_roi<T, kWidth>(d, shared.roi[r], weights + r * bins * kSide,
+                           gy + shared.list[some + r] * i64{d.height} * d.width * d.C + c, sum);
       __syncthreads();
     }
   }
   if (v >= d.H || c >= d.C) return;
 #pragma unroll
   for (int pixel = 0; pixel < kSide; ++pixel)
-    if (left + pixel < d.W) sum[pixel].store(gx + ((image * d.H + v) * d.W + left + pixel) * d.C + c);
+    if (tile.left + pixel < d.W) sum[pixel].store(gx + ((tile.image * d.H + v) * d.W + tile.left + pixel) * d.C + c);
 }
 
 void roi_align_cuda(const Tensor& x, const Tensor& rois, const ops::RoiAlignParams& params, Tensor& y) {

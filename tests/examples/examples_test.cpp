@@ -8,7 +8,7 @@ namespace tessera::test {
 namespace {
 
 Outcome shell(const fs::path& folder, const std::string& command) {
-  return Program(folder, {"-c", command}, "/bin/sh", {folder}).wait();
+  return Program(folder, {"-c", command}, "/bin/sh", {.directory = folder, .environment = {}}).wait();
 }
 
 void check_shell(const fs::path& folder, const std::string& command) {

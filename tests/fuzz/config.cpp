@@ -21,20 +21,20 @@ struct Part {
 
   template <class Field>
   void fields(Field&& field) {
-    field("kind", kind, "a choice");
-    field("flag", flag, "a switch");
-    field("steps", steps, "a bounded integer", tessera::at_least(1));
-    field("rate", rate, "a bounded number", tessera::at_least(0).below(1));
-    field("name", name, "a text");
-    field("list", list, "numbers");
-    field("pair", pair, "two integers", tessera::between(0, 100).multiple_of(2));
+    TESSERA_FIELD(kind, "a choice");
+    TESSERA_FIELD(flag, "a switch");
+    TESSERA_FIELD(steps, "a bounded integer", tessera::at_least(1));
+    TESSERA_FIELD(rate, "a bounded number", tessera::at_least(0).below(1));
+    TESSERA_FIELD(name, "a text");
+    TESSERA_FIELD(list, "numbers");
+    TESSERA_FIELD(pair, "two integers", tessera::between(0, 100).multiple_of(2));
   }
 };
 struct Whole {
   Part part;
   template <class Field>
   void fields(Field&& field) {
-    field("part", part, "a section");
+    TESSERA_FIELD(part, "a section");
   }
 };
 

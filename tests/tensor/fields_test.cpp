@@ -18,7 +18,7 @@ struct Part {
   std::vector<double> betas = {0.9, 0.99};
   template <class Field>
   void fields(Field&& field) {
-    field("betas", betas, "decays", at_least(0).below(1));
+    TESSERA_FIELD(betas, "decays", at_least(0).below(1));
   }
 };
 struct Whole {
@@ -30,12 +30,12 @@ struct Whole {
   Part part = {};
   template <class Field>
   void fields(Field&& field) {
-    field("channels", channels, "how many", at_least(4).multiple_of(4));
-    field("on", on, "a switch");
-    field("name", name, "a text");
-    field("names", names, "texts");
-    field("weight", weight, "any");
-    field("part", part, "a section");
+    TESSERA_FIELD(channels, "how many", at_least(4).multiple_of(4));
+    TESSERA_FIELD(on, "a switch");
+    TESSERA_FIELD(name, "a text");
+    TESSERA_FIELD(names, "texts");
+    TESSERA_FIELD(weight, "any");
+    TESSERA_FIELD(part, "a section");
   }
 };
 

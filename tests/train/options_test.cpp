@@ -20,8 +20,8 @@ struct Inner {
   Fruit fruit = Fruit::kApple;
   template <class Field>
   void fields(Field&& field) {
-    field("weight", weight, "kilograms", above(0).at_most(100));
-    field("fruit", fruit, "which");
+    TESSERA_FIELD(weight, "kilograms", above(0).at_most(100));
+    TESSERA_FIELD(fruit, "which");
   }
 };
 
@@ -36,14 +36,14 @@ struct Outer {
   std::vector<bool> flags = {true, false};
   template <class Field>
   void fields(Field&& field) {
-    field("on", on, "a switch");
-    field("basket", basket, "what is carried");
-    field("steps", steps, "how many", at_least(1));
-    field("seed", seed, "of chance");
-    field("path", path, "where");
-    field("milestones", milestones, "when", at_least(0));
-    field("range", range, "from, to", at_least(0));
-    field("flags", flags, "switches");
+    TESSERA_FIELD(on, "a switch");
+    TESSERA_FIELD(basket, "what is carried");
+    TESSERA_FIELD(steps, "how many", at_least(1));
+    TESSERA_FIELD(seed, "of chance");
+    TESSERA_FIELD(path, "where");
+    TESSERA_FIELD(milestones, "when", at_least(0));
+    TESSERA_FIELD(range, "from, to", at_least(0));
+    TESSERA_FIELD(flags, "switches");
   }
 };
 

@@ -14,13 +14,15 @@ using simd::GemmBlock, simd::kTileRows;
 
 constexpr int kPanelVectors = TESSERA_SIMD_LEVEL == 2 ? 4 : 2;
 
-// One tile: kRows x kVectors vectors of C. `tile` is the row tile within the block, `width` the valid columns.
-template <class T, int kRows, int kVectors, bool kStrided>
-void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i64 width) {
-  using Vector = vec::Vector<T>;
-  constexpr int kLanes = vec::kLanes<T>;
-  Vector sum[kRows][kVectors] = {};
+// kRows x kVectors vectors of C: the sums of one tile, which stay in registers.
+template <class T, int kRows, int kVectors>
+using Sums = vec::Vector<T>[kRows][kVectors];
 
+// sum += A B, all of the depth. `tile` is the row tile within the block.
+template <bool kStrided, class T, int kRows, int kVectors>
+[[gnu::always_inline]] inline void multiply(const GemmBlock<T>& block, i64 tile, const T* b,
+                                            Sums<T, kRows, kVectors>& sum) {
+  constexpr int kLanes = vec::kLanes<T>;
   for (i64 t = 0; t < block.runs; ++t) {
     const T* a[kRows];
     const i64 step = kStrided ? block.a_step : 1;
@@ -30,7 +32,7 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
                       : block.a_rows[(tile * block.a_runs + block.run + t) * kTileRows + r] + block.run_offset;
 #pragma GCC unroll 4
     for (i64 k = 0; k < block.run_depth; ++k) {
-      Vector b_row[kVectors];
+      vec::Vector<T> b_row[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) b_row[v] = vec::load(b + v * kLanes);
 #pragma GCC unroll 8
@@ -41,10 +43,15 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
       b += kVectors * kLanes;
     }
   }
+}
 
-  // What there is to do with the sums, one thing after the other for all of them: they stay in registers, and the
-  // questions are asked once. `last`: the valid elements of the last vector.
-  const i64 last = width - (kVectors - 1) * kLanes;
+// What there is to do with the sums, one thing after the other for all of them: the questions are asked once. `width`:
+// the valid columns.
+template <class T, int kRows, int kVectors>
+[[gnu::always_inline]] inline void finish(const GemmBlock<T>& block, i64 tile, i64 column, i64 width,
+                                          Sums<T, kRows, kVectors>& sum) {
+  constexpr int kLanes = vec::kLanes<T>;
+  const i64 last = width - (kVectors - 1) * kLanes;  // valid elements of the last vector
   const auto each = [&](auto visit) __attribute__((always_inline)) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -79,6 +86,13 @@ void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i
       vec::store_first(c_rows[r] + block.c_column + column + v * kLanes, sum[r][v], v == kVectors - 1 ? last : kLanes);
     });
   }
+}
+
+template <class T, int kRows, int kVectors, bool kStrided>
+void compute_tile(const GemmBlock<T>& block, i64 tile, const T* b, i64 column, i64 width) {
+  Sums<T, kRows, kVectors> sum = {};
+  multiply<kStrided, T, kRows, kVectors>(block, tile, b, sum);
+  finish<T, kRows, kVectors>(block, tile, column, width, sum);
 }
 
 template <class T>
