@@ -7,7 +7,8 @@
 
 namespace tessera::nn {
 
-ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random) : conv_name_(c.conv_name), norm_name_(c.norm_name) {
+ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random)
+    : conv_name_(c.conv_name), norm_name_(c.norm_name), counted_norm_(c.counted_norm) {
   Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride};
   conv.padding = c.padding.value_or(c.kernel / 2);
   conv.groups = c.groups;
@@ -53,7 +54,7 @@ Var ConvNorm::operator()(const Var& x, const Var& residual) {
   }
   if (live) {
     y = (*live)(y);
-  } else {
+  } else if (counted_norm_) {
     note_work("batch_norm", ops::batch_norm_work(y.value(), false), y.shape());
   }
   if (finished) return y;
