@@ -28,6 +28,9 @@ void add_data(CLI::App& app) {
   const auto config = std::make_shared<ShapesConfig>();
   shapes->add_option("--out", config->dir, "folder to write: train/, val/, instances_train.json, instances_val.json")
       ->required();
+  shapes->add_flag_callback(
+      "--fine", [config] { config->kind = ShapesKind::kFine; },
+      "stars, gears and asterisks in their place: outlines that a coarse mask loses");
   shapes->add_flag("--panoptic", config->panoptic,
                    "also write panoptic_train.json and panoptic_val.json with their folders of PNGs: the ground is "
                    "stuff, of three kinds");

@@ -13,19 +13,10 @@ namespace {
 constexpr double kLeastBoxSide = 1e-5;  // pixels; below it a box counts as empty, as in detectron2
 
 // What becomes of an annotation. All but the last are reasons to leave it out, in the order of the words for them.
-enum class Fate : u8 { kCrowd, kNoMask, kMalformedMask, kEmptyMask, kKept };
-constexpr std::array<const char*, 4> kReasons = {"crowd regions", "without a mask", "with a malformed mask",
-                                                 "with an empty mask, or one outside the picture"};
-
-Fate fate_of(const CocoAnnotation& annotation, ImageSize size) {
-  if (annotation.iscrowd) return Fate::kCrowd;
-  if (std::holds_alternative<std::monostate>(annotation.segmentation)) return Fate::kNoMask;
-  try {
-    return rle_area(annotation_mask(annotation, size.height, size.width)) > 0 ? Fate::kKept : Fate::kEmptyMask;
-  } catch (const Error&) {
-    return Fate::kMalformedMask;
-  }
-}
+enum class Fate : u8 { kCrowd, kNoMask, kMalformedMask, kEmptyMask, kEmptyBox, kKept };
+constexpr std::array<const char*, 5> kReasons = {"crowd regions", "without a mask", "with a malformed mask",
+                                                 "with an empty mask, or one outside the picture",
+                                                 "with an empty box, or one outside the picture"};
 
 // The annotated box behind `geometry`; nothing where the file has none, or an empty one.
 std::optional<Box> annotated_box(const CocoAnnotation& annotation, const Geometry& geometry) {
@@ -34,6 +25,18 @@ std::optional<Box> annotated_box(const CocoAnnotation& annotation, const Geometr
   const Box box = geometry.apply_to_box({x, y, x + width, y + height});
   if (box[2] - box[0] <= kLeastBoxSide || box[3] - box[1] <= kLeastBoxSide) return std::nullopt;
   return box;
+}
+
+Fate fate_of(const CocoAnnotation& annotation, ImageSize size, ResizeRule rule) {
+  if (annotation.iscrowd) return Fate::kCrowd;
+  if (std::holds_alternative<std::monostate>(annotation.segmentation)) return Fate::kNoMask;
+  try {
+    if (rle_area(annotation_mask(annotation, size.height, size.width)) == 0) return Fate::kEmptyMask;
+  } catch (const Error&) {
+    return Fate::kMalformedMask;
+  }
+  const bool box_decides = rule == ResizeRule::kDetr && annotation.bbox;
+  return box_decides && !annotated_box(annotation, Geometry(size)) ? Fate::kEmptyBox : Fate::kKept;
 }
 
 // Draws the object at the size behind `geometry` into `plane`; returns how many pixels it has there.
@@ -85,7 +88,7 @@ CocoSource::CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesyst
   parallel_for(static_cast<i64>(fates.size()), [&](i64 position) {
     const size_t i = static_cast<size_t>(position);
     if (config_.targets)
-      fates[i] = fate_of(annotations[i], size_of(annotations[i]));
+      fates[i] = fate_of(annotations[i], size_of(annotations[i]), rule());
     else
       fates[i] = annotations[i].iscrowd ? Fate::kCrowd : Fate::kKept;
   });
@@ -162,8 +165,7 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
   const std::vector<i64>& positions = dataset_->annotations_of[static_cast<size_t>(image)];
   const size_t pixels = static_cast<size_t>(size.height * size.width);
   Tensor planes = Tensor::empty({static_cast<i64>(positions.size()), size.height, size.width}, DType::kU8);
-  const ResizeRule rule = config_.augment ? config_.augment->resize : config_.resize;
-  const bool detr = rule == ResizeRule::kDetr;
+  const bool detr = rule() == ResizeRule::kDetr;
   const i64 least_pixels = config_.augment ? config_.augment->least_pixels : 1;
   Targets targets;
   std::vector<i64> classes;
@@ -174,12 +176,12 @@ Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
     const std::span<u8> plane = planes.span<u8>().subspan(targets.annotations.size() * pixels, pixels);
     i64 pixels = 0;
     try {
-      pixels = draw_object(annotation, geometry, rule, plane);
+      pixels = draw_object(annotation, geometry, rule(), plane);
     } catch (const Error& error) {
       fail("{}: annotation {}: {}", dataset_->name, annotation.id, error.what());
     }
     const std::optional<Box> annotated = geometry.crops() && !detr ? std::nullopt : annotated_box(annotation, geometry);
-    const bool box_decides = detr && annotated_box(annotation, Geometry(geometry.source()));
+    const bool box_decides = detr && annotation.bbox;
     if (box_decides ? !annotated : pixels < least_pixels) {
       if (!box_decides && pixels > 0) ++too_small_;
       continue;

@@ -22,15 +22,15 @@ struct CocoSourceConfig {
   i64 shortest = 640, longest = 853;
   ResizeRule resize = ResizeRule::kDetectron2;  // of such a picture
   ImageSize window = {416, 416};                // for letterbox
-  u64 seed = 0;             // of the augmentation
-  bool skip_empty = false;  // leave out pictures without an object (crowd regions are none)
-  bool targets = true;      // false: pictures only, for inference
+  u64 seed = 0;                                 // of the augmentation
+  bool skip_empty = false;                      // leave out pictures without an object (crowd regions are none)
+  bool targets = true;                          // false: pictures only, for inference
 };
 
 // Targets are the annotations that are no crowd and whose mask has a pixel at the picture's own size, as the network is
 // to find them. What a resize and a crop make of masks and boxes is the rule's (ResizeRule); a box that the file does
-// not have, or has an empty one, is that of the mask. An object of which augmentation leaves nothing is dropped from
-// that sample.
+// not have, or has an empty one, is that of the mask, but by DETR's rule an empty one is a reason to leave its object
+// out. An object of which augmentation leaves nothing is dropped from that sample.
 class CocoSource : public SampleSource {
  public:
   // Throws when the settings make no sense, when no picture is left to load, and, if targets are asked for, when no
@@ -57,6 +57,7 @@ class CocoSource : public SampleSource {
   }
 
  private:
+  ResizeRule rule() const { return config_.augment ? config_.augment->resize : config_.resize; }
   Targets targets(i64 image, const Geometry& geometry) const;
 
   std::shared_ptr<const CocoDataset> dataset_;
@@ -64,7 +65,7 @@ class CocoSource : public SampleSource {
   CocoSourceConfig config_;
   std::vector<bool> kept_;         // of each annotation: is it a target?
   std::vector<i64> chosen_;        // positions in dataset_->images
-  std::array<Tally, 4> left_out_;  // annotation ids by reason
+  std::array<Tally, 5> left_out_;  // annotation ids by reason
   Tally boxes_of_masks_;
   mutable std::atomic<i64> too_small_ = 0;
 };

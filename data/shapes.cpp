@@ -76,8 +76,8 @@ void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i
     std::filesystem::create_directories(config.dir / name);
     CocoDataset dataset;
     dataset.name = (config.dir / fmt::format("instances_{}.json", name)).string();
-    for (size_t c = 0; c < kShapeNames.size(); ++c)
-      dataset.categories.push_back({static_cast<i64>(c) + 1, kShapeNames[c]});
+    for (const char* shape : shape_names(config.kind))
+      dataset.categories.push_back({static_cast<i64>(dataset.categories.size()) + 1, shape});
     PanopticFile segments{.name = (config.dir / fmt::format("panoptic_{}.json", name)).string()};
     segments.folder = panoptic_folder(segments.name);
     if (config.panoptic) std::filesystem::create_directories(segments.folder);

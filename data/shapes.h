@@ -4,6 +4,9 @@
 // filled with stripes, gradients or blotches, lie on top of one another on a textured ground. A mask is what is visible
 // of its object, exact to the pixel, so masks never overlap; objects that are mostly hidden are left out of the
 // picture. Where panoptic annotations are asked for, the ground is a stretch of stuff, called as its pattern is.
+//
+// The fine kind has outlines that a coarse mask loses: stars, gears with a hole, and asterisks of thin bars, with five
+// to eight points (gears: twice as many teeth) and a radius of 1/6 to 2/5 of the side. All else is the same.
 #pragma once
 
 #include <array>
@@ -16,8 +19,11 @@
 
 namespace tessera {
 
+enum class ShapesKind { kPlain, kFine };
+
 struct ShapesConfig {
   std::filesystem::path dir;
+  ShapesKind kind = ShapesKind::kPlain;
   i64 train = 2000, val = 200;  // pictures
   i64 size = 128;               // longest possible side in pixels; sides are uniform in [3/4 size, size]
   i64 max_objects = 5;          // per picture, at least 1
@@ -25,7 +31,11 @@ struct ShapesConfig {
   bool panoptic = false;  // COCO panoptic files as well
 };
 
-inline constexpr std::array<const char*, 3> kShapeNames = {"circle", "rectangle", "triangle"};  // category ids 1, 2, 3
+// Category ids 1, 2, 3.
+constexpr std::array<const char*, 3> shape_names(ShapesKind kind) {
+  if (kind == ShapesKind::kFine) return {"star", "gear", "asterisk"};
+  return {"circle", "rectangle", "triangle"};
+}
 
 inline constexpr std::array<const char*, 3> kGroundNames = {"stripes", "gradient", "blotches"};  // ... 4, 5, 6
 
@@ -36,7 +46,7 @@ void check(const ShapesConfig& config);
 struct ShapesPicture {
   Tensor image;              // u8 [H, W, 3]
   Tensor owners;             // u8 [H, W]: 0 the ground, k the k-th object
-  std::vector<i64> classes;  // of object 1, 2, ...: index into kShapeNames
+  std::vector<i64> classes;  // of object 1, 2, ...: index into shape_names
   i64 ground = 0;            // index into kGroundNames
 };
 enum class ShapesSplit { kTrain, kVal };

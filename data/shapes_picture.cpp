@@ -49,15 +49,23 @@ struct Texture {
 };
 
 struct Object {
-  i64 shape;            // index into kShapeNames
+  ShapesKind kind;
+  i64 shape;            // index into shape_names(kind)
   double x, y, radius;  // centre and circumscribed circle, pixels
   double cosine, sine;  // of the rotation
   double aspect;        // rectangle: height over width
+  i64 points;           // star, asterisk; half of the gear's teeth
   Texture texture;
 
   bool covers(double px, double py) const {
     const double dx = (px - x) / radius, dy = (py - y) / radius;
     const double u = dx * cosine + dy * sine, v = dy * cosine - dx * sine;
+    return kind == ShapesKind::kPlain ? covers_plain(u, v) : covers_fine(u, v);
+  }
+
+ private:
+  // In the object's own frame, in which its circle has radius 1.
+  bool covers_plain(double u, double v) const {
     if (shape == 0) return u * u + v * v <= 1;
     if (shape == 1) {
       const double half_width = 1 / std::sqrt(1 + aspect * aspect);
@@ -66,6 +74,18 @@ struct Object {
     // Equilateral, corners on the circle: three half planes at distance 1/2 from the centre.
     const double slanted = std::abs(u) * std::numbers::sqrt3 / 2;
     return v <= 0.5 && slanted - v / 2 <= 0.5;
+  }
+
+  // All points are alike, so the half of one decides: `angle` is that to the nearest point's tip, at distance 1.
+  bool covers_fine(double u, double v) const {
+    const double half = std::numbers::pi / static_cast<double>(shape == 1 ? 2 * points : points);
+    const double distance = std::hypot(u, v), angle = std::abs(std::remainder(std::atan2(v, u), 2 * half));
+    if (shape == 1) return distance >= 0.3 && distance <= (angle <= half / 2 ? 1 : 0.78);
+    const double along = distance * std::cos(angle), across = distance * std::sin(angle);
+    if (shape == 2) return distance <= 1 && across <= 0.08;
+    // Below the line from the tip (1, 0) to the notch between two tips.
+    const double notch_x = 0.42 * std::cos(half), notch_y = 0.42 * std::sin(half);
+    return notch_y * (1 - along) >= across * (1 - notch_x);
   }
 };
 
@@ -101,12 +121,14 @@ Texture contrasting_texture(const std::vector<Texture>& others, Random& random) 
   return texture;
 }
 
-Object random_object(i64 size, i64 height, i64 width, Random& random) {
+Object random_object(const ShapesConfig& config, i64 height, i64 width, Random& random) {
   Object object;
-  object.shape = random.integer(0, static_cast<i64>(kShapeNames.size()) - 1);
-  // Small and large alike: radius from 1/9 to 1/3 of the side, logarithmically uniform.
-  const double side = static_cast<double>(size);
-  object.radius = side / 9 * std::pow(9.0 / 3.0, random.uniform());
+  object.kind = config.kind;
+  object.shape = random.integer(0, static_cast<i64>(shape_names(config.kind).size()) - 1);
+  // Small and large alike: radius from 1/9 to 1/3 of the side (fine: 1/6 to 2/5), logarithmically uniform.
+  const double side = static_cast<double>(config.size);
+  const bool fine = config.kind == ShapesKind::kFine;
+  object.radius = side / (fine ? 6 : 9) * std::pow(fine ? 2.4 : 3.0, random.uniform());
   const auto place = [&](i64 length) {  // at most half of the radius may leave the picture
     return random.uniform(0.5 * object.radius, static_cast<double>(length) - 0.5 * object.radius);
   };
@@ -116,6 +138,7 @@ Object random_object(i64 size, i64 height, i64 width, Random& random) {
   object.cosine = std::cos(angle);
   object.sine = std::sin(angle);
   object.aspect = random.uniform(0.5, 1);
+  object.points = fine ? random.integer(5, 8) : 0;
   return object;
 }
 
@@ -182,7 +205,7 @@ ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 ind
   std::vector<Texture> textures = {ground};
   std::vector<Object> objects(static_cast<size_t>(random.integer(1, config.max_objects)));
   for (Object& object : objects) {
-    object = random_object(config.size, height, width, random);
+    object = random_object(config, height, width, random);
     object.texture = contrasting_texture(textures, random);
     textures.push_back(object.texture);
   }

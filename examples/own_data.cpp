@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
                                           "own_data.cpp", {}));
   job.folder = argv[1];
   job.data = std::make_shared<Drawn>();
-  job.classes.assign(kShapeNames.begin(), kShapeNames.end());
+  for (const char* shape : shape_names(ShapesKind::kPlain)) job.classes.push_back(shape);
   job.category_ids = {1, 2, 3};
   const auto model = make_model(job.config.model, job.config.training.seed);
   const int signal = train(*model, job);

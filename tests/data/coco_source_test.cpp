@@ -264,22 +264,35 @@ TEST_CASE("coco source: an object without a usable mask is left out, counted and
   CHECK(pictures.objects(2) == 5);
 }
 
-TEST_CASE("coco source: an object without a box, or with an empty one, gets that of its mask") {
+TEST_CASE(
+    "coco source: an object without a box gets that of its mask, and with an empty one, too, but by DETR's rule is "
+    "left "
+    "out") {
   const TemporaryFolder folder;
   auto dataset = write_dataset(folder);
-  const CocoSource annotated(dataset, folder.path(), {.shortest = 60});
-  CHECK(annotated.boxes_of_masks().count == 0);
   CocoAnnotation& first = dataset->annotations[0];
-  for (const XywhBox& useless : {XywhBox{}, XywhBox{10, 10, 0, 40}, XywhBox{500, 10, 60, 40}}) {
-    first.bbox = useless;
-    const CocoSource source(dataset, folder.path(), {.shortest = 60});
-    CHECK(source.boxes_of_masks().first == std::vector<std::string>{"11"});
-    const Sample sample = source.load(0, 0);
-    REQUIRE(sample.targets.annotations == std::vector<i64>{11, 12});
-    const auto [x, y, w, h] = rle_bbox(annotation_mask(first, kHeight, kWidth));
-    const float* box = sample.targets.boxes.data<float>();
-    CHECK(std::vector<double>(box, box + 4) == std::vector<double>{x, y, x + w, y + h});
-    CHECK(std::vector<double>(box + 4, box + 8) == std::vector<double>{10, 10, 70, 50});  // as annotated
+  const auto [x, y, w, h] = rle_bbox(annotation_mask(first, kHeight, kWidth));
+  const CocoSourceConfig detectron2{.shortest = 60}, detr{.shortest = 60, .resize = ResizeRule::kDetr};
+  CHECK(CocoSource(dataset, folder.path(), detectron2).boxes_of_masks().count == 0);
+  const std::optional<XywhBox> useless[] = {{}, XywhBox{}, XywhBox{10, 10, 0, 40}, XywhBox{500, 10, 60, 40}};
+  for (const std::optional<XywhBox>& box : useless) {
+    first.bbox = box;
+    for (const CocoSourceConfig& config : {detectron2, detr}) {
+      const CocoSource source(dataset, folder.path(), config);
+      const Sample sample = source.load(0, 0);
+      if (box && config.resize == ResizeRule::kDetr) {
+        CHECK(source.left_out() ==
+              "3 of 4 objects are left out: 2 crowd regions (annotations 13, 14), 1 with an empty box, or one outside "
+              "the picture (annotation 11)");
+        CHECK(sample.targets.annotations == std::vector<i64>{12});
+        continue;
+      }
+      CHECK(source.boxes_of_masks().first == std::vector<std::string>{"11"});
+      REQUIRE(sample.targets.annotations == std::vector<i64>{11, 12});
+      const float* found = sample.targets.boxes.data<float>();
+      CHECK(std::vector<double>(found, found + 4) == std::vector<double>{x, y, x + w, y + h});
+      CHECK(std::vector<double>(found + 4, found + 8) == std::vector<double>{10, 10, 70, 50});  // as annotated
+    }
   }
 }
 

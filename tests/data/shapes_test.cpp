@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "data/coco.h"
@@ -55,6 +56,61 @@ TEST_CASE("shapes: pictures hold 1 to 5 visible objects of all classes, small an
   CHECK(smallest >= 24);
   CHECK(smallest < 300);
   CHECK(largest > 3000);
+}
+
+// Of one kind of object in 300 pictures: length of its outline (pairs of pixels, of which one is the object's) over the
+// root of its area: 4 of an upright square, 4.5 of a disc.
+double outline(ShapesKind kind, i64 shape) {
+  double ratios = 0, objects = 0;
+  for (i64 index = 0; index < 300; ++index) {
+    const ShapesPicture picture = draw_shapes({.kind = kind, .max_objects = 1}, ShapesSplit::kTrain, index);
+    if (picture.classes != std::vector<i64>{shape}) continue;
+    const i64 height = picture.owners.dim(0), width = picture.owners.dim(1);
+    const u8* owner = picture.owners.data<u8>();
+    double area = 0, pairs = 0;
+    for (i64 y = 0; y < height; ++y) {
+      for (i64 x = 0; x < width; ++x) {
+        const u8 here = owner[y * width + x];
+        area += here;
+        pairs += (x + 1 < width && here != owner[y * width + x + 1]) +
+                 (y + 1 < height && here != owner[(y + 1) * width + x]);
+      }
+    }
+    ratios += pairs / std::sqrt(area);
+    ++objects;
+  }
+  CHECK(objects > 60);
+  return ratios / objects;
+}
+
+TEST_CASE("shapes: the fine kind has outlines that are long for their area; asterisks, all thin parts, the longest") {
+  for (const i64 shape : {0, 1, 2}) CHECK(outline(ShapesKind::kPlain, shape) < 6);
+  CHECK(outline(ShapesKind::kFine, 0) > 7);
+  CHECK(outline(ShapesKind::kFine, 1) > 9);
+  CHECK(outline(ShapesKind::kFine, 2) > 12);
+}
+
+TEST_CASE("shapes: all kinds of fine objects reach their circle and no further; a gear has a hole, the others none") {
+  const TemporaryFolder folder;
+  generate_shapes({.dir = folder / "set", .kind = ShapesKind::kFine, .train = 60, .val = 0, .max_objects = 1});
+  const CocoDataset dataset = load_coco(folder / "set" / "instances_train.json");
+  CHECK(dataset.categories[0].name == "star");
+  CHECK(dataset.categories[1].name == "gear");
+  CHECK(dataset.categories[2].name == "asterisk");
+  int whole = 0;
+  for (const CocoAnnotation& object : dataset.annotations) {
+    const CocoImage& image = dataset.images[static_cast<size_t>(dataset.image_index.at(object.image_id))];
+    const auto [x, y, w, h] = *object.bbox;
+    if (x == 0 || y == 0 || x + w == image.width || y + h == image.height) continue;
+    ++whole;
+    CAPTURE(object.id);
+    CHECK(std::max(w, h) >= 128 / 3 * 0.8);  // five points: the box is a little smaller than the circle's
+    CHECK(std::max(w, h) <= 128 * 0.8 + 1);
+    const Tensor mask = decode_rle(annotation_mask(object, image.height, image.width));
+    const i64 centre = std::lround(y + h / 2) * image.width + std::lround(x + w / 2);
+    CHECK((mask.data<u8>()[centre] != 0) == (object.category_id != 2));
+  }
+  CHECK(whole > 10);
 }
 
 TEST_CASE(
