@@ -42,7 +42,7 @@ struct BackboneConfig {
   void fields(Field&& field) {
     const bool mobile = kind == BackboneKind::kMobileNetV2;
     TESSERA_FIELD(kind, "the network");
-    TESSERA_FIELD(norm, "batch normalisation with fixed statistics, or with those of the batch");
+    TESSERA_FIELD(norm, "batch normalisation: frozen, with frozen statistics alone, or with those of the batch");
     if (field.every_kind || !mobile) {
       TESSERA_FIELD(names, "ResNets: whose names the parts have; ResNet-D: timm's, which are torchvision's");
       TESSERA_FIELD(deep_stem, "ResNet-D: three 3x3 convolutions, average-pool shortcuts");
