@@ -58,10 +58,9 @@ AttentionPlan plan_attention(const AttentionConfig& config, FeatureLevel e, Imag
 FittedConv::FittedConv(i64 in, i64 out, ImageSize side, ImageSize grid, Random& random)
     : norm(out), side_(side), grid_(grid) {
   const std::optional<FittedAxis> rows = fit_axis(side.height, grid.height), columns = fit_axis(side.width, grid.width);
-  resampled_ = !rows || !columns;
-  if (resampled_) side_ = grid;
-  rows_ = resampled_ ? *fit_axis(grid.height, grid.height) : *rows;
-  columns_ = resampled_ ? *fit_axis(grid.width, grid.width) : *columns;
+  if (!rows || !columns) side_ = grid;
+  rows_ = *fit_axis(side_.height, grid.height);
+  columns_ = *fit_axis(side_.width, grid.width);
   weight = Var(Tensor::empty({out, rows_.kernel, columns_.kernel, in}), true);
   nn::init_kaiming_normal(weight, nn::Fan::kOut, std::sqrt(2.0), random);
 }
@@ -85,10 +84,8 @@ Tensor FittedConv::rows_under_kernels(i64 batch, Device device) {
 
 Var FittedConv::operator()(Var x) {  // [B, h, w, C]
   const nn::Running running(*this);
-  if (resampled_) x = interpolate(x, grid_.height, grid_.width, ops::Interpolation::kBilinear);
-  TESSERA_CHECK(x.dim(1) == side_.height && x.dim(2) == side_.width,
-                "fassst: the map before the fitted layer must have {} x {} cells, got {}", side_.height, side_.width,
-                x.shape());
+  if (ImageSize{x.dim(1), x.dim(2)} != side_)
+    x = interpolate(x, side_.height, side_.width, ops::Interpolation::kBilinear);
   const i64 B = x.dim(0), C = x.dim(3), O = weight.dim(0), kernel = rows_.kernel * columns_.kernel;
   const Device device = x.value().device();
   const Var zero(Tensor::zeros({1, C}, x.value().dtype(), device));

@@ -17,7 +17,7 @@ namespace tessera::fassst {
 
 // One axis of the convolution that takes `side` cells to `grid`: of three cells where grid = side (stride 1, padding
 // 1) or side = 2 grid - 1 (stride 2, padding 1), else at stride floor(side / grid) without padding. Nothing where its
-// kernel would have more than 6 cells, and for a grid larger than the map: then the map is resampled first.
+// kernel would have more than 6 cells, and for a grid larger than the map: then the map is resampled to the grid first.
 struct FittedAxis {
   i64 kernel, stride, padding;
 };
@@ -34,7 +34,8 @@ struct AttentionPlan {
 AttentionPlan plan_attention(const AttentionConfig& config, FeatureLevel e, ImageSize input);
 
 // The convolution that fits a map to the grid, without bias, its normalisation and ReLU. Kernel, stride and padding may
-// differ between the axes: it gathers the cells under each kernel, and multiplies.
+// differ between the axes: it gathers the cells under each kernel, and multiplies. A map of another size than the one
+// that it is built for, of an input that is not model.input, is resampled to that first.
 class FittedConv : public nn::Module {
  public:
   FittedConv(i64 in, i64 out, ImageSize side, ImageSize grid, Random& random);
@@ -46,8 +47,7 @@ class FittedConv : public nn::Module {
  private:
   Tensor rows_under_kernels(i64 batch, Device device);  // of a list of cells, the last of which is 0 for the padding
 
-  ImageSize side_, grid_;
-  bool resampled_;
+  ImageSize side_, grid_;  // side_: of the grid where no kernel fits
   FittedAxis rows_, columns_;
   Tensor gathered_;  // of the last batch
 };

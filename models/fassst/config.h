@@ -106,8 +106,11 @@ struct Config {
   template <class Field>
   void fields(Field&& field) {
     TESSERA_FIELD(num_classes, "classes; training takes their number from the data", at_least(1));
-    TESSERA_FIELD(input, "height and width of every input, as input.size, for input.resize = \"letterbox\"",
-                  at_least(32).multiple_of(32));
+    TESSERA_FIELD(
+        input,
+        "height and width of the input for which the attention module is built, those of input.size; it resamples "
+        "what comes of others",
+        at_least(32).multiple_of(32));
     TESSERA_FIELD(backbone, "network that turns the image into feature maps");
     TESSERA_FIELD(head_depth, "network head: rows of the backbone before the attention module (Table 5); ResNets: 4",
                   between(2, 8));

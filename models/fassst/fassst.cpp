@@ -65,11 +65,6 @@ Fassst::Fassst(const Config& config, Random& random) : config_(check_fields("fas
 
 Fassst::Maps Fassst::forward(const Var& images) {
   const nn::Running running(*this);
-  TESSERA_CHECK(
-      images.rank() == 4 && images.dim(1) == config_.input[0] && images.dim(2) == config_.input[1],
-      "fassst: the network is built for inputs of {} x {} pixels, got {}; set input.resize = \"letterbox\" and "
-      "input.size = model.input",
-      config_.input[0], config_.input[1], images.shape());
   const std::vector<Var> rows = (*backbone_)(images);
   Maps maps{(*attention_)(rows[e_]), {}};
   std::vector<Var> laterals;

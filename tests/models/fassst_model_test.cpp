@@ -237,6 +237,16 @@ TEST_CASE("fassst: detection answers for every picture in its own size") {
   for (size_t image : {0, 1}) CHECK(silent->detect(batch).at(image).empty());
 }
 
+TEST_CASE("fassst: an input of another size than the network is built for has the same grid") {
+  Config config = test::tiny_fassst_config();
+  for (const std::array<i64, 2> input : {std::array<i64, 2>{64, 64}, {96, 64}, {128, 192}}) {
+    config.input = input;
+    const auto model = test::tiny_fassst(config);
+    CHECK(model->forward(Var(Tensor::zeros({2, 64, 64, 3}))).raw.shape() == Shape{2, 4, 4, 8});
+    CHECK(std::isfinite(model->losses(test::rectangles({1}), {}).total().value().item()));
+  }
+}
+
 TEST_CASE("fassst: what cannot be built or run is an error that says so") {
   const auto error = [](auto&& change, const std::string& message) {
     Config config = test::tiny_fassst_config();
@@ -247,6 +257,5 @@ TEST_CASE("fassst: what cannot be built or run is an error that says so") {
   error([](Config& c) { c.attention.boxes = BoxForm::kEdges; }, "set loss.boxes = \"focal\"");
   error([](Config& c) { c.head_depth = 6; }, "head_depth is 6, the backbone has 5 rows");
   error([](Config& c) { c.attention.widths = {8, 8, 8, 8}; }, "attention.widths needs 5 channels or more, got 4");
-  error([](Config& c) { c.input = {96, 64}; }, "built for inputs of 96 x 64 pixels");
   error([](Config& c) { c.num_classes = 0; }, "num_classes must be at least 1");
 }
