@@ -123,6 +123,23 @@ TEST_CASE("fassst: every parameter of every variant receives a finite gradient t
   }
 }
 
+TEST_CASE(
+    "fassst: frozen statistics of the backbone stay as they are, with scale and shift in training; live ones follow") {
+  for (const nn::Norm norm : {nn::Norm::kFrozenStatistics, nn::Norm::kBatch}) {
+    Config config = test::tiny_fassst_config();
+    config.backbone.norm = norm;
+    const auto model = test::tiny_fassst(config);
+    model->losses(test::rectangles({2}), {}).total().backward();
+    for (const nn::StateEntry& entry : nn::state(*model)) {
+      if (!entry.name.starts_with("backbone.bn1.")) continue;
+      CAPTURE(entry.name);
+      if (entry.parameter) CHECK(has_value(entry.parameter->grad()));
+      if (entry.name.ends_with("running_mean")) CHECK(has_value(entry.tensor) == (norm == nn::Norm::kBatch));
+    }
+    CHECK(nn::count_parameters(*model, true) == nn::count_parameters(*model));
+  }
+}
+
 TEST_CASE("fassst: without fusion the coarse levels are not looked at") {
   Config config = test::tiny_fassst_config();
   config.mask.fusion = false;

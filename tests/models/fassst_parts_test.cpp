@@ -1,8 +1,10 @@
 // The parts of FASSST: boxes, cells, layers that fit a grid, regions, losses, predictions.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "autograd/pointwise.h"
 #include "autograd/reduce.h"
 #include "models/fassst/boxes.h"
 #include "models/fassst/criterion.h"
