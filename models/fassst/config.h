@@ -96,7 +96,8 @@ struct InferenceConfig {
 struct Config {
   i64 num_classes = 80;
   std::array<i64, 2> input = {416, 416};
-  BackboneConfig backbone = {.kind = BackboneKind::kMobileNetV2, .norm = nn::Norm::kFrozenStatistics};
+  BackboneConfig backbone = {
+      .kind = BackboneKind::kMobileNetV2, .norm = nn::Norm::kFrozenStatistics, .names = BackboneNames::kTorchvision};
   i64 head_depth = 5;
   AttentionConfig attention;
   MaskConfig mask;

@@ -75,8 +75,9 @@ Fassst::Maps Fassst::forward(const Var& images) {
 
 Var Fassst::masks(const Maps& maps, const Tensor& regions) const {
   const MaskConfig& mask = config_.mask;
-  const std::vector<Var> features = region_features(maps.pyramid, mask.first_stride, regions, mask.side);
-  const Var fused = fuse_regions(features, mask.fusion);
+  const std::vector<Var> levels = mask.fusion ? maps.pyramid : std::vector<Var>{maps.pyramid[0]};
+  const std::vector<Var> features = region_features(levels, mask.first_stride, regions, mask.side);
+  const Var fused = fuse_regions(features);
   for (size_t k = 0; k < features.size(); ++k) nn::keep(fmt::format("r{}", k + 1), features[k]);
   nn::keep("r", fused);
   return (*tail_)(fused);

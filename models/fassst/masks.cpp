@@ -48,10 +48,10 @@ void Pyramid::visit(nn::Visitor& v) {
   for (size_t k = 0; k < outputs_.size(); ++k) v.child(fmt::format("output.{}", k), outputs_[k]);
 }
 
-std::vector<Var> region_features(const std::vector<Var>& pyramid, i64 first_stride, const Tensor& regions, i64 S) {
+std::vector<Var> region_features(const std::vector<Var>& levels, i64 first_stride, const Tensor& regions, i64 S) {
   std::vector<Var> features;
-  for (size_t k = 0; k < kLevels; ++k)
-    features.push_back(roi_align(pyramid[k], Var(regions),
+  for (size_t k = 0; k < levels.size(); ++k)
+    features.push_back(roi_align(levels[k], Var(regions),
                                  {.height = S >> k,
                                   .width = S >> k,
                                   .spatial_scale = 1 / static_cast<double>(first_stride << k),
@@ -60,8 +60,10 @@ std::vector<Var> region_features(const std::vector<Var>& pyramid, i64 first_stri
   return features;
 }
 
-Var fuse_regions(const std::vector<Var>& features, bool fusion) {
-  return fusion ? add_relu(features[0], twice(features[1] + twice(features[2]))) : relu(features[0]);
+Var fuse_regions(const std::vector<Var>& features) {
+  Var sum = features.back();
+  for (size_t k = features.size() - 1; k-- > 0;) sum = features[k] + twice(sum);
+  return relu(sum);
 }
 
 MaskTail::MaskTail(const MaskConfig& config, Random& random) {

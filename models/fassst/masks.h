@@ -22,12 +22,12 @@ class Pyramid : public nn::Module {
   std::vector<nn::Conv2d> laterals_, outputs_;
 };
 
-// Features of regions [R, 5] (regions() in boxes.h) on all three levels, S, S / 2 and S / 4 cells wide: RoIAlign with
-// 2 x 2 points in each.
-std::vector<Var> region_features(const std::vector<Var>& pyramid, i64 first_stride, const Tensor& regions, i64 S);
+// Features of regions [R, 5] (regions() in boxes.h) on each level, S, S / 2 and S / 4 cells wide: RoIAlign with 2 x 2
+// points in each.
+std::vector<Var> region_features(const std::vector<Var>& levels, i64 first_stride, const Tensor& regions, i64 S);
 
-// R = ReLU(R1 + up(R2 + up(R3))), up: bilinear, times 2; without fusion ReLU(R1)         Cheng et al., eq. 3 and 4
-Var fuse_regions(const std::vector<Var>& features, bool fusion);
+// R = ReLU(R1 + up(R2 + up(R3))), up: bilinear, times 2; of one level ReLU(R1)           Cheng et al., eq. 3 and 4
+Var fuse_regions(const std::vector<Var>& features);
 
 // 3x3 convolutions with ReLU, and a transposed one of kernel 4 at stride 2: logits of a mask without class.
 class MaskTail : public nn::Module {

@@ -60,7 +60,7 @@ TEST_CASE("configs: FASSST's rows differ by depth, input, backbone, boxes and fu
 }
 
 TEST_CASE("configs: FASSST decays every weight but those of norms, and no bias") {
-  for (const char* name : {"coco_416", "coco_416_r50_fpn", "tiny_shapes"}) {
+  for (const std::string name : {"coco_416", "coco_416_r50_fpn", "tiny_shapes"}) {
     CAPTURE(name);
     const Config config = config_of(name);
     const std::unique_ptr<Segmenter> model = make_model(config.model, 1);
