@@ -28,6 +28,7 @@ Var unary(const Var& x) {
 }
 inline Var relu(const Var& x) { return unary<scalar::Relu>(x); }
 inline Var relu6(const Var& x) { return unary<scalar::Relu6>(x); }
+inline Var leaky_relu(const Var& x) { return unary<scalar::LeakyRelu>(x); }
 inline Var sigmoid(const Var& x) { return unary<scalar::Sigmoid>(x); }
 inline Var tanh(const Var& x) { return unary<scalar::Tanh>(x); }
 inline Var gelu(const Var& x) { return unary<scalar::Gelu>(x); }

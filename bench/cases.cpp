@@ -22,6 +22,7 @@ void sampling_cases(Cases& cases);
 void sps_cases(Cases& cases);
 void matching_cases(Cases& cases);
 void model_cases(Cases& cases);
+void effseg_cases(Cases& cases);
 
 Cases all_cases() {
   Cases cases;
@@ -31,6 +32,7 @@ Cases all_cases() {
   sps_cases(cases);
   matching_cases(cases);
   model_cases(cases);
+  effseg_cases(cases);
   return cases;
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "bench/bench.h"
+#include "bench/mask_heads.h"
 #include "bench/sps_methods.h"
 #include "ops/precision.h"
 #include "tensor/error.h"
@@ -65,6 +66,20 @@ int main(int argc, char** argv) {
   methods->add_option("--seconds", sps.seconds, "Measure each method of a stage for at least so long")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  CLI::App* heads = app.add_subcommand(
+      "mask-heads", "EffSeg's mask head in time and memory, by its RoIs and by the cells that it refines");
+  MaskHeadOptions head;
+  heads->fallthrough();  // --threads and --json
+  heads->add_option("--rois", head.rois, "Regions of interest")->capture_default_str()->check(CLI::Range(1, 10000));
+  heads->add_option("--refined", head.refinements, "Cells that every stage refines, over all regions")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+  heads->add_option("--dense", head.dense_rois, "The most regions with which the dense head is measured")
+      ->capture_default_str();
+  heads->add_option("--runs", head.runs, "Runs of each, of which the fastest counts")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  heads->add_option("--plot", head.plot, "SVG file for the curves");
   app.require_subcommand(0, 1);
   try {
     app.parse(argc, argv);
@@ -79,6 +94,10 @@ int main(int argc, char** argv) {
     } else if (*methods) {
       if (*threads) omp_set_num_threads(options.threads.front());
       const nlohmann::ordered_json figures = compare_sps_methods(sps);
+      if (!options.json.empty()) tessera::write_file(options.json, figures.dump(1) + "\n");
+    } else if (*heads) {
+      omp_set_num_threads(options.threads.front());
+      const nlohmann::ordered_json figures = measure_mask_heads(head);
       if (!options.json.empty()) tessera::write_file(options.json, figures.dump(1) + "\n");
     } else {
       use_device(tessera::Device::parse(device));

@@ -132,12 +132,23 @@ def msda(what, queries=8500, heads=8, channels=256, points=4):
     return {"grid_sample": eager}
 
 
-def sps_structure(regions, size, keep):
-    """Index map, cells (region, x, y) by id and number of passive rows: each stage keeps `keep` cells at random and doubles the grids."""
+def sps_structure(regions, size, keep, contours):
+    """Index map, cells (region, x, y) by id and number of passive rows: each stage keeps `keep` cells, drawn at random or the nearest to
+    the contour of a disc in each region, and doubles the grids."""
     side, index_map, active, passive = 14, torch.arange(regions * 14 * 14).view(regions, 14, 14), regions * 14 * 14, 0
+    discs = torch.rand(regions, 3) * torch.tensor([0.2, 0.2, 0.15]) + torch.tensor([0.4, 0.4, 0.25])
+
+    def cells():
+        place = (index_map.flatten() < active).nonzero()[:, 0]
+        return place[index_map.flatten()[place].argsort()]
+
+    def distances():
+        x, y = ((cells() // step % side + 0.5) / side for step in (1, side))
+        disc = discs[cells() // (side * side)]
+        return (torch.hypot(x - disc[:, 0], y - disc[:, 1]) - disc[:, 2]).abs()
     while side < size:
         kept = torch.zeros(active, dtype=torch.bool)
-        kept[torch.randperm(active)[:keep]] = True
+        kept[(distances().argsort() if contours else torch.randperm(active))[:keep]] = True
         ids = torch.empty(active + passive, dtype=torch.long)
         ids[active:] = keep + torch.arange(passive)
         ids[:active][kept] = torch.arange(keep)
@@ -146,15 +157,14 @@ def sps_structure(regions, size, keep):
         side, passive, active = 2 * side, passive + active - keep, 4 * keep
         child = 2 * (torch.arange(side) % 2)[:, None] + torch.arange(side) % 2
         index_map = torch.where(index_map < keep, 4 * index_map + child, index_map + active - keep)
-    place = (index_map.flatten() < active).nonzero()[:, 0]
-    place = place[index_map.flatten()[place].argsort()]
+    place = cells()
     return index_map, place // (size * size), torch.stack([place % size, place // size % size], 1), passive
 
 
-def sps_conv(features, dilation, what, cells=40000, regions=60, size=112):
+def sps_conv(features, dilation, what, contours=False, cells=40000, regions=60, size=112):
     """The 3x3 convolution over active cells as EffSeg's reference does it: neighbours gathered into rows of 9 F, one matrix product."""
     def eager():
-        index_map, region, position, passive = sps_structure(regions, size, cells // 4)
+        index_map, region, position, passive = sps_structure(regions, size, cells // 4, contours)
         taps = torch.tensor([(j * dilation, i * dilation) for i in (-1, 0, 1) for j in (-1, 0, 1)])
 
         def convolve(active, passives, weight, bias):

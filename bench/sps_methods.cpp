@@ -30,12 +30,6 @@
 
 namespace tessera::bench {
 
-namespace {
-
-constexpr i64 kFirstSize = 14, kStages = 3, kFewestRuns = 3;
-constexpr i64 kFirstWidth = 128;  // of stage 1; halved from stage to stage
-
-// Cells on the contour of a disc in every grid, as a mask head refines them: the k cells nearest to their contour.
 Tensor contour_mask(const ops::SpsStructure& structure, i64 k) {
   Tensor scores = Tensor::empty({structure.active()});
   for (i64 a = 0; a < structure.active(); ++a) {
@@ -49,6 +43,11 @@ Tensor contour_mask(const ops::SpsStructure& structure, i64 k) {
   }
   return ops::sps_top_mask(scores, k);
 }
+
+namespace {
+
+constexpr i64 kFirstSize = 14, kStages = 3, kFewestRuns = 3;
+constexpr i64 kFirstWidth = 128;  // of stage 1; halved from stage to stage
 
 struct Weights {
   Var conv, conv_bias, first, first_bias, second, second_bias;  // first: what Pointwise has in place of the convolution

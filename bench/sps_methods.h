@@ -3,9 +3,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tensor/dtype.h"
+#include "ops/sps.h"
 
 namespace tessera::bench {
+
+// bool [N_A]: the k cells nearest to the contour of a disc in every grid, as a mask head refines them.
+Tensor contour_mask(const ops::SpsStructure& structure, i64 k);
 
 struct SpsMethodsOptions {
   i64 rois = 60;        // regions of interest

@@ -90,7 +90,7 @@ Speed measure_speed(Segmenter& model, const Batch& batch, double seconds,
       if (run.depth == 0) {
         totals.push_back(run.seconds);
         rest.push_back(run.own_seconds);
-      } else if (run.depth == 1 && run.calls > 0) {
+      } else if (run.depth == 1 && run.seconds > 0) {  // also one that hands on to what is below it
         if (speed.runs == 0) {
           names.push_back(run.name);
           parts.emplace_back();

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/image_files.h"
 #include "cli/image_names.h"
+#include "cli/mask_stages.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/picture.h"
@@ -77,16 +78,21 @@ class Prediction {
  private:
   fs::path picture(size_t i) const { return out_ / (names_[i] + ".png"); }
   fs::path map_picture(size_t i, i64 map) const { return out_ / fmt::format("{}-map{:02}.png", names_[i], map); }
+  fs::path stages_picture(size_t i, i64 k) const { return out_ / fmt::format("{}-stages{:02}.png", names_[i], k); }
 
   void check_paths() const {
     TESSERA_CHECK(!fs::exists(out_) || fs::is_directory(out_), "{}: is a file, --out is a folder", out_.string());
     std::vector<fs::path> outputs = {out_ / "results.json"}, inputs = files_;
     if (!annotated_) outputs.push_back(out_ / "images.json");
     if (options_.maps) check_activation_maps(*model_.model, "predict --maps");
+    if (options_.stages) check_mask_stages(*model_.model, "predict --stages");
     const i64 maps = options_.maps ? model_.model->activation_map_count() : 0;
+    const std::optional<Segmenter::Limit> limit = model_.model->object_limit();
+    const i64 staged = options_.stages && limit ? limit->objects : 0;
     for (size_t i = 0; i < files_.size(); ++i) {
       outputs.push_back(picture(i));
       for (i64 map = 0; map < maps; ++map) outputs.push_back(map_picture(i, map));
+      for (i64 k = 0; k < staged; ++k) outputs.push_back(stages_picture(i, k));
     }
     inputs.insert(inputs.end(), options_.inputs.begin(), options_.inputs.end());
     inputs.push_back(options_.annotations);
@@ -115,11 +121,20 @@ class Prediction {
                  encode_png(truth_.annotations.empty()
                                 ? draw_instances(image, instances, classes, Label::kNameAndScore)
                                 : draw_annotated_and_found(image, truth_, positions_[i], instances, classes)));
+    if (options_.stages) draw_stages(i, image, batch, instances);
     if (!options_.maps) return;
     const ActivationMaps maps(*model_.model, batch);
     for (size_t k = 0; k < instances.size(); ++k)
       write_output(map_picture(i, static_cast<i64>(k)),
                    encode_png(heat_map(image, maps.map(instances[k].query, size))));
+  }
+
+  void draw_stages(size_t i, const Tensor& image, const Batch& batch, const std::vector<Instance>& instances) {
+    const MaskStages stages(*model_.model, batch);
+    cells_.resize(stages.cells().size());
+    for (size_t s = 0; s < cells_.size(); ++s) cells_[s] += stages.cells()[s];
+    for (size_t k = 0; k < instances.size(); ++k)
+      write_output(stages_picture(i, static_cast<i64>(k)), encode_png(stages.picture(image, instances[k].query)));
   }
 
   // Into the results, before anything of this image is written: a picture that cannot be does not take them along.
@@ -138,6 +153,10 @@ class Prediction {
     }
     save_results(out_ / "results.json", results_);
     fmt::print("{} pictures and results.json ({} objects) in {}\n", pictures, results_.size(), options_.out);
+    for (const MaskStages::Cells& cells : cells_)
+      fmt::print("{}{} x {} cells: {:.1f} % active", &cells == cells_.data() ? "" : ", ", cells.size, cells.size,
+                 100 * cells.share());
+    if (!cells_.empty()) fmt::print(" (of all boxes)\n");
   }
 
   const LoadedModel& model_;
@@ -150,6 +169,7 @@ class Prediction {
   std::vector<i64> positions_;            // of each file in it
   CocoDataset found_;                     // the images that were read
   std::vector<Detection> results_;
+  std::vector<MaskStages::Cells> cells_;  // of --stages, of all pictures
 };
 
 struct PredictCommand {
@@ -195,6 +215,9 @@ void add_predict(CLI::App& app) {
                       "results.json has its image ids, and what is annotated is drawn beside what is found");
   add_inference(*command, predict->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
+  command->add_flag("--stages", options->stages,
+                    "also save how each mask was refined, a tile per stage, with the cells that it computed, and tell "
+                    "their share (EffSeg)");
   command->callback([predict] { predict->run(); });
 }
 

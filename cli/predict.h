@@ -15,6 +15,7 @@ struct PredictOptions {
   std::vector<std::filesystem::path> inputs = {};  // other files that must not be overwritten
   double threshold = 0.4;                          // least score of an object that is drawn
   bool maps = false;                               // draw activation maps as well
+  bool stages = false;                             // draw how each mask was refined as well
 };
 
 // Writes a picture of each image with its objects, results.json, and without annotations images.json. Everything that

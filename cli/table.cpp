@@ -1,11 +1,13 @@
 // tessera table: the models of a paper, our numbers beside the published ones.
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/model_report.h"
 #include "cli/output.h"
+#include "data/coco.h"
 #include "train/named_config.h"
 #include "train/progress.h"
 
@@ -13,94 +15,221 @@ namespace tessera {
 
 namespace {
 
-constexpr ImageSize kFlopsInput = {640, 640};
 constexpr double kSecondsPerModel = 3;
+
+struct Numbers {
+  std::vector<nn::ModuleRun> modules;  // work: the mean over the inputs; the root first
+  std::optional<Speed> speed;
+  Memory memory;
+
+  const nn::ModuleRun& of(const std::string& part) const {
+    const auto found = std::ranges::find(modules, part, &nn::ModuleRun::name);
+    TESSERA_CHECK(found != modules.end(), "table: the network has no part {}", part);
+    return *found;
+  }
+  // Of a part that is no direct part of the network none is measured.
+  std::optional<double> seconds(const std::string& part) const {
+    if (!speed) return {};
+    if (part.empty()) return speed->seconds.median;
+    const auto found = std::ranges::find(speed->parts, part, &Speed::Part::name);
+    return found == speed->parts.end() ? std::nullopt : std::optional(found->seconds.median);
+  }
+};
 
 struct Row {
   PublishedModel published;
   i64 input = 0;  // shorter side
-  nn::ModuleRun whole;
-  std::optional<Speed> speed;
+  Numbers numbers;
 };
 
-// Adds the other configurations of the folder, without its subfolders.
-void add_unpublished(const std::string& folder, std::vector<PublishedModel>& models) {
-  const auto known = [&](const std::string& name) {
-    return std::any_of(models.begin(), models.end(), [&](const PublishedModel& model) { return model.config == name; });
-  };
+bool lists(const PublishedTable& table, const std::string& config) {
+  return std::ranges::find(table.models, config, &PublishedModel::config) != table.models.end();
+}
+
+// Adds the other configurations of the folder, without its subfolders, as a table of their own.
+void add_unpublished(const std::string& folder, std::vector<PublishedTable>& tables) {
+  PublishedTable rest = {.title = "Other configurations", .input = tables[0].input, .found = tables[0].found};
   for (const std::string& name : config_names()) {
     if (!name.starts_with(folder + "/")) continue;
     const std::string last = name.substr(folder.size() + 1);
-    if (!known(last) && last.find('/') == std::string::npos) models.push_back({last});
+    const bool listed = std::ranges::any_of(tables, [&](const PublishedTable& table) { return lists(table, last); });
+    if (!listed && last.find('/') == std::string::npos) rest.models.push_back({last});
   }
+  if (!rest.models.empty()) tables.push_back(std::move(rest));
 }
 
-std::string figure(double value) {
-  return value == kNotPublished ? "-" : fmt::format("{:.1f}", value);
+// Leaves the rows of these configurations, and the tables that have any.
+void keep_only(const std::vector<std::string>& names, std::vector<PublishedTable>& tables) {
+  for (const std::string& name : names)
+    TESSERA_CHECK(std::ranges::any_of(tables, [&](const PublishedTable& table) { return lists(table, name); }),
+                  "table: --only {}: there is no such row", name);
+  for (PublishedTable& table : tables)
+    std::erase_if(table.models,
+                  [&](const PublishedModel& model) { return std::ranges::count(names, model.config) == 0; });
+  std::erase_if(tables, [](const PublishedTable& table) { return table.models.empty(); });
 }
 
-std::string text_of(const std::vector<Row>& rows, const std::string& measured) {
-  std::string text =
-      fmt::format("{:<24}{:>6}{:>10}{:>10}{:>9} | {:>6}{:>6}{:>6}{:>6}{:>6}{:>6}{:>6}{:>7}\n", "ours", "input",
-                  "params M", "GFLOPs", "images/s", "APval", "AP", "AP50", "AP75", "APs", "APm", "APl", "FPS");
+// What the FLOPs of a table are counted at.
+std::string counted_at(const PublishedTable& table, const std::vector<ImageSize>& sizes, const std::string& pictures) {
+  std::string text;
+  if (!pictures.empty())
+    text = fmt::format("the mean over the {} pictures of {}", sizes.size(), pictures);
+  else
+    for (const ImageSize& size : sizes)
+      text += fmt::format("{}{} x {}", text.empty() ? "at " : ", ", size.height, size.width);
+  if (table.found) text += fmt::format(", {} objects of {} queries found", table.found->objects, table.found->queries);
+  return text;
+}
+
+std::string text_of(const PublishedTable& table, const std::vector<Row>& rows, const std::string& counted) {
+  std::vector<std::pair<const char*, double PublishedModel::*>> columns;  // those that any row has
+  for (const auto& column : kPublishedColumns)
+    if (std::ranges::any_of(table.models, [&](const auto& model) { return model.*column.second != kNotPublished; }))
+      columns.push_back(column);
+
+  std::string text = fmt::format("{}\n{:<28}{:>6}{:>10}{:>11}{:>10}{:>10}{:>9}{:>10} |", table.title, "ours", "input",
+                                 "params M", "trained M", "GFLOPs", "images/s", "MB", "train MB");
+  for (const auto& column : columns) text += fmt::format("{:>7}", column.first);
+  text += "\n";
   for (const Row& row : rows) {
-    const PublishedModel& p = row.published;
-    text += fmt::format(
-        "{:<24}{:>6}{:>10.3f}{:>10.4f}{:>9} | {:>6}{:>6}{:>6}{:>6}{:>6}{:>6}{:>6}{:>7}\n", p.config, row.input,
-        static_cast<double>(row.whole.parameters) / 1e6, giga(static_cast<double>(row.whole.work.published)),
-        row.speed ? fmt::format("{:.2f}", row.speed->images_per_second()) : "-", figure(p.ap_val), figure(p.ap),
-        figure(p.ap50), figure(p.ap75), figure(p.aps), figure(p.apm), figure(p.apl), figure(p.fps));
+    const nn::ModuleRun& run = row.numbers.of(table.part);
+    const std::optional<double> seconds = row.numbers.seconds(table.part);
+    const bool whole = table.part.empty() && row.numbers.speed;
+    const auto mega = [](auto value) { return static_cast<double>(value) / 1e6; };
+    text += fmt::format("{:<28}{:>6}{:>10.3f}{:>11.3f}{:>10.4f}{:>10}{:>9}{:>10} |", row.published.config, row.input,
+                        mega(run.parameters), mega(run.trainable), giga(static_cast<double>(run.work.published)),
+                        seconds ? fmt::format("{:.2f}", 1 / *seconds) : "-",
+                        whole ? fmt::format("{:.0f}", mega(row.numbers.memory.forward)) : "-",
+                        whole ? fmt::format("{:.0f}", mega(row.numbers.memory.tape)) : "-");
+    for (const auto& column : columns) {
+      const double value = row.published.*column.second;
+      text += value == kNotPublished ? fmt::format("{:>7}", "-") : fmt::format("{:>7.1f}", value);
+    }
+    text += "\n";
   }
-  return text + fmt::format("Right of the bar: published, {}. GFLOPs at 640 x 640, as the papers count.\n", measured);
+  if (!table.measured.empty()) text += fmt::format("Right of the bar: published, {}. ", table.measured);
+  return text + fmt::format("GFLOPs as the papers count, {}.\n\n", counted);
 }
 
-nlohmann::ordered_json json_of(const std::vector<Row>& rows) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const Row& row : rows) {
-    const PublishedModel& p = row.published;
-    nlohmann::ordered_json published = nlohmann::ordered_json::object();
-    for (const auto& [name, value] : {std::pair{"APval", p.ap_val},
-                                      {"AP", p.ap},
-                                      {"AP50", p.ap50},
-                                      {"AP75", p.ap75},
-                                      {"APs", p.aps},
-                                      {"APm", p.apm},
-                                      {"APl", p.apl},
-                                      {"FPS", p.fps}})
-      if (value != kNotPublished) published[name] = value;
-    list.push_back({{"config", p.config},
-                    {"input", row.input},
-                    {"parameters", row.whole.parameters},
-                    {"flops", row.whole.work.published},
-                    {"multiply_adds", row.whole.work.multiply_adds},
-                    {"published", published}});
-    if (row.speed) list.back()["speed"] = speed_json(*row.speed);
-  }
-  return list;
+nlohmann::ordered_json json_of(const PublishedTable& table, const Row& row) {
+  nlohmann::ordered_json published = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : kPublishedColumns)
+    if (row.published.*value != kNotPublished) published[name] = row.published.*value;
+  const nn::ModuleRun& run = row.numbers.of(table.part);
+  nlohmann::ordered_json json = {{"table", table.title},
+                                 {"config", row.published.config},
+                                 {"input", row.input},
+                                 {"parameters", run.parameters},
+                                 {"trained_parameters", run.trainable},
+                                 {"flops", run.work.published},
+                                 {"multiply_adds", run.work.multiply_adds},
+                                 {"published", published}};
+  if (!table.part.empty()) json["part"] = table.part;
+  if (const std::optional<double> seconds = row.numbers.seconds(table.part)) json["images_per_second"] = 1 / *seconds;
+  if (!row.numbers.speed || !table.part.empty()) return json;
+  json["speed"] = speed_json(*row.numbers.speed);
+  json["memory"] = {{"forward_bytes", row.numbers.memory.forward}, {"tape_bytes", row.numbers.memory.tape}};
+  return json;
 }
 
 struct TableCommand {
-  std::string name, json;
+  std::string name, json, pictures;
+  std::vector<std::string> sizes, only;
+  i64 limit = 100, objects = 0, queries = 0;
   bool quick = false;
 
   void run() const {
-    PublishedTable table = published_models(name);
-    add_unpublished(name, table.models);
-    std::vector<Row> rows;
-    Progress progress("table", 0, static_cast<i64>(table.models.size()));
-    for (const PublishedModel& published : table.models) {
-      progress.update(static_cast<i64>(rows.size()), published.config);
-      const Config config = read_config(find_config(name + "/" + published.config));
-      const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
-      Row& row = rows.emplace_back(Row{published, config.input.shortest, {}, {}});
-      row.whole = measure_modules(*model, measured_batch(config, kFlopsInput)).front();
-      if (quick) continue;
-      nn::fuse_for_inference(*model);
-      row.speed = measure_speed(*model, measured_batch(config, std::nullopt), kSecondsPerModel);
+    std::vector<PublishedTable> tables = published_tables(name);
+    check_outputs({json}, {pictures});
+    add_unpublished(name, tables);
+    if (!only.empty()) keep_only(only, tables);
+    i64 total = 0;
+    for (PublishedTable& table : tables) {
+      total += std::ssize(table.models);
+      if (objects > 0) table.found = Segmenter::Found{objects, queries > 0 ? queries : objects};
+    }
+    const std::vector<ImageSize> of_pictures = picture_sizes();
+    std::map<std::string, Numbers> measured;  // by network and input: rows may differ in their training alone
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    std::string text;
+    Progress progress("table", 0, total);
+    for (const PublishedTable& table : tables) {
+      std::vector<Row> rows;
+      std::vector<ImageSize> inputs;
+      for (const PublishedModel& published : table.models) {
+        progress.update(std::ssize(list), published.config);
+        const Config config = read_config(find_config(name + "/" + published.config));
+        inputs = inputs_of(config, table, of_pictures);
+        const std::string network = network_of(config, table);
+        if (!measured.contains(network)) measured[network] = measure(config, table, inputs);
+        rows.push_back({published, config.input.shortest, measured[network]});
+        list.push_back(json_of(table, rows.back()));
+      }
+      text += text_of(table, rows, counted_at(table, inputs, pictures));
     }
     progress.clear();
-    fmt::print("{}", text_of(rows, table.measured));
-    if (!json.empty()) write_output(json, json_of(rows).dump(1) + "\n");
+    fmt::print("{}", text);
+    if (!json.empty()) write_output(json, list.dump(1) + "\n");
+  }
+
+  std::vector<ImageSize> picture_sizes() const {
+    std::vector<ImageSize> found;
+    if (pictures.empty()) return found;
+    for (const CocoImage& image : load_image_list(pictures).images)
+      if (limit == 0 || std::ssize(found) < limit) found.push_back({image.height, image.width});
+    TESSERA_CHECK(!found.empty(), "{}: there are no images whose sizes could be counted", pictures);
+    return found;
+  }
+
+  std::vector<ImageSize> inputs_of(const Config& config, const PublishedTable& table,
+                                   std::vector<ImageSize> of_pictures) const {
+    for (ImageSize& size : of_pictures) size = config.input.size_of(size);
+    for (const std::string& size : sizes) of_pictures.push_back(parse_size(size));
+    if (of_pictures.empty()) of_pictures.push_back(table.input);
+    return of_pictures;
+  }
+
+  static std::string network_of(const Config& config, const PublishedTable& table) {
+    Config plain;
+    plain.model = config.model;
+    plain.input = config.input;
+    return fmt::format("{}{} {} {} {}", to_toml(plain), table.input.height, table.input.width,
+                       table.found ? table.found->objects : 0, table.found ? table.found->queries : 0);
+  }
+
+  Numbers measure(const Config& config, const PublishedTable& table, const std::vector<ImageSize>& inputs) const {
+    const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
+    model->given = table.found;
+    Numbers numbers;
+    numbers.modules = mean_work(*model, config, inputs);
+    if (quick) return numbers;
+    const Batch batch = measured_batch(config, std::nullopt);
+    numbers.memory = measure_memory(*model, batch);
+    nn::fuse_for_inference(*model);
+    numbers.speed = measure_speed(*model, batch, kSecondsPerModel);
+    return numbers;
+  }
+
+  // Each size is run once, however many of the inputs have it.
+  static std::vector<nn::ModuleRun> mean_work(Segmenter& model, const Config& config,
+                                              const std::vector<ImageSize>& inputs) {
+    std::map<std::pair<i64, i64>, i64> times;
+    for (const ImageSize& size : inputs) ++times[{size.height, size.width}];
+    std::vector<nn::ModuleRun> sums;
+    for (const auto& [size, count] : times) {
+      std::vector<nn::ModuleRun> runs =
+          measure_modules(model, measured_batch(config, ImageSize{size.first, size.second}));
+      for (size_t i = 0; i < runs.size(); ++i) {
+        runs[i].work.published *= count, runs[i].work.multiply_adds *= count;
+        if (!sums.empty()) sums[i].work += runs[i].work;
+      }
+      if (sums.empty()) sums = std::move(runs);
+    }
+    for (nn::ModuleRun& run : sums) {
+      run.work.published /= std::ssize(inputs);
+      run.work.multiply_adds /= std::ssize(inputs);
+    }
+    return sums;
   }
 };
 
@@ -108,10 +237,25 @@ struct TableCommand {
 
 void add_table(CLI::App& app) {
   CLI::App* table =
-      app.add_subcommand("table", "Prints a paper's table of models, with our numbers beside the published");
+      app.add_subcommand("table", "Prints a paper's tables of models, with our numbers beside the published");
   const auto command = std::make_shared<TableCommand>();
   table->add_option("NAME", command->name, known_families(""))->required();
-  table->add_flag("--quick", command->quick, "leave out the speed, which takes most of the time");
+  table->add_option("--only", command->only, "configurations: leave out all other rows");
+  table->add_flag("--quick", command->quick, "leave out speed and memory, which take most of the time");
+  table->add_option("--size", command->sizes,
+                    "HxW of a network's input; several: GFLOPs are their mean. Without it the paper's");
+  table
+      ->add_option("--pictures", command->pictures,
+                   "COCO annotation file or image list: GFLOPs are the mean over the sizes of its images, each resized "
+                   "as the configuration says")
+      ->excludes("--size");
+  table->add_option("--limit", command->limit, "take the first so many images of --pictures; 0: all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  table->add_option("--objects", command->objects, "objects found in a picture by a two-stage network; 0: the paper's")
+      ->check(CLI::Range(0, 100000));
+  table->add_option("--queries", command->queries, "... of so many queries; 0: each of its own")
+      ->check(CLI::Range(0, 100000));
   table->add_option("--json", command->json, "file for the table, as JSON");
   table->callback([command] { command->run(); });
 }

@@ -15,7 +15,7 @@ namespace {
 struct Family {
   std::string name;
   ModelConfig::Network defaults;
-  PublishedTable (*published)();
+  std::vector<PublishedTable> (*published)();
 };
 
 const std::vector<Family>& families() {
@@ -55,7 +55,7 @@ std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
   return std::visit([&](const auto& network) { return make_model(network, seed); }, config.network);
 }
 
-PublishedTable published_models(const std::string& family) {
+std::vector<PublishedTable> published_tables(const std::string& family) {
   const Family* found = find_family(family);
   TESSERA_CHECK(found, "table: there is no table \"{}\"; {}", family, known_families(""));
   return found->published();

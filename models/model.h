@@ -46,7 +46,7 @@ struct ModelConfig {
 // The network that the configuration names, with initial weights that depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed);
 
-// What was published of a family; throws for a name that is none.
-PublishedTable published_models(const std::string& family);
+// What was published of a family, table by table; throws for a name that is none.
+std::vector<PublishedTable> published_tables(const std::string& family);
 
 }  // namespace tessera

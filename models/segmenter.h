@@ -108,6 +108,19 @@ class Segmenter : public nn::Module {
   virtual i64 activation_map_count() const { return 0; }
   virtual Tensor activation_maps(const Batch& batch);
 
+  // Stages in which detect() refines the mask of each box; 0: it does not. Under nn::Intermediates a detection in one
+  // picture then keeps, R boxes long, "stages.query", i64 [R], whose instances have that mask, "stages.boxes", f32
+  // [R, 4], x0 y0 x1 y1 in pixels of the padded picture, and of stage s "stages.mask.<s>", f32 [R, S, S], logits, and
+  // "stages.active.<s>", u8 [R, S, S], which cells the stage computed.
+  virtual size_t refinement_stages() const { return 0; }
+
+  // For measuring with weights that are not trained: detect() finds so many objects, of so many queries, in every
+  // picture, whatever their scores. Models whose work does not depend on what they find pass it by.
+  struct Found {
+    i64 objects, queries;
+  };
+  std::optional<Found> given;
+
   // What losses() computes activations in: f32, or bf16 for mixed precision (docs/precision.md). Weights, matching and
   // losses are f32 in both, and so is detect().
   DType training_dtype = DType::kF32;

@@ -8,7 +8,10 @@
 namespace tessera::nn {
 
 ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random)
-    : conv_name_(c.conv_name), norm_name_(c.norm_name), frozen_statistics_(c.norm == Norm::kFrozenStatistics) {
+    : conv_name_(c.conv_name),
+      norm_name_(c.norm_name),
+      frozen_statistics_(c.norm == Norm::kFrozenStatistics),
+      counted_norm_(c.counted_norm) {
   Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride};
   conv.padding = c.padding.value_or(c.kernel / 2);
   conv.groups = c.groups;
@@ -56,7 +59,7 @@ Var ConvNorm::operator()(const Var& x, const Var& residual) {
   }
   if (live) {
     y = (*live)(y);
-  } else {
+  } else if (counted_norm_) {
     note_work("batch_norm", ops::batch_norm_work(y.value(), false), y.shape());
   }
   if (finished) return y;

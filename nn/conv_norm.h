@@ -32,6 +32,7 @@ struct ConvNormConfig {
   i64 in = 0, out = 0, kernel = 1, stride = 1, groups = 1;
   std::optional<i64> padding = std::nullopt;  // kernel / 2
   Norm norm = Norm::kFrozenBatch;
+  bool counted_norm = true;  // in the published FLOPs: detectron2's frozen one is, torchvision's is plain arithmetic
   Deform deform = Deform::kNone;
   ops::Activation activation = ops::Activation::kRelu;
 };
@@ -58,7 +59,7 @@ class ConvNorm : public Module {
   Folded folded() const;  // with the normalisation's fixed statistics
 
   std::string conv_name_, norm_name_;
-  bool frozen_statistics_ = false;
+  bool frozen_statistics_ = false, counted_norm_ = true;
   Conv2d conv_;
   std::optional<OffsetConv> offset_;  // of a deformable convolution
   std::optional<ops::PackedConv2d> packed_;

@@ -65,6 +65,7 @@ Tensor binary(const Tensor& a, const Tensor& b) {
 // --- One argument.
 inline Tensor relu(const Tensor& x) { return unary<scalar::Relu>(x); }            // max(x, 0)
 inline Tensor relu6(const Tensor& x) { return unary<scalar::Relu6>(x); }          // min(max(x, 0), 6)
+inline Tensor leaky_relu(const Tensor& x) { return unary<scalar::LeakyRelu>(x); }  // x > 0 ? x : 0.01 x
 inline Tensor sigmoid(const Tensor& x) { return unary<scalar::Sigmoid>(x); }      // 1 / (1 + exp(-x))
 inline Tensor tanh(const Tensor& x) { return unary<scalar::Tanh>(x); }
 inline Tensor gelu(const Tensor& x) { return unary<scalar::Gelu>(x); }            // x Phi(x), not the tanh form

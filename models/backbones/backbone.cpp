@@ -2,9 +2,11 @@
 
 #include <fmt/ranges.h>
 
-#include <span>
+#include <type_traits>
 
+#include "models/backbones/darknet.h"
 #include "models/backbones/mobilenet_v2.h"
+#include "models/backbones/pvt_v2.h"
 #include "models/backbones/resnet.h"
 #include "nn/intermediates.h"
 
@@ -14,9 +16,10 @@ namespace {
 
 // Of the rows, the first one first.
 std::span<const i64> strides_of(BackboneKind kind) {
-  static constexpr i64 kResNet[] = {2, 4, 8, 16, 32}, kMobileNetV2[] = {2, 2, 4, 8, 16, 16, 32, 32, 32};
-  if (kind == BackboneKind::kMobileNetV2) return kMobileNetV2;
-  return kResNet;
+  static constexpr i64 kMobile[] = {2, 2, 4, 8, 16, 16, 32, 32, 32}, kOthers[] = {2, 4, 8, 16, 32};
+  using enum BackboneKind;
+  if (kind == kMobileNetV2) return kMobile;
+  return std::span(kOthers).subspan(kind == kPvtV2B1 || kind == kPvtV2B2Linear ? 1 : 0);
 }
 
 }  // namespace
@@ -32,10 +35,10 @@ void Backbone::built(i64 row, i64 channels) {
   if (asked(row)) levels_.push_back({channels, strides_of(kind_)[static_cast<size_t>(row - 1)]});
 }
 
-const Var& Backbone::checked(const Var& images) {
+std::vector<Var> Backbone::operator()(const Var& images, std::span<Random> random) {
   TESSERA_CHECK(images.rank() == 4 && images.dim(3) == 3, "backbone: images must be [N, H, W, 3], got {}",
                 images.shape());
-  return images;
+  return forward(images, random);
 }
 
 void Backbone::ran(i64 row, const Var& x, std::vector<Var>& outputs) const {
@@ -56,8 +59,21 @@ std::vector<i64> rows_at(BackboneKind kind, const std::vector<i64>& strides) {
 }
 
 std::unique_ptr<Backbone> make_backbone(const BackboneConfig& config, Random& random, std::vector<i64> rows) {
-  if (config.kind == BackboneKind::kMobileNetV2) return std::make_unique<MobileNetV2>(config, random, std::move(rows));
-  return std::make_unique<ResNet>(config, random, std::move(rows));
+  const auto make = [&]<class Network>(std::type_identity<Network>) -> std::unique_ptr<Backbone> {
+    return std::make_unique<Network>(config, random, std::move(rows));
+  };
+  switch (config.kind) {
+    case BackboneKind::kMobileNetV2:
+      return make(std::type_identity<MobileNetV2>());
+    case BackboneKind::kDarkNet53:
+    case BackboneKind::kCspDarkNet53:
+      return make(std::type_identity<DarkNet>());
+    case BackboneKind::kPvtV2B1:
+    case BackboneKind::kPvtV2B2Linear:
+      return make(std::type_identity<PvtV2>());
+    default:
+      return make(std::type_identity<ResNet>());
+  }
 }
 
 }  // namespace tessera

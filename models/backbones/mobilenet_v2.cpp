@@ -112,11 +112,11 @@ MobileNetV2::MobileNetV2(const BackboneConfig& config, Random& random, std::vect
   built(number + 1, out);
 }
 
-std::vector<Var> MobileNetV2::operator()(const Var& images) {
+std::vector<Var> MobileNetV2::forward(const Var& images, std::span<Random> /*random*/) {
   const nn::Running running(*this);
   std::vector<Var> outputs;
   i64 row = 1;
-  Var x = stem_(checked(images));  // [N, H/2, W/2, 32]
+  Var x = stem_(images);  // [N, H/2, W/2, 32]
   ran(row, x, outputs);
   for (std::vector<InvertedResidual>& blocks : blocks_) {
     for (InvertedResidual& block : blocks) x = block(x);

@@ -50,10 +50,11 @@ class MobileNetV2 : public Backbone {
  public:
   MobileNetV2(const BackboneConfig& config, Random& random, std::vector<i64> rows = {});
 
-  std::vector<Var> operator()(const Var& images) override;
   void visit(nn::Visitor& v) override;
 
  private:
+  std::vector<Var> forward(const Var& images, std::span<Random> random) override;
+
   ConvRelu6 stem_;
   std::vector<std::vector<InvertedResidual>> blocks_;  // of the rows 2 .. 8
   std::optional<ConvRelu6> last_;                      // row 9

@@ -43,6 +43,12 @@ bool torchvision_names(const BackboneConfig& config) {
   return config.deep_stem || config.names == BackboneNames::kTorchvision;
 }
 
+// In the published FLOPs. torchvision's frozen normalisation is a product and a sum, which the papers' counter passes
+// by.
+bool counted(const BackboneConfig& config, nn::Norm norm) {
+  return config.names != BackboneNames::kTorchvision || norm != nn::Norm::kFrozenBatch;
+}
+
 }  // namespace
 
 ResidualBlock::ResidualBlock(const Plan& p, const BackboneConfig& config, Random& random)
@@ -57,12 +63,14 @@ ResidualBlock::ResidualBlock(const Plan& p, const BackboneConfig& config, Random
                            .out = p.out,
                            .stride = pooled_shortcut_ ? 1 : p.stride,
                            .norm = p.norm,
+                           .counted_norm = counted(config, p.norm),
                            .activation = ops::Activation::kNone},
         random);
   const auto unit = [&](int i, nn::ConvNormConfig c) {
     c.conv_name = fmt::format("conv{}", i);
     c.norm_name = torchvision ? fmt::format("bn{}", i) : c.conv_name + ".norm";
     c.norm = p.norm;
+    c.counted_norm = counted(config, p.norm);
     return nn::ConvNorm(c, random);
   };
   if (p.bottleneck) {
@@ -110,6 +118,7 @@ ResNet::ResNet(const BackboneConfig& config, Random& random, std::vector<i64> ro
     c.conv_name = conv;
     c.norm_name = norm;
     c.norm = norm_of(1);
+    c.counted_norm = counted(config, c.norm);
     stem_.emplace_back(c, random);
   };
   const i64 half = family.stem / 2;
@@ -148,10 +157,10 @@ ResNet::ResNet(const BackboneConfig& config, Random& random, std::vector<i64> ro
     for (ResidualBlock& block : stages_[static_cast<size_t>(stage - 2)]) block.freeze();
 }
 
-std::vector<Var> ResNet::operator()(const Var& images) {
+std::vector<Var> ResNet::forward(const Var& images, std::span<Random> /*random*/) {
   const nn::Running running(*this);
   std::vector<Var> outputs;
-  Var x = checked(images);                       // [N, H, W, 3]
+  Var x = images;                                // [N, H, W, 3]
   for (nn::ConvNorm& conv : stem_) x = conv(x);  // [N, H/2, W/2, 64]
   ran(1, x, outputs);
   if (family_of(config_.kind).stem_pool)

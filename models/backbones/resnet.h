@@ -39,10 +39,11 @@ class ResNet : public Backbone {
   ResNet(const BackboneConfig& config, Random& random, std::vector<i64> rows = {});
 
   // Intermediates: also stem, behind the pooling, and offset, of the last deformable convolution.
-  std::vector<Var> operator()(const Var& images) override;
   void visit(nn::Visitor& v) override;
 
  private:
+  std::vector<Var> forward(const Var& images, std::span<Random> random) override;
+
   BackboneConfig config_;
   std::vector<nn::ConvNorm> stem_;                  // one convolution, three in ResNet-D
   std::vector<std::vector<ResidualBlock>> stages_;  // res2 .. res5

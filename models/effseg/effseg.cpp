@@ -9,6 +9,7 @@
 #include "models/fqdet/fqdet.h"
 #include "models/roi_heads/picture_masks.h"
 #include "models/roi_heads/refine_mask.h"
+#include "nn/intermediates.h"
 #include "ops/arrange.h"
 
 namespace tessera::effseg {
@@ -117,7 +118,7 @@ std::vector<LossTerm> EffSeg::mask_losses(const fqdet::Output& output, const fqd
 Detections EffSeg::detect(const Batch& batch) {
   const NoGrad no_grad;
   const fqdet::Output output = detector_.forward(Var(batch_images(batch, device())), batch);
-  const fqdet::Predictions found = detector_.predict(output);
+  const fqdet::Predictions found = detector_.predict(output, given);
   const Var boxes = detector_.boxes(output);
   const Tensor query = found.query.to_host(), classes = found.classes.to_host(), scores = found.scores.to_host();
   const Tensor host_boxes = found.boxes.to_host();
@@ -137,6 +138,7 @@ Detections EffSeg::detect(const Batch& batch) {
     const roi_heads::Rois rois{gather_rows(boxes, rows), gather_rows(output.queries, rows),
                                Tensor::zeros({rows.numel()}, DType::kI64, rows.device()),
                                head_->class_specific() ? found.classes.rows(first, last) : Tensor()};
+    nn::keep("stages.query", Var(rows));
     const Tensor p = head_->probabilities(of_pictures(output.maps, b, b + 1), rois, batch.padded);
     const Sample& sample = batch.samples[static_cast<size_t>(b)];
     const roi_heads::PictureMasks masks =

@@ -30,6 +30,7 @@ class EffSeg : public Segmenter {
   // pixels are, that of the box the class score alone; the box is the detector's.
   Detections detect(const Batch& batch) override;
 
+  size_t refinement_stages() const override { return config_.head.kind == HeadKind::kEffSeg ? kStages : 0; }
   std::optional<Limit> object_limit() const override {
     return Limit{config_.inference.detections, "model.inference.detections"};
   }
@@ -51,6 +52,6 @@ class EffSeg : public Segmenter {
 // Initial weights depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
-PublishedTable published();
+std::vector<PublishedTable> published();
 
 }  // namespace tessera::effseg

@@ -21,6 +21,16 @@ Tensor boundary_of(const Tensor& mask, const Tensor& crop) {
   return above(ops::add(found, roi_heads::boundary(above(crop, 0.5), 1)), 0);
 }
 
+// As Segmenter::refinement_stages() has it.
+void keep_stage(size_t s, const Tensor& mask, const ops::SpsStructure& structure) {
+  if (!nn::Intermediates::wanted()) return;
+  const Shape grid{mask.dim(0), mask.dim(1), mask.dim(2)};
+  const Tensor none = Tensor::zeros(mask.shape(), DType::kU8, mask.device());
+  const Tensor one = Tensor::full({structure.active(), 1}, 1, DType::kU8, mask.device());
+  nn::keep(fmt::format("stages.mask.{}", s), Var(mask.reshape(grid)));
+  nn::keep(fmt::format("stages.active.{}", s), Var(ops::sps_overwrite(none, one, structure).reshape(grid)));
+}
+
 }  // namespace
 
 EffSegHead::EffSegHead(const HeadConfig& config, i64 channels, Random& random)
@@ -105,8 +115,13 @@ std::vector<LossTerm> EffSegHead::losses(const std::vector<Var>& maps, const roi
 
 Tensor EffSegHead::probabilities(const std::vector<Var>& maps, const roi_heads::Rois& rois, ImageSize padded) {
   const NoGrad no_grad;
+  nn::keep("stages.boxes", rois.boxes);
   Tensor mask;  // [R, S, S, 1]
-  for (const StageLogits& logits : forward(maps, rois, padded)) mask = refined_mask(mask, logits);
+  const std::vector<StageLogits> found = forward(maps, rois, padded);
+  for (size_t s = 0; s < kStages; ++s) {
+    mask = refined_mask(mask, found[s]);
+    keep_stage(s, mask, found[s].structure);
+  }
   return ops::sigmoid(mask).reshape({mask.dim(0), mask.dim(1), mask.dim(2)});  // [R, 112, 112]
 }
 

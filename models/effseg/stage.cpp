@@ -35,8 +35,15 @@ Sps RefinementStage::operator()(const Sps& in, const std::vector<Var>& maps, con
   const ops::SpsStructure& cells = sps.structure;
 
   std::vector<Var> keys(maps.begin(), maps.begin() + roi_heads::kRoiLevels);
-  if (projection_)
-    for (Var& key : keys) key = (*projection_)(key);  // [B, h, w, F]
+  if (projection_) {
+    i64 projected = 0;
+    for (Var& key : keys) {
+      key = (*projection_)(key);  // [B, h, w, F]
+      projected += key.value().numel() / key.dim(3);
+    }
+    // The published count is that of projecting what is sampled.
+    note_work("conv2d", {0, (cells.active() - projected) * projection_->weight.value().numel()}, cells.cells.shape());
+  }
   const Var key = roi_heads::sample_levels(keys, column(cells, ops::kSpsLevel), column(cells, ops::kSpsImage),
                                            cell_centres(cells, boxes, padded));  // [4n, C]
   nn::keep(fmt::format("key.{}", index_), key);

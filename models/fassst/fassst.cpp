@@ -21,15 +21,12 @@ namespace {
 // way down. Of MobileNetV2's rows at one stride the last that is no classifier.
 std::vector<i64> pyramid_rows(const Config& config) {
   const bool mobile = config.backbone.kind == BackboneKind::kMobileNetV2;
-  std::vector<i64> rows = mobile ? std::vector<i64>{3, 4, 6, 8} : std::vector<i64>{2, 3, 4, 5};
+  std::vector<i64> rows = mobile ? std::vector<i64>{3, 4, 6, 8} : rows_at(config.backbone.kind, {4, 8, 16, 32});
   if (config.mask.first_stride == 8) rows.erase(rows.begin());
   return rows;
 }
 
 std::vector<i64> backbone_rows(const Config& config) {
-  const i64 last = config.backbone.kind == BackboneKind::kMobileNetV2 ? 8 : 5;
-  TESSERA_CHECK(config.head_depth <= last, "fassst: head_depth is {}, the backbone has {} rows", config.head_depth,
-                last);
   std::vector<i64> rows = pyramid_rows(config);
   rows.push_back(config.head_depth);
   std::ranges::sort(rows);
@@ -115,7 +112,9 @@ double Fassst::normaliser(const Batch& batch) const {
 Detections Fassst::detect(const Batch& batch) {
   const NoGrad no_grad;
   const Maps maps = forward(Var(batch_images(batch, device())));
-  const Predictions found = find_predictions(maps.raw.value(), config_.attention, config_.inference);
+  const InferenceConfig inference =
+      given ? InferenceConfig{.score_threshold = 0, .detections = given->objects} : config_.inference;
+  const Predictions found = find_predictions(maps.raw.value(), config_.attention, inference);
   const Tensor in = regions(Tensor::from(found.picture), found.boxes, batch.padded).to(device());
   const Tensor probabilities = ops::sigmoid(masks(maps, in).value());  // [P, 2 S, 2 S]
 

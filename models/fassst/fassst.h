@@ -54,6 +54,6 @@ class Fassst : public Segmenter {
 // Initial weights depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
-PublishedTable published();
+std::vector<PublishedTable> published();
 
 }  // namespace tessera::fassst

@@ -38,7 +38,8 @@ std::vector<LossTerm> Detector::losses(const Output& output, const GroundTruth& 
   return loss_terms(output, targets, truth, matched, config_);
 }
 
-Predictions Detector::predict(const Output& output) const {
+Predictions Detector::predict(const Output& output, const std::optional<Segmenter::Found>& given) const {
+  if (given) return given_predictions(output, *given);
   return find_predictions(output, config_.inference);
 }
 

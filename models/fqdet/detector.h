@@ -29,7 +29,8 @@ class Detector : public nn::Module {
   // The host waits for the device once, to learn how many matches there are.
   std::vector<LossTerm> losses(const Output& output, const GroundTruth& truth, Matches& matches) const;
 
-  Predictions predict(const Output& output) const;
+  // What is found; or as many as are given (Segmenter::given).
+  Predictions predict(const Output& output, const std::optional<Segmenter::Found>& given = {}) const;
   // The predicted boxes, x1 y1 x2 y2 in pixels of the padded batch [N, 4]; their gradient is that of the deltas.
   Var boxes(const Output& output) const;
 

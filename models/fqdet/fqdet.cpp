@@ -31,7 +31,7 @@ std::optional<XywhBox> to_original(const float* box, ImageSize resized, ImageSiz
 Detections FQDet::detect(const Batch& batch) {
   const NoGrad no_grad;
   const Output output = detector_.forward(Var(batch_images(batch, device())), batch);
-  const Predictions predictions = detector_.predict(output);
+  const Predictions predictions = detector_.predict(output, given);
   const Tensor query = predictions.query.to_host(), classes = predictions.classes.to_host(),
                scores = predictions.scores.to_host(), boxes = predictions.boxes.to_host();
   const i64 n = output.selected.dim(1);

@@ -35,6 +35,6 @@ std::optional<XywhBox> to_original(const float* box, ImageSize resized, ImageSiz
 // Initial weights depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
-PublishedTable published();
+std::vector<PublishedTable> published();
 
 }  // namespace tessera::fqdet

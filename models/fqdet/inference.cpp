@@ -10,6 +10,25 @@
 
 namespace tessera::fqdet {
 
+Predictions given_predictions(const Output& output, const Segmenter::Found& given) {
+  const i64 K = output.class_logits.value().dim(1) - 1, B = output.selected.dim(0), n = output.selected.dim(1);
+  TESSERA_CHECK(given.queries > 0 && given.queries <= std::min(n, given.objects) && given.objects <= given.queries * K,
+                "fqdet: {} objects of {} queries are not to be had of {} queries and {} classes", given.objects,
+                given.queries, n, K);
+  std::vector<i64> query, classes, first = {0};
+  for (i64 b = 0; b < B; ++b) {
+    for (i64 i = 0; i < given.objects; ++i) {
+      query.push_back(b * n + i % given.queries);
+      classes.push_back(i / given.queries);
+    }
+    first.push_back(std::ssize(query));
+  }
+  const Device device = output.selected.device();
+  const Tensor rows = Tensor::from(query).to(device);
+  return {rows, Tensor::from(classes).to(device), Tensor::full({rows.numel()}, 1, DType::kF32, device),
+          ops::gather_rows(decode(output.deltas.detach(), output.anchors).value(), rows), first};
+}
+
 Predictions find_predictions(const Output& output, const InferenceConfig& config) {
   const Tensor& logits = output.class_logits.value();  // [N, K + 1]
   const i64 N = logits.dim(0), K = logits.dim(1) - 1, B = output.selected.dim(0), n = output.selected.dim(1);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "models/fqdet/head.h"
+#include "models/segmenter.h"
 
 namespace tessera::fqdet {
 
@@ -15,6 +16,10 @@ struct Predictions {
   Tensor boxes;            // f32 [P, 4]: x1 y1 x2 y2 in pixels of the padded batch, not clipped
   std::vector<i64> first;  // B + 1: picture b has the rows first[b] .. first[b + 1] - 1
 };
+
+// As many as are given in place of what is found, all of score 1: prediction i is of query i mod queries, with class
+// i / queries.
+Predictions given_predictions(const Output& output, const Segmenter::Found& given);
 
 // The host waits for the device once per picture.
 Predictions find_predictions(const Output& output, const InferenceConfig& config);

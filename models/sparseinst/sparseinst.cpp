@@ -18,20 +18,20 @@ SparseInst::SparseInst(const Config& config, Random& random)
       encoder_(config.encoder, backbone_->levels(), random),
       decoder_(config, random) {}
 
-Output SparseInst::compute(const Var& images) {  // [N, H, W, 3]
+Output SparseInst::compute(const Var& images, std::span<Random> random) {  // [N, H, W, 3]
   TESSERA_CHECK(
       images.rank() == 4 && images.dim(1) % 32 == 0 && images.dim(2) % 32 == 0,
       "sparseinst: images must be [N, H, W, 3] with H and W multiples of 32, as make_batch pads them, so that "
       "the masks at stride 8 cover them exactly; got {}",
       images.shape());
-  const std::vector<Var> levels = (*backbone_)(images);  // strides 8, 16, 32
-  const Var features = encoder_(levels);                 // [N, H/8, W/8, C]
-  return decoder_(features);                             // [N, Q, ...]
+  const std::vector<Var> levels = (*backbone_)(images, random);  // strides 8, 16, 32
+  const Var features = encoder_(levels);                         // [N, H/8, W/8, C]
+  return decoder_(features);                                     // [N, Q, ...]
 }
 
-Output SparseInst::forward(const Var& images) {
-  if (!graphs_ || nn::Intermediates::wanted() || !NoGrad::active()) return compute(images);
-  return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x)); });
+Output SparseInst::forward(const Var& images, std::span<Random> random) {
+  if (!graphs_ || nn::Intermediates::wanted() || !NoGrad::active()) return compute(images, random);
+  return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x), {}); });
 }
 
 void SparseInst::fuse(const nn::InferenceOptions& options) {
@@ -46,14 +46,16 @@ void SparseInst::unfuse() {
   graphs_.reset();
 }
 
-Losses SparseInst::losses(const Batch& batch, const StepContext& /*context*/) {
+Losses SparseInst::losses(const Batch& batch, const StepContext& context) {
   // Before the forward pass: a copy to a device that is computing may make the host wait.
   const Tensor images = batch_images(batch, device());
   // Masks are scale_factor times the features, whose stride is 8, rounded up.
   const auto mask_side = [&](i64 side) { return config_.scale_factor * ((side + 7) / 8); };
   const MaskTargets targets =
       make_targets(batch, mask_side(images.dim(1)), mask_side(images.dim(2)), config_.num_classes, device());
-  Output output = forward(Var(images.to(training_dtype)));
+  std::vector<Random> depths;
+  for (const Sample& sample : batch.samples) depths.push_back(context.random("stochastic depth", sample.index));
+  Output output = forward(Var(images.to(training_dtype)), depths);
   for (Var* result : {&output.logits, &output.masks, &output.objectness})
     if (*result) *result = cast(*result, DType::kF32);  // matching and losses are f32
   const Matches matches = match(output, targets, config_.matcher);

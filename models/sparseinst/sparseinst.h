@@ -20,7 +20,8 @@ class SparseInst : public Segmenter {
   // images [N, H, W, 3], normalised, H and W multiples of 32. Intermediates (nn/intermediates.h): those of the parts.
   // Fused with graphs, and unless these are wanted, the output of a size that comes again is valid until the next
   // images of this size.
-  Output forward(const Var& images);
+  // random: for each image what the backbone's stochastic depth draws from in training.
+  Output forward(const Var& images, std::span<Random> random = {});
 
   Losses losses(const Batch& batch, const StepContext& context) override;
   double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
@@ -38,7 +39,7 @@ class SparseInst : public Segmenter {
   const Config& config() const { return config_; }
 
  private:
-  Output compute(const Var& images);
+  Output compute(const Var& images, std::span<Random> random);
 
   Config config_;
   std::unique_ptr<Backbone> backbone_;
@@ -50,6 +51,6 @@ class SparseInst : public Segmenter {
 // Initial weights depend on the seed alone.
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
-PublishedTable published();
+std::vector<PublishedTable> published();
 
 }  // namespace tessera::sparseinst

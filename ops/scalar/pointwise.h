@@ -1,5 +1,6 @@
-// The pointwise operators, each a struct: its name, its formula at one element and its derivative. From the lists at the
-// end of this page follow the tables of ops/pointwise.h, their kernels on every device and the derivatives of autograd/.
+// The pointwise operators, each a struct: its name, its formula at one element and its derivative. From the lists at
+// the end of this page follow the tables of ops/pointwise.h, their kernels on every device and the derivatives of
+// autograd/.
 //
 // m has the elementary functions as the caller computes them: Math of ops/cpu/simd/elementary.h, Libm of
 // ops/scalar/libm.h. Numbers are float or double, like the arguments: a constant that is no integer is written T(0.5).
@@ -35,6 +36,19 @@ struct Relu6 : FromY {
   static constexpr const char* kName = "relu6";
   TESSERA_HD static auto of(auto, auto x) { return x < 0 ? 0 : x > 6 ? 6 : x; }
   TESSERA_HD static auto gradient(auto, auto gy, auto y) { return (y > 0) & (y < 6) ? gy : 0; }
+};
+
+// x, below 0 times 0.01: PyTorch's default slope
+struct LeakyRelu : FromY {
+  static constexpr const char* kName = "leaky_relu";
+  template <class T>
+  TESSERA_HD static T of(auto, T x) {
+    return x > 0 ? x : T(0.01) * x;
+  }
+  template <class T>
+  TESSERA_HD static T gradient(auto, T gy, T y) {
+    return y > 0 ? gy : T(0.01) * gy;
+  }
 };
 
 // 1 / (1 + exp(-x))
@@ -151,7 +165,7 @@ struct AddRelu {
 };
 
 // --- The families.
-using Unary = Operators<Relu, Relu6, Sigmoid, Tanh, Gelu, Silu, Exp, Log, Softplus, Sqrt>;
+using Unary = Operators<Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Gelu, Silu, Exp, Log, Softplus, Sqrt>;
 using WithNumber = Operators<AddScalar, MulScalar, ClampMin>;
 using Binary = Operators<Add, Sub, Mul, Div, AddRelu>;
 

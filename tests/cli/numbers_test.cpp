@@ -2,7 +2,9 @@
 #include "cli/measure.h"
 #include "cli/precision_recall.h"
 #include "data/image.h"
+#include "data/noise.h"
 #include "tests/cli/program.h"
+#include "tests/models/tiny_effseg.h"
 #include "tests/support/check_error.h"
 #include "train/named_config.h"
 
@@ -92,6 +94,15 @@ TEST_CASE("program: bench tells parts that add up to the whole, in the order of 
   check_fails({"bench", "--model", w.config.string(), "--seconds", "-1"}, 2, "--seconds");
 }
 
+TEST_CASE("speed: all modules directly below the network are parts, also one that only hands on to what is below it") {
+  const auto model = tiny_effseg();
+  model->given = Segmenter::Found{.objects = 2, .queries = 2};
+  const Batch batch = make_batch(noise_samples(1, {64, 64}, 1, 3));
+  std::vector<std::string> names;
+  for (const Speed::Part& part : measure_speed(*model, batch, 0).parts) names.push_back(part.name);
+  CHECK(names == std::vector<std::string>{"backbone", "core", "heads.gvd", "heads.gvd.heads.2", "post-processing"});
+}
+
 TEST_CASE("program: maps draws a tile per query, whatever the number of images") {
   const Workshop& w = workshop();
   const fs::path out = w.folder / "pictures" / "maps.png";
@@ -124,6 +135,31 @@ TEST_CASE("program: predict draws annotations beside predictions, and its result
   };
   fails("000012.png", "has no image of this name");
   fails("000001.png", "pixels, but ");  // another picture of the same name
+}
+
+TEST_CASE("program: table counts at the mean of the sizes that it is given, also those of an image list") {
+  const Workshop& w = workshop();
+  const fs::path json = w.folder / "table.json", list = w.folder / "list.json";
+  const auto flops = [&](const Arguments& more) {
+    Arguments all = {"table", "effseg", "--quick", "--only", "tiny_shapes", "--objects", "4", "--json", json.string()};
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = run(all);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    CHECK(outcome.out.find("tiny_shapes") != std::string::npos);
+    CHECK(outcome.out.find("4 objects of 4 queries found") != std::string::npos);
+    const nlohmann::json rows = read_json(json);
+    REQUIRE(rows.size() == 1);
+    return rows[0]["flops"].get<i64>();
+  };
+  const i64 small = flops({"--size", "128x64"}), large = flops({"--size", "128"});
+  CHECK(small < large);
+  CHECK(flops({"--size", "128x64", "--size", "128", "--size", "128"}) == (small + 2 * large) / 3);
+  // The configuration makes the longer side 128.
+  write_file(list, R"({"images": [{"id": 1, "file_name": "a.png", "height": 10, "width": 10},
+                                  {"id": 2, "file_name": "b.png", "height": 256, "width": 128}]})");
+  CHECK(flops({"--pictures", list.string()}) == (small + large) / 2);
+  CHECK(flops({"--pictures", list.string(), "--limit", "1"}) == large);
+  check_fails({"table", "effseg", "--quick", "--only", "tiny"}, 1, "table: --only tiny: there is no such row");
 }
 
 TEST_CASE("program: table knows its tables") {

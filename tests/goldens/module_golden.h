@@ -50,6 +50,7 @@ class ModuleGolden {
   // Relative to the largest stored value: what f32 reaches behind many layers.
   struct Tolerances {
     double forward = 2e-4, gradient = 1e-3;
+    bool gradient_l2 = false;  // gradients by the L2 norm of the difference relative to that of the stored one
   };
   ModuleGolden(const SafeTensors& file, Report& report) : ModuleGolden(file, report, Tolerances{}) {}
   ModuleGolden(const SafeTensors& file, Report& report, const Tolerances& tolerances)
@@ -116,8 +117,8 @@ class ModuleGolden {
 
 // A ReLU whose input lies within f32's rounding of 0 may let a gradient through that f64's does not, and one such cell
 // of a small network moves gradients by more than any tolerance. So where gradients alone disagree the network is tried
-// again, with parameters that generate() moves by a few units in the last place, each time by others: the right network
-// agrees in one of few tries, a wrong one in none. The first try is reported where none agrees.
+// again, with parameters that generate() moves by a few units in the last place, each time by others: each gradient of
+// the right network agrees in one of few tries, of a wrong one in none. The first try is reported where none agrees.
 int check_tries(Report& report, const std::function<int(Report&)>& check);
 
 template <class Golden>

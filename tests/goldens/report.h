@@ -31,8 +31,9 @@ class Report {
   // ok or fail, as `error` is or is not within `tolerance`; NaN fails.
   void check(const std::string& name, double error, double tolerance, const std::string& note = "");
 
-  Report trial(int attempt) const;  // the same settings, nothing reported yet, silent
-  void add(const Report& trial);    // what it reported
+  Report trial(int attempt) const;        // the same settings, nothing reported yet, silent
+  void add(const Report& trial);          // what it reported
+  void take_passed(const Report& other);  // in place of cases that failed here and passed in another trial of the same
 
   int passed() const { return passed_; }
   int failed() const { return failed_; }

@@ -22,7 +22,7 @@ const std::map<std::string, std::set<std::string>>& floors() {
       {"models", {"tensor", "ops", "autograd", "nn", "data"}},
       {"train", {"tensor", "ops", "autograd", "nn", "data", "eval", "models"}},
       {"cli", {"tensor", "ops", "autograd", "nn", "data", "eval", "models", "train"}},
-      {"bench", {"tensor", "ops", "autograd", "nn", "data", "eval", "models", "train"}},
+      {"bench", {"tensor", "ops", "autograd", "nn", "data", "eval", "models", "train", "cli"}},
       {"examples", {}},
       {"tests", {"tensor", "ops", "autograd", "nn", "data", "eval", "models", "train", "cli", "bench"}},
   };

@@ -271,7 +271,7 @@ TEST_CASE("fassst: what cannot be built or run is an error that says so") {
   };
   error([](Config& c) { c.loss.boxes = BoxLoss::kFocal; }, "set attention.boxes = \"edges\"");
   error([](Config& c) { c.attention.boxes = BoxForm::kEdges; }, "set loss.boxes = \"focal\"");
-  error([](Config& c) { c.head_depth = 6; }, "head_depth is 6, the backbone has 5 rows");
+  error([](Config& c) { c.head_depth = 6; }, "must ascend from 1 to 5, got 2, 3, 4, 5, 6");
   error([](Config& c) { c.attention.widths = {8, 8, 8, 8}; }, "attention.widths needs 5 channels or more, got 4");
   error([](Config& c) { c.num_classes = 0; }, "num_classes must be at least 1");
 }

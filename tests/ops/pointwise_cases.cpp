@@ -49,6 +49,7 @@ struct UnaryOp {
 
 const UnaryOp kUnary[] = {
     {"relu", relu, [](double x) { return std::max(x, 0.0); }, -4, 4},
+    {"leaky_relu", leaky_relu, [](double x) { return x > 0 ? x : 0.01 * x; }, -4, 4},
     {"relu6", relu6, [](double x) { return std::min(std::max(x, 0.0), 6.0); }, -4, 12},
     {"sigmoid", sigmoid, logistic, -3, 3},
     {"tanh", tanh, [](double x) { return std::tanh(x); }, -1.5, 1.5},

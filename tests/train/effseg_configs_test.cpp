@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "eval/score.h"
 #include "models/effseg/config.h"
 #include "tests/support/paths.h"
 #include "train/config.h"
@@ -33,9 +34,24 @@ TEST_CASE("configs: every EffSeg file is valid, judged by its masks, and no two 
     CAPTURE(entry.path().string());
     const Config config = read_config(entry.path());
     CHECK(config.model.name == "effseg");
-    CHECK(config.evaluation.metric == "segm");
+    CHECK(find_metric(config.evaluation.metric).compares_masks());
     CHECK(all.insert(to_toml(config)).second);
   }
+}
+
+TEST_CASE("configs: every published row of EffSeg has a file") {
+  for (const PublishedTable& table : published_tables("effseg"))
+    for (const PublishedModel& row : table.models) CHECK(std::filesystem::exists(kFolder / (row.config + ".toml")));
+}
+
+TEST_CASE("configs: EffSeg on Cityscapes has its classes, whole pictures and no crop") {
+  const Config config = config_of("cityscapes");
+  CHECK(config.model.num_classes() == 8);
+  CHECK(config.evaluation.metric == "cityscapes");
+  CHECK(config.augment.chain.shortest == std::vector<i64>{1024});
+  CHECK(config.augment.chain.longest == 2048);
+  CHECK(config.augment.chain.crop_probability == 0);
+  CHECK(config.data.skip_empty);
 }
 
 TEST_CASE("configs: the rows of EffSeg's Table 3 differ by head, neck and epochs") {

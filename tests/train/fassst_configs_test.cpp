@@ -34,8 +34,8 @@ TEST_CASE("configs: every FASSST file says one size to the data and the network,
     CHECK(config.input.size == std::get<fassst::Config>(config.model.network).input);
     CHECK(all.insert(to_toml(config)).second);
   }
-  for (const PublishedModel& row : published_models("fassst").models)
-    CHECK(std::filesystem::exists(kFolder / (row.config + ".toml")));
+  for (const PublishedTable& table : published_tables("fassst"))
+    for (const PublishedModel& row : table.models) CHECK(std::filesystem::exists(kFolder / (row.config + ".toml")));
 }
 
 TEST_CASE("configs: FASSST's rows differ by depth, input, backbone, boxes and fusion") {

@@ -30,8 +30,8 @@ TEST_CASE("configs: every FQDet file is valid and judged by its boxes, and every
     CHECK(config.model.name == "fqdet");
     CHECK(config.evaluation.metric == "bbox");
   }
-  for (const PublishedModel& row : published_models("fqdet").models)
-    CHECK(std::filesystem::exists(kFolder / (row.config + ".toml")));
+  const PublishedTable table = published_tables("fqdet").at(0);
+  for (const PublishedModel& row : table.models) CHECK(std::filesystem::exists(kFolder / (row.config + ".toml")));
 }
 
 TEST_CASE("configs: FQDet's first form is trained with two accumulated pictures, everything decayed") {

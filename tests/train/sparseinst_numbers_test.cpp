@@ -107,14 +107,84 @@ void mobilenet_v2(Count& count, const BackboneConfig& c, Map image) {
   conv_norm(count, c, 320, 1280, 1, image.down(32));
 }
 
+void darknet(Count& count, const BackboneConfig& c, Map image) {
+  const bool partial = c.kind == BackboneKind::kCspDarkNet53;
+  conv_norm(count, c, 3, 32, 3, image);
+  i64 in = 32, stride = 1;
+  for (const i64 blocks : {1, 2, 8, 8, 4}) {
+    const i64 out = 2 * in;
+    const Map map = image.down(stride *= 2);
+    conv_norm(count, c, in, out, 3, map);
+    const i64 wide = partial && in > 32 ? out / 2 : out, inner = in == 32 ? 32 : partial ? wide : wide / 2;
+    if (partial) conv_norm(count, c, out, 2 * wide, 1, map);
+    for (i64 b = 0; b < blocks; ++b) {
+      conv_norm(count, c, wide, inner, 1, map);
+      conv_norm(count, c, inner, wide, 3, map);
+    }
+    if (partial) {
+      conv_norm(count, c, wide, wide, 1, map);
+      conv_norm(count, c, 2 * wide, out, 1, map);
+    }
+    in = out;
+  }
+}
+
+void pvt_v2(Count& count, const BackboneConfig& c, Map image) {
+  const bool linear = c.kind == BackboneKind::kPvtV2B2Linear;
+  const auto layer_norm = [&](i64 channels, i64 pixels) {
+    count.parameters += 2 * channels;
+    count.flops += 5 * channels * pixels;
+  };
+  i64 in = 3, stride = 4;
+  for (const auto& [C, ratio, side, blocks] : {std::array<i64, 4>{64, 8, 8, linear ? 3 : 2},
+                                               {128, 8, 4, linear ? 4 : 2},
+                                               {320, 4, 2, linear ? 6 : 2},
+                                               {512, 4, 1, linear ? 3 : 2}}) {
+    const Map map = image.down(stride), reduced = linear ? Map{7, 7} : Map{map.height / side, map.width / side};
+    const i64 P = map.pixels(), K = reduced.pixels();
+    count.conv(in, C, in == 3 ? 7 : 3, map);
+    layer_norm(C, P);
+    for (i64 b = 0; b < blocks; ++b) {
+      layer_norm(C, P);
+      count.linear(C, C, P);
+      if (linear) count.flops += C * P;  // pooled
+      if (linear || side > 1) {
+        count.conv(C, C, linear ? 1 : side, reduced);
+        layer_norm(C, K);
+      }
+      count.linear(C, 2 * C, K);
+      count.flops += 2 * P * K * C;
+      count.linear(C, C, P);
+      layer_norm(C, P);
+      count.linear(C, ratio * C, P);
+      count.conv(ratio * C, ratio * C, 3, map, ratio * C);
+      count.linear(ratio * C, C, P);
+    }
+    layer_norm(C, P);
+    in = C;
+    stride *= 2;
+  }
+}
+
+void backbone(Count& count, const BackboneConfig& c, Map image) {
+  using enum BackboneKind;
+  if (c.kind == kMobileNetV2) return mobilenet_v2(count, c, image);
+  if (c.kind == kDarkNet53 || c.kind == kCspDarkNet53) return darknet(count, c, image);
+  if (c.kind == kPvtV2B1 || c.kind == kPvtV2B2Linear) return pvt_v2(count, c, image);
+  resnet(count, c, image);
+}
+
 void encoder(Count& count, const sparseinst::Config& c, Map image) {
   const i64 C = c.encoder.channels;
   const bool tiny = c.backbone.kind == BackboneKind::kTiny, small = c.backbone.kind == BackboneKind::kResNet18;
-  const bool mobile = c.backbone.kind == BackboneKind::kMobileNetV2;
-  const std::array<i64, 3> inputs = mobile  ? std::array<i64, 3>{32, 96, 1280}
-                                    : tiny  ? std::array<i64, 3>{64, 96, 128}
-                                    : small ? std::array<i64, 3>{128, 256, 512}
-                                            : std::array<i64, 3>{512, 1024, 2048};
+  using enum BackboneKind;
+  const BackboneKind kind = c.backbone.kind;
+  const std::array<i64, 3> inputs = kind == kMobileNetV2                          ? std::array<i64, 3>{32, 96, 1280}
+                                    : kind == kDarkNet53 || kind == kCspDarkNet53 ? std::array<i64, 3>{256, 512, 1024}
+                                    : kind == kPvtV2B1 || kind == kPvtV2B2Linear  ? std::array<i64, 3>{128, 320, 512}
+                                    : tiny                                        ? std::array<i64, 3>{64, 96, 128}
+                                    : small                                       ? std::array<i64, 3>{128, 256, 512}
+                                                                                  : std::array<i64, 3>{512, 1024, 2048};
   const std::array<Map, 3> maps = {image.down(8), image.down(16), image.down(32)};
   for (size_t i = 0; i < 3; ++i) {
     count.conv(inputs[i], C, 1, maps[i]);
@@ -171,7 +241,7 @@ void decoder(Count& count, const sparseinst::Config& c, Map image) {
 
 Count count_of(const sparseinst::Config& config, Map image) {
   Count count;
-  (config.backbone.kind == BackboneKind::kMobileNetV2 ? mobilenet_v2 : resnet)(count, config.backbone, image);
+  backbone(count, config.backbone, image);
   encoder(count, config, image);
   decoder(count, config, image);
   return count;
@@ -201,7 +271,11 @@ TEST_CASE("numbers: the count by hand is the published one") {
                              {"r50vd_giam", 32'813'889, 76.0813},
                              {"r50vd_dcn_giam", 33'311'715, 68.0855},
                              {"r101_giam", 51'734'689, 104.4993},
-                             {"r101_dcn_giam", 52'937'845, 81.5883}}) {
+                             {"r101_dcn_giam", 52'937'845, 81.5883},
+                             {"cspdarknet53_giam", 35'498'306, 80.8711},
+                             {"darknet53_giam", 49'466'049, 98.0125},
+                             {"pvt_v2_b1_giam", 22'164'129, 61.2523},
+                             {"pvt_v2_b2_li_giam", 30'708'641, 69.8392}}) {
     CAPTURE(known.config);
     const Config config = read_config(kFolder / (std::string(known.config) + ".toml"));
     const Count count = count_of(std::get<sparseinst::Config>(config.model.network), {640, 640});
