@@ -192,6 +192,7 @@ struct TrainCommand {
       if (const i64 dropped = sets.train->too_small(); dropped > 0)
         fmt::print("{} objects were passed over: augmentation left fewer pixels of them than augment.least_pixels\n",
                    dropped);
+      if (const std::string rest = model->passed_over(); !rest.empty()) fmt::print("{}\n", rest);
     };
     int signal = 0;
     try {

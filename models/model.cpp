@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "models/effseg/effseg.h"
+#include "models/fassst/fassst.h"
 #include "models/fqdet/fqdet.h"
 #include "models/sparseinst/sparseinst.h"
 
@@ -20,7 +21,8 @@ struct Family {
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {{"sparseinst", sparseinst::Config(), sparseinst::published},
                                           {"fqdet", fqdet::Config(), fqdet::published},
-                                          {"effseg", effseg::Config(), effseg::published}};
+                                          {"effseg", effseg::Config(), effseg::published},
+                                          {"fassst", fassst::Config(), fassst::published}};
   return all;
 }
 

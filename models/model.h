@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "models/effseg/config.h"
+#include "models/fassst/config.h"
 #include "models/fqdet/config.h"
 #include "models/published.h"
 #include "models/segmenter.h"
@@ -20,7 +21,7 @@ std::string known_families(const std::string& quote = "\"");  // for messages
 
 // The configuration of one network. The name decides which options there are besides.
 struct ModelConfig {
-  using Network = std::variant<sparseinst::Config, fqdet::Config, effseg::Config>;
+  using Network = std::variant<sparseinst::Config, fqdet::Config, effseg::Config, fassst::Config>;
 
   std::string name = "sparseinst";
   Network network;

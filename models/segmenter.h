@@ -100,6 +100,9 @@ class Segmenter : public nn::Module {
   };
   virtual std::optional<Limit> object_limit() const { return std::nullopt; }
 
+  // Of what losses() could learn nothing so far, a line for the end of a run; empty: nothing.
+  virtual std::string passed_over() const { return {}; }
+
   // Pictures of where a query looks, over the padded input of a batch: f32 [N, h, w, maps], values in [0, 1]. Map q is
   // that of the instances with query q. Most models have none.
   virtual i64 activation_map_count() const { return 0; }

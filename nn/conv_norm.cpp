@@ -8,7 +8,10 @@
 namespace tessera::nn {
 
 ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random)
-    : conv_name_(c.conv_name), norm_name_(c.norm_name), counted_norm_(c.counted_norm) {
+    : conv_name_(c.conv_name),
+      norm_name_(c.norm_name),
+      frozen_statistics_(c.norm == Norm::kFrozenStatistics),
+      counted_norm_(c.counted_norm) {
   Conv2dConfig conv{.in = c.in, .out = c.out, .kernel = c.kernel, .stride = c.stride};
   conv.padding = c.padding.value_or(c.kernel / 2);
   conv.groups = c.groups;
@@ -17,8 +20,10 @@ ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random)
   conv.activation = c.activation;
   conv_ = Conv2d(conv, random);
   if (c.deform != Deform::kNone) offset_.emplace(conv, c.deform, random);
-  if (c.norm == Norm::kBatch) norm = BatchNorm2d(c.out);
-  if (c.norm == Norm::kFrozenBatch) norm = FrozenBatchNorm(c.out);
+  if (c.norm == Norm::kFrozenBatch)
+    norm = FrozenBatchNorm(c.out);
+  else
+    norm = BatchNorm2d(c.out);
 }
 
 ConvNorm::Folded ConvNorm::folded() const {
@@ -30,7 +35,7 @@ Var ConvNorm::operator()(const Var& x, const Var& residual) {
   const Running running(conv_);
   const ops::Activation activation = conv_.config().activation;
   BatchNorm2d* live = std::get_if<BatchNorm2d>(&norm);
-  if (live && !live->training()) live = nullptr;
+  if (live && (frozen_statistics_ || !live->training())) live = nullptr;
 
   Var y;
   bool finished = false;  // residual and activation in the convolution's pass

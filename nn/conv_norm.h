@@ -1,9 +1,10 @@
 // Convolution without bias -> batch normalisation -> sum with a shortcut (optional) -> activation: the unit of every
 // residual network.
 //
-// With fixed statistics (frozen, or evaluation) the normalisation is an affine map per output channel and disappears
-// into the convolution: weight' = weight * scale, bias' = shift. This costs one pass over the weights in place of two
-// over the activations, equals the separate form within rounding, and gradients reach the weight through the product.
+// With fixed statistics (frozen ones, or evaluation) the normalisation is an affine map per output channel and
+// disappears into the convolution: weight' = weight * scale, bias' = shift. This costs one pass over the weights in
+// place of two over the activations, equals the separate form within rounding, and gradients reach the weight through
+// the product.
 #pragma once
 
 #include <optional>
@@ -14,9 +15,14 @@
 
 namespace tessera::nn {
 
-enum class Norm { kFrozenBatch, kBatch };
+enum class Norm {
+  kFrozenBatch,
+  kFrozenStatistics,  // scale and shift are trained
+  kBatch,
+};
 constexpr auto names_of(Norm) {
-  return std::array{std::pair{"frozen", Norm::kFrozenBatch}, std::pair{"batch", Norm::kBatch}};
+  return std::array{std::pair{"frozen", Norm::kFrozenBatch}, std::pair{"frozen_statistics", Norm::kFrozenStatistics},
+                    std::pair{"batch", Norm::kBatch}};
 }
 
 struct ConvNormConfig {
@@ -53,7 +59,7 @@ class ConvNorm : public Module {
   Folded folded() const;  // with the normalisation's fixed statistics
 
   std::string conv_name_, norm_name_;
-  bool counted_norm_ = true;
+  bool frozen_statistics_ = false, counted_norm_ = true;
   Conv2d conv_;
   std::optional<OffsetConv> offset_;  // of a deformable convolution
   std::optional<ops::PackedConv2d> packed_;

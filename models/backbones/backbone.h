@@ -60,7 +60,7 @@ struct BackboneConfig {
     const bool pvt = kind == kPvtV2B1 || kind == kPvtV2B2Linear;
     TESSERA_FIELD(kind, "the network");
     if (field.every_kind || !pvt)
-      TESSERA_FIELD(norm, "batch normalisation with fixed statistics, or with those of the batch");
+      TESSERA_FIELD(norm, "batch normalisation: frozen, with frozen statistics alone, or with those of the batch");
     if (field.every_kind || !(mobile || dark || pvt)) {
       TESSERA_FIELD(names, "ResNets: whose names the parts have; ResNet-D: timm's, which are torchvision's");
       TESSERA_FIELD(deep_stem, "ResNet-D: three 3x3 convolutions, average-pool shortcuts");

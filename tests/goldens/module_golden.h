@@ -97,13 +97,14 @@ class ModuleGolden {
   void compare_gradients(nn::Module& module, const Naming& naming = nullptr, const std::string& before = "grad.");
   void report(const std::string& key, bool right, const std::string& note = "");  // a check of another kind
 
+  // The elements of `got` that are stored under `key`; undefined where the shapes differ, which it reports.
+  Tensor as_stored(const std::string& key, const Tensor& got);
+
   int finish();  // the number of cases
 
   Tolerances tolerances;
 
  private:
-  // The elements of `got` that are stored under `key`; undefined where the shapes differ, which it reports.
-  Tensor as_stored(const std::string& key, const Tensor& got);
   double largest_gradient();
   std::string title(const std::string& key) const { return file_.path().stem().string() + "/" + key; }
 

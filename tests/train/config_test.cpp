@@ -45,8 +45,9 @@ TEST_CASE("config: typos and wrong types name the place and the way out") {
   CHECK_ERROR(from_text("[model]\nnum_mask = 3\n"),
               "test.toml:2: unknown option model.num_mask; did you mean model.num_masks?");
   CHECK_ERROR(from_text("[training]\nlr = 3\n"), "test.toml:2: unknown option training.lr; did you mean optimizer.lr?");
-  CHECK_ERROR(from_text("[model]\nname = \"maskrcnn\"\n"),
-              "test.toml:2: model.name must be \"sparseinst\" or \"fqdet\" or \"effseg\", got \"maskrcnn\"");
+  CHECK_ERROR(
+      from_text("[model]\nname = \"maskrcnn\"\n"),
+      "test.toml:2: model.name must be \"sparseinst\" or \"fqdet\" or \"effseg\" or \"fassst\", got \"maskrcnn\"");
   CHECK_ERROR(from_text("[model.iam]\nkernel = \"5x5\"\n"), "model.iam.kernel must be one of \"1x1\"");
 }
 
