@@ -31,6 +31,9 @@ void add_data(CLI::App& app) {
   shapes->add_flag_callback(
       "--fine", [config] { config->kind = ShapesKind::kFine; },
       "stars, gears and asterisks in their place: outlines that a coarse mask loses");
+  shapes->add_flag("--panoptic", config->panoptic,
+                   "also write panoptic_train.json and panoptic_val.json with their folders of PNGs: the ground is "
+                   "stuff, of three kinds");
   shapes->add_option("--train", config->train, "pictures to train on")->capture_default_str();
   shapes->add_option("--val", config->val, "pictures to validate on")->capture_default_str();
   shapes->add_option("--size", config->size, "longest side in pixels")->capture_default_str();

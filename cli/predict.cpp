@@ -16,6 +16,7 @@
 #include "cli/picture.h"
 #include "data/draw.h"
 #include "data/image.h"
+#include "data/panoptic.h"
 #include "train/evaluate.h"
 #include "train/progress.h"
 #include "train/signals.h"
@@ -36,6 +37,7 @@ class Prediction {
         files_(options.images),
         below_(below_common_folder(files_)),
         annotated_(!options.annotations.empty()),
+        panoptic_(model.model->finds_segments()),
         names_(distinct_names(below_)) {
     if (annotated_) {
       truth_ = load_image_list(options_.annotations);
@@ -76,14 +78,15 @@ class Prediction {
   }
 
  private:
+  fs::path result_file() const { return out_ / (panoptic_ ? "panoptic.json" : "results.json"); }
   fs::path picture(size_t i) const { return out_ / (names_[i] + ".png"); }
   fs::path map_picture(size_t i, i64 map) const { return out_ / fmt::format("{}-map{:02}.png", names_[i], map); }
   fs::path stages_picture(size_t i, i64 k) const { return out_ / fmt::format("{}-stages{:02}.png", names_[i], k); }
 
   void check_paths() const {
     TESSERA_CHECK(!fs::exists(out_) || fs::is_directory(out_), "{}: is a file, --out is a folder", out_.string());
-    std::vector<fs::path> outputs = {out_ / "results.json"}, inputs = files_;
-    if (!annotated_) outputs.push_back(out_ / "images.json");
+    std::vector<fs::path> outputs = {result_file()}, inputs = files_;
+    if (!annotated_ && !panoptic_) outputs.push_back(out_ / "images.json");
     if (options_.maps) check_activation_maps(*model_.model, "predict --maps");
     if (options_.stages) check_mask_stages(*model_.model, "predict --stages");
     const i64 maps = options_.maps ? model_.model->activation_map_count() : 0;
@@ -91,6 +94,7 @@ class Prediction {
     const i64 staged = options_.stages && limit ? limit->objects : 0;
     for (size_t i = 0; i < files_.size(); ++i) {
       outputs.push_back(picture(i));
+      if (panoptic_) outputs.push_back(segments_.folder / (names_[i] + ".png"));
       for (i64 map = 0; map < maps; ++map) outputs.push_back(map_picture(i, map));
       for (i64 k = 0; k < staged; ++k) outputs.push_back(stages_picture(i, k));
     }
@@ -111,7 +115,10 @@ class Prediction {
     std::erase_if(instances, [&](const Instance& instance) {
       return instance.score <= least || (instance.has_mask() && rle_area(instance.mask) == 0);
     });
-    report(i, size, instances);
+    if (panoptic_)
+      report_segments(i, size, instances);
+    else
+      report(i, size, instances);
 
     std::stable_sort(instances.begin(), instances.end(),
                      [](const Instance& a, const Instance& b) { return a.score > b.score; });
@@ -137,22 +144,53 @@ class Prediction {
       write_output(stages_picture(i, static_cast<i64>(k)), encode_png(stages.picture(image, instances[k].query)));
   }
 
+  CocoImage entry(size_t i, ImageSize size) const {
+    if (annotated_) return truth_.images[static_cast<size_t>(positions_[i])];
+    return {static_cast<i64>(i) + 1, below_[i].string(), size.height, size.width};
+  }
+
   // Into the results, before anything of this image is written: a picture that cannot be does not take them along.
   void report(size_t i, ImageSize size, const std::vector<Instance>& instances) {
-    const i64 id = annotated_ ? truth_.images[static_cast<size_t>(positions_[i])].id : static_cast<i64>(i) + 1;
-    found_.images.push_back({id, below_[i].string(), size.height, size.width});
-    for (const Instance& instance : instances) results_.push_back(to_detection(instance, id, model_.info.category_ids));
+    found_.images.push_back(entry(i, size));
+    for (const Instance& instance : instances)
+      results_.push_back(to_detection(instance, found_.images.back().id, model_.info.category_ids));
+  }
+
+  // The same of segments, whose masks are a file each.
+  void report_segments(size_t i, ImageSize size, const std::vector<Instance>& segments) {
+    if (found_.images.empty()) fs::remove(result_file());  // PNGs of this call are not under the entries of another
+    PanopticPicture picture{.image_id = entry(i, size).id, .png = names_[i] + ".png"};
+    std::vector<Rle> masks;
+    for (const Instance& segment : segments) {
+      masks.push_back(segment.mask);
+      picture.segments.push_back({.id = std::ssize(masks),
+                                  .category_id = model_.info.category_ids[static_cast<size_t>(segment.class_index)],
+                                  .area = static_cast<double>(rle_area(segment.mask)),
+                                  .bbox = segment.box});
+    }
+    fs::create_directories(segments_.png_of(picture).parent_path());
+    save_segments(segments_.png_of(picture), size, masks);
+    found_.images.push_back(entry(i, size));
+    found_segments_ += std::ssize(masks);
+    segments_.pictures.push_back(std::move(picture));
   }
 
   void save(i64 pictures) {
+    for (size_t k = 0; k < model_.info.classes.size(); ++k)
+      found_.categories.push_back({.id = model_.info.category_ids[k],
+                                   .name = model_.info.classes[k],
+                                   .isthing = static_cast<i64>(k) < model_.config.model.things()});
     fs::create_directories(out_);
-    if (!annotated_) {
-      for (size_t k = 0; k < model_.info.classes.size(); ++k)
-        found_.categories.push_back({model_.info.category_ids[k], model_.info.classes[k]});
-      save_coco(out_ / "images.json", found_);
+    if (panoptic_) {
+      segments_.images = found_.images;
+      segments_.categories = found_.categories;
+      save_panoptic(segments_);
+      fmt::print("{} pictures and panoptic.json ({} segments) in {}\n", pictures, found_segments_, options_.out);
+    } else {
+      if (!annotated_) save_coco(out_ / "images.json", found_);
+      save_results(result_file(), results_);
+      fmt::print("{} pictures and results.json ({} objects) in {}\n", pictures, results_.size(), options_.out);
     }
-    save_results(out_ / "results.json", results_);
-    fmt::print("{} pictures and results.json ({} objects) in {}\n", pictures, results_.size(), options_.out);
     for (const MaskStages::Cells& cells : cells_)
       fmt::print("{}{} x {} cells: {:.1f} % active", &cells == cells_.data() ? "" : ", ", cells.size, cells.size,
                  100 * cells.share());
@@ -163,13 +201,15 @@ class Prediction {
   const PredictOptions& options_;
   const fs::path out_ = options_.out;
   const std::vector<fs::path> files_, below_;  // as given, and below the folder that holds all of them
-  const bool annotated_;
+  const bool annotated_, panoptic_;
   const std::vector<std::string> names_;  // of the pictures to write
   CocoDataset truth_;                     // of --annotations
   std::vector<i64> positions_;            // of each file in it
   CocoDataset found_;                     // the images that were read
   std::vector<Detection> results_;
   std::vector<MaskStages::Cells> cells_;  // of --stages, of all pictures
+  PanopticFile segments_{.name = result_file().string(), .folder = panoptic_folder(result_file())};  // panoptic_
+  i64 found_segments_ = 0;
 };
 
 struct PredictCommand {
@@ -201,8 +241,8 @@ void add_predict(CLI::App& app) {
   predict->model.add(*command);
   command
       ->add_option("--out", options->out,
-                   "folder for the pictures, results.json, and images.json, which tells whose image ids these are; no "
-                   "image is overwritten")
+                   "folder for the pictures, results.json, and images.json, which tells whose image ids these are; of "
+                   "a network that finds segments panoptic.json and its folder of PNGs; no image is overwritten")
       ->required();
   command->add_option("images", predict->images, "image files, or folders of them")->required();
   command
@@ -210,9 +250,10 @@ void add_predict(CLI::App& app) {
                    "draw objects of at least this score; results.json holds all above inference.score_threshold")
       ->capture_default_str();
   command->add_option("--limit", predict->limit, "stop after this many images; 0: all")->capture_default_str();
-  command->add_option("--annotations", options->annotations,
-                      "COCO annotation file or image list of the images, matched by the longest ends of their paths: "
-                      "results.json has its image ids, and what is annotated is drawn beside what is found");
+  command->add_option(
+      "--annotations", options->annotations,
+      "COCO annotation file, of segments too, or image list of the images, matched by the longest ends "
+      "of their paths: results have its image ids, and what is annotated is drawn beside what is found");
   add_inference(*command, predict->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   command->add_flag("--stages", options->stages,

@@ -18,10 +18,10 @@ struct PredictOptions {
   bool stages = false;                             // draw how each mask was refined as well
 };
 
-// Writes a picture of each image with its objects, results.json, and without annotations images.json. Everything that
-// can be wrong with the options is found before the first image; then one that cannot be read or written is reported on
-// stderr, the others go on, and in the end that is an error. Returns the signal that stopped it (train/signals.h), or
-// 0.
+// Writes a picture of each image with its objects, results.json, and without annotations images.json; of a network that
+// finds segments panoptic.json and its PNGs in place of both. Everything that can be wrong with the options is found
+// before the first image; then one that cannot be read or written is reported on stderr, the others go on, and in the
+// end that is an error. Returns the signal that stopped it (train/signals.h), or 0.
 int predict(const LoadedModel& model, const PredictOptions& options);
 
 }  // namespace tessera

@@ -1,6 +1,8 @@
 // tessera train: a run from a configuration file.
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -8,6 +10,7 @@
 #include "cli/model_options.h"
 #include "cli/options_list.h"
 #include "cli/text.h"
+#include "data/panoptic.h"
 #include "train/evaluate.h"
 #include "train/memory.h"
 #include "train/preflight.h"
@@ -19,12 +22,19 @@ namespace tessera {
 
 namespace {
 
-// The number of classes follows from the data; saying another one is an error.
-void take_classes(const CocoDataset& data, bool given, ModelConfig& model) {
-  const i64 classes = static_cast<i64>(data.categories.size());
-  TESSERA_CHECK(!given || model.num_classes() == classes, "train: model.num_classes is {}, but {} has {} categories",
-                model.num_classes(), data.name, classes);
-  model.set_num_classes(classes);
+// Which options are given, by name.
+using Given = std::function<bool(std::string_view option)>;
+
+// The numbers of classes follow from the data; saying others is an error.
+void take_classes(const CocoDataset& data, const Given& given, ModelConfig& model) {
+  const i64 classes = std::ssize(data.categories);
+  const i64 things = count_things(data);
+  TESSERA_CHECK(!given("model.num_classes") || model.num_classes() == classes,
+                "train: model.num_classes is {}, but {} has {} categories", model.num_classes(), data.name, classes);
+  TESSERA_CHECK(!given("model.panoptic.things") || model.things() == things,
+                "train: model.panoptic.things is {}, but of the categories of {} {} are things", model.things(),
+                data.name, things);
+  model.set_classes(classes, things);
 }
 
 std::string millions(i64 count) {
@@ -101,10 +111,10 @@ std::optional<Resumed> resumed_run(const std::filesystem::path& folder, const st
 struct DataSets {
   std::shared_ptr<const CocoSource> train, val;  // val: null without data.val_annotations
 };
-DataSets open_data(bool classes_given, Config& config) {
+DataSets open_data(const Given& given, Config& config) {
   DataSets sets;
   sets.train = training_source(config);
-  take_classes(sets.train->dataset(), classes_given, config.model);
+  take_classes(sets.train->dataset(), given, config.model);
   if (const std::string& annotations = config.data.val_annotations; !annotations.empty())
     sets.val = inference_source(load_data_set(annotations, "data.val_annotations"), config.data.val_images, config);
   check_data(config, *sets.train, sets.val.get());
@@ -152,9 +162,11 @@ struct TrainCommand {
                                                           : "does not exist: " + config.data.train_annotations);
       return;
     }
-    const bool classes_given = resumed || std::any_of(settings.begin(), settings.end(),
-                                                      [](const Setting& s) { return s.name == "model.num_classes"; });
-    const DataSets sets = open_data(classes_given, config);
+    const auto given = [&](std::string_view option) {
+      return (resumed && option == "model.num_classes") ||
+             std::ranges::any_of(settings, [&](const Setting& s) { return s.name == option; });
+    };
+    const DataSets sets = open_data(given, config);
     job.data = sets.train;
     resolve_epochs(config, job.data->size());
     for (const CocoCategory& category : sets.train->dataset().categories) {

@@ -81,7 +81,7 @@ void index_coco(CocoDataset& dataset);
 // 000000000042.jpg.
 CocoDataset load_coco(const std::filesystem::path& path);
 
-// The same, of a file that may have images alone: COCO's test sets, or the images.json of tessera predict.
+// The same, of a file that may have images alone, as test sets and images.json of tessera predict, or be panoptic.
 CocoDataset load_image_list(const std::filesystem::path& path);
 
 // Writes a file that any COCO tool reads: atomically, numbers with all their digits, RLE compressed.

@@ -172,7 +172,7 @@ CocoDataset load_coco(const std::filesystem::path& path) {
 }
 
 CocoDataset load_image_list(const std::filesystem::path& path) {
-  return read_coco(path, true);
+  return is_panoptic(path) ? load_panoptic_dataset(path) : read_coco(path, true);
 }
 
 bool is_finite(const XywhBox& box) {

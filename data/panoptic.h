@@ -79,4 +79,7 @@ CocoDataset load_panoptic_dataset(const std::filesystem::path& path);
 // Is it one of these?
 bool is_panoptic(const CocoDataset& dataset);
 
+// How many of the categories are things.
+i64 count_things(const CocoDataset& dataset);
+
 }  // namespace tessera

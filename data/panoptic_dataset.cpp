@@ -87,4 +87,8 @@ bool is_panoptic(const CocoDataset& dataset) {
   });
 }
 
+i64 count_things(const CocoDataset& dataset) {
+  return std::ranges::count_if(dataset.categories, &CocoCategory::isthing);
+}
+
 }  // namespace tessera

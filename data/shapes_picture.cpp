@@ -20,7 +20,7 @@ constexpr double kLeastVisible = 0.35;  // share of an object's pixels
 constexpr i64 kLeastPixels = 24;        // visible
 constexpr double kLeastContrast = 70;   // Euclidean distance of mean colours, 0..255 per channel
 
-enum class Pattern { kStripes, kGradient, kBlotches };
+enum class Pattern { kStripes, kGradient, kBlotches };  // as kGroundNames has them
 
 // Two colours and a rule that mixes them.
 struct Texture {
@@ -223,7 +223,8 @@ ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 ind
     layers = lay(objects, height, width);
     k = 0;
   }
-  ShapesPicture picture{paint(layers.owners, ground, objects, random), layers.owners, {}};
+  ShapesPicture picture{
+      paint(layers.owners, ground, objects, random), layers.owners, {}, static_cast<i64>(ground.pattern)};
   for (const Object& object : objects) picture.classes.push_back(object.shape);
   return picture;
 }

@@ -37,8 +37,24 @@ struct ModelConfig {
   i64 num_classes() const {
     return std::visit([](const auto& config) { return config.num_classes; }, network);
   }
-  void set_num_classes(i64 classes) {
-    std::visit([&](auto& config) { config.num_classes = classes; }, network);
+  // How many of them, the first ones, are things: all, where the network does not tell them from stuff.
+  i64 things() const {
+    return std::visit(
+        [](const auto& config) {
+          if constexpr (requires { config.panoptic.things; })
+            return config.panoptic.things;
+          else
+            return config.num_classes;
+        },
+        network);
+  }
+  void set_classes(i64 classes, i64 things) {
+    std::visit(
+        [&](auto& config) {
+          config.num_classes = classes;
+          if constexpr (requires { config.panoptic.things; }) config.panoptic.things = things;
+        },
+        network);
   }
 };
 

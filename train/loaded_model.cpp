@@ -1,5 +1,6 @@
 #include "train/loaded_model.h"
 
+#include "data/panoptic.h"
 #include "train/resume.h"
 #include "train/sources.h"
 #include "train/weights.h"
@@ -26,7 +27,7 @@ LoadedModel load(const std::filesystem::path& path, const std::vector<std::strin
   std::vector<Setting> settings = config_file.empty() ? stored_settings(checkpoint) : read_settings(config_file);
   for (const std::string& text : overrides) settings.push_back(parse_override(text));
   loaded.config = make_config(settings);
-  loaded.config.model.set_num_classes(static_cast<i64>(loaded.info.classes.size()));
+  loaded.config.model.set_classes(std::ssize(loaded.info.classes), loaded.config.model.things());
   loaded.model = make_model(loaded.config.model, loaded.config.training.seed);
   checkpoint.restore_weights(*loaded.model);
   loaded.model->eval();
@@ -52,6 +53,7 @@ LoadedModel untrained_model(const std::vector<std::string>& overrides, const std
     }
     TESSERA_CHECK(static_cast<i64>(loaded.info.classes.size()) == classes,
                   "{}: {} categories, but model.num_classes is {}", names, loaded.info.classes.size(), classes);
+    loaded.config.model.set_classes(classes, count_things(*data_set));
   }
   loaded.info.config = to_toml(loaded.config);
   loaded.model = make_model(loaded.config.model, loaded.config.training.seed);

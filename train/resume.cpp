@@ -15,6 +15,9 @@ constexpr ResumeRule kRules[] = {
     {"model.matcher."},
     {"model.loss."},
     {.prefix = "model.inference.", .new_figures = true},
+    {"model.panoptic.things"},  // the data say it
+    {.prefix = "model.panoptic.", .new_figures = true},
+    {.prefix = "model.task", .new_figures = true},
     {"model.", "another network"},
     {.prefix = "data.val_", .new_figures = true},
     {"data.workers"},

@@ -4,6 +4,7 @@
 
 #include "models/effseg/head_config.h"
 #include "models/fqdet/config.h"
+#include "models/roi_heads/panoptic.h"
 #include "models/roi_heads/point_rend.h"
 
 namespace tessera::effseg {
@@ -38,13 +39,26 @@ struct MaskHeadConfig {
   }
 };
 
+// Objects, whose masks may overlap, or segments that share no pixel, things and stuff (models/roi_heads/panoptic.h).
+// Both are learned alike.
+enum class Task { kInstances, kPanoptic };
+constexpr auto names_of(Task) {
+  return std::array{std::pair{"instances", Task::kInstances}, std::pair{"panoptic", Task::kPanoptic}};
+}
+
 struct Config : fqdet::Config {
   MaskHeadConfig head;
+  Task task = Task::kInstances;
+  roi_heads::PanopticConfig panoptic;
 
   template <class Field>
   void fields(Field&& field) {
     fqdet::Config::fields(field);
     TESSERA_FIELD(head, "network that finds the mask of each box");
+    TESSERA_FIELD(task,
+                  "what is found: objects, or segments that share no pixel, things and stuff. Learning is the same; a "
+                  "query is then of one class, and inference.detections is no limit");
+    TESSERA_FIELD(panoptic, "how predictions become segments that share no pixel");
   }
 };
 

@@ -57,6 +57,13 @@ std::vector<i64> drawn(const std::vector<std::vector<i64>>& by_picture, i64 firs
   return rows;
 }
 
+// Every query with its best class, as many as suppression leaves.
+fqdet::Predictions one_class_each(const fqdet::Output& output, const Config& config) {
+  fqdet::InferenceConfig inference = config.inference;
+  inference.detections = config.queries;
+  return fqdet::find_predictions(output, inference, fqdet::Candidates::kBestClass);
+}
+
 }  // namespace
 
 EffSeg::EffSeg(const Config& config, Random& random)
@@ -118,48 +125,74 @@ std::vector<LossTerm> EffSeg::mask_losses(const fqdet::Output& output, const fqd
 Detections EffSeg::detect(const Batch& batch) {
   const NoGrad no_grad;
   const fqdet::Output output = detector_.forward(Var(batch_images(batch, device())), batch);
-  const fqdet::Predictions found = detector_.predict(output, given);
-  const Var boxes = detector_.boxes(output);
-  const Tensor query = found.query.to_host(), classes = found.classes.to_host(), scores = found.scores.to_host();
-  const Tensor host_boxes = found.boxes.to_host();
-  const i64 n = output.selected.dim(1);  // queries of a picture
-
+  const fqdet::Predictions found =
+      finds_segments() && !given ? one_class_each(output, config_) : detector_.predict(output, given);
   Detections detections;
-  for (i64 b = 0; b < batch.size(); ++b) {
-    std::vector<Instance>& instances = detections.emplace_back();
-    const auto first = found.first[static_cast<size_t>(b)], last = found.first[static_cast<size_t>(b) + 1];
-    // The RoIs: the predictions, or for a head that knows no classes the queries among them.
-    std::vector<i64> queries(query.data<i64>() + first, query.data<i64>() + last);
-    if (!head_->class_specific()) {
-      std::ranges::sort(queries);
-      queries.erase(std::unique(queries.begin(), queries.end()), queries.end());
-    }
-    const Tensor rows = Tensor::from(queries).to(found.query.device());
-    const roi_heads::Rois rois{gather_rows(boxes, rows), gather_rows(output.queries, rows),
-                               Tensor::zeros({rows.numel()}, DType::kI64, rows.device()),
-                               head_->class_specific() ? found.classes.rows(first, last) : Tensor()};
-    nn::keep("stages.query", Var(rows));
-    const Tensor p = head_->probabilities(of_pictures(output.maps, b, b + 1), rois, batch.padded);
-    const Sample& sample = batch.samples[static_cast<size_t>(b)];
-    const roi_heads::PictureMasks masks =
-        roi_heads::picture_masks(p, rois.boxes.value(), batch.padded, batch.size_of(b), sample.original);
-
-    for (i64 i = first; i < last; ++i) {
-      const auto box = fqdet::to_original(host_boxes.data<float>() + 4 * i, batch.size_of(b), sample.original);
-      if (!box) continue;  // beside the picture
-      const i64 q = query.data<i64>()[i];
-      const size_t mask = static_cast<size_t>(
-          head_->class_specific() ? i - first : std::ranges::lower_bound(queries, q) - queries.begin());
-      const double score = double{scores.data<float>()[i]};
-      instances.push_back({.class_index = classes.data<i64>()[i],
-                           .score = rle_area(masks.masks[mask]) > 0 ? score * masks.certainty[mask] : 0,
-                           .mask = masks.masks[mask],
-                           .box = *box,
-                           .box_score = score,
-                           .query = q - b * n});
-    }
-  }
+  for (i64 b = 0; b < batch.size(); ++b)
+    detections.emplace_back() = finds_segments() ? segments(output, found, batch, b) : objects(output, found, batch, b);
   return detections;
+}
+
+roi_heads::Rois EffSeg::rois_of(const fqdet::Output& output, const Tensor& query, const Tensor& classes) const {
+  nn::keep("stages.query", Var(query));
+  return {gather_rows(detector_.boxes(output), query), gather_rows(output.queries, query),
+          Tensor::zeros({query.numel()}, DType::kI64, query.device()), head_->class_specific() ? classes : Tensor()};
+}
+
+std::vector<Instance> EffSeg::objects(const fqdet::Output& output, const fqdet::Predictions& found, const Batch& batch,
+                                      i64 b) {
+  const auto first = found.first[static_cast<size_t>(b)], last = found.first[static_cast<size_t>(b) + 1];
+  const Tensor query = found.query.rows(first, last).to_host(), classes = found.classes.rows(first, last).to_host(),
+               scores = found.scores.rows(first, last).to_host(), boxes = found.boxes.rows(first, last).to_host();
+  // The RoIs: the predictions, or for a head that knows no classes the queries among them.
+  std::vector<i64> queries(query.data<i64>(), query.data<i64>() + query.numel());
+  if (!head_->class_specific()) {
+    std::ranges::sort(queries);
+    queries.erase(std::unique(queries.begin(), queries.end()), queries.end());
+  }
+  const roi_heads::Rois rois =
+      rois_of(output, Tensor::from(queries).to(found.query.device()), found.classes.rows(first, last));
+  const Tensor p = head_->probabilities(of_pictures(output.maps, b, b + 1), rois, batch.padded);
+  const ImageSize resized = batch.size_of(b), original = batch.samples[static_cast<size_t>(b)].original;
+  const roi_heads::PictureMasks masks =
+      roi_heads::picture_masks(p, rois.boxes.value(), batch.padded, resized, original);
+
+  std::vector<Instance> instances;
+  for (i64 i = 0; i < query.numel(); ++i) {
+    const auto box = fqdet::to_original(boxes.data<float>() + 4 * i, resized, original);
+    if (!box) continue;  // beside the picture
+    const i64 q = query.data<i64>()[i];
+    const size_t mask =
+        static_cast<size_t>(head_->class_specific() ? i : std::ranges::lower_bound(queries, q) - queries.begin());
+    const double score = double{scores.data<float>()[i]};
+    instances.push_back({.class_index = classes.data<i64>()[i],
+                         .score = rle_area(masks.masks[mask]) > 0 ? score * masks.certainty[mask] : 0,
+                         .mask = masks.masks[mask],
+                         .box = *box,
+                         .box_score = score,
+                         .query = q - b * output.selected.dim(1)});
+  }
+  return instances;
+}
+
+std::vector<Instance> EffSeg::segments(const fqdet::Output& output, const fqdet::Predictions& found, const Batch& batch,
+                                       i64 b) {
+  const auto first = found.first[static_cast<size_t>(b)], last = found.first[static_cast<size_t>(b) + 1];
+  const Tensor query = found.query.rows(first, last), classes = found.classes.rows(first, last),
+               scores = found.scores.rows(first, last);
+  // All are RoIs, since they compete for the cells that are refined; those that can become segments, the first ones,
+  // are pasted.
+  const roi_heads::Rois rois = rois_of(output, query, classes);
+  const Tensor p = head_->probabilities(of_pictures(output.maps, b, b + 1), rois, batch.padded);
+  const i64 sure = roi_heads::sure_predictions(scores, config_.panoptic);
+  const Tensor pasted = roi_heads::paste_probabilities(p.rows(0, sure), rois.boxes.value().rows(0, sure), batch.padded);
+
+  std::vector<i64> queries;
+  const Tensor host_query = query.to_host();
+  for (const i64 q : host_query.span<i64>()) queries.push_back(q - b * output.selected.dim(1));
+  return roi_heads::panoptic_instances(
+      roi_heads::panoptic_segments(pasted, classes.rows(0, sure), scores.rows(0, sure), config_.panoptic), queries,
+      batch.size_of(b), batch.samples[static_cast<size_t>(b)].original);
 }
 
 void EffSeg::visit(nn::Visitor& v) {

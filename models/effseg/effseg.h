@@ -28,10 +28,13 @@ class EffSeg : public Segmenter {
   Losses losses(const Batch& batch, const StepContext& context) override;
   // Every prediction of the detector with its mask. The score of the mask is the class score times how sure the mask's
   // pixels are, that of the box the class score alone; the box is the detector's.
+  // Panoptic: the segments that panoptic_segments() makes of the predictions, each with the box of its mask.
   Detections detect(const Batch& batch) override;
 
   size_t refinement_stages() const override { return config_.head.kind == HeadKind::kEffSeg ? kStages : 0; }
+  bool finds_segments() const override { return config_.task == Task::kPanoptic; }
   std::optional<Limit> object_limit() const override {
+    if (finds_segments()) return Limit{config_.queries, "model.queries"};
     return Limit{config_.inference.detections, "model.inference.detections"};
   }
   void visit(nn::Visitor& v) override;
@@ -44,6 +47,14 @@ class EffSeg : public Segmenter {
                                     const ObjectMasks& objects, const Batch& batch, const StepContext& context);
 
  private:
+  // RoIs of one picture: rows of the queries, and a class of each.
+  roi_heads::Rois rois_of(const fqdet::Output& output, const Tensor& query, const Tensor& classes) const;
+  // What is found in picture b.
+  std::vector<Instance> objects(const fqdet::Output& output, const fqdet::Predictions& found, const Batch& batch,
+                                i64 b);
+  std::vector<Instance> segments(const fqdet::Output& output, const fqdet::Predictions& found, const Batch& batch,
+                                 i64 b);
+
   Config config_;
   fqdet::Detector detector_;
   std::unique_ptr<roi_heads::MaskHead> head_;

@@ -7,6 +7,7 @@
 #include "ops/arrange.h"
 #include "ops/boxes.h"
 #include "ops/pointwise.h"
+#include "ops/reduce.h"
 
 namespace tessera::fqdet {
 
@@ -29,16 +30,24 @@ Predictions given_predictions(const Output& output, const Segmenter::Found& give
           ops::gather_rows(decode(output.deltas.detach(), output.anchors).value(), rows), first};
 }
 
-Predictions find_predictions(const Output& output, const InferenceConfig& config) {
+Predictions find_predictions(const Output& output, const InferenceConfig& config, Candidates candidates) {
   const Tensor& logits = output.class_logits.value();  // [N, K + 1]
   const i64 N = logits.dim(0), K = logits.dim(1) - 1, B = output.selected.dim(0), n = output.selected.dim(1);
   Tensor scores = ops::sigmoid(ops::slice(logits, 1, 0, K));  // [N, K]
   if (output.box_scores) scores = ops::mul(scores, ops::sigmoid(output.box_scores.value()).reshape({N, 1}));
+  Tensor best_class;  // i64 [N]
+  if (candidates == Candidates::kBestClass) {
+    const ops::MaxResult best = ops::max(scores, 1);
+    scores = best.values;
+    best_class = best.indices;
+  }
 
-  const i64 k = std::min(config.candidates, n * K);
-  const ops::TopKResult best = ops::top_k(scores.reshape({B, n * K}), k);  // [B, k]
+  const i64 each = candidates == Candidates::kBestClass ? 1 : K;  // candidates of a query
+  const i64 k = std::min(config.candidates, n * each);
+  const ops::TopKResult best = ops::top_k(scores.reshape({B, n * each}), k);  // [B, k]
   // A candidate is a pair of a query and a class, as an anchor is one of a cell and a kind.
-  const ops::AnchorRows pairs = ops::anchor_rows(best.indices, n, K);
+  const ops::AnchorRows pairs = ops::anchor_rows(best.indices, n, each);
+  const Tensor labels = best_class.defined() ? ops::gather_rows(best_class, pairs.cell) : pairs.kind;  // [B k]
   const Tensor boxes =
       ops::gather_rows(decode(output.deltas.detach(), output.anchors).value(), pairs.cell);  // [B k, 4]
 
@@ -49,10 +58,10 @@ Predictions find_predictions(const Output& output, const InferenceConfig& config
   for (i64 b = 0; b < B; ++b) {
     const auto of_picture = [&](const Tensor& x) { return x.rows(b * k, (b + 1) * k); };
     const Tensor all =
-        ops::batched_nms(of_picture(boxes), of_picture(of_scores), of_picture(pairs.kind), config.nms_threshold);
+        ops::batched_nms(of_picture(boxes), of_picture(of_scores), of_picture(labels), config.nms_threshold);
     const Tensor kept = all.rows(0, std::min(config.detections, all.dim(0)));
     query.push_back(ops::gather_rows(of_picture(pairs.cell), kept));
-    classes.push_back(ops::gather_rows(of_picture(pairs.kind), kept));
+    classes.push_back(ops::gather_rows(of_picture(labels), kept));
     kept_scores.push_back(ops::gather_rows(of_picture(of_scores), kept));
     kept_boxes.push_back(ops::gather_rows(of_picture(boxes), kept));
     first.push_back(first.back() + kept.dim(0));

@@ -1,6 +1,6 @@
 // From the network's output to the objects of each picture: every pair of a query and a class is a candidate with score
-// sigmoid(class logit), times sigmoid(box score) where there is one. The best candidates go through suppression within
-// each class, and the best of what is left are the predictions.
+// sigmoid(class logit), times sigmoid(box score) where there is one, or every query with its best class alone. The best
+// candidates go through suppression within each class, and the best of what is left are the predictions.
 #pragma once
 
 #include "models/fqdet/head.h"
@@ -21,7 +21,10 @@ struct Predictions {
 // i / queries.
 Predictions given_predictions(const Output& output, const Segmenter::Found& given);
 
+enum class Candidates { kEveryClass, kBestClass };  // of a query; of equal classes the first is the best
+
 // The host waits for the device once per picture.
-Predictions find_predictions(const Output& output, const InferenceConfig& config);
+Predictions find_predictions(const Output& output, const InferenceConfig& config,
+                             Candidates candidates = Candidates::kEveryClass);
 
 }  // namespace tessera::fqdet

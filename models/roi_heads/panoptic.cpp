@@ -20,6 +20,10 @@ double iou(i64 common, i64 a, i64 b) {
   return static_cast<double>(common) / static_cast<double>(a + b - common);
 }
 
+bool is_sure(float score, const PanopticConfig& config) {
+  return double{score} > config.score_threshold;
+}
+
 // Rows of a tensor by number, which the host knows.
 Tensor rows_of(const Tensor& x, const std::vector<i64>& rows) {
   return ops::gather_rows(x, Tensor::from(rows).to(x.device()));
@@ -30,7 +34,7 @@ std::vector<i64> suppress(const Tensor& probabilities, std::span<const float> sc
                           std::vector<PanopticSegments::Candidate>& candidates) {
   std::vector<i64> order;
   for (i64 n = 0; n < static_cast<i64>(scores.size()); ++n)
-    if (double{scores[n]} > config.score_threshold) order.push_back(n);
+    if (is_sure(scores[n], config)) order.push_back(n);
   std::ranges::stable_sort(order, [&](i64 a, i64 b) { return scores[a] > scores[b]; });
   if (order.empty()) return {};
 
@@ -72,7 +76,12 @@ Owners owners(const Tensor& probabilities, const Tensor& scores,
 
 }  // namespace
 
-PanopticSegments panoptic_segments(const Tensor& probabilities, const Tensor& classes, const Tensor& scores, i64 things,
+i64 sure_predictions(const Tensor& scores, const PanopticConfig& config) {
+  const Tensor host = scores.to_host();
+  return std::ranges::count_if(host.span<float>(), [&](float score) { return is_sure(score, config); });
+}
+
+PanopticSegments panoptic_segments(const Tensor& probabilities, const Tensor& classes, const Tensor& scores,
                                    const PanopticConfig& config) {
   TESSERA_CHECK(
       probabilities.rank() == 3 && classes.shape() == Shape{probabilities.dim(0)} &&
@@ -110,7 +119,7 @@ PanopticSegments panoptic_segments(const Tensor& probabilities, const Tensor& cl
     candidate.kept = candidate.overlap > config.least_overlap && candidate.area > config.least_area;
     if (!candidate.kept) continue;
     const i64 label = labels.data<i64>()[candidate.prediction];
-    if (label < things)
+    if (label < config.things)
       id_of[k] = add(k, score_of(k));
     else
       stuff[label].push_back(k);

@@ -21,10 +21,13 @@ namespace tessera::roi_heads {
 
 struct PanopticConfig {
   double score_threshold = 0.3, nms_threshold = 0.75, pixel_threshold = 0.35, least_overlap = 0.6;
-  i64 least_area = 150;
+  i64 least_area = 150, things = 80;
 
   template <class Field>
   void fields(Field&& field) {
+    TESSERA_FIELD(things,
+                  "classes of objects: the first ones, the others are stuff; training takes their number from the data",
+                  at_least(0));
     TESSERA_FIELD(score_threshold, "predictions of a higher score become segments", at_least(0));
     TESSERA_FIELD(nms_threshold, "a mask is dropped at this overlap with that of a higher score", between(0, 1));
     TESSERA_FIELD(pixel_threshold, "a pixel of no higher probability belongs to no segment", between(0, 1));
@@ -50,8 +53,11 @@ struct PanopticSegments {
   Tensor ids;                         // i64 [h, w] on the CPU: n for a pixel of segments[n - 1], 0 for void
 };
 
-// probabilities [N, h, w], classes i64 [N], scores [N]: any device, N may be 0. Classes below `things` are things.
-PanopticSegments panoptic_segments(const Tensor& probabilities, const Tensor& classes, const Tensor& scores, i64 things,
+// How many of scores [N], which fall, step 1 lets stay: the others' probabilities are not looked at.
+i64 sure_predictions(const Tensor& scores, const PanopticConfig& config);
+
+// probabilities [N, h, w], classes i64 [N], scores [N]: any device, N may be 0.
+PanopticSegments panoptic_segments(const Tensor& probabilities, const Tensor& classes, const Tensor& scores,
                                    const PanopticConfig& config);
 
 // The segments as objects of the original picture. The ids are those of the network's padded input, of which the

@@ -66,6 +66,12 @@ TEST_CASE("panoptic: a file and its folder are a data set with an object per seg
   CHECK(dataset.annotations_of[1].empty());
 }
 
+TEST_CASE("panoptic: a file is a list of images as well") {
+  const Files files;
+  CHECK(load_image_list(files.json()).images[1].file_name == "b.jpg");
+  CHECK(load_image_list(files.json()).annotations.size() == 3);
+}
+
 TEST_CASE("panoptic: saved as a file of instances it keeps its masks and the order of its classes") {
   const Files files;
   const CocoDataset dataset = load_panoptic_dataset(files.json());

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "data/coco.h"
+#include "data/panoptic.h"
 #include "tensor/file.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
@@ -162,9 +163,46 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "shapes: asked for, panoptic files have the same objects, and the ground as stuff that is called by its pattern") {
+  const TemporaryFolder folder;
+  const ShapesConfig config{.dir = folder / "set", .train = 12, .val = 1, .size = 64, .panoptic = true};
+  generate_shapes(config);
+  const CocoDataset objects = load_coco(config.dir / "instances_train.json"),
+                    segments = load_panoptic_dataset(config.dir / "panoptic_train.json");
+  REQUIRE(segments.categories.size() == 6);
+  CHECK(segments.categories[0].name == "circle");
+  CHECK(segments.categories[5].name == "blotches");
+  CHECK(std::ranges::count_if(segments.categories, &CocoCategory::isthing) == 3);
+  std::set<i64> grounds;
+  for (size_t i = 0; i < segments.images.size(); ++i) {
+    const CocoImage& image = segments.images[i];
+    CHECK(image.file_name == objects.images[i].file_name);
+    REQUIRE(segments.annotations_of[i].size() == objects.annotations_of[i].size() + 1);
+    i64 pixels = 0;
+    for (size_t k = 0; k < segments.annotations_of[i].size(); ++k) {
+      const CocoAnnotation& segment = segments.annotations[static_cast<size_t>(segments.annotations_of[i][k])];
+      const Rle mask = annotation_mask(segment, image.height, image.width);
+      CHECK(static_cast<double>(rle_area(mask)) == segment.area);
+      pixels += rle_area(mask);
+      if (k == objects.annotations_of[i].size()) {
+        const ShapesPicture picture = draw_shapes(config, ShapesSplit::kTrain, static_cast<i64>(i));
+        CHECK(segment.category_id == 4 + picture.ground);
+        grounds.insert(segment.category_id);
+      } else {
+        const CocoAnnotation& object = objects.annotations[static_cast<size_t>(objects.annotations_of[i][k])];
+        CHECK(segment.category_id == object.category_id);
+        CHECK(mask == std::get<Rle>(object.segmentation));
+      }
+    }
+    CHECK(pixels == image.height * image.width);
+  }
+  CHECK(grounds == std::set<i64>{4, 5, 6});
+}
+
 TEST_CASE("shapes: a call that is stopped never leaves pictures under the annotations of others") {
   const TemporaryFolder folder;
-  ShapesConfig config{.dir = folder / "set", .train = 3, .val = 1, .size = 32};
+  ShapesConfig config{.dir = folder / "set", .train = 3, .val = 1, .size = 32, .panoptic = true};
   generate_shapes(config);
   const auto stopped = [&] {
     generate_shapes(config, [](i64 done, i64) {
@@ -176,6 +214,7 @@ TEST_CASE("shapes: a call that is stopped never leaves pictures under the annota
   config.seed = 1;
   CHECK_ERROR(stopped(), "stopped");
   CHECK(!std::filesystem::exists(config.dir / "instances_train.json"));
+  CHECK(!std::filesystem::exists(config.dir / "panoptic_train.json"));
   CHECK(std::filesystem::exists(config.dir / "instances_val.json"));
 }
 

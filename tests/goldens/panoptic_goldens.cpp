@@ -18,10 +18,11 @@ int check_panoptic(const SafeTensors& file, Report& report) {
                                          .nms_threshold = number("nms_thr"),
                                          .pixel_threshold = number("pixel_thr"),
                                          .least_overlap = number("keep_thr"),
-                                         .least_area = static_cast<i64>(number("min_area"))};
+                                         .least_area = static_cast<i64>(number("min_area")),
+                                         .things = static_cast<i64>(number("things"))};
   const auto on_device = [&](const char* name) { return file[name].to(report.device()); };
-  const roi_heads::PanopticSegments got = roi_heads::panoptic_segments(
-      on_device("prob"), on_device("labels_in"), on_device("scores_in"), static_cast<i64>(number("things")), config);
+  const roi_heads::PanopticSegments got =
+      roi_heads::panoptic_segments(on_device("prob"), on_device("labels_in"), on_device("scores_in"), config);
 
   std::vector<i64> after_nms, kept, areas, labels;
   std::vector<float> overlaps, scores;

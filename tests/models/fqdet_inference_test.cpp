@@ -48,6 +48,19 @@ TEST_CASE("fqdet inference: a box suppresses those of its class alone") {
   CHECK(ids(lenient.query) == std::vector<i64>{0, 1, 1, 0});
 }
 
+TEST_CASE("fqdet inference: where a query has its best class alone, that is the first of the largest") {
+  const std::vector<float> apart = {0, 0, 1, 1, 5, 5, 6, 6, 0, 0, 1, 1, 5, 5, 6, 6};
+  const Output output = output_of(apart, {1, 1, 9, 0, 2, 9, 3, 1, 9, 4, 5, 9}, 2);
+  const Predictions found = find_predictions(output, {}, Candidates::kBestClass);
+  CHECK(ids(found.query) == std::vector<i64>{1, 0, 3, 2});
+  CHECK(ids(found.classes) == std::vector<i64>{1, 0, 1, 0});
+  CHECK(found.first == std::vector<i64>{0, 2, 4});
+  // A better box of another class suppresses none, and a class that is not the query's best is no candidate.
+  const Output alike = output_of(kTwoAlike, {3, -3, 0, 2, 1, 0});
+  CHECK(ids(find_predictions(alike, {}, Candidates::kBestClass).query) == std::vector<i64>{0});
+  CHECK(ids(find_predictions(alike, {.candidates = 1}, Candidates::kBestClass).classes) == std::vector<i64>{0});
+}
+
 TEST_CASE("fqdet inference: the box score is a factor of the score") {
   Output output = output_of(kTwoAlike, {3, 0, 2, 0});
   output.box_scores = Var(Tensor::from(std::vector<float>{-2, 2}));

@@ -30,7 +30,8 @@ PanopticSegments merge(const std::vector<Prediction>& predictions, PanopticConfi
     classes.push_back(p.class_index);
     scores.push_back(p.score);
   }
-  return panoptic_segments(probabilities, Tensor::from(classes, {N}), Tensor::from(scores, {N}), kThings, config);
+  config.things = kThings;
+  return panoptic_segments(probabilities, Tensor::from(classes, {N}), Tensor::from(scores, {N}), config);
 }
 
 std::vector<i64> predictions_of(const PanopticSegments& result) {
@@ -93,14 +94,14 @@ TEST_CASE("panoptic segments: a pixel goes to the largest product, and is void w
   const Tensor classes = Tensor::from(std::vector<i64>{0, 1}), scores = Tensor::from(std::vector<float>{0.9f, 0.5f});
   PanopticConfig config{.least_overlap = 0.1, .least_area = 5};
   const auto at = [](const PanopticSegments& result, i64 x) { return result.ids.data<i64>()[x]; };
-  const PanopticSegments sure = panoptic_segments(p, classes, scores, kThings, config);
+  const PanopticSegments sure = panoptic_segments(p, classes, scores, config);
   CHECK(at(sure, 0) == 1);
   CHECK(at(sure, 45) == 1);
   CHECK(at(sure, 55) == 2);
   CHECK(sure.candidates[0].area == 50);
   CHECK(sure.candidates[0].overlap == doctest::Approx(40.0 / 50));
   config.pixel_threshold = 0.45;
-  const PanopticSegments unsure = panoptic_segments(p, classes, scores, kThings, config);
+  const PanopticSegments unsure = panoptic_segments(p, classes, scores, config);
   CHECK(at(unsure, 45) == 0);  // void, not the second's
   CHECK(unsure.candidates[0].overlap == 1);
 }
@@ -157,7 +158,7 @@ TEST_CASE("panoptic segments: pasted probabilities are those that masks are past
 }
 
 TEST_CASE("panoptic segments: shapes that do not fit are named") {
-  CHECK_ERROR(panoptic_segments(Tensor::zeros({2, 4, 4}), Tensor::zeros({3}, DType::kI64), Tensor::zeros({2}), 1, {}),
+  CHECK_ERROR(panoptic_segments(Tensor::zeros({2, 4, 4}), Tensor::zeros({3}, DType::kI64), Tensor::zeros({2}), {}),
               "expected probabilities [N, h, w], classes i64 [N] and scores [N], got [2, 4, 4]");
 }
 

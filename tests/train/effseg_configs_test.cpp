@@ -28,13 +28,16 @@ effseg::Config model_of(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("configs: every EffSeg file is valid, judged by its masks, and no two are the same") {
+TEST_CASE("configs: every EffSeg file is valid, judged by its masks or segments, and no two are the same") {
   std::set<std::string> all;
   for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
     CAPTURE(entry.path().string());
     const Config config = read_config(entry.path());
     CHECK(config.model.name == "effseg");
-    CHECK(find_metric(config.evaluation.metric).compares_masks());
+    if (std::get<effseg::Config>(config.model.network).task == effseg::Task::kPanoptic)
+      CHECK(config.evaluation.metric == "panoptic");
+    else
+      CHECK(find_metric(config.evaluation.metric).compares_masks());
     CHECK(all.insert(to_toml(config)).second);
   }
 }
@@ -122,5 +125,25 @@ TEST_CASE("configs: EffSeg as released stands on FQDetV2 without box scores") {
     CHECK(model.loss.class_weight == 0.5);
     CHECK(model.loss.box_weight == 1.85);
     CHECK(model.inference.nms_threshold == 0.65);
+  }
+}
+
+TEST_CASE("configs: panoptic EffSeg has 80 things and 53 kinds of stuff, and is the released network in all else") {
+  for (const auto& [name, kind] : kHeads) {
+    CAPTURE(name);
+    const effseg::Config model = model_of(name + "_v2_r50_fpn_panoptic"), released = model_of(name + "_v2_r50_fpn");
+    CHECK(model.head.kind == kind);
+    CHECK(model.form == released.form);
+    CHECK(model.queries == 600);
+    CHECK(model.num_classes == 133);
+    CHECK(model.task == effseg::Task::kPanoptic);
+    CHECK(model.panoptic.things == 80);
+    CHECK(model.panoptic.score_threshold == 0.3);
+    CHECK(model.panoptic.nms_threshold == 0.75);
+    CHECK(model.panoptic.pixel_threshold == 0.35);
+    CHECK(model.panoptic.least_overlap == 0.6);
+    CHECK(model.panoptic.least_area == 150);
+    CHECK(model.inference.candidates == 1000);
+    CHECK(model.inference.nms_threshold == 0.5);
   }
 }
