@@ -17,10 +17,15 @@ Output Detector::forward(const Var& images, const Batch& batch) {  // [B, H, W, 
   const nn::Running running(*this);
   const ImageSize padded{images.dim(1), images.dim(2)};
   std::vector<ImageSize> sizes;
-  for (i64 b = 0; b < batch.size(); ++b) sizes.push_back(batch.size_of(b));
+  std::vector<std::string> names;
+  for (i64 b = 0; b < batch.size(); ++b) {
+    const Sample& sample = batch.samples[static_cast<size_t>(b)];
+    sizes.push_back(batch.size_of(b));
+    names.push_back(sample.file.empty() ? fmt::format("image {}", sample.image_id) : sample.file.string());
+  }
   const std::vector<Var> features = backbone_(images);              // C2 .. C5
   const std::vector<Var> maps = (*neck_)(features, sizes, padded);  // P2 .. P7, [B, h, w, C]
-  return head_(maps, padded);                                       // N = B n queries
+  return head_(maps, padded, names);                                // N = B n queries
 }
 
 GroundTruth Detector::ground_truth(const Batch& batch) {

@@ -9,6 +9,7 @@
 #include "nn/profile.h"
 #include "ops/arrange.h"
 #include "ops/pointwise.h"
+#include "ops/reduce.h"
 
 namespace tessera::fqdet {
 
@@ -22,6 +23,18 @@ Tensor normalised(const Tensor& boxes, ImageSize padded) {
   return ops::concat({x, y}, 1).reshape({boxes.dim(0), 4});
 }
 
+// What is not a number has no rank. Where the host would have to wait for the logits they are not looked at: NaN is
+// ranked first there, and what comes of it is found in the losses.
+void check_finite(const Tensor& selection, const std::vector<std::string>& names) {
+  if (selection.device() != Device{}) return;
+  for (i64 b = 0; b < selection.dim(0); ++b)
+    TESSERA_CHECK(
+        ops::all_finite(selection.rows(b, b + 1)),
+        "fqdet: what the network makes of {} is not finite: some of its weights are not, or a step before this "
+        "one was too large for them",
+        names.empty() ? fmt::format("picture {} of the batch", b + 1) : names[static_cast<size_t>(b)]);
+}
+
 }  // namespace
 
 Head::Head(const Config& config, const std::vector<FeatureLevel>& levels, Random& random)
@@ -33,7 +46,7 @@ Head::Head(const Config& config, const std::vector<FeatureLevel>& levels, Random
     layers_.emplace_back(config.decoder, levels[0].channels, std::ssize(levels), random);
 }
 
-Output Head::operator()(const std::vector<Var>& maps, ImageSize padded) {
+Output Head::operator()(const std::vector<Var>& maps, ImageSize padded, const std::vector<std::string>& names) {
   const nn::Running running(*this);
   const i64 B = maps.at(0).dim(0), C = maps[0].dim(3);
   Memory memory;
@@ -48,6 +61,7 @@ Output Head::operator()(const std::vector<Var>& maps, ImageSize padded) {
   out.maps = maps;
   out.selection = cast(selection_.logits(maps), DType::kF32);        // [B, A]
   out.all_anchors = grid_(memory.levels, maps[0].value().device());  // [A, 4]
+  check_finite(out.selection.value(), names);
   const i64 n = std::min(queries_, out.selection.dim(1)), N = B * n;
   out.selected = ops::top_k(out.selection.value(), n).indices;                 // [B, n]
   out.anchors = ops::gather_rows(out.all_anchors, out.selected.reshape({N}));  // [N, 4]

@@ -2,6 +2,9 @@
 // at each other, and reads classes and boxes off them.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "models/fqdet/anchors.h"
 #include "models/fqdet/decoder.h"
 #include "models/fqdet/output_heads.h"
@@ -27,7 +30,8 @@ class Head : public nn::Module {
  public:
   Head(const Config& config, const std::vector<FeatureLevel>& levels, Random& random);
   // Intermediates: queries.0 (before the layers), encoding, queries.1 and so on.
-  Output operator()(const std::vector<Var>& maps, ImageSize padded);
+  // names: of the pictures, for the message where numbers are not finite.
+  Output operator()(const std::vector<Var>& maps, ImageSize padded, const std::vector<std::string>& names = {});
   void visit(nn::Visitor& v) override;
 
  private:

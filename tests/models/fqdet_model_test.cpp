@@ -294,5 +294,10 @@ TEST_CASE("fqdet: wrong settings are errors, and so are weights that are not fin
   const auto model = test::tiny_fqdet();
   for (auto& [name, parameter] : nn::named_parameters(*model))
     if (name.ends_with("logits.proj.conv.bias")) parameter->value().fill(NAN);
-  CHECK_ERROR(model->losses(test::rectangles({1}), {}), "contains NaN");
+  Batch batch = test::rectangles({1});
+  batch.samples[0].file = "street.jpg";
+  CHECK_ERROR(model->losses(batch, {}), "what the network makes of street.jpg is not finite");
+  batch.samples[0].file.clear();
+  CHECK_ERROR(model->detect(batch),
+              fmt::format("what the network makes of image {} is not", batch.samples[0].image_id));
 }
