@@ -100,7 +100,7 @@ Call training_step() {
   return [=, batch = make_batch(noise_samples(kPictures, {400, 600}, kObjects, 80), {}, 1)] {
     const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
     optimizer->zero_grad();
-    const effseg::ObjectMasks objects = effseg::object_masks(batch, device());
+    const ObjectMasks objects = object_masks(batch, device());
     const fqdet::GroundTruth truth = model->detector().ground_truth(batch);
     const fqdet::Output output = model->detector().forward(Var(batch_images(batch, device())), batch);
     fqdet::Matches found;

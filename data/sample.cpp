@@ -4,6 +4,10 @@
 
 namespace tessera {
 
+std::string Sample::name() const {
+  return file.empty() ? fmt::format("image {}", image_id) : file.string();
+}
+
 i64 Batch::objects() const {
   i64 count = 0;
   for (const Sample& sample : samples) count += sample.targets.count();
@@ -18,7 +22,7 @@ Batch make_batch(std::vector<Sample> samples, const PixelStatistics& statistics,
   batch.statistics = statistics;
   for (const Sample& sample : samples) {
     TESSERA_CHECK(sample.image.rank() == 3 && sample.image.dim(2) == 3,
-                  "make_batch: {}: expected a picture [h, w, 3], got {}", sample.file.string(), sample.image.shape());
+                  "make_batch: {}: expected a picture [h, w, 3], got {}", sample.name(), sample.image.shape());
     batch.padded.height = std::max(batch.padded.height, sample.image.dim(0));
     batch.padded.width = std::max(batch.padded.width, sample.image.dim(1));
   }

@@ -28,7 +28,8 @@ struct Sample {
   ImageSize original;  // of the file
   i64 image_id = 0;
   i64 index = 0;               // in the data set
-  std::filesystem::path file;  // for messages
+  std::filesystem::path file;  // empty: of none
+  std::string name() const;    // for messages: the file, or "image 7"
 };
 
 // A network's view of pixels: y = (pixel - mean) / std, RGB 0..255. Defaults: ImageNet.

@@ -4,7 +4,6 @@
 
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
-#include "models/batch_images.h"
 #include "models/effseg/head.h"
 #include "models/fqdet/fqdet.h"
 #include "models/roi_heads/picture_masks.h"
@@ -198,22 +197,6 @@ std::vector<Instance> EffSeg::segments(const fqdet::Output& output, const fqdet:
 void EffSeg::visit(nn::Visitor& v) {
   v.child("", detector_);
   v.child("heads.gvd.heads.2", *head_);
-}
-
-ObjectMasks object_masks(const Batch& batch, Device device) {
-  const i64 T = batch.objects(), H = batch.padded.height, W = batch.padded.width;
-  Tensor masks = Tensor::empty({T, H, W}, DType::kF32, device);
-  std::vector<i64> classes;
-  for (const Sample& sample : batch.samples) {
-    const i64 K = sample.targets.count(), first = std::ssize(classes);
-    if (K == 0) continue;
-    // A byte per pixel travels to the device; floats are made there.
-    const Tensor part = sample.targets.masks.to(device).to(DType::kF32);  // [K, h, w]
-    masks.rows(first, first + K)
-        .copy_from(ops::slice_backward(ops::slice_backward(part, {K, part.dim(1), W}, 2, 0), {K, H, W}, 1, 0));
-    for (const i64 label : sample.targets.classes.span<i64>()) classes.push_back(label);
-  }
-  return {masks.reshape({T, H, W, 1}), Tensor::from(classes).to(device)};
 }
 
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed) {

@@ -7,18 +7,12 @@
 #include <memory>
 
 #include "models/effseg/config.h"
+#include "models/batch_images.h"
 #include "models/fqdet/detector.h"
 #include "models/published.h"
 #include "models/roi_heads/mask_head.h"
 
 namespace tessera::effseg {
-
-// The T objects of a batch, one picture after the other, as the mask heads learn them.
-struct ObjectMasks {
-  Tensor masks;    // f32 [T, H, W, 1], 0 or 1, each in the corner of the padded size
-  Tensor classes;  // i64 [T]
-};
-ObjectMasks object_masks(const Batch& batch, Device device);
 
 class EffSeg : public Segmenter {
  public:

@@ -4,7 +4,6 @@
 
 #include "autograd/pointwise.h"
 #include "models/batch_images.h"
-#include "models/effseg/effseg.h"
 #include "models/fassst/boxes.h"
 #include "models/fassst/criterion.h"
 #include "models/fassst/inference.h"
@@ -87,7 +86,7 @@ Losses Fassst::losses(const Batch& batch, const StepContext& context) {
   const Assignment assignment = assign(batch, grid());
   const CellTargets targets = cell_targets(assignment, batch.size(), config_, device);
   const RegionTargets drawn = draw_regions(assignment, batch, config_.loss.max_rois, context, device);
-  const Tensor object_masks = effseg::object_masks(batch, device).masks;  // [T, H, W, 1]
+  const Tensor of_objects = object_masks(batch, device).masks;  // [T, H, W, 1]
   seen_ += std::ssize(assignment.boxes);
   left_out_ += assignment.left_out();
 
@@ -99,7 +98,7 @@ Losses Fassst::losses(const Batch& batch, const StepContext& context) {
   const bool first_epoch = context.epoch < 1;
   const Tensor of_positives = first_epoch ? Tensor() : ops::gather_rows(cut, targets.cell);
   const Tensor in = training_boxes(drawn, of_positives);
-  const Tensor wanted = mask_targets(object_masks, regions(drawn.object, in, batch.padded), 2 * config_.mask.side);
+  const Tensor wanted = mask_targets(of_objects, regions(drawn.object, in, batch.padded), 2 * config_.mask.side);
   const Var logits = masks(maps, regions(drawn.picture, in, batch.padded));
   losses.terms.push_back({"loss_mask", mask_loss(logits, wanted) * config_.loss.mask_weight});
   return losses;

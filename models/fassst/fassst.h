@@ -26,7 +26,6 @@ class Fassst : public Segmenter {
   // Every cell above the threshold with its mask; regions of all pictures are one batch.
   Detections detect(const Batch& batch) override;
 
-  double score_threshold() const override { return 0.3; }
   std::optional<Limit> object_limit() const override;
   std::string passed_over() const override;
   void visit(nn::Visitor& v) override;

@@ -4,6 +4,7 @@
 #include "autograd/interpolate.h"
 #include "autograd/pointwise.h"
 #include "autograd/roi_align.h"
+#include "models/necks/fpn.h"
 #include "nn/init.h"
 #include "nn/profile.h"
 
@@ -32,12 +33,7 @@ Pyramid::Pyramid(i64 channels, const std::vector<FeatureLevel>& in, Random& rand
 
 std::vector<Var> Pyramid::operator()(const std::vector<Var>& maps) {
   const nn::Running running(*this);
-  std::vector<Var> sums(maps.size());
-  for (size_t k = maps.size(); k-- > 0;) {
-    sums[k] = laterals_[k](maps[k]);
-    if (k + 1 < maps.size())
-      sums[k] = sums[k] + interpolate(sums[k + 1], maps[k].dim(1), maps[k].dim(2), ops::Interpolation::kNearest);
-  }
+  const std::vector<Var> sums = top_down(laterals_, maps);
   std::vector<Var> pyramid;
   for (size_t k = 0; k < kLevels; ++k) pyramid.push_back(outputs_[k](sums[k]));
   return pyramid;

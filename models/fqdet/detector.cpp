@@ -19,9 +19,8 @@ Output Detector::forward(const Var& images, const Batch& batch) {  // [B, H, W, 
   std::vector<ImageSize> sizes;
   std::vector<std::string> names;
   for (i64 b = 0; b < batch.size(); ++b) {
-    const Sample& sample = batch.samples[static_cast<size_t>(b)];
     sizes.push_back(batch.size_of(b));
-    names.push_back(sample.file.empty() ? fmt::format("image {}", sample.image_id) : sample.file.string());
+    names.push_back(batch.samples[static_cast<size_t>(b)].name());
   }
   const std::vector<Var> features = backbone_(images);              // C2 .. C5
   const std::vector<Var> maps = (*neck_)(features, sizes, padded);  // P2 .. P7, [B, h, w, C]

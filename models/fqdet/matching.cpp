@@ -26,8 +26,8 @@ GroundTruth ground_truth_of(const Batch& batch, i64 num_classes, Device device) 
     const std::span<const float> corners = sample.targets.boxes.span<float>();
     std::ranges::copy(corners, boxes.data<float>() + 4 * t);
     for (const i64 label : sample.targets.classes.span<i64>()) {
-      TESSERA_CHECK(0 <= label && label < K, "fqdet targets: {} has class {}, the model has {} classes",
-                    sample.file.empty() ? fmt::format("image {}", sample.image_id) : sample.file.string(), label, K);
+      TESSERA_CHECK(0 <= label && label < K, "fqdet targets: {} has class {}, the model has {} classes", sample.name(),
+                    label, K);
       one_hot.data<float>()[t * (K + 1) + label] = 1;
       picture.data<i64>()[t++] = b;
     }

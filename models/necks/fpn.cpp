@@ -6,6 +6,16 @@
 
 namespace tessera {
 
+std::vector<Var> top_down(const std::vector<nn::Conv2d>& laterals, const std::vector<Var>& maps) {
+  std::vector<Var> sums(maps.size());
+  for (size_t k = maps.size(); k-- > 0;) {
+    sums[k] = laterals[k](maps[k]);
+    if (k + 1 < maps.size())
+      sums[k] = sums[k] + interpolate(sums[k + 1], maps[k].dim(1), maps[k].dim(2), ops::Interpolation::kNearest);
+  }
+  return sums;
+}
+
 FpnNeck::FpnNeck(const NeckConfig& config, const std::vector<FeatureLevel>& in, Random& random) : Neck(config, in) {
   const i64 C = config.channels;
   for (const FeatureLevel& level : in)
@@ -23,13 +33,7 @@ FpnNeck::FpnNeck(const NeckConfig& config, const std::vector<FeatureLevel>& in, 
 std::vector<Var> FpnNeck::operator()(const std::vector<Var>& maps, const std::vector<ImageSize>& /*sizes*/,
                                      ImageSize /*padded*/) {
   const nn::Running running(*this);
-  std::vector<Var> laterals(maps.size());
-  for (size_t k = maps.size(); k-- > 0;) {
-    laterals[k] = lateral_convs_[k](maps[k]);  // [N, h, w, C]
-    if (k + 1 < maps.size())
-      laterals[k] = laterals[k] + interpolate(laterals[k + 1], maps[k].dim(1), maps[k].dim(2),
-                                              ops::Interpolation::kNearest);  // top-down, to the exact size
-  }
+  const std::vector<Var> laterals = top_down(lateral_convs_, maps);  // [N, h, w, C]
   std::vector<Var> pyramid;
   for (size_t k = 0; k < fpn_convs_.size(); ++k) {
     const Var& from = k < laterals.size() ? laterals[k] : k == laterals.size() ? laterals.back() : pyramid.back();

@@ -12,6 +12,9 @@
 
 namespace tessera {
 
+// L: laterals[k] of maps[k], finest first, each plus the next coarser one enlarged to its size.
+std::vector<Var> top_down(const std::vector<nn::Conv2d>& laterals, const std::vector<Var>& maps);
+
 class FpnNeck : public Neck {
  public:
   FpnNeck(const NeckConfig& config, const std::vector<FeatureLevel>& in, Random& random);

@@ -32,7 +32,7 @@ MaskTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_clas
   MaskTargets targets;
   targets.first.push_back(0);
   for (const Sample& sample : batch.samples) {
-    targets.names.push_back(sample.file.empty() ? fmt::format("image {}", sample.image_id) : sample.file.string());
+    targets.names.push_back(sample.name());
     targets.first.push_back(targets.first.back() + sample.targets.count());
   }
   targets.maps = Tensor::empty({targets.count(), height * width}, DType::kF32, device);

@@ -111,6 +111,22 @@ TEST_CASE("module goldens: a network is tried again where gradients alone differ
   CHECK(lines_of(3, "no gradient arrived") == std::tuple(1, 1, 1));
 }
 
+TEST_CASE("module goldens: each gradient may agree in another try, a value that differs ends the tries") {
+  const auto failed = [](int never, const char* note) {
+    Report report({}, false);
+    check_tries(report, [&](Report& attempt) {
+      for (int k = 0; k < 3; ++k)
+        attempt.check("grad", k == never || attempt.attempt < k ? 2 : 0, 1, "the gradient differs");
+      attempt.check("value", *note && attempt.attempt == 0 ? 2 : 0, 1, note);
+      return 4;
+    });
+    return report.failed();
+  };
+  CHECK(failed(-1, "") == 0);
+  CHECK(failed(1, "") == 1);
+  CHECK(failed(-1, "wrong") == 3);
+}
+
 TEST_CASE("module goldens: metadata that is absent or of another kind is named") {
   const test::TemporaryFolder folder;
   save_safetensors(folder / "m.safetensors", {{"x", Tensor::zeros({1})}},

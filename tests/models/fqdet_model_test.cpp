@@ -214,15 +214,7 @@ TEST_CASE("fqdet: where there are fewer anchors than queries and ranks, all of t
 TEST_CASE("fqdet: the same seed gives the same losses and gradients, another seed others") {
   const Batch batch = test::rectangles({2, 1});
   const auto run = [&](u64 seed) {
-    const auto model = make_model(test::tiny_fqdet_config(), seed);
-    const Var loss = model->losses(batch, {}).total();
-    loss.backward();
-    std::vector<float> all = values(loss);
-    for (const auto& [name, parameter] : nn::named_parameters(*model)) {
-      const auto g = parameter->grad().span<float>();
-      all.insert(all.end(), g.begin(), g.end());
-    }
-    return all;
+    return test::loss_and_gradients(*make_model(test::tiny_fqdet_config(), seed), batch);
   };
   const std::vector<float> first = run(1);
   CHECK(first == run(1));
@@ -230,20 +222,8 @@ TEST_CASE("fqdet: the same seed gives the same losses and gradients, another see
 }
 
 TEST_CASE("fqdet: a few steps of gradient descent on one batch lower the loss") {
-  for (const Config& config : {test::tiny_fqdet_config(), test::tiny_release_config()}) {
-    const auto model = test::tiny_fqdet(config);
-    const Batch batch = test::rectangles({2, 1});
-    double first = 0, last = 0;
-    for (int step = 0; step < 15; ++step) {
-      model->zero_grad();
-      const Var loss = model->losses(batch, {}).total();
-      last = loss.value().item();
-      if (step == 0) first = last;
-      loss.backward();
-      test::descend(*model);
-    }
-    CHECK(last < 0.8 * first);
-  }
+  for (const Config& config : {test::tiny_fqdet_config(), test::tiny_release_config()})
+    CHECK(test::loss_left_after_descent(*test::tiny_fqdet(config)) < 0.8);
 }
 
 TEST_CASE("fqdet: detection answers for every picture in its own size") {

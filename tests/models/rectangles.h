@@ -6,8 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "data/sample.h"
-#include "nn/module.h"
+#include "models/segmenter.h"
 #include "tensor/random.h"
 
 namespace tessera::test {
@@ -50,6 +49,33 @@ inline void descend(nn::Module& model) {
     for (i64 i = 0; i < parameter->value().numel(); ++i)
       parameter->value().data<float>()[i] -= rate * parameter->grad().data<float>()[i];
   }
+}
+
+// The total loss of a batch, then the gradient of every parameter.
+inline std::vector<float> loss_and_gradients(Segmenter& model, const Batch& batch) {
+  const Var loss = model.losses(batch, {}).total();
+  loss.backward();
+  std::vector<float> all = {static_cast<float>(loss.value().item())};
+  for (const auto& [name, parameter] : nn::named_parameters(model)) {
+    const auto gradient = parameter->grad().span<float>();
+    all.insert(all.end(), gradient.begin(), gradient.end());
+  }
+  return all;
+}
+
+// The loss after 15 steps of descent on one batch, as a part of the first one.
+inline double loss_left_after_descent(Segmenter& model) {
+  const Batch batch = rectangles({2, 1});
+  double first = 0, last = 0;
+  for (int step = 0; step < 15; ++step) {
+    model.zero_grad();
+    const Var loss = model.losses(batch, {}).total();
+    last = loss.value().item();
+    if (step == 0) first = last;
+    loss.backward();
+    descend(model);
+  }
+  return last / first;
 }
 
 }  // namespace tessera::test
