@@ -4,7 +4,7 @@
 
 namespace tessera {
 
-// A fused ReLU passes the gradient where y > 0, ReLU6 where 0 < y < 6: y is kept for them, and only for them.
+// y is kept for the activation's gradient, and only for it.
 Var conv2d(const Var& x, const Var& weight, const Var& bias, const ops::Conv2dParams& params) {
   const Tensor y = ops::conv2d(x.value(), weight.value(), bias.value(), params);
   const Tensor kept_y = params.activation == ops::Activation::kNone ? Tensor() : y;
@@ -13,10 +13,7 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const ops::Conv2dPa
   return record("conv2d", y, {x, weight, bias},
                 [params, kept_x, kept_w, kept_y, x_shape = x.shape(), w_shape = weight.shape()](const Tensor& gradient,
                                                                                                 Gradients& gradients) {
-                  const Tensor gy = !kept_y ? gradient
-                                    : params.activation == ops::Activation::kRelu6
-                                        ? ops::relu6_backward(gradient, kept_y)
-                                        : ops::relu_backward(gradient, kept_y);
+                  const Tensor gy = ops::activation_backward(gradient, kept_y, params.activation);
                   if (gradients.needs(0)) gradients.add(0, ops::conv2d_backward_input(gy, kept_w, x_shape, params));
                   if (gradients.needs(1)) gradients.add(1, ops::conv2d_backward_weight(gy, kept_x, w_shape, params));
                   if (gradients.needs(2)) gradients.add(2, ops::conv2d_backward_bias(gy));

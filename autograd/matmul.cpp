@@ -1,5 +1,7 @@
 #include "autograd/matmul.h"
 
+#include "ops/pointwise.h"
+
 namespace tessera {
 
 namespace {
@@ -30,10 +32,13 @@ Var matmul(const Var& a, const Var& b, ops::Transpose transpose) {
                 });
 }
 
-// gx = gy w, gw = gy^T x, gb = the column sums of gy
-Var linear(const Var& x, const Var& weight, const Var& bias) {
-  return record("linear", ops::linear(x.value(), weight.value(), bias.value()), {x, weight, bias},
-                [x = keep_if(weight, x), w = keep_if(x, weight)](const Tensor& gy, Gradients& gradients) {
+// gx = gy w, gw = gy^T x, gb = the column sums of gy, the gradient before the activation
+Var linear(const Var& x, const Var& weight, const Var& bias, ops::Activation activation) {
+  const Tensor y = ops::linear(x.value(), weight.value(), bias.value(), activation);
+  const Tensor kept_y = activation == ops::Activation::kNone ? Tensor() : y;
+  return record("linear", y, {x, weight, bias},
+                [=, x = keep_if(weight, x), w = keep_if(x, weight)](const Tensor& gradient, Gradients& gradients) {
+                  const Tensor gy = ops::activation_backward(gradient, kept_y, activation);
                   if (gradients.needs(0)) gradients.add(0, ops::linear_backward_input(gy, w));
                   if (gradients.needs(1)) gradients.add(1, ops::linear_backward_weight(gy, x));
                   if (gradients.needs(2)) gradients.add(2, ops::column_sum(gy));

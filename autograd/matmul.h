@@ -10,7 +10,7 @@ namespace tessera {
 // in its last two dimensions.
 Var matmul(const Var& a, const Var& b, ops::Transpose transpose = ops::Transpose::kNone);
 
-// y[..., o] = sum_i x[..., i] w[o, i] + b[o]; x [..., I], w [O, I], b [O] or undefined.
-Var linear(const Var& x, const Var& weight, const Var& bias);
+// y[..., o] = act(sum_i x[..., i] w[o, i] + b[o]); x [..., I], w [O, I], b [O] or undefined.
+Var linear(const Var& x, const Var& weight, const Var& bias, ops::Activation activation = ops::Activation::kNone);
 
 }  // namespace tessera

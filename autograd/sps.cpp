@@ -37,16 +37,16 @@ Var sps_repeat(const Var& x) {
   });
 }
 
-// A fused ReLU passes the gradient where y > 0: y is kept for it, and only for it.
+// y is kept for the activation's gradient, and only for it.
 Var sps_conv2d(const ops::SpsNeighbours& neighbours, const Var& active, const Var& passive, const Var& weight,
                const Var& bias, ops::Activation activation) {
   const Tensor y =
       ops::sps_conv2d(neighbours, active.value(), passive.value(), weight.value(), bias.value(), activation);
-  const Tensor kept_y = activation == ops::Activation::kRelu ? y : Tensor();
+  const Tensor kept_y = activation == ops::Activation::kNone ? Tensor() : y;
   return record(
       "sps_conv2d", y, {active, passive, weight, bias},
       [=, a = active.value(), p = passive.value(), w = weight.value()](const Tensor& gradient, Gradients& gradients) {
-        const Tensor gy = kept_y ? ops::relu_backward(gradient, kept_y) : gradient;
+        const Tensor gy = ops::activation_backward(gradient, kept_y, activation);
         const ops::SpsGradientsWanted wanted{gradients.needs(0) || gradients.needs(1), gradients.needs(2)};
         if (wanted.features || wanted.weight) {
           const ops::SpsGradients g = ops::sps_conv2d_backward(neighbours, gy, a, p, w, wanted);

@@ -119,14 +119,14 @@ void ConvTranspose2d::visit(Visitor& v) {
   v.parameter("bias", bias);
 }
 
-Linear::Linear(i64 in, i64 out, Random& random, bool with_bias)
-    : weight(Tensor::empty({out, in}), true), bias(bias_of(out, with_bias)) {
+Linear::Linear(i64 in, i64 out, Random& random, ops::Activation activation)
+    : weight(Tensor::empty({out, in}), true), bias(Tensor::empty({out}), true), activation_(activation) {
   init_default(weight, bias, random);
 }
 
 Var Linear::operator()(const Var& x) const {
   const Running running(*this);
-  return linear(x, for_input(weight, x), for_input(bias, x));
+  return linear(x, for_input(weight, x), for_input(bias, x), activation_);
 }
 
 void Linear::visit(Visitor& v) {

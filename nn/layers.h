@@ -74,14 +74,17 @@ Var activate(const Var& x, ops::Activation activation);
 // Throws when a gradient of x or of the weight is wanted from a fused layer.
 void check_fused(const Var& x, const Var& weight);
 
-// y = x weight^T + bias over the last dimension; weight [out, in]
+// y = act(x weight^T + bias) over the last dimension; weight [out, in]
 class Linear : public Module {
  public:
   Linear() = default;
-  Linear(i64 in, i64 out, Random& random, bool with_bias = true);
+  Linear(i64 in, i64 out, Random& random, ops::Activation activation = ops::Activation::kNone);
   Var operator()(const Var& x) const;
   void visit(Visitor& v) override;
   Var weight, bias;
+
+ private:
+  ops::Activation activation_ = ops::Activation::kNone;
 };
 
 // Deformable convolution: v1 (Dai et al. 2017) moves the kernel's positions, v2 (Zhu et al. 2019) also weighs them.

@@ -41,7 +41,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose) {
   return c;
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   check_input("linear", x);
   check_operand("linear", "weight", weight, x.dtype());
   TESSERA_CHECK(x.rank() >= 1 && weight.rank() == 2, "linear: x must be [..., I] and weight [O, I]; x {}, weight {}",
@@ -56,7 +56,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   Shape shape = x.shape();
   shape[-1] = weight.dim(0);
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  linear_kernels(x, weight, bias, y);
+  linear_kernels(x, weight, bias, activation, y);
   return y;
 }
 

@@ -2,6 +2,7 @@
 // infinities propagate.
 #pragma once
 
+#include "ops/activation.h"
 #include "ops/kernel_table.h"
 
 namespace tessera::ops {
@@ -15,7 +16,7 @@ struct MatmulDims {
 };
 
 using MatmulKernel = void(const MatmulDims& dims, const Tensor& a, const Tensor& b, Tensor& c);
-using LinearKernel = void(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+using LinearKernel = void(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& y);
 using ColumnSumKernel = void(const Tensor& x, Tensor& y);
 inline constinit KernelTable<MatmulKernel> matmul_kernels{
     "matmul", [](const MatmulDims& d, auto&&...) { return multiply_adds(d.batch * d.M * d.N * d.K); }};
@@ -27,8 +28,10 @@ inline constinit KernelTable<ColumnSumKernel> column_sum_kernels{"column_sum"};
 // c = op(a) op(b). Both of rank 2, or both of rank 3 with the same batch size; nothing is broadcast. K = 0 gives zeros.
 Tensor matmul(const Tensor& a, const Tensor& b, Transpose transpose = Transpose::kNone);
 
-// y[..., o] = sum_i x[..., i] weight[o, i] + bias[o]: x [..., I], weight [O, I], bias [O] or undefined -> [..., O].
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+// y[..., o] = act(sum_i x[..., i] weight[o, i] + bias[o]): x [..., I], weight [O, I], bias [O] or undefined -> [..., O].
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation = Activation::kNone);
+
+// Its gradients; with an activation gy is the gradient before it (activation_backward in ops/pointwise.h).
 Tensor linear_backward_input(const Tensor& gy, const Tensor& weight);  // gx[..., i] = sum_o gy[..., o] weight[o, i]
 Tensor linear_backward_weight(const Tensor& gy, const Tensor& x);      // gw[o, i] = sum over rows of gy[., o] x[., i]
 

@@ -10,6 +10,7 @@
 // of x and y makes it cheapest, and returns gx = gy * f'(x).
 #pragma once
 
+#include "ops/activation.h"
 #include "ops/kernel_table.h"
 #include "ops/scalar/pointwise.h"
 
@@ -80,6 +81,11 @@ inline Tensor sqrt(const Tensor& x) { return unary<scalar::Sqrt>(x); }          
 // Where y is NaN, relu and relu6 give 0 (PyTorch gives gy).
 inline Tensor relu_backward(const Tensor& gy, const Tensor& y) { return unary_backward<scalar::Relu>(gy, y); }
 inline Tensor relu6_backward(const Tensor& gy, const Tensor& y) { return unary_backward<scalar::Relu6>(gy, y); }
+// The gradient before an activation, from gy after it and its result y; gy itself where there is none.
+inline Tensor activation_backward(const Tensor& gy, const Tensor& y, Activation activation) {
+  if (activation == Activation::kNone) return gy;
+  return activation == Activation::kRelu6 ? relu6_backward(gy, y) : relu_backward(gy, y);
+}
 
 // --- One argument and a number: x + value, x value, max(x, lowest).
 inline Tensor add_scalar(const Tensor& x, double value) { return unary_scalar<scalar::AddScalar>(x, value); }

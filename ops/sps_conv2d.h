@@ -9,7 +9,7 @@
 // d >= 1.
 #pragma once
 
-#include "ops/conv2d.h"
+#include "ops/activation.h"
 #include "ops/sps.h"
 
 namespace tessera::ops {

@@ -16,11 +16,11 @@ constexpr i64 kChildren = 4;
 
 }  // namespace
 
-Mlp::Mlp(i64 in, i64 hidden, i64 out, Random& random) : first_(in, hidden, random), second_(hidden, out, random) {}
+Mlp::Mlp(i64 in, i64 hidden, i64 out, Random& random) : first_(in, hidden, random, ops::Activation::kRelu), second_(hidden, out, random) {}
 
 Var Mlp::operator()(const Var& x) const {
   const nn::Running running(*this);
-  return second_(relu(first_(x)));
+  return second_(first_(x));
 }
 
 void Mlp::visit(nn::Visitor& v) {
@@ -28,14 +28,14 @@ void Mlp::visit(nn::Visitor& v) {
   v.child("2", second_);
 }
 
-ChildMlp::ChildMlp(i64 width, bool separate, Random& random) : first_(width, kChildren * width, random) {
+ChildMlp::ChildMlp(i64 width, bool separate, Random& random) : first_(width, kChildren * width, random, ops::Activation::kRelu) {
   for (i64 c = 0; c < (separate ? kChildren : 1); ++c) second_.emplace_back(width, width, random);
 }
 
 Var ChildMlp::operator()(const Var& parents) const {
   const nn::Running running(*this);
   const i64 n = parents.dim(0), F = parents.dim(1);
-  const Var hidden = relu(first_(parents));  // [n, 4F]
+  const Var hidden = first_(parents);  // [n, 4F]
   Var step;
   if (second_.size() == 1) {
     step = second_[0](reshape(hidden, {kChildren * n, F}));  // [4n, F]

@@ -14,25 +14,27 @@ namespace tessera::effseg {
 
 namespace {
 
+using enum ops::Activation;
+
 constexpr std::array<i64, 3> kSfmDilations = {1, 3, 5};
 
 // SFM, the semantic fusion module: one Linear + ReLU, the sum of three dilated convolutions, each with its ReLU, then
 // two of the first kind. The convolutions read the processed active features, but the passive ones as they came.
 class Sfm : public ProcessingModule {
  public:
-  Sfm(i64 width, Random& random) : first_(width, width, random) {
+  Sfm(i64 width, Random& random) : first_(width, width, random, kRelu) {
     for (size_t i = 0; i < kSfmDilations.size(); ++i)
       convs_[i] = SpsConv2d(width, width, kSfmDilations[i], ops::Activation::kRelu, random);
-    second_ = nn::Linear(width, width, random);
-    third_ = nn::Linear(width, width, random);
+    second_ = nn::Linear(width, width, random, kRelu);
+    third_ = nn::Linear(width, width, random, kRelu);
   }
 
   Var operator()(const Sps& sps) const override {
     const nn::Running running(*this);
-    const Sps in{sps.structure, relu(first_(sps.active)), sps.passive};
+    const Sps in{sps.structure, first_(sps.active), sps.passive};
     Var x = convs_[0](in);
     for (size_t i = 1; i < convs_.size(); ++i) x = x + convs_[i](in);
-    return relu(third_(relu(second_(x))));  // [N_A, F]
+    return third_(second_(x));  // [N_A, F]
   }
 
   void visit(nn::Visitor& v) override {
@@ -57,11 +59,11 @@ class DenseSfm : public Sfm {
     TESSERA_CHECK(sps.structure.passive == 0, "dense_sfm: {} cells are passive, all must be active",
                   sps.structure.passive);
     const i64 R = sps.structure.rois(), S = sps.structure.size(), F = sps.active.dim(1);
-    const Var rows = gather_rows(relu(first_(sps.active)), sps.structure.index_map.reshape({R * S * S}));
+    const Var rows = gather_rows(first_(sps.active), sps.structure.index_map.reshape({R * S * S}));
     const Var map = reshape(rows, {R, S, S, F});
     Var x = convs_[0].on_map(map);
     for (size_t i = 1; i < convs_.size(); ++i) x = x + convs_[i].on_map(map);  // [R, S, S, F]
-    x = relu(third_(relu(second_(reshape(x, {R * S * S, F})))));
+    x = third_(second_(reshape(x, {R * S * S, F})));
     return gather_rows(x, ops::sps_rows(sps.structure));  // [N_A, F]
   }
 };
@@ -71,7 +73,7 @@ template <class First>
 class FeedForward : public ProcessingModule {
  public:
   FeedForward(First first, i64 width, Random& random)
-      : first_(std::move(first)), norm_(width), wide_(width, 4 * width, random), narrow_(4 * width, width, random) {}
+      : first_(std::move(first)), norm_(width), wide_(width, 4 * width, random, kRelu), narrow_(4 * width, width, random) {}
 
   Var operator()(const Sps& sps) const override {
     const nn::Running running(*this);
@@ -80,7 +82,7 @@ class FeedForward : public ProcessingModule {
       x = first_(sps.active);
     else
       x = first_(sps);
-    return narrow_(relu(wide_(norm_(x))));  // [N_A, F]
+    return narrow_(wide_(norm_(x)));  // [N_A, F]
   }
 
   void visit(nn::Visitor& v) override {

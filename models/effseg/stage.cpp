@@ -25,7 +25,7 @@ RefinementStage::RefinementStage(const HeadConfig& config, size_t index, i64 cha
   children_ = ChildMlp(F, config.separate_child_mlps, random);
   if (config.project_maps) projection_.emplace(nn::Conv2dConfig{.in = channels, .out = F}, random);
   fuse_ = Mlp(F + (config.project_maps ? F : channels), F, F, random);
-  transition_ = nn::Linear(F, F / 2, random);
+  transition_ = nn::Linear(F, F / 2, random, ops::Activation::kRelu);
   process_ = make_processing(config.processing, F / 2, random);
 }
 
@@ -49,9 +49,9 @@ Sps RefinementStage::operator()(const Sps& in, const std::vector<Var>& maps, con
   nn::keep(fmt::format("key.{}", index_), key);
   sps.active = sps.active + fuse_(concat({sps.active, key}, 1));  // [4n, F]
 
-  sps.active = relu(transition_(sps.active));    // [4n, F/2]
-  sps.passive = relu(transition_(sps.passive));  // [N_P, F/2]
-  sps.active = (*process_)(sps);                 // [4n, F/2]
+  sps.active = transition_(sps.active);    // [4n, F/2]
+  sps.passive = transition_(sps.passive);  // [N_P, F/2]
+  sps.active = (*process_)(sps);           // [4n, F/2]
   return sps;
 }
 

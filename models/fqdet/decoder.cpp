@@ -16,7 +16,7 @@ DecoderLayer::DecoderLayer(const DecoderConfig& config, i64 C, i64 levels, Rando
              .names = nn::MsDeformAttnConfig::Names::kFqdet},
             random),
       talk_(C, config.heads, random),
-      widen_(C, config.hidden, random),
+      widen_(C, config.hidden, random, ops::Activation::kRelu),
       narrow_(config.hidden, C, random) {}
 
 Var DecoderLayer::operator()(Var q, const Var& encoding, const Memory& memory) const {
@@ -25,7 +25,7 @@ Var DecoderLayer::operator()(Var q, const Var& encoding, const Memory& memory) c
   q = q + look_(placed(look_norm_(q)), memory.reference, memory.tokens, memory.levels);  // [B, n, C]
   const Var n = talk_norm_(q), key = placed(n);
   q = q + talk_(key, key, n);
-  return q + narrow_(relu(widen_(update_norm_(q))));
+  return q + narrow_(widen_(update_norm_(q)));
 }
 
 void DecoderLayer::visit(nn::Visitor& v) {

@@ -21,11 +21,15 @@ void Tower::visit(nn::Visitor& v) {
 }
 
 Perceptron::Perceptron(i64 C, i64 out, Random& random)
-    : first_(C, C, random), second_(C, C, random), third_(C, C, random), last_(C, out, random), norm_(C) {}
+    : first_(C, C, random),
+      second_(C, C, random, ops::Activation::kRelu),
+      third_(C, C, random, ops::Activation::kRelu),
+      last_(C, out, random),
+      norm_(C) {}
 
 Var Perceptron::operator()(const Var& q) const {
   const nn::Running running(*this);
-  return last_(relu(third_(relu(second_(norm_(first_(q)))))));
+  return last_(third_(second_(norm_(first_(q)))));
 }
 
 void Perceptron::visit(nn::Visitor& v) {  // 3 and 5 are the ReLUs

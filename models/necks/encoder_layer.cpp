@@ -101,7 +101,7 @@ EncoderLayer::EncoderLayer(const EncoderLayerConfig& config, Random& random)
       attention_(config.attention, random),
       norm1_(config.attention.channels),
       norm2_(config.attention.channels),
-      linear1_(config.attention.channels, config.ffn, random),
+      linear1_(config.attention.channels, config.ffn, random, ops::Activation::kRelu),
       linear2_(config.ffn, config.attention.channels, random) {
   for (nn::Linear* layer : {&linear1_, &linear2_}) nn::init_xavier_uniform(layer->weight, 1, random);
 }
@@ -110,7 +110,7 @@ Var EncoderLayer::operator()(const Var& tokens, const Var& positions, const Var&
                              const Tensor& keep) const {
   const nn::Running running(*this);
   const Var x = norm1_(tokens + attention_(tokens + positions, reference, tokens, levels, keep));  // [N, S, C]
-  return norm2_(x + linear2_(relu(linear1_(x))));                                                  // [N, S, C]
+  return norm2_(x + linear2_(linear1_(x)));                                                        // [N, S, C]
 }
 
 void EncoderLayer::visit(nn::Visitor& v) {

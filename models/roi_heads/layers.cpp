@@ -7,14 +7,14 @@
 namespace tessera::roi_heads {
 
 QueryFusion::QueryFusion(i64 channels, Random& random)
-    : query_(channels, channels, random),
+    : query_(channels, channels, random, ops::Activation::kRelu),
       first_({.in = 2 * channels, .out = channels, .activation = ops::Activation::kRelu}, random),
       second_({.in = channels, .out = channels}, random) {}
 
 Var QueryFusion::operator()(const Var& features, const Var& queries) const {
   const nn::Running running(*this);
   const i64 R = queries.dim(0), C = queries.dim(1);
-  const Var q = reshape(relu(query_(queries)), {R, 1, 1, C});
+  const Var q = reshape(query_(queries), {R, 1, 1, C});
   const Var both = concat({broadcast_to(q, features.shape()), features}, 3);  // [R, S, S, 2C]
   return features + second_(first_(both));                                    // [R, S, S, C]
 }

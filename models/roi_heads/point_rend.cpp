@@ -45,7 +45,7 @@ PointHead::Layer::Layer(i64 in, i64 out, ops::Activation activation, Random& ran
 Var PointHead::Layer::operator()(const Var& x) const {
   const nn::Running running(*this);
   const Var matrix = reshape(nn::for_input(weight, x), {weight.dim(0), weight.dim(1)});
-  return nn::activate(linear(x, matrix, nn::for_input(bias, x)), activation);
+  return linear(x, matrix, nn::for_input(bias, x), activation);
 }
 
 void PointHead::Layer::visit(nn::Visitor& v) {

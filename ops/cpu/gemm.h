@@ -11,7 +11,7 @@
 #include <functional>
 #include <limits>
 
-#include "ops/conv2d.h"
+#include "ops/activation.h"
 #include "ops/cpu/simd/gemm.h"
 #include "tensor/dtype.h"
 

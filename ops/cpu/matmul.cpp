@@ -28,7 +28,7 @@ void matmul_cpu(const MatmulDims& dims, const Tensor& a, const Tensor& b, Tensor
 }
 
 // x [rows, I], weight [O, I] = B transposed.
-void linear_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+void linear_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& y) {
   dispatch_float(x.dtype(), "linear", [&]<class T>() {
     const i64 rows = x.shape().numel(0, x.rank() - 1), O = weight.dim(0), I = weight.dim(1);
     cpu::run(cpu::Gemm<T>{.rows = rows,
@@ -37,7 +37,9 @@ void linear_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tenso
                           .a_rows = cpu::matrix_rows(x.data<T>(), I, 0),
                           .pack_b = cpu::pack_b_transposed(weight.data<T>(), I, 0),
                           .c_rows = cpu::matrix_rows_out(y.data<T>(), O, 0),
-                          .bias = bias.defined() ? bias.data<T>() : nullptr});
+                          .bias = bias.defined() ? bias.data<T>() : nullptr,
+                          .relu = activation != Activation::kNone,
+                          .ceiling = cpu::ceiling_of<T>(activation)});
   });
 }
 

@@ -178,6 +178,8 @@ void run(const Gemm<T, Sum>& g) {
   if (g.bias) {  // one per column of C, which are the rows of what cuBLASLt calls D
     description.set(CUBLASLT_MATMUL_DESC_EPILOGUE, g.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
     description.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
+  } else if (g.relu) {
+    description.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_RELU);
   }
   // As cuBLASLt sees it: the first factor is B, [N, K] column-major, the second A, [K, M].
   constexpr cudaDataType_t kType = kDataType<T>;

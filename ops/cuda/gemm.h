@@ -3,7 +3,6 @@
 // the emulated device the CPU's kernel.
 #pragma once
 
-#include "ops/conv2d.h"
 #include "tensor/dtype.h"
 
 namespace tessera::cuda {
@@ -24,7 +23,7 @@ struct Gemm {
   i64 c_pitch = 0, c_stride = 0;
   bool accumulate = false;    // C += in place of C =
   const Sum* bias = nullptr;  // [N], added to every row of C; only with batch = 1
-  bool relu = false;          // last of all; only with bias
+  bool relu = false;          // last of all
 };
 
 // Enqueues it on stream(). K = 0 gives zeros (and the bias).

@@ -3,6 +3,7 @@
 #include "ops/cuda/gemm.h"
 #include "ops/cuda/reduce.h"
 #include "ops/matmul.h"
+#include "ops/pointwise.h"
 
 namespace tessera {
 
@@ -30,7 +31,7 @@ void matmul_cuda(const ops::MatmulDims& d, const Tensor& a, const Tensor& b, Ten
   });
 }
 
-void linear_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+void linear_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, ops::Activation activation, Tensor& y) {
   const i64 rows = x.shape().numel(0, x.rank() - 1), O = weight.dim(0), I = weight.dim(1);
   dispatch_storage(x, [&]<class T>() {
     gemm(Gemm<T>{.M = rows,
@@ -43,8 +44,10 @@ void linear_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, Tens
                  .transpose_b = true,
                  .c = y.device_data<T>(),
                  .c_pitch = O,
-                 .bias = data_or_null<T>(bias)});
+                 .bias = data_or_null<T>(bias),
+                 .relu = activation != ops::Activation::kNone});
   });
+  if (activation == ops::Activation::kRelu6) ops::unary_kernels<scalar::Relu6>(y, y);
 }
 
 template <class T>

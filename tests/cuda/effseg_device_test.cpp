@@ -8,8 +8,8 @@ namespace tessera::test {
 
 namespace {
 
-std::unique_ptr<effseg::EffSeg> model_on(Device device) {
-  auto model = tiny_effseg();
+std::unique_ptr<effseg::EffSeg> model_on(Device device, const effseg::Config& config = tiny_effseg_config()) {
+  auto model = tiny_effseg(config);
   model->to(device);
   return model;
 }
@@ -38,20 +38,26 @@ TEST_CASE("device: an EffSeg has the losses that it has on the CPU, and in mixed
   }
 }
 
-TEST_CASE("device: an EffSeg finds the same objects on another device") {
+TEST_CASE("device: an EffSeg finds the same objects, or segments, on another device") {
   const std::optional<Device> other = other_device();
   if (!other) return;
-  const auto detect = [&](Device device) {
-    const auto model = model_on(device);
-    model->eval();
-    return model->detect(rectangles({2}));
-  };
-  const Detections here = detect({}), there = detect(*other);
-  REQUIRE(here[0].size() == there[0].size());
-  for (size_t i = 0; i < here[0].size(); ++i) {
-    CHECK(there[0][i].query == here[0][i].query);
-    CHECK(there[0][i].score == doctest::Approx(here[0][i].score).epsilon(1e-3));
-    CHECK(rle_common_area(there[0][i].mask, here[0][i].mask) >= 0.98 * static_cast<double>(rle_area(here[0][i].mask)));
+  for (const effseg::Config& config : {tiny_effseg_config(), tiny_panoptic_config()}) {
+    CAPTURE(config.task == effseg::Task::kPanoptic);
+    const auto detect = [&](Device device) {
+      const auto model = model_on(device, config);
+      model->eval();
+      return model->detect(rectangles({2}));
+    };
+    const Detections here = detect({}), there = detect(*other);
+    REQUIRE(here[0].size() > 1);
+    REQUIRE(here[0].size() == there[0].size());
+    for (size_t i = 0; i < here[0].size(); ++i) {
+      CHECK(there[0][i].query == here[0][i].query);
+      CHECK(there[0][i].class_index == here[0][i].class_index);
+      CHECK(there[0][i].score == doctest::Approx(here[0][i].score).epsilon(1e-3));
+      const i64 common = rle_common_area(there[0][i].mask, here[0][i].mask);
+      CHECK(static_cast<double>(common) >= 0.98 * static_cast<double>(rle_area(here[0][i].mask)));
+    }
   }
 }
 

@@ -12,19 +12,6 @@ using namespace effseg;
 
 namespace {
 
-// Classes 0 and 1 are things, 2 is stuff. Weights are those of the beginning, so every score and every mask counts.
-Config lenient(HeadKind kind = HeadKind::kEffSeg) {
-  Config config = tiny_effseg_config(kind);
-  config.task = Task::kPanoptic;
-  config.panoptic = {.score_threshold = 0,
-                     .nms_threshold = 0.9,
-                     .pixel_threshold = 0.1,
-                     .least_overlap = 0.05,
-                     .least_area = 0,
-                     .things = 2};
-  return config;
-}
-
 std::unique_ptr<EffSeg> evaluated(const Config& config) {
   auto model = tiny_effseg(config);
   model->eval();
@@ -48,7 +35,7 @@ TEST_CASE("effseg, panoptic: segments of every head share no pixel, things first
   batch.samples[1].original = {100, 90};
   for (const auto& [name, kind] : names_of(HeadKind{})) {
     INFO(name);
-    const auto model = evaluated(lenient(kind));
+    const auto model = evaluated(tiny_panoptic_config(kind));
     CHECK(model->finds_segments());
     const Detections found = model->detect(batch);
     REQUIRE(found.size() == 2);
@@ -69,7 +56,7 @@ TEST_CASE("effseg, panoptic: segments of every head share no pixel, things first
 }
 
 TEST_CASE("effseg, panoptic: a batch finds what its pictures find alone, and the padding is nobody's") {
-  const auto model = evaluated(lenient());
+  const auto model = evaluated(tiny_panoptic_config());
   const Batch batch = rectangles({2, 3});
   Batch second = batch;
   second.samples = {batch.samples[1]};
@@ -82,7 +69,7 @@ TEST_CASE("effseg, panoptic: a batch finds what its pictures find alone, and the
 }
 
 TEST_CASE("effseg, panoptic: without a score above the threshold there are no segments") {
-  Config config = lenient();
+  Config config = tiny_panoptic_config();
   config.panoptic.score_threshold = 1;
   for (const auto& [name, kind] : names_of(HeadKind{})) {
     INFO(name);
@@ -95,7 +82,7 @@ TEST_CASE("effseg, panoptic: learning is that of objects, and the queries are th
   const auto losses = [](const Config& config) {
     return tiny_effseg(config)->losses(rectangles({2, 1}), {}).total().value().item();
   };
-  Config config = lenient();
+  Config config = tiny_panoptic_config();
   CHECK(tiny_effseg(config)->object_limit()->objects == config.queries);
   CHECK(tiny_effseg(config)->object_limit()->option == "model.queries");
   const double of_segments = losses(config);

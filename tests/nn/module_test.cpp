@@ -77,8 +77,8 @@ TEST_CASE("module: a part that is absent is passed over, the parts of a child wi
   std::vector<std::string> expected{"branch.scale",    "branch.conv1.weight",     "branch.bn1.weight",
                                     "branch.bn1.bias", "branch.bn1.running_mean", "branch.bn1.running_var"};
   CHECK(names() == expected);
-  head.branch.fc.emplace(1, 1, random, false);
-  expected.insert(expected.begin() + 1, "branch.fc.weight");
+  head.branch.fc.emplace(1, 1, random);
+  expected.insert(expected.begin() + 1, {"branch.fc.weight", "branch.fc.bias"});
   CHECK(names() == expected);
   head.eval();
   CHECK(!head.branch.part.unit.training());

@@ -43,7 +43,7 @@ References naive_matmul(const Tensors& t, Transpose transpose) {
 }
 
 // y[..., o] = sum_i x[..., i] w[o, i] + b[o]
-References naive_linear(const Tensors& t) {
+References naive_linear(const Tensors& t, ops::Activation activation) {
   const i64 I = t[0].dim(-1), O = t[1].dim(0);
   const Tensor x = t[0].reshape({t[0].shape().numel(0, t[0].rank() - 1), I});
   Shape shape = t[0].shape();
@@ -53,6 +53,8 @@ References naive_linear(const Tensors& t) {
     for (i64 o = 0; o < O; ++o) {
       if (t[2].defined()) at(y, r, o) = at(t[2], o);
       for (i64 i = 0; i < I; ++i) at(y, r, o) += at(x, r, i) * at(t[1], o, i);
+      if (activation != ops::Activation::kNone) at(y, r, o) = std::max(at(y, r, o), 0.0);
+      if (activation == ops::Activation::kRelu6) at(y, r, o) = std::min(at(y, r, o), 6.0);
     }
   return y.reshape(shape);
 }
@@ -94,15 +96,22 @@ OP_CASES(matmul) {
        .run = [](const Vars& v) { return matmul(v[0], v[1]); },
        .reference = [](const Tensors& in) { return naive_matmul(in, Transpose::kNone); }});
 
-  for (const bool bias : {false, true})
+  using enum ops::Activation;
+  const auto add_linear = [&](const Shape& shape, bool bias, ops::Activation activation) {
+    constexpr std::array kNames = {"", " relu", " relu6"};
+    add({.op = "linear",
+         .name = fmt::format("x={} bias={}{}", shape, bias, kNames.at(static_cast<size_t>(activation))),
+         .in = {uniform(shape), uniform({19, shape[-1]}), bias ? uniform({19}) : absent()},
+         .run = [=](const Vars& v) { return linear(v[0], v[1], v[2], activation); },
+         .reference = [=](const Tensors& t) { return naive_linear(t, activation); },
+         .grad = bias ? std::vector<int>{0, 1, 2} : std::vector<int>{0, 1},
+         .reduction = 130});
+  };
+  for (const bool bias : {false, true}) {
     for (const Shape& shape : {Shape{5}, Shape{4, 5}, Shape{2, 3, 5}, Shape{2, 9, 7, 130}, Shape{0, 5}})
-      add({.op = "linear",
-           .name = fmt::format("x={} bias={}", shape, bias),
-           .in = {uniform(shape), uniform({19, shape[-1]}), bias ? uniform({19}) : absent()},
-           .run = [](const Vars& v) { return linear(v[0], v[1], v[2]); },
-           .reference = naive_linear,
-           .grad = bias ? std::vector<int>{0, 1, 2} : std::vector<int>{0, 1},
-           .reduction = 130});
+      add_linear(shape, bias, kNone);
+    for (const ops::Activation activation : {kRelu, kRelu6}) add_linear({9, 130}, bias, activation);
+  }
 
   const auto zeros = [](const Shape& shape, DType dtype = DType::kF32) { return Var(Tensor::zeros(shape, dtype)); };
   error("inner sizes", "matmul: inner sizes 3 and 4 differ", [=] { matmul(zeros({2, 3}), zeros({4, 5})); });
