@@ -7,11 +7,10 @@
 // outside. Sizes as in PyTorch: Ho = floor((H + 2 p - d (Kh - 1) - 1) / s) + 1. Depthwise: groups = Cin = Cout.
 #pragma once
 
+#include "ops/activation.h"
 #include "ops/kernel_table.h"
 
 namespace tessera::ops {
-
-enum class Activation { kNone, kRelu, kRelu6 };  // relu6: min(max(y, 0), 6)
 
 struct Conv2dParams {
   i64 stride = 1, padding = 0, dilation = 1;  // pixels, the same for both axes
