@@ -20,7 +20,7 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kNone = -1;
+constexpr int kNone = -1, kMostThreads = 1024;
 
 // Costs, what is added to the pairs, and where the problem lies in the other arrays, in elements of each.
 struct Problem {
@@ -214,7 +214,7 @@ __device__ void write_pairs(const Problem& p, const Search& s, i64* rows, i64* c
   }
 }
 
-__global__ void assignment_kernel(Problems problems, bool maximize, float* wide_costs, double* doubles, int* integers,
+__global__ void __launch_bounds__(kMostThreads) assignment_kernel(Problems problems, bool maximize, float* wide_costs, double* doubles, int* integers,
                                   i64* outcomes, i64* rows, i64* columns) {
   Shared& shared = shared_memory<Shared>();
   const Own own;
@@ -263,8 +263,7 @@ void linear_sum_assignment_cuda(std::span<const ops::AssignmentProblem> problems
   Tensor wide_memory = Tensor::empty({wide}, DType::kF32, device);
   Tensor double_memory = Tensor::empty({doubles}, DType::kF64, device);
   Tensor integer_memory = Tensor::empty({integers}, DType::kI32, device);
-  constexpr i64 kMostThreads = 1024;
-  const i64 threads = std::min(ceil_div(most, kWarp) * kWarp, kMostThreads);
+  const i64 threads = std::min(ceil_div(most, kWarp) * kWarp, i64{kMostThreads});
   for (size_t begin = 0; begin < list.size(); begin += Problems::kMost) {
     const size_t count = std::min(list.size() - begin, Problems::kMost);
     Problems part;

@@ -8,11 +8,8 @@ namespace tessera::cuda {
 
 template <class T>
 struct ConvEpilogue {
-  const T *bias = nullptr, *residual = nullptr;  // [Co] and y's shape, or null
-  ops::Activation activation = ops::Activation::kNone;
-
-  ConvEpilogue(const Tensor& bias_, const Tensor& residual_, ops::Activation activation_)
-      : bias(data_or_null<T>(bias_)), residual(data_or_null<T>(residual_)), activation(activation_) {}
+  const T *bias, *residual;  // [Co] and y's shape, or null
+  ops::Activation activation;
 
   // The element `at` of y, of channel c. NaN passes.
   __device__ float operator()(float sum, i64 at, i64 c) const {

@@ -115,7 +115,7 @@ void depthwise(const Conv2dDims& d, const Tensor& x, const Tensor& packed, const
   dispatch_storage(x, [&]<class T>() {
     const T *from = x.device_data<T>(), *weight = packed.device_data<T>();
     T* to = y.device_data<T>();
-    const ConvEpilogue<T> epilogue(bias, residual, activation);
+    const ConvEpilogue<T> epilogue{data_or_null<T>(bias), data_or_null<T>(residual), activation};
     dispatch_width(by_four(d.Ci, from, weight, to), [&]<int kWidth>() {
       launch<depthwise_kernel<T, kWidth>>(over_map<kWidth>(out), d, in, out, from, weight, epilogue, to);
     });

@@ -2,7 +2,7 @@
 // for the life of the process, so that a call costs a look-up.
 //
 // The forward takes the one algorithm that every epilogue can follow, an implicit matrix product; it is deterministic.
-// The gradients take the first of those that cuDNN recommends that is deterministic.
+// The gradients take the first of those that cuDNN recommends that is deterministic, with the math type it comes with.
 #include "ops/cuda/dnn.h"
 
 #include <cudnn.h>
@@ -35,9 +35,20 @@ void check_dnn(cudnnStatus_t status, const char* call) {
        cudnnGetErrorString(status), detail);
 }
 
-// For calls that may find that cuDNN does not take these sizes: whether it does.
-bool supported(cudnnStatus_t status, const char* call) {
-  if (status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_NOT_SUPPORTED + 1000) return false;
+bool is_of(cudnnStatus_t status, cudnnStatus_t category) {  // the categories are a thousand apart
+  return status / 1000 == category / 1000;
+}
+
+// For questions whether cuDNN takes these sizes: whether it does. Some it calls wrong in place of not supported.
+bool taken(cudnnStatus_t status, const char* call) {
+  if (is_of(status, CUDNN_STATUS_NOT_SUPPORTED) || is_of(status, CUDNN_STATUS_BAD_PARAM)) return false;
+  check_dnn(status, call);
+  return true;
+}
+
+// For the work itself: whether cuDNN did it.
+bool done(cudnnStatus_t status, const char* call) {
+  if (is_of(status, CUDNN_STATUS_NOT_SUPPORTED) || status == CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER) return false;
   check_dnn(status, call);
   return true;
 }
@@ -49,13 +60,13 @@ struct Plan {
   cudnnTensorDescriptor_t x = nullptr, y = nullptr, bias = nullptr;
   cudnnFilterDescriptor_t weight = nullptr;
   cudnnConvolutionDescriptor_t convolution = nullptr;
-  bool supported = false;
+  bool taken = false;
   int algorithm = 0;  // of the direction's enumeration
   size_t workspace = 0;
 };
 
-using Key = std::tuple<Direction, DType, Precision, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64,
-                       i64>;  // all but what follows
+// The flag: whether more than the sum is asked for. What cuDNN refuses with it, it may take without.
+using Key = std::tuple<Direction, bool, DType, Precision, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64>;
 
 // What the process holds of cuDNN on one GPU. One thread at a time uses it.
 struct Dnn {
@@ -99,20 +110,23 @@ cudnnTensorDescriptor_t describe(DType dtype, i64 N, i64 H, i64 W, i64 C) {
   return descriptor;
 }
 
-// The first recommended algorithm that is deterministic; perf: cuDNN's struct for the direction.
-template <class Perf, class Query>
-void choose_algorithm(Plan& plan, const Query& query) {
+// The first recommended algorithm that is deterministic and computes with `math`'s products; perf: cuDNN's struct for
+// the direction. query(most, count, found) asks for the list, measure(algorithm, bytes) for the workspace with the math
+// type that is then set.
+template <class Perf, class Query, class Measure>
+void choose_algorithm(Plan& plan, cudnnMathType_t math, const Query& query, const Measure& measure) {
   constexpr int kMost = 16;
   Perf found[kMost];
   int count = 0;
-  if (!supported(query(kMost, &count, found), "cudnnGetConvolutionAlgorithm")) return;
-  for (int i = 0; i < count && !plan.supported; ++i)
-    if (found[i].status == CUDNN_STATUS_SUCCESS && found[i].determinism == CUDNN_DETERMINISTIC &&
-        found[i].memory <= kWorkspace) {
-      plan.supported = true;
-      plan.algorithm = found[i].algo;
-      plan.workspace = found[i].memory;
-    }
+  if (!taken(query(kMost, &count, found), "cudnnGetConvolutionAlgorithm")) return;
+  for (int i = 0; i < count && !plan.taken; ++i) {
+    if (found[i].status != CUDNN_STATUS_SUCCESS || found[i].determinism != CUDNN_DETERMINISTIC) continue;
+    if (math == CUDNN_FMA_MATH && found[i].mathType != CUDNN_FMA_MATH) continue;
+    check_dnn(cudnnSetConvolutionMathType(plan.convolution, found[i].mathType), "cudnnSetConvolutionMathType");
+    plan.taken = taken(measure(found[i].algo, &plan.workspace), "cudnnGetConvolutionWorkspaceSize") &&
+                 plan.workspace <= kWorkspace;
+    plan.algorithm = found[i].algo;
+  }
 }
 
 Plan make_plan(const Dnn& d, Direction direction, DType dtype, const Conv2dDims& dims) {
@@ -145,41 +159,53 @@ Plan make_plan(const Dnn& d, Direction direction, DType dtype, const Conv2dDims&
   switch (direction) {
     case Direction::kForward:
       plan.algorithm = kForwardAlgorithm;
-      plan.supported =
-          supported(cudnnGetConvolutionForwardWorkspaceSize(d.handle, plan.x, plan.weight, plan.convolution, plan.y,
-                                                            kForwardAlgorithm, &plan.workspace),
-                    "cudnnGetConvolutionForwardWorkspaceSize");
+      plan.taken = taken(cudnnGetConvolutionForwardWorkspaceSize(d.handle, plan.x, plan.weight, plan.convolution,
+                                                                 plan.y, kForwardAlgorithm, &plan.workspace),
+                         "cudnnGetConvolutionForwardWorkspaceSize");
       break;
     case Direction::kBackwardInput:
-      choose_algorithm<cudnnConvolutionBwdDataAlgoPerf_t>(plan, [&](int most, int* count, auto* found) {
-        return cudnnGetConvolutionBackwardDataAlgorithm_v7(d.handle, plan.weight, plan.y, plan.convolution, plan.x,
-                                                           most, count, found);
-      });
+      choose_algorithm<cudnnConvolutionBwdDataAlgoPerf_t>(
+          plan, math,
+          [&](int most, int* count, auto* found) {
+            return cudnnGetConvolutionBackwardDataAlgorithm_v7(d.handle, plan.weight, plan.y, plan.convolution, plan.x,
+                                                               most, count, found);
+          },
+          [&](auto algorithm, size_t* bytes) {
+            return cudnnGetConvolutionBackwardDataWorkspaceSize(d.handle, plan.weight, plan.y, plan.convolution, plan.x,
+                                                                algorithm, bytes);
+          });
       break;
     case Direction::kBackwardWeight:
-      choose_algorithm<cudnnConvolutionBwdFilterAlgoPerf_t>(plan, [&](int most, int* count, auto* found) {
-        return cudnnGetConvolutionBackwardFilterAlgorithm_v7(d.handle, plan.x, plan.y, plan.convolution, plan.weight,
-                                                             most, count, found);
-      });
+      choose_algorithm<cudnnConvolutionBwdFilterAlgoPerf_t>(
+          plan, math,
+          [&](int most, int* count, auto* found) {
+            return cudnnGetConvolutionBackwardFilterAlgorithm_v7(d.handle, plan.x, plan.y, plan.convolution,
+                                                                 plan.weight, most, count, found);
+          },
+          [&](auto algorithm, size_t* bytes) {
+            return cudnnGetConvolutionBackwardFilterWorkspaceSize(d.handle, plan.x, plan.y, plan.convolution,
+                                                                  plan.weight, algorithm, bytes);
+          });
       break;
   }
   return plan;
 }
 
-// run(d, plan, workspace) enqueues the convolution of tensors like x. Whether cuDNN did it.
+// run(d, plan, workspace) enqueues the convolution of tensors like x, and `more` than the sum. Whether cuDNN did it.
 template <class Run>
-bool convolve(Direction direction, const Conv2dDims& dims, const Tensor& x, const char* call, const Run& run) {
+bool convolve(Direction direction, bool more, const Conv2dDims& dims, const Tensor& x, const char* call,
+              const Run& run) {
   Dnn& d = dnn();
   const std::lock_guard lock(d.mutex);
-  const Key key{direction, x.dtype(), precision(), dims.N,      dims.H,       dims.W,        dims.Ci,
-                dims.Co,   dims.Kh,   dims.Kw,     dims.stride, dims.padding, dims.dilation, dims.groups};
+  const Key key{direction, more,    x.dtype(), precision(), dims.N,       dims.H,        dims.W,     dims.Ci,
+                dims.Co,   dims.Kh, dims.Kw,   dims.stride, dims.padding, dims.dilation, dims.groups};
   auto found = d.plans.find(key);
   if (found == d.plans.end()) found = d.plans.emplace(key, make_plan(d, direction, x.dtype(), dims)).first;
   Plan& plan = found->second;
-  if (!plan.supported) return false;
+  if (!plan.taken) return false;
   Tensor workspace = Tensor::empty({static_cast<i64>(plan.workspace)}, DType::kU8, x.device());
-  plan.supported = supported(run(d, plan, workspace.raw()), call);
-  return plan.supported;
+  plan.taken = done(run(d, plan, workspace.raw()), call);
+  return plan.taken;
 }
 
 constexpr float kOne = 1, kZero = 0;
@@ -188,8 +214,9 @@ constexpr float kOne = 1, kZero = 0;
 
 bool dense_conv2d(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, bool relu, Tensor& y) {
+  const bool more = bias.defined() || residual.defined() || relu;
   const auto run = [&](const Dnn& d, const Plan& plan, void* workspace) {
-    if (!bias.defined() && !residual.defined() && !relu)
+    if (!more)
       return cudnnConvolutionForward(d.handle, &kOne, plan.x, x.raw(), plan.weight, weight.raw(), plan.convolution,
                                      kForwardAlgorithm, workspace, plan.workspace, &kZero, plan.y, y.raw());
     // Here cuDNN wants a bias in any case.
@@ -200,7 +227,7 @@ bool dense_conv2d(const Conv2dDims& dims, const Tensor& x, const Tensor& weight,
                                                  residual.defined() ? &kOne : &kZero, plan.y, term.raw(), plan.bias,
                                                  shift.raw(), relu ? d.relu : d.identity, plan.y, y.raw());
   };
-  return convolve(Direction::kForward, dims, x, "cudnnConvolutionForward", run);
+  return convolve(Direction::kForward, more, dims, x, "cudnnConvolutionForward", run);
 }
 
 bool dense_conv2d_backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
@@ -209,7 +236,7 @@ bool dense_conv2d_backward_input(const Conv2dDims& dims, const Tensor& gy, const
                                         static_cast<cudnnConvolutionBwdDataAlgo_t>(plan.algorithm), workspace,
                                         plan.workspace, &kZero, plan.x, gx.raw());
   };
-  return convolve(Direction::kBackwardInput, dims, gy, "cudnnConvolutionBackwardData", run);
+  return convolve(Direction::kBackwardInput, false, dims, gy, "cudnnConvolutionBackwardData", run);
 }
 
 bool dense_conv2d_backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
@@ -218,7 +245,7 @@ bool dense_conv2d_backward_weight(const Conv2dDims& dims, const Tensor& gy, cons
                                           static_cast<cudnnConvolutionBwdFilterAlgo_t>(plan.algorithm), workspace,
                                           plan.workspace, &kZero, plan.weight, gw.raw());
   };
-  return convolve(Direction::kBackwardWeight, dims, gy, "cudnnConvolutionBackwardFilter", run);
+  return convolve(Direction::kBackwardWeight, false, dims, gy, "cudnnConvolutionBackwardFilter", run);
 }
 
 }  // namespace tessera::cuda

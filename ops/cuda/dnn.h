@@ -3,8 +3,8 @@
 // "high" and "medium"), bf16 with sums in f32, with deterministic algorithms only; on the emulated device the CPU's
 // kernels.
 //
-// Each returns whether it did: cuDNN does not take every size (2^31 elements, very wide padding), and what it leaves is
-// for ops/cuda/plain_conv2d.h. No tensor is empty.
+// Each returns whether it did: cuDNN does not take every size (2^31 elements, very wide padding), and some only without
+// what follows the sum. What it leaves is for ops/cuda/conv2d.cu. No tensor is empty.
 #pragma once
 
 #include "ops/conv2d.h"

@@ -1,16 +1,21 @@
 // gemm() by cuBLASLt. Its matrices are column-major: a row-major [M, N] with pitch p is its [N, M] with leading
 // dimension p, so C^T = B^T A^T is asked for, and no matrix is moved. The algorithm is asked for once per shape,
-// alignment and GPU and kept; the descriptions are small structs on the stack.
+// alignment and GPU and kept; the descriptions are small structs on the stack. Where cuBLASLt has no algorithm cuBLAS
+// computes the product, and what follows it is a pass of its own; ops/fallbacks.h counts that.
 #include "ops/cuda/gemm.h"
 
 #include <cublasLt.h>
+#include <cublas_v2.h>
 
 #include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <type_traits>
 
+#include "ops/cuda/apply_epilogue.h"
+#include "ops/fallbacks.h"
 #include "ops/precision.h"
 #include "tensor/allocator.h"
 #include "tensor/cuda/runtime.h"
@@ -115,15 +120,22 @@ Key key_of(const Gemm<T, Sum>& g) {
 // What the process holds of cuBLASLt on one GPU.
 struct Blas {
   cublasLtHandle_t handle = nullptr;
-  std::map<Key, cublasLtMatmulAlgo_t> algorithms;
-  Blas() { check_blas(cublasLtCreate(&handle), "cublasLtCreate"); }
+  cublasHandle_t plain = nullptr;
+  std::map<Key, std::optional<cublasLtMatmulAlgo_t>> algorithms;
+  Blas() {
+    check_blas(cublasLtCreate(&handle), "cublasLtCreate");
+    check_blas(cublasCreate(&plain), "cublasCreate");
+    check_blas(cublasSetStream(plain, stream()), "cublasSetStream");
+  }
 };
 
-// The workspace's size and the alignments bound the choice. Sums over parts of K that are added into C as they come are
-// left out: their order is not fixed.
+// The workspace's size and the alignments bound the choice. Of algorithms that split K those are left out that add the
+// parts into C as they come, whose order is not fixed, and those that add them in C's type, which may be bf16.
+// Nothing where there is none.
 template <class T, class Sum>
-cublasLtMatmulAlgo_t find_algorithm(const Gemm<T, Sum>& g, cublasLtHandle_t handle, Description& description,
-                                    Layout& first, Layout& second, Layout& out) {
+std::optional<cublasLtMatmulAlgo_t> find_algorithm(const Gemm<T, Sum>& g, cublasLtHandle_t handle,
+                                                   Description& description, Layout& first, Layout& second,
+                                                   Layout& out) {
   cublasLtMatmulPreferenceOpaque_t preference;
   check_blas(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
@@ -131,8 +143,7 @@ cublasLtMatmulAlgo_t find_algorithm(const Gemm<T, Sum>& g, cublasLtHandle_t hand
                "cublasLtMatmulPreferenceSetAttribute");
   };
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(kWorkspace));
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE));
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(g.b));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(g.a));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(g.c));
@@ -143,10 +154,24 @@ cublasLtMatmulAlgo_t find_algorithm(const Gemm<T, Sum>& g, cublasLtHandle_t hand
       cublasLtMatmulAlgoGetHeuristic(handle, &description.memory, &first.memory, &second.memory, &out.memory,
                                      &out.memory, &preference, 1, &best, &count);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED) check_blas(status, "cublasLtMatmulAlgoGetHeuristic");
-  TESSERA_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0,
-                "cuda: {}: cuBLASLt has no algorithm for {} products of [{}, {}] and [{}, {}]", op_name(), g.batch, g.M,
-                g.K, g.K, g.N);
-  return best.algo;
+  if (status == CUBLAS_STATUS_SUCCESS && count > 0) return best.algo;
+  return std::nullopt;
+}
+
+// By cuBLAS, which takes every product, but nothing that follows it.
+template <class T, class Sum>
+void run_plain(const Gemm<T, Sum>& g, cublasHandle_t handle) {
+  ops::note_fallback(fmt::format("{}: cuBLASLt has no algorithm for {} products of [{}, {}] and [{}, {}]", op_name(),
+                                 g.batch, g.M, g.K, g.K, g.N));
+  const float alpha = 1, beta = g.accumulate ? 1.0f : 0.0f;
+  check_blas(cublasGemmStridedBatchedEx_64(
+                 handle, g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, g.N, g.M,
+                 g.K, &alpha, g.b, kDataType<T>, g.b_pitch, g.b_stride, g.a, kDataType<T>, g.a_pitch, g.a_stride, &beta,
+                 g.c, kDataType<Sum>, g.c_pitch, g.c_stride, g.batch, compute_type<T>(), CUBLAS_GEMM_DEFAULT),
+             "cublasGemmStridedBatchedEx");
+  if (g.bias || g.relu)
+    apply_epilogue<Sum>(g.M, g.N, g.c_pitch, g.bias, nullptr, g.relu ? ops::Activation::kRelu : ops::Activation::kNone,
+                        g.c);
 }
 
 int current_gpu() {
@@ -191,21 +216,24 @@ void run(const Gemm<T, Sum>& g) {
   static auto* gpus = new std::map<int, Blas>;
   const int index = current_gpu();
   cublasLtHandle_t handle = nullptr;
-  cublasLtMatmulAlgo_t algorithm;
+  cublasHandle_t plain = nullptr;
+  std::optional<cublasLtMatmulAlgo_t> algorithm;
   {
     const std::lock_guard lock(*mutex);
     Blas& blas = (*gpus)[index];
     handle = blas.handle;
+    plain = blas.plain;
     const Key key = key_of(g);
     auto found = blas.algorithms.find(key);
     if (found == blas.algorithms.end())
       found = blas.algorithms.emplace(key, find_algorithm(g, handle, description, first, second, out)).first;
     algorithm = found->second;
   }
+  if (!algorithm) return run_plain(g, plain);
   Tensor workspace = Tensor::empty({static_cast<i64>(kWorkspace)}, DType::kU8, {kDevice, index});
   const float alpha = 1, beta = g.accumulate ? 1.0f : 0.0f;
   check_blas(cublasLtMatmul(handle, &description.memory, &alpha, g.b, &first.memory, g.a, &second.memory, &beta, g.c,
-                            &out.memory, g.c, &out.memory, &algorithm, workspace.raw(), kWorkspace, stream()),
+                            &out.memory, g.c, &out.memory, &*algorithm, workspace.raw(), kWorkspace, stream()),
              "cublasLtMatmul");
 }
 

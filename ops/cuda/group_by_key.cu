@@ -75,11 +75,13 @@ __global__ void place_items_kernel(i64 n, const i32* keys, const i32* items, int
     }
     const int before = __popc(same & ((1u << lane()) - 1)), all = __popc(same);
     const i32 at = next[of_key] + before;
-    warp_barrier();
-    if (!mine) continue;
-    if (before == all - 1) next[of_key] += all;
-    new_keys[at] = key;
-    new_items[at] = items ? items[i] : static_cast<i32>(i);
+    warp_barrier();  // all lanes have read before one writes,
+    if (mine) {
+      if (before == all - 1) next[of_key] += all;
+      new_keys[at] = key;
+      new_items[at] = items ? items[i] : static_cast<i32>(i);
+    }
+    warp_barrier();  // and what it wrote is there in the next round
   }
 }
 

@@ -52,6 +52,16 @@ std::string kernel_name() {
   return std::string(name);
 }
 
+#ifndef TESSERA_CUDA_EMULATED
+// Bytes of a kernel's static shared memory.
+template <class Kernel>
+size_t static_shared(Kernel* kernel, const std::string& name) {
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, kernel), name.c_str());
+  return attributes.sharedSizeBytes;
+}
+#endif
+
 }  // namespace detail
 
 template <auto Kernel, class... Args>
@@ -63,8 +73,9 @@ void launch(const Launch& shape, Args... args) {
     emulated::run_grid(name.c_str(), shape.grid, shape.block, shape.shared, [&] { Kernel(args...); });
   });
 #else
-  constexpr size_t kWithoutAsking = 48 * 1024;
-  if (shape.shared > kWithoutAsking)
+  constexpr size_t kWithoutAsking = 48 * 1024;  // for the kernel's own shared memory and the launch's together
+  static const size_t own = detail::static_shared(Kernel, name);
+  if (own + shape.shared > kWithoutAsking)
     check(cudaFuncSetAttribute(Kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared)),
           name.c_str());
   // clang-format off

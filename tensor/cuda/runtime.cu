@@ -1,12 +1,14 @@
 // A GPU's memory and stream, as tensor/device_runtime.h asks for them.
 //
 // Memory comes from CUDA's own pool in stream order (cudaMallocAsync), so a block that the caching allocator gives back
-// may be freed while kernels that were launched before still use it. Copies from the host go through two pinned buffers
-// in turn: the host writes one while the device reads the other, and never waits for the kernels before.
+// may be freed while kernels that were launched before still use it. Copies from the host go through pinned buffers in
+// turn: the host writes one while the device reads the others, and waits for the kernels before only when all are
+// taken. Small copies (indices, sizes) have many small buffers of their own.
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "tensor/cuda/runtime.h"
 
@@ -22,18 +24,22 @@ namespace tessera::cuda {
 
 namespace {
 
-constexpr size_t kStaging = size_t{4} << 20;  // bytes of one pinned buffer
-
 struct Staging {
   void* data = nullptr;
   cudaEvent_t copied = nullptr;  // recorded after the last copy out of it
 };
 
+// Pinned buffers that are used in turn.
+struct Ring {
+  size_t bytes;  // of one
+  std::vector<Staging> buffers;
+  size_t turn = 0;
+};
+
 // What this process holds of one GPU. Never given back: tensors with static lifetime may be freed after main.
 struct Gpu {
   cudaStream_t stream = nullptr;
-  Staging staging[2];
-  int turn = 0;
+  Ring small{size_t{16} << 10, std::vector<Staging>(256)}, large{size_t{4} << 20, std::vector<Staging>(2)};
   std::mutex mutex;
 };
 
@@ -88,7 +94,16 @@ void* allocate_memory(size_t bytes, int index) {
   Gpu& g = gpu(index);
   refuse_in_capture(g, "getting device memory");
   void* data = nullptr;
-  const cudaError_t status = cudaMallocAsync(&data, bytes, g.stream);
+  cudaError_t status = cudaMallocAsync(&data, bytes, g.stream);
+  if (status ==
+      cudaErrorMemoryAllocation) {  // what was freed is the pool's until it has been, and until it is asked for
+    cudaGetLastError();
+    check(cudaStreamSynchronize(g.stream), "cudaStreamSynchronize");
+    cudaMemPool_t pool = nullptr;
+    check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
+    check(cudaMemPoolTrimTo(pool, 0), "cudaMemPoolTrimTo");
+    status = cudaMallocAsync(&data, bytes, g.stream);
+  }
   if (status == cudaSuccess) return data;
   cudaGetLastError();
   if (status != cudaErrorMemoryAllocation) check(status, "cudaMallocAsync");
@@ -114,12 +129,12 @@ void synchronize_stream(int index) {
   check(cudaStreamSynchronize(g.stream), "cudaStreamSynchronize");
 }
 
-// The next of the two buffers, when the device has read what was in it.
-Staging& next_staging(Gpu& g) {
-  Staging& staging = g.staging[g.turn];
-  g.turn = 1 - g.turn;
+// The next buffer, when the device has read what was in it.
+Staging& next_staging(Ring& ring) {
+  Staging& staging = ring.buffers[ring.turn];
+  ring.turn = (ring.turn + 1) % ring.buffers.size();
   if (!staging.data) {
-    check(cudaMallocHost(&staging.data, kStaging), "cudaMallocHost");
+    check(cudaMallocHost(&staging.data, ring.bytes), "cudaMallocHost");
     check(cudaEventCreateWithFlags(&staging.copied, cudaEventDisableTiming), "cudaEventCreate");
   } else {
     check(cudaEventSynchronize(staging.copied), "cudaEventSynchronize");
@@ -136,9 +151,10 @@ void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int
   const std::lock_guard lock(g.mutex);
   auto* out = static_cast<std::byte*>(to);
   const auto* in = static_cast<const std::byte*>(from);
-  for (size_t done = 0; done < bytes; done += kStaging) {
-    const size_t part = std::min(kStaging, bytes - done);
-    Staging& staging = next_staging(g);
+  Ring& ring = bytes <= g.small.bytes ? g.small : g.large;
+  for (size_t done = 0; done < bytes; done += ring.bytes) {
+    const size_t part = std::min(ring.bytes, bytes - done);
+    Staging& staging = next_staging(ring);
     if (direction == CopyDirection::kFromHost) {
       std::memcpy(staging.data, in + done, part);
       check(cudaMemcpyAsync(out + done, staging.data, part, cudaMemcpyHostToDevice, g.stream), "copy to the device");

@@ -1,6 +1,8 @@
 // What a device beside the CPU can lack or refuse: every case is an error that says so, and the CPU goes on.
 #include <doctest/doctest.h>
 
+#include "ops/conv2d.h"
+#include "ops/fallbacks.h"
 #include "ops/pointwise.h"
 #include "tensor/allocator.h"
 #include "tensor/cuda/emulated/inject.h"
@@ -63,6 +65,33 @@ TEST_CASE(
   CHECK_ERROR(ops::relu(x), report);
   CHECK_ERROR(ops::relu(x), " allocated, 0 cached, ");
   CHECK(x.to_host().data<float>()[0] == 0);  // what was there is still there
+}
+
+TEST_CASE(
+    "device: what the library of convolutions refuses, with a bias or at all, is computed all the same and counted") {
+  Tensor x = Tensor::empty({1, 5, 5, 3}), weight = Tensor::empty({4, 3, 3, 3}), bias = Tensor::empty({4});
+  Random random(1);
+  for (Tensor* tensor : {&x, &weight, &bias}) random.fill_uniform(*tensor, -1, 1);
+  const auto compute = [&](Device device) {
+    const ops::Conv2dParams params{.padding = 1, .activation = ops::Activation::kRelu6};
+    const Tensor there = x.to(device), w = weight.to(device);
+    const Tensor y = ops::conv2d(there, w, bias.to(device), params);
+    return std::array{y.to_host(), ops::conv2d_backward_input(y, w, x.shape(), params).to_host(),
+                      ops::conv2d_backward_weight(y, there, weight.shape(), params).to_host()};
+  };
+  const auto expected = compute({});
+  const auto check = [&](const emulated::Machine& machine, i64 refused) {
+    const MachineScope scope(machine);
+    const i64 before = ops::fallbacks();
+    const auto found = compute(kEmulated);
+    CHECK(ops::fallbacks() - before == refused);
+    for (size_t i = 0; i < found.size(); ++i)
+      for (i64 k = 0; k < found[i].numel(); ++k)
+        REQUIRE(found[i].data<float>()[k] == doctest::Approx(expected[i].data<float>()[k]).epsilon(1e-5));
+  };
+  check({}, 0);
+  check({.bare_convolutions = true}, 1);
+  check({.no_convolutions = true}, 3);
 }
 
 TEST_CASE("device: tensors on different devices are refused with the argument's position and the way out") {

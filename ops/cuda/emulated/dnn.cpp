@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "tensor/cuda/emulated/inject.h"
 #include "tensor/cuda/runtime.h"
 
 namespace tessera::cuda {
@@ -39,6 +40,9 @@ struct Unheard : WorkListener {
 
 bool dense_conv2d(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, bool relu, Tensor& y) {
+  const emulated::Machine& machine = emulated::machine();
+  if (machine.no_convolutions) return false;
+  if (machine.bare_convolutions && (bias.defined() || residual.defined() || relu)) return false;
   const ops::Conv2dParams params{.stride = dims.stride,
                                  .padding = dims.padding,
                                  .dilation = dims.dilation,
@@ -54,6 +58,7 @@ bool dense_conv2d(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& we
 }
 
 bool dense_conv2d_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  if (emulated::machine().no_convolutions) return false;
   emulated::enqueue(stream(), [=, from = borrowed(gy), w = borrowed(weight), result = borrowed(gx)]() mutable {
     const Unheard unheard;
     narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_input_kernels(dims, widened(from), widened(w), to); });
@@ -62,6 +67,7 @@ bool dense_conv2d_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, 
 }
 
 bool dense_conv2d_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
+  if (emulated::machine().no_convolutions) return false;
   emulated::enqueue(stream(), [=, g = borrowed(gy), from = borrowed(x), result = borrowed(gw)]() mutable {
     const Unheard unheard;
     narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_weight_kernels(dims, widened(g), widened(from), to); });

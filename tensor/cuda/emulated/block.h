@@ -21,7 +21,8 @@ namespace tessera::emulated {
 
 // The limits of a GPU of compute capability 8.0 or later.
 inline constexpr unsigned kMaxThreads = 1024, kMaxBlockZ = 64, kMaxGridYZ = 65535, kMaxGridX = 0x7FFFFFFF;
-inline constexpr size_t kMaxShared = 160 * 1024;  // bytes per block, both kinds together
+inline constexpr size_t kMaxShared = 160 * 1024;       // bytes per block, both kinds together
+inline constexpr size_t kMaxStaticShared = 48 * 1024;  // of the static kind
 inline constexpr int kWarp = 32;
 
 // kernel: its name, for messages. body: one thread's work, which reads threadIdx and its like. Throws Error.

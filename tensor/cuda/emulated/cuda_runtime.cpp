@@ -41,7 +41,8 @@ using tessera::emulated::machine;
 struct Blocks {
   std::mutex mutex;
   std::map<void*, size_t> sizes;
-  size_t used = 0;
+  size_t used = 0;    // by blocks, and by
+  size_t pooled = 0;  // what was freed: the pool keeps it, in pieces that no request fits, until it is trimmed
 };
 
 Blocks& blocks() {
@@ -172,9 +173,22 @@ cudaError_t cudaFreeAsync(void* data, cudaStream_t) {
   const std::lock_guard lock(b.mutex);
   const auto block = b.sizes.find(data);
   if (block == b.sizes.end()) return result(cudaErrorInvalidValue);
-  b.used -= block->second;
+  b.pooled += block->second;
   b.sizes.erase(block);
   std::free(data);
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
+  *pool = nullptr;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
+  Blocks& b = blocks();
+  const std::lock_guard lock(b.mutex);
+  b.used -= b.pooled;
+  b.pooled = 0;
   return cudaSuccess;
 }
 

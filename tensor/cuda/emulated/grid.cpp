@@ -228,10 +228,12 @@ void* Grid::static_shared(const void* key, size_t bytes) {
   if (!piece.data) {
     piece = {std::make_unique<std::byte[]>(bytes), bytes};
     std::memset(piece.data.get(), kPoison, bytes);
-    size_t total = dynamic_bytes_;
-    for (const auto& [other, existing] : static_) total += existing.bytes;
-    TESSERA_CHECK(total <= kMaxShared, "cuda: {}: {} bytes of shared memory per block; at most {}", kernel_, total,
-                  kMaxShared);
+    size_t own = 0;
+    for (const auto& [other, existing] : static_) own += existing.bytes;
+    TESSERA_CHECK(own <= kMaxStaticShared, "cuda: {}: {} bytes of static shared memory; at most {}", kernel_, own,
+                  kMaxStaticShared);
+    TESSERA_CHECK(own + dynamic_bytes_ <= kMaxShared, "cuda: {}: {} bytes of shared memory per block; at most {}",
+                  kernel_, own + dynamic_bytes_, kMaxShared);
   }
   return piece.data.get();
 }

@@ -14,6 +14,8 @@ struct Machine {
   int devices = 1;
   cudaError_t count_status = cudaSuccess;  // cudaErrorInsufficientDriver: as without a driver
   size_t memory = kUnlimited;              // bytes of one device; what is larger is cudaErrorMemoryAllocation
+  bool no_convolutions = false;            // of the library: it refuses all,
+  bool bare_convolutions = false;          // or those with a bias, a residual or a ReLU
 };
 
 Machine& machine();
