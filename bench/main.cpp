@@ -8,6 +8,7 @@
 #include "bench/bench.h"
 #include "bench/mask_heads.h"
 #include "bench/sps_methods.h"
+#include "ops/fallbacks.h"
 #include "ops/precision.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -103,6 +104,8 @@ int main(int argc, char** argv) {
       use_device(tessera::Device::parse(device));
       if (tessera::bench::device() != tessera::Device{}) options.threads = {cores};
       run(options);
+      if (const tessera::i64 calls = tessera::ops::fallbacks())
+        fmt::print("fallbacks: {} calls were refused by the device's libraries and done by slower kernels\n", calls);
     }
   } catch (const tessera::Error& error) {
     fmt::print(stderr, "tessera_bench: {}\n", error.what());

@@ -48,6 +48,7 @@ if [[ -x $build/tessera_bench ]]; then
   step bench "${bench[@]}" --json "$log/bench.json"
   for precision in high medium; do  # whole models, with and without replay
     step "bench_$precision" "${bench[@]}" -f sparseinst --precision $precision --json "$log/bench_$precision.json"
+    step "fallbacks_$precision" sh -c '! grep ^fallbacks: "$1"' sh "$log/bench_$precision.log"
   done
 fi
 
