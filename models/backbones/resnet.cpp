@@ -33,7 +33,7 @@ Family family_of(BackboneKind kind) {
       return {{3, 4, 6, 3}, {256, 512, 1024, 2048}, true, 64, true};
     case BackboneKind::kResNet101:
       return {{3, 4, 23, 3}, {256, 512, 1024, 2048}, true, 64, true};
-    case BackboneKind::kMobileNetV2:
+    default:
       break;
   }
   fail("resnet: the backbone's kind {} is none", static_cast<int>(kind));
