@@ -38,6 +38,7 @@ struct Cache {
   FreeBlocks free;
   std::unordered_map<void*, MemoryPool*> owners;  // of the blocks that belong to a pool
   size_t allocated = 0, cached = 0, peak = 0;
+  size_t most = 0;  // that was allocated since the start or the last trim()
 
   const DeviceRuntime& runtime() const { return device_runtime(device.kind); }
 
@@ -46,14 +47,28 @@ struct Cache {
     void* block = free.take(size);
     if (block) {
       cached -= size;
-    } else if (block = runtime().allocate(size, device.index); !block) {
-      trim();
-      block = runtime().allocate(size, device.index);
+    } else {
+      make_room(size);
+      if (block = runtime().allocate(size, device.index); !block) {
+        trim();
+        block = runtime().allocate(size, device.index);
+      }
     }
     if (!block) return nullptr;
     allocated += size;
     peak = std::max(peak, allocated);
+    most = std::max(most, allocated);
     return block;
+  }
+
+  // Tensors of ever other sizes leave blocks behind that nobody asks for again.
+  void make_room(size_t size) {
+    const size_t needed = std::max(most, allocated + size);
+    while (cached > 0 && allocated + cached + size > needed + needed / 4) {
+      const auto [block, bytes] = free.take_largest();
+      cached -= bytes;
+      give_back(block, bytes);
+    }
   }
 
   void put_back(void* block, size_t size) {
@@ -64,11 +79,14 @@ struct Cache {
   }
 
   void trim() {
-    free.drain([&](void* block, size_t size) {
-      if (watched(device)) unpoison(block, size);
-      runtime().deallocate(block, device.index);
-    });
+    free.drain([&](void* block, size_t size) { give_back(block, size); });
     cached = 0;
+    most = allocated;
+  }
+
+  void give_back(void* block, size_t size) {
+    if (watched(device)) unpoison(block, size);
+    runtime().deallocate(block, device.index);
   }
 };
 
@@ -92,10 +110,16 @@ const char* who_asks() {
 
 void* FreeBlocks::take(size_t size) {
   const auto bucket = buckets_.find(size);
-  if (bucket == buckets_.end() || bucket->second.empty()) return nullptr;
+  if (bucket == buckets_.end()) return nullptr;
   void* block = bucket->second.back();
   bucket->second.pop_back();
+  if (bucket->second.empty()) buckets_.erase(bucket);
   return block;
+}
+
+std::pair<void*, size_t> FreeBlocks::take_largest() {
+  const size_t size = buckets_.rbegin()->first;
+  return {take(size), size};
 }
 
 void* allocate(size_t bytes, Device device) {

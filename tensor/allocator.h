@@ -1,13 +1,16 @@
 // The size-bucketed caching allocator that all tensors take their memory from, one cache per device.
 //
 // Image sizes vary from step to step, so requests are rounded up to buckets (eight per power of two, at most 12.5 %
-// waste) and freed blocks wait in their bucket for the next request of about that size. When the device has no memory
-// left the cache is given back and the request tried once more; then the error tells allocated, cached and free bytes,
-// and the operator that asked.
+// waste) and freed blocks wait in their bucket for the next request of about that size. What waits and what is in use
+// are together at most 5/4 of the most that was in use since the cache was last emptied: before a block is asked of the
+// device, waiting ones, the largest first, are given back. When the device has no memory left the whole cache is given
+// back and the request tried once more; then the error tells allocated, cached and free bytes, and the operator that
+// asked.
 #pragma once
 
 #include <cstddef>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "tensor/device.h"
@@ -32,7 +35,8 @@ void reset_peak(Device device = {});
 // Blocks that wait for a request of their size.
 class FreeBlocks {
  public:
-  void* take(size_t size);  // null: there is none
+  void* take(size_t size);                  // null: there is none
+  std::pair<void*, size_t> take_largest();  // block and size; there is one
   void put(void* block, size_t size) { buckets_[size].push_back(block); }
   template <class Use>  // use(block, size) for each; none is left
   void drain(Use&& use) {
@@ -42,7 +46,7 @@ class FreeBlocks {
   }
 
  private:
-  std::map<size_t, std::vector<void*>> buckets_;
+  std::map<size_t, std::vector<void*>> buckets_;  // none is empty
 };
 
 // Memory whose addresses stay valid for work that is done again and again (tensor/device_graph.h). Within a Scope the

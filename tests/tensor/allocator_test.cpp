@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tensor/random.h"
 #include "tensor/tensor.h"
 #include "tests/support/check_error.h"
 
@@ -33,6 +34,23 @@ TEST_CASE("allocator: trimming empties the cache and the report adds up") {
   CHECK(memory_report().cached > 0);
   trim_cache();
   CHECK(memory_report().cached == 0);
+}
+
+TEST_CASE("allocator: work whose sizes always change holds at most 5/4 of what it ever needed") {
+  trim_cache();
+  const size_t before = memory_report().allocated;
+  Random random(1);
+  size_t most_needed = 0, most_held = 0;
+  for (int step = 0; step < 200; ++step) {
+    const i64 height = random.integer(100, 400), width = random.integer(100, 400);
+    std::vector<Tensor> maps;  // of a forward pass
+    for (i64 scale = 1; scale <= 16; scale *= 2) maps.push_back(Tensor::empty({height / scale, width / scale, 16}));
+    const MemoryReport report = memory_report();
+    most_needed = std::max(most_needed, report.allocated - before);
+    most_held = std::max(most_held, report.allocated + report.cached - before);
+  }
+  CHECK(static_cast<double>(most_held) <= 1.25 * static_cast<double>(most_needed));
+  CHECK(memory_report().cached > 0);
 }
 
 TEST_CASE("allocator: running out of memory names the operator and the three numbers") {
