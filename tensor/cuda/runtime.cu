@@ -51,6 +51,12 @@ void make_current(int index) {
   current_index = index;
 }
 
+cudaMemPool_t memory_pool(int index) {
+  cudaMemPool_t pool = nullptr;
+  check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
+  return pool;
+}
+
 // The GPU, which becomes the current one of this thread.
 Gpu& gpu(int index) {
   make_current(index);
@@ -58,7 +64,12 @@ Gpu& gpu(int index) {
   static auto* gpus = new std::map<int, Gpu>;
   const std::lock_guard lock(*mutex);
   Gpu& g = (*gpus)[index];
-  if (!g.stream) check(cudaStreamCreateWithFlags(&g.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  if (!g.stream) {
+    check(cudaStreamCreateWithFlags(&g.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+    u64 all = UINT64_MAX;  // what is freed stays the pool's when the stream is waited for
+    check(cudaMemPoolSetAttribute(memory_pool(index), cudaMemPoolAttrReleaseThreshold, &all),
+          "cudaMemPoolSetAttribute");
+  }
   return g;
 }
 
@@ -99,9 +110,7 @@ void* allocate_memory(size_t bytes, int index) {
       cudaErrorMemoryAllocation) {  // what was freed is the pool's until it has been, and until it is asked for
     cudaGetLastError();
     check(cudaStreamSynchronize(g.stream), "cudaStreamSynchronize");
-    cudaMemPool_t pool = nullptr;
-    check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
-    check(cudaMemPoolTrimTo(pool, 0), "cudaMemPoolTrimTo");
+    check(cudaMemPoolTrimTo(memory_pool(index), 0), "cudaMemPoolTrimTo");
     status = cudaMallocAsync(&data, bytes, g.stream);
   }
   if (status == cudaSuccess) return data;
