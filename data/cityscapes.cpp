@@ -48,15 +48,14 @@ std::vector<CityscapesImage> list_cityscapes(const fs::path& folder) {
   TESSERA_CHECK(fs::is_directory(folder), "{}: is no folder", folder.string());
   const fs::path validation = folder / "gtFine" / "val";
   const fs::path top = fs::is_directory(validation) ? validation : folder;
-  constexpr std::string_view kEnding = "_gtFine_instanceIds.png";
   std::vector<CityscapesImage> images;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(top)) {
     const std::string file = entry.path().filename().string();
-    if (!file.ends_with(kEnding)) continue;
-    images.push_back({file.substr(0, file.size() - kEnding.size()), entry.path()});
+    if (!file.ends_with(kCityscapesInstances)) continue;
+    images.push_back({file.substr(0, file.size() - kCityscapesInstances.size()), entry.path()});
   }
   TESSERA_CHECK(!images.empty(), "{}: there is no *{} in it or below; is this Cityscapes, or its gtFine/val?",
-                top.string(), kEnding);
+                top.string(), kCityscapesInstances);
   std::ranges::sort(images, {}, &CityscapesImage::name);
   const auto twice = std::ranges::adjacent_find(images, {}, &CityscapesImage::name);
   TESSERA_CHECK(twice == images.end(), "{} and {}: the same picture twice", twice->instances.string(),

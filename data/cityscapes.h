@@ -32,6 +32,11 @@ const CityscapesLabel* find_cityscapes_label(i64 id);  // null when there is non
 // The classes of the instance task, in the order of all tables: person rider car truck bus train motorcycle bicycle.
 inline constexpr std::array<i64, 8> kCityscapesClasses = {24, 25, 26, 27, 28, 31, 32, 33};
 
+// What file names have behind <city>_<seq>_<frame>.
+inline constexpr std::string_view kCityscapesInstances = "_gtFine_instanceIds.png";
+inline constexpr std::string_view kCityscapesLabels = "_gtFine_labelIds.png";
+inline constexpr std::string_view kCityscapesPicture = "_leftImg8bit.png";
+
 struct CityscapesImage {
   std::string name;                 // <city>_<seq>_<frame>
   std::filesystem::path instances;  // its instanceIds.png

@@ -49,18 +49,17 @@ struct InputConfig {
     TESSERA_FIELD(
         resize,
         "whose rule, in training too: detectron2 and detr (FQDet) give the shorter side a length, letterbox (FASSST) "
-        "fits into a fixed size; docs/training.md");
+        "fits into a fixed size, stretch fills it and loses the aspect; docs/training.md");
     TESSERA_FIELD(shortest, "evaluation and prediction: the shorter side is resized to this", at_least(1));
     TESSERA_FIELD(longest, "evaluation and prediction: ... unless the longer one would exceed this", at_least(1));
-    TESSERA_FIELD(size, "letterbox: height and width of every input, filled with padding; multiples of divisor",
-                  at_least(1));
+    TESSERA_FIELD(size, "letterbox, stretch: height and width of every input; multiples of divisor", at_least(1));
     TESSERA_FIELD(mean, "of red, green and blue, 0 to 255: subtracted from the pixels");
     TESSERA_FIELD(std, "of red, green and blue: the difference is divided by it", above(0));
     TESSERA_FIELD(divisor, "padded sides are multiples of this", at_least(1));
   }
   PixelStatistics statistics() const;
   ImageSize window() const { return {size[0], size[1]}; }
-  ImageSize least() const { return resize == ResizeRule::kLetterbox ? window() : ImageSize{}; }  // of a padded batch
+  ImageSize least() const { return has_window(resize) ? window() : ImageSize{}; }  // of a padded batch
   ImageSize size_of(ImageSize picture) const { return plain_size(picture, resize, shortest, longest, window()); }
 };
 
@@ -74,7 +73,7 @@ struct AugmentOptions {
     chain.fields(field);
     TESSERA_FIELD(jitter_scale,
                   "[min, max] of large scale jittering, which takes the place of resize and crop; []: none", above(0));
-    TESSERA_FIELD(jitter_size, "height and width of the jittered picture; letterbox: input.size", at_least(1));
+    TESSERA_FIELD(jitter_size, "height and width of the jittered picture; letterbox, stretch: input.size", at_least(1));
   }
   AugmentConfig config(const InputConfig& input) const;  // checked
 };
