@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cli/activation_maps.h"
+#include "cli/cityscapes_output.h"
 #include "cli/commands.h"
 #include "cli/image_files.h"
 #include "cli/image_names.h"
@@ -14,6 +15,7 @@
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/picture.h"
+#include "data/cityscapes.h"
 #include "data/draw.h"
 #include "data/image.h"
 #include "data/panoptic.h"
@@ -40,7 +42,12 @@ class Prediction {
         panoptic_(model.model->finds_segments()),
         names_(distinct_names(below_)) {
     if (annotated_) {
-      truth_ = load_image_list(options_.annotations);
+      const bool streets = fs::is_directory(options_.annotations);
+      truth_ = streets ? load_cityscapes(options_.annotations) : load_image_list(options_.annotations);
+      if (streets && !panoptic_) {
+        TESSERA_CHECK(model.model->has_masks(), "predict: the results of Cityscapes are masks, and the model has none");
+        cityscapes_.emplace(out_ / "cityscapes", model.info.classes);
+      }
       positions_ = match_images(truth_, files_);
     } else {
       for (const fs::path& path : below_)
@@ -109,6 +116,7 @@ class Prediction {
     if (annotated_) check_picture_size(files_[i], size, truth_, positions_[i]);
     const Batch batch = inference_batch(image, model_.config);
     std::vector<Instance> instances = model_.model->detect(batch).at(0);
+    if (cityscapes_) cityscapes_->write(entry(i, size), instances);
     // A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
     // Neither is an object to a user.
     const double least = model_.model->score_threshold();
@@ -152,6 +160,7 @@ class Prediction {
   // Into the results, before anything of this image is written: a picture that cannot be does not take them along.
   void report(size_t i, ImageSize size, const std::vector<Instance>& instances) {
     found_.images.push_back(entry(i, size));
+    if (cityscapes_) return;
     for (const Instance& instance : instances)
       results_.push_back(to_detection(instance, found_.images.back().id, model_.info.category_ids));
   }
@@ -186,6 +195,8 @@ class Prediction {
       segments_.categories = found_.categories;
       save_panoptic(segments_);
       fmt::print("{} pictures and panoptic.json ({} segments) in {}\n", pictures, found_segments_, options_.out);
+    } else if (cityscapes_) {
+      fmt::print("{} pictures and {} in {}\n", pictures, cityscapes_->summary(), options_.out);
     } else {
       if (!annotated_) save_coco(out_ / "images.json", found_);
       save_results(result_file(), results_);
@@ -207,7 +218,8 @@ class Prediction {
   std::vector<i64> positions_;            // of each file in it
   CocoDataset found_;                     // the images that were read
   std::vector<Detection> results_;
-  std::vector<MaskStages::Cells> cells_;  // of --stages, of all pictures
+  std::optional<CityscapesOutput> cityscapes_;  // in the place of these
+  std::vector<MaskStages::Cells> cells_;        // of --stages, of all pictures
   PanopticFile segments_{.name = result_file().string(), .folder = panoptic_folder(result_file())};  // panoptic_
   i64 found_segments_ = 0;
 };
@@ -242,7 +254,8 @@ void add_predict(CLI::App& app) {
   command
       ->add_option("--out", options->out,
                    "folder for the pictures, results.json, and images.json, which tells whose image ids these are; of "
-                   "a network that finds segments panoptic.json and its folder of PNGs; no image is overwritten")
+                   "a network that finds segments panoptic.json and its folder of PNGs; of Cityscapes cityscapes/, its "
+                   "text files and masks; no image is overwritten")
       ->required();
   command->add_option("images", predict->images, "image files, or folders of them")->required();
   command
@@ -252,8 +265,9 @@ void add_predict(CLI::App& app) {
   command->add_option("--limit", predict->limit, "stop after this many images; 0: all")->capture_default_str();
   command->add_option(
       "--annotations", options->annotations,
-      "COCO annotation file, of segments too, or image list of the images, matched by the longest ends "
-      "of their paths: results have its image ids, and what is annotated is drawn beside what is found");
+      "COCO annotation file, of segments too, image list, or folder of Cityscapes (gtFine/val), of the images, matched "
+      "by the longest ends of their paths: results have its image ids, and what is annotated is drawn beside what is "
+      "found");
   add_inference(*command, predict->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   command->add_flag("--stages", options->stages,

@@ -16,7 +16,7 @@
 #include "train/preflight.h"
 #include "train/resume.h"
 #include "train/trainer.h"
-#include "train/weights.h"
+#include "train/transfer.h"
 
 namespace tessera {
 
@@ -177,8 +177,11 @@ struct TrainCommand {
 
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!resumed && !config.training.init_weights.empty()) {
-      const LoadedWeights weights = load_initial_weights(*model, config.training);
-      fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
+      const InitialWeights weights = load_initial_weights(
+          *model, config.training, {.dependent = model->dependent_parts(), .classes = job.classes});
+      fmt::print("{} ({}): {}\n", config.training.init_weights, weights.loaded.names.str(),
+                 weights.loaded.report.str());
+      for (const std::string& line : weights.lines) fmt::print("{}\n", line);
     }
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
     model->to(chosen_device(place, config.training.precision));

@@ -86,8 +86,8 @@ void generate_cityscapes_shapes(const ShapesConfig& config, const std::function<
       Random random(config.seed, stream_of("shapes groups", {static_cast<u64>(split.split), static_cast<u64>(index)}));
       const Tensor ids = instance_ids(picture, random);
       replace_picture(images / named(kCityscapesPicture), encode_png(picture.image), {instances, labels});
-      save_png(labels, label_ids(ids));
       save_png(instances, ids);
+      save_png(labels, label_ids(ids));
       if (progress) progress(++done, config.train + config.val);
     }
 }

@@ -78,6 +78,13 @@ struct AugmentOptions {
   AugmentConfig config(const InputConfig& input) const;  // checked
 };
 
+// What of init_weights a model takes (train/transfer.h).
+enum class Transfer { kParts, kNetwork, kRows };
+inline auto names_of(Transfer) {
+  return std::array{std::pair{"parts", Transfer::kParts}, std::pair{"network", Transfer::kNetwork},
+                    std::pair{"rows", Transfer::kRows}};
+}
+
 struct TrainingConfig {
   i64 steps = 270'000;
   double epochs = 0;
@@ -89,6 +96,7 @@ struct TrainingConfig {
   i64 log_every = 20, checkpoint_every = 5000, keep_checkpoints = 2;
   std::string init_weights, init_prefix;
   bool init_bgr = false;
+  Transfer init_transfer = Transfer::kParts;
 
   template <class Field>
   void fields(Field&& field) {
@@ -108,6 +116,10 @@ struct TrainingConfig {
                   "file to start from: a run's folder or checkpoint, or another tool's .safetensors, .pth, .pkl");
     TESSERA_FIELD(init_prefix, "put before the names of that file; empty: found out");
     TESSERA_FIELD(init_bgr, "its network took blue, green, red: exchange the channels of the first convolution");
+    TESSERA_FIELD(init_transfer,
+                  "what is taken of that file. parts: all that fits, as of a backbone; network: it must be the same "
+                  "network, of which only what the classes or the input's size decide begins anew; rows: of that also "
+                  "what was learned of classes of the same name (docs/weights.md)");
   }
 };
 
