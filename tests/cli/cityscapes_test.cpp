@@ -77,4 +77,58 @@ TEST_CASE("cityscapes program: training's figures are those of eval, and of the 
     CHECK(last["cityscapes"]["AP"] == ap);
   }
 }
+
+TEST_CASE("cityscapes program: what is wrong with the data is said before the first step") {
+  const Streets& s = streets();
+  const fs::path set = s.folder / "broken", pictures = set / "leftImg8bit/train", labels = set / "gtFine/train";
+  const auto copy = [&] {
+    fs::remove_all(set);
+    fs::copy(s.shapes, set, fs::copy_options::recursive);
+  };
+  const Arguments train{"train",
+                        s.at("fassst.toml"),
+                        "--dry-run",
+                        "--set",
+                        "data.train_annotations=" + labels.string(),
+                        "--set",
+                        "data.train_images=" + pictures.string(),
+                        "--set",
+                        "data.skip_empty=true",
+                        "--out",
+                        s.at("never")};
+  copy();
+  fs::remove_all(pictures / "northtown");
+  check_fails(train, 1, "of the ");
+  check_fails(train, 1, "northtown/northtown_000000_000019_leftImg8bit.png");
+  copy();
+  fs::remove_all(labels / "southtown");
+  const Outcome fewer = run(train);
+  CHECK(fewer.code == 0);
+  CHECK(fewer.err.find("4 pictures have no labels in") != std::string::npos);
+  CHECK(fewer.err.find("southtown/southtown_000001_000019_leftImg8bit.png") != std::string::npos);
+  copy();
+  fs::remove(labels / "southtown/southtown_000001_000019_gtFine_instanceIds.png");
+  check_fails(train, 1, "southtown_000001_000019_gtFine_labelIds.png: 1 pictures have labels but no");
+  copy();
+  save_png(pictures / "southtown/southtown_000001_000019_leftImg8bit.png", Tensor::zeros({64, 96, 3}, DType::kU8));
+  check_fails(train, 1, "southtown_000001_000019_leftImg8bit.png is 64 x 96 (height x width), annotated 64 x 128");
+  copy();
+  save_png(labels / "southtown/southtown_000001_000019_gtFine_instanceIds.png",
+           Tensor::full({64, 128}, 40, DType::kI32));
+  check_fails(train, 1, "southtown_000001_000019_gtFine_instanceIds.png: 8192 pixels have the value 40");
+  copy();
+  save_png(labels / "southtown/southtown_000001_000019_gtFine_instanceIds.png",
+           Tensor::full({64, 128}, 7, DType::kI32));
+  const Outcome empty = run(train);
+  CHECK(empty.code == 0);
+  CHECK(empty.out.find("without objects are left out)") != std::string::npos);
+}
+
+TEST_CASE("cityscapes program: a model of none of its classes has no results to write") {
+  const Streets& s = streets();
+  check_fails({"predict", "--checkpoint", trained(), "--out", s.at("strange"), "--annotations",
+               s.at("shapes/gtFine/val"), s.at("shapes/leftImg8bit/val")},
+              1, "none of the model's classes (circle, rectangle, triangle) is one of Cityscapes'");
+}
+
 }  // namespace tessera
