@@ -90,6 +90,7 @@ std::vector<CityscapesDetection> load_cityscapes_results(const std::filesystem::
 
 // Writes what was found in a picture: folder/<name>_pred.txt, and folder/masks/<name>_000.png, ... in the place of
 // those of an earlier call. Without its text file a picture has no results: that goes first and comes last.
+std::filesystem::path cityscapes_result_file(const std::filesystem::path& folder, const std::string& name);
 void save_cityscapes_results(const std::filesystem::path& folder, const std::string& name,
                              std::span<const CityscapesFound> found);
 

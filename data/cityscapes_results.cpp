@@ -76,8 +76,12 @@ std::vector<CityscapesDetection> load_cityscapes_results(const fs::path& text, c
   return detections;
 }
 
+fs::path cityscapes_result_file(const fs::path& folder, const std::string& name) {
+  return folder / (name + "_pred.txt");
+}
+
 void save_cityscapes_results(const fs::path& folder, const std::string& name, std::span<const CityscapesFound> found) {
-  const fs::path text = folder / (name + "_pred.txt");
+  const fs::path text = cityscapes_result_file(folder, name);
   fs::create_directories(folder / "masks");
   fs::remove(text);
   const auto mask_file = [&](size_t k) { return fmt::format("masks/{}_{:03}.png", name, k); };
