@@ -18,13 +18,13 @@ struct Streets {
     succeeds(
         {"data", "shapes", "--cityscapes", "--out", shapes.string(), "--train", "8", "--val", "6", "--size", "128"});
     write_config("fassst", "base = \"" + (source_dir() / "configs/fassst/tiny_cityscapes_shapes.toml").string() +
-                               "\"\n[augment]\njitter_scale = []\n[schedule]\nmilestones = []\n"
+                               "\"\n[augment]\njitter_scale = []\n[schedule]\nmilestones = []\nwarmup_steps = 5\n"
                                "[training]\nsteps = 60\nbatch_size = 4\n");
     write_config("sparseinst",
                  "[model]\nnum_masks = 8\nkernel_dim = 16\nbackbone.kind = \"tiny\"\nbackbone.norm = "
                  "\"batch\"\nencoder.channels = 16\ndecoder.depth = 1\ndecoder.width = 16\n"
                  "[input]\nshortest = 64\nlongest = 128\n[augment]\nshortest = [64]\nlongest = 128\n"
-                 "[optimizer]\nlr = 2e-3\n[schedule]\nmilestones = []\n"
+                 "[optimizer]\nlr = 2e-3\n[schedule]\nmilestones = []\nwarmup_steps = 5\n"
                  "[training]\nsteps = 60\nbatch_size = 4\n");
   }
   // A configuration that is trained on the shapes it is evaluated on.

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "models/model.h"
 #include "tests/models/tiny_fassst.h"
@@ -71,26 +72,26 @@ TEST_CASE("transfer: of the same network the layer of the classes alone begins a
   i64 anew = 0;
   for (const auto& [name, tensor] : tensors_of(*target)) {
     CAPTURE(name);
-    const bool of_classes = name.starts_with("iam.8.");
+    const bool of_classes = name.starts_with("iam.6.");
     anew += of_classes;
     CHECK(same(tensor, of_classes ? before.at(name) : source.at(name)));
   }
   CHECK(anew == 2);
   REQUIRE(result.lines.size() == 1);
-  CHECK(result.lines[0] == "iam.8.* begins anew (iam.8.bias: file [8], model [7])");
+  CHECK(result.lines[0] == "iam.6.* begins anew (iam.6.bias: file [8], model [7])");
 }
 
 TEST_CASE("transfer: where the input's size changes the fitted layer it begins anew with its normalisation") {
   const Learned learned({"dog", "person", "car"});
-  const auto target = target_for(3, {128, 128});
+  const auto target = target_for(3, {256, 256});
   const auto before = tensors_of(*target), source = tensors_of(*learned.model);
   const InitialWeights result = learned.into(*target, {"dog", "person", "car"}, Transfer::kNetwork);
   for (const auto& [name, tensor] : tensors_of(*target)) {
     CAPTURE(name);
-    CHECK(same(tensor, name.starts_with("iam.6.") ? before.at(name) : source.at(name)));
+    CHECK(same(tensor, name.starts_with("iam.4.") ? before.at(name) : source.at(name)));
   }
   REQUIRE(result.lines.size() == 1);
-  CHECK(result.lines[0].starts_with("iam.6.* begins anew (iam.6.conv.weight: file ["));
+  CHECK(result.lines[0].starts_with("iam.4.* begins anew (iam.6.conv.weight: file ["));
 }
 
 TEST_CASE("transfer: rows go to the classes of the same name, a rider's are a person's, what is left begins anew") {
@@ -99,7 +100,7 @@ TEST_CASE("transfer: rows go to the classes of the same name, a rider's are a pe
   const auto before = tensors_of(*target), source = tensors_of(*learned.model);
   const InitialWeights result = learned.into(*target, {"car", "person", "rider", "train"}, Transfer::kRows);
   const auto after = tensors_of(*target);
-  for (const std::string name : {"iam.8.weight", "iam.8.bias"}) {
+  for (const std::string name : {"iam.6.weight", "iam.6.bias"}) {
     CAPTURE(name);
     for (i64 row = 0; row < 5; ++row) CHECK(same_row(after.at(name), row, source.at(name), row));
     CHECK(same_row(after.at(name), 5, source.at(name), 7));
@@ -108,7 +109,7 @@ TEST_CASE("transfer: rows go to the classes of the same name, a rider's are a pe
     CHECK(same_row(after.at(name), 8, before.at(name), 8));
   }
   REQUIRE(result.lines.size() == 1);
-  CHECK(result.lines[0] == "iam.8.*: rows copied of 3 classes (car, person, rider (person's)), anew: train");
+  CHECK(result.lines[0] == "iam.6.*: rows copied of 3 classes (car, person, rider (person's)), anew: train");
 }
 
 TEST_CASE("transfer: rows are found by name even where there are as many classes as in the file") {
@@ -116,16 +117,16 @@ TEST_CASE("transfer: rows are found by name even where there are as many classes
   const auto target = target_for(2);
   const auto before = tensors_of(*target), source = tensors_of(*learned.model);
   learned.into(*target, {"person", "cat"}, Transfer::kRows);
-  const Tensor after = tensors_of(*target).at("iam.8.weight");
-  CHECK(same_row(after, 5, source.at("iam.8.weight"), 6));
-  CHECK(same_row(after, 6, before.at("iam.8.weight"), 6));
+  const Tensor after = tensors_of(*target).at("iam.6.weight");
+  CHECK(same_row(after, 5, source.at("iam.6.weight"), 6));
+  CHECK(same_row(after, 6, before.at("iam.6.weight"), 6));
 }
 
 TEST_CASE("transfer: anything else that does not fit is an error that lists it") {
   const Learned learned({"dog", "person"});
   const auto deeper = target_for(2, {64, 64}, 5);
   CHECK_ERROR(learned.into(*deeper, {"dog", "person"}, Transfer::kNetwork), "a.safetensors: is not the same network, ");
-  CHECK_ERROR(learned.into(*deeper, {"dog", "person"}, Transfer::kNetwork), "not in the file");
+  CHECK_ERROR(learned.into(*deeper, {"dog", "person"}, Transfer::kNetwork), "iam.1.");
   CHECK_ERROR(learned.into(*deeper, {"dog", "person"}, Transfer::kNetwork), "training.init_transfer = \"parts\"");
   CHECK_NOTHROW(learned.into(*deeper, {"dog", "person"}, Transfer::kParts));
 
@@ -149,7 +150,6 @@ TEST_CASE("transfer: every family names the tensors whose shapes depend on the c
   for (const std::string& family : family_names()) {
     configs.emplace_back();
     REQUIRE(configs.back().choose(family));
-    configs.back().choose(family);
   }
   for (const effseg::HeadKind kind :
        {effseg::HeadKind::kMaskRcnn, effseg::HeadKind::kPointRend, effseg::HeadKind::kRefineMask}) {
