@@ -91,7 +91,7 @@ TEST_CASE("transfer: where the input's size changes the fitted layer it begins a
     CHECK(same(tensor, name.starts_with("iam.4.") ? before.at(name) : source.at(name)));
   }
   REQUIRE(result.lines.size() == 1);
-  CHECK(result.lines[0].starts_with("iam.4.* begins anew (iam.6.conv.weight: file ["));
+  CHECK(result.lines[0].starts_with("iam.4.* begins anew (iam.4.conv.weight: file ["));
 }
 
 TEST_CASE("transfer: rows go to the classes of the same name, a rider's are a person's, what is left begins anew") {
