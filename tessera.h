@@ -41,4 +41,5 @@
 #include "train/config.h"
 #include "train/loaded_model.h"
 #include "train/trainer.h"
+#include "train/transfer.h"
 #include "train/weights.h"

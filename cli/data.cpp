@@ -26,14 +26,22 @@ void add_data(CLI::App& app) {
   CLI::App* shapes =
       data->add_subcommand("shapes", "Writes circles, rectangles and triangles as PNG files and COCO annotations");
   const auto config = std::make_shared<ShapesConfig>();
-  shapes->add_option("--out", config->dir, "folder to write: train/, val/, instances_train.json, instances_val.json")
+  shapes
+      ->add_option("--out", config->dir,
+                   "folder to write: train/, val/, instances_train.json, instances_val.json; or leftImg8bit/, gtFine/")
       ->required();
   shapes->add_flag_callback(
       "--fine", [config] { config->kind = ShapesKind::kFine; },
       "stars, gears and asterisks in their place: outlines that a coarse mask loses");
-  shapes->add_flag("--panoptic", config->panoptic,
-                   "also write panoptic_train.json and panoptic_val.json with their folders of PNGs: the ground is "
-                   "stuff, of three kinds");
+  CLI::Option* panoptic =
+      shapes->add_flag("--panoptic", config->panoptic,
+                       "also write panoptic_train.json and panoptic_val.json with their folders of PNGs: the ground is "
+                       "stuff, of three kinds");
+  shapes
+      ->add_flag(
+          "--cityscapes", config->cityscapes,
+          "in the layout of Cityscapes: the eight classes by shape and filling, groups, pictures without objects")
+      ->excludes(panoptic);
   shapes->add_option("--train", config->train, "pictures to train on")->capture_default_str();
   shapes->add_option("--val", config->val, "pictures to validate on")->capture_default_str();
   shapes->add_option("--size", config->size, "longest side in pixels")->capture_default_str();

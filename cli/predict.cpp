@@ -1,23 +1,26 @@
 // tessera predict: pictures with masks, boxes, names and scores, and the results as COCO JSON.
 #include "cli/predict.h"
 
+#include <omp.h>
 #include <simdjson.h>
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 
 #include "cli/activation_maps.h"
 #include "cli/commands.h"
+#include "cli/findings.h"
 #include "cli/image_files.h"
 #include "cli/image_names.h"
 #include "cli/mask_stages.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/picture.h"
+#include "data/cityscapes.h"
 #include "data/draw.h"
 #include "data/image.h"
-#include "data/panoptic.h"
-#include "train/evaluate.h"
+#include "data/workers.h"
 #include "train/progress.h"
 #include "train/signals.h"
 #include "train/sources.h"
@@ -28,6 +31,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Pictures on their way through a call: read ahead of the network, which runs on the thread of the call, drawn and
+// written behind it. So many are read or being read, and so many found in and not written, for each worker.
+constexpr size_t kAhead = 1, kBehind = 2;
+constexpr int kMostWorkers = 8;
+
 class Prediction {
  public:
   // Everything that can be wrong with the call is found here.
@@ -37,10 +45,12 @@ class Prediction {
         files_(options.images),
         below_(below_common_folder(files_)),
         annotated_(!options.annotations.empty()),
-        panoptic_(model.model->finds_segments()),
-        names_(distinct_names(below_)) {
+        names_(distinct_names(below_)),
+        findings_(make_findings(model, out_, options.annotations)),
+        workers_(std::min(omp_get_max_threads(), kMostWorkers)) {
     if (annotated_) {
-      truth_ = load_image_list(options_.annotations);
+      truth_ = fs::is_directory(options_.annotations) ? load_cityscapes(options_.annotations)
+                                                      : load_image_list(options_.annotations);
       positions_ = match_images(truth_, files_);
     } else {
       for (const fs::path& path : below_)
@@ -53,144 +63,151 @@ class Prediction {
   int run() {
     const SignalGuard signals;
     FailedImages failed;
-    const i64 total = static_cast<i64>(files_.size());
-    Progress progress("predict", 0, total);
-    i64 done = 0;
-    for (; done < total && !SignalGuard::received(); ++done) {
-      const size_t i = static_cast<size_t>(done);
-      try {
-        predict(i);
-      } catch (const std::exception& error) {
-        progress.clear();
-        failed.add(files_[i], error);
-      }
-      progress.update(done + 1, files_[i].filename().string());
+    Progress progress("predict", 0, std::ssize(files_));
+    for (size_t next = 0; next < files_.size() && !SignalGuard::received(); ++next) {
+      find(next);
+      while (behind_.size() > kBehind * workers_.size()) finish(failed, progress);
     }
+    while (!behind_.empty()) finish(failed, progress);
     progress.clear();
     // Where nothing could be read there is nothing to replace the results of an earlier call with.
-    if (!found_.images.empty()) save(done - failed.count());
+    if (in_results_ > 0) save(done_ - failed.count());
     if (SignalGuard::received()) {
-      fmt::print(stderr, "tessera: predict: stopped after {} of {} images\n", done, total);
+      fmt::print(stderr, "tessera: predict: stopped after {} of {} images\n", done_, files_.size());
       return SignalGuard::received();
     }
-    failed.check(total);
+    failed.check(std::ssize(files_));
     return 0;
   }
 
  private:
-  fs::path result_file() const { return out_ / (panoptic_ ? "panoptic.json" : "results.json"); }
-  fs::path picture(size_t i) const { return out_ / (names_[i] + ".png"); }
-  fs::path map_picture(size_t i, i64 map) const { return out_ / fmt::format("{}-map{:02}.png", names_[i], map); }
-  fs::path stages_picture(size_t i, i64 k) const { return out_ / fmt::format("{}-stages{:02}.png", names_[i], k); }
+  struct Picture {
+    size_t i;  // of files_
+    Tensor image = {};
+    FoundPicture found = {};
+    std::optional<ActivationMaps> maps = {};
+    std::optional<MaskStages> stages = {};
+    bool in_results = false;  // else an error came before it could be
+    std::future<void> written = {};
+  };
+
+  fs::path drawn(size_t i) const { return out_ / (names_[i] + ".png"); }
+  fs::path drawn_map(size_t i, i64 map) const { return out_ / fmt::format("{}-map{:02}.png", names_[i], map); }
+  fs::path drawn_stages(size_t i, i64 k) const { return out_ / fmt::format("{}-stages{:02}.png", names_[i], k); }
 
   void check_paths() const {
     TESSERA_CHECK(!fs::exists(out_) || fs::is_directory(out_), "{}: is a file, --out is a folder", out_.string());
-    std::vector<fs::path> outputs = {result_file()}, inputs = files_;
-    if (!annotated_ && !panoptic_) outputs.push_back(out_ / "images.json");
+    std::vector<fs::path> outputs = findings_->outputs(names_), inputs = files_;
     if (options_.maps) check_activation_maps(*model_.model, "predict --maps");
     if (options_.stages) check_mask_stages(*model_.model, "predict --stages");
     const i64 maps = options_.maps ? model_.model->activation_map_count() : 0;
     const std::optional<Segmenter::Limit> limit = model_.model->object_limit();
     const i64 staged = options_.stages && limit ? limit->objects : 0;
     for (size_t i = 0; i < files_.size(); ++i) {
-      outputs.push_back(picture(i));
-      if (panoptic_) outputs.push_back(segments_.folder / (names_[i] + ".png"));
-      for (i64 map = 0; map < maps; ++map) outputs.push_back(map_picture(i, map));
-      for (i64 k = 0; k < staged; ++k) outputs.push_back(stages_picture(i, k));
+      outputs.push_back(drawn(i));
+      for (i64 map = 0; map < maps; ++map) outputs.push_back(drawn_map(i, map));
+      for (i64 k = 0; k < staged; ++k) outputs.push_back(drawn_stages(i, k));
     }
     inputs.insert(inputs.end(), options_.inputs.begin(), options_.inputs.end());
     inputs.push_back(options_.annotations);
     check_outputs(outputs, inputs);
   }
 
-  void predict(size_t i) {
-    const Tensor image = load_image(files_[i]);
-    const ImageSize size{image.dim(0), image.dim(1)};
+  // The next file's picture.
+  Tensor read() {
+    while (read_ < files_.size() && ahead_.size() <= kAhead * workers_.size())
+      ahead_.push_back(workers_.add([&file = files_[read_++]] { return load_image(file); }));
+    std::future<Tensor> image = std::move(ahead_.front());
+    ahead_.pop_front();
+    return image.get();
+  }
+
+  // Finds the objects of the next file, and has them written.
+  void find(size_t i) {
+    Picture& picture = behind_.emplace_back(Picture{.i = i});
+    try {
+      picture.image = read();
+      detect(picture);
+      if (!std::exchange(begun_, true)) findings_->begin();
+      picture.written = workers_.add([this, &picture] { write(picture); });
+    } catch (...) {
+      std::promise<void> failed;
+      failed.set_exception(std::current_exception());
+      picture.written = failed.get_future();
+    }
+  }
+
+  void detect(Picture& picture) {
+    const size_t i = picture.i;
+    const ImageSize size{picture.image.dim(0), picture.image.dim(1)};
     if (annotated_) check_picture_size(files_[i], size, truth_, positions_[i]);
-    const Batch batch = inference_batch(image, model_.config);
+    const Batch batch = inference_batch(picture.image, model_.config);
     std::vector<Instance> instances = model_.model->detect(batch).at(0);
-    // A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
-    // Neither is an object to a user.
+    if (!findings_->takes_all()) erase_no_objects(instances);
+    picture.found = {annotated_ ? truth_.images[static_cast<size_t>(positions_[i])]
+                                : CocoImage{static_cast<i64>(i) + 1, below_[i].string(), size.height, size.width},
+                     names_[i], std::move(instances)};
+    if (options_.maps) picture.maps.emplace(*model_.model, batch);
+    if (!options_.stages) return;
+    const std::vector<MaskStages::Cells>& cells = picture.stages.emplace(*model_.model, batch).cells();
+    cells_.resize(cells.size());
+    for (size_t s = 0; s < cells_.size(); ++s) cells_[s] += cells[s];
+  }
+
+  // A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
+  // Neither is an object to a user.
+  void erase_no_objects(std::vector<Instance>& instances) const {
     const double least = model_.model->score_threshold();
     std::erase_if(instances, [&](const Instance& instance) {
       return instance.score <= least || (instance.has_mask() && rle_area(instance.mask) == 0);
     });
-    if (panoptic_)
-      report_segments(i, size, instances);
-    else
-      report(i, size, instances);
+  }
 
+  // On a thread of workers_.
+  void write(Picture& picture) const {
+    findings_->write(picture.found);
+    picture.in_results = true;  // a picture that cannot be drawn does not take its results along
+    std::vector<Instance> instances = picture.found.instances;
+    erase_no_objects(instances);
     std::stable_sort(instances.begin(), instances.end(),
                      [](const Instance& a, const Instance& b) { return a.score > b.score; });
     std::erase_if(instances, [&](const Instance& instance) { return instance.score < options_.threshold; });
     const std::vector<std::string>& classes = model_.info.classes;
-    write_output(picture(i),
+    const Tensor& image = picture.image;
+    const size_t i = picture.i;
+    write_output(drawn(i),
                  encode_png(truth_.annotations.empty()
                                 ? draw_instances(image, instances, classes, Label::kNameAndScore)
                                 : draw_annotated_and_found(image, truth_, positions_[i], instances, classes)));
-    if (options_.stages) draw_stages(i, image, batch, instances);
-    if (!options_.maps) return;
-    const ActivationMaps maps(*model_.model, batch);
-    for (size_t k = 0; k < instances.size(); ++k)
-      write_output(map_picture(i, static_cast<i64>(k)),
-                   encode_png(heat_map(image, maps.map(instances[k].query, size))));
-  }
-
-  void draw_stages(size_t i, const Tensor& image, const Batch& batch, const std::vector<Instance>& instances) {
-    const MaskStages stages(*model_.model, batch);
-    cells_.resize(stages.cells().size());
-    for (size_t s = 0; s < cells_.size(); ++s) cells_[s] += stages.cells()[s];
-    for (size_t k = 0; k < instances.size(); ++k)
-      write_output(stages_picture(i, static_cast<i64>(k)), encode_png(stages.picture(image, instances[k].query)));
-  }
-
-  CocoImage entry(size_t i, ImageSize size) const {
-    if (annotated_) return truth_.images[static_cast<size_t>(positions_[i])];
-    return {static_cast<i64>(i) + 1, below_[i].string(), size.height, size.width};
-  }
-
-  // Into the results, before anything of this image is written: a picture that cannot be does not take them along.
-  void report(size_t i, ImageSize size, const std::vector<Instance>& instances) {
-    found_.images.push_back(entry(i, size));
-    for (const Instance& instance : instances)
-      results_.push_back(to_detection(instance, found_.images.back().id, model_.info.category_ids));
-  }
-
-  // The same of segments, whose masks are a file each.
-  void report_segments(size_t i, ImageSize size, const std::vector<Instance>& segments) {
-    if (found_.images.empty()) fs::remove(result_file());  // PNGs of this call are not under the entries of another
-    PanopticPicture picture{.image_id = entry(i, size).id, .png = names_[i] + ".png"};
-    std::vector<Rle> masks;
-    for (const Instance& segment : segments) {
-      masks.push_back(segment.mask);
-      picture.segments.push_back({.id = std::ssize(masks),
-                                  .category_id = model_.info.category_ids[static_cast<size_t>(segment.class_index)],
-                                  .area = static_cast<double>(rle_area(segment.mask)),
-                                  .bbox = segment.box});
+    for (i64 k = 0; k < std::ssize(instances); ++k) {
+      const i64 query = instances[static_cast<size_t>(k)].query;
+      if (picture.stages) write_output(drawn_stages(i, k), encode_png(picture.stages->picture(image, query)));
+      if (picture.maps)
+        write_output(drawn_map(i, k),
+                     encode_png(heat_map(image, picture.maps->map(query, {image.dim(0), image.dim(1)}))));
     }
-    fs::create_directories(segments_.png_of(picture).parent_path());
-    save_segments(segments_.png_of(picture), size, masks);
-    found_.images.push_back(entry(i, size));
-    found_segments_ += std::ssize(masks);
-    segments_.pictures.push_back(std::move(picture));
+  }
+
+  // Waits for the oldest of the pictures that are under way.
+  void finish(FailedImages& failed, Progress& progress) {
+    Picture& picture = behind_.front();
+    try {
+      picture.written.get();
+    } catch (const std::exception& error) {
+      progress.clear();
+      failed.add(files_[picture.i], error);
+    }
+    if (picture.in_results) {
+      findings_->add(std::move(picture.found));
+      ++in_results_;
+    }
+    progress.update(++done_, files_[picture.i].filename().string());
+    behind_.pop_front();
   }
 
   void save(i64 pictures) {
-    for (size_t k = 0; k < model_.info.classes.size(); ++k)
-      found_.categories.push_back({.id = model_.info.category_ids[k],
-                                   .name = model_.info.classes[k],
-                                   .isthing = static_cast<i64>(k) < model_.config.model.things()});
     fs::create_directories(out_);
-    if (panoptic_) {
-      segments_.images = found_.images;
-      segments_.categories = found_.categories;
-      save_panoptic(segments_);
-      fmt::print("{} pictures and panoptic.json ({} segments) in {}\n", pictures, found_segments_, options_.out);
-    } else {
-      if (!annotated_) save_coco(out_ / "images.json", found_);
-      save_results(result_file(), results_);
-      fmt::print("{} pictures and results.json ({} objects) in {}\n", pictures, results_.size(), options_.out);
-    }
+    fmt::print("{} pictures and {} in {}\n", pictures, findings_->save(), options_.out);
     for (const MaskStages::Cells& cells : cells_)
       fmt::print("{}{} x {} cells: {:.1f} % active", &cells == cells_.data() ? "" : ", ", cells.size, cells.size,
                  100 * cells.share());
@@ -201,15 +218,18 @@ class Prediction {
   const PredictOptions& options_;
   const fs::path out_ = options_.out;
   const std::vector<fs::path> files_, below_;  // as given, and below the folder that holds all of them
-  const bool annotated_, panoptic_;
+  const bool annotated_;
   const std::vector<std::string> names_;  // of the pictures to write
   CocoDataset truth_;                     // of --annotations
   std::vector<i64> positions_;            // of each file in it
-  CocoDataset found_;                     // the images that were read
-  std::vector<Detection> results_;
+  const std::unique_ptr<Findings> findings_;
   std::vector<MaskStages::Cells> cells_;  // of --stages, of all pictures
-  PanopticFile segments_{.name = result_file().string(), .folder = panoptic_folder(result_file())};  // panoptic_
-  i64 found_segments_ = 0;
+  bool begun_ = false;                    // findings_
+  i64 done_ = 0, in_results_ = 0;         // pictures
+  size_t read_ = 0;                       // files that were given to be read
+  std::deque<std::future<Tensor>> ahead_;
+  std::deque<Picture> behind_;
+  Workers workers_;  // the last: its threads use the others
 };
 
 struct PredictCommand {
@@ -242,7 +262,8 @@ void add_predict(CLI::App& app) {
   command
       ->add_option("--out", options->out,
                    "folder for the pictures, results.json, and images.json, which tells whose image ids these are; of "
-                   "a network that finds segments panoptic.json and its folder of PNGs; no image is overwritten")
+                   "a network that finds segments panoptic.json and its folder of PNGs; of Cityscapes cityscapes/, its "
+                   "text files and masks; no image is overwritten")
       ->required();
   command->add_option("images", predict->images, "image files, or folders of them")->required();
   command
@@ -252,8 +273,9 @@ void add_predict(CLI::App& app) {
   command->add_option("--limit", predict->limit, "stop after this many images; 0: all")->capture_default_str();
   command->add_option(
       "--annotations", options->annotations,
-      "COCO annotation file, of segments too, or image list of the images, matched by the longest ends "
-      "of their paths: results have its image ids, and what is annotated is drawn beside what is found");
+      "COCO annotation file, of segments too, image list, or folder of Cityscapes (gtFine/val), of the images, matched "
+      "by the longest ends of their paths: results have its image ids, and what is annotated is drawn beside what is "
+      "found");
   add_inference(*command, predict->inference);
   command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
   command->add_flag("--stages", options->stages,

@@ -11,7 +11,7 @@ namespace tessera {
 
 struct PredictOptions {
   std::vector<std::filesystem::path> images;
-  std::string out, annotations;                    // a folder, and a COCO file or image list (empty: none)
+  std::string out, annotations;  // a folder, and a COCO file, image list or folder of Cityscapes (empty: none)
   std::vector<std::filesystem::path> inputs = {};  // other files that must not be overwritten
   double threshold = 0.4;                          // least score of an object that is drawn
   bool maps = false;                               // draw activation maps as well
@@ -19,9 +19,10 @@ struct PredictOptions {
 };
 
 // Writes a picture of each image with its objects, results.json, and without annotations images.json; of a network that
-// finds segments panoptic.json and its PNGs in place of both. Everything that can be wrong with the options is found
-// before the first image; then one that cannot be read or written is reported on stderr, the others go on, and in the
-// end that is an error. Returns the signal that stopped it (train/signals.h), or 0.
+// finds segments panoptic.json and its PNGs in place of both, of pictures of Cityscapes its result files. Everything
+// that can be wrong with the options is found before the first image; then one that cannot be read or written is
+// reported on stderr, the others go on, and in the end that is an error. Returns the signal that stopped it
+// (train/signals.h), or 0.
 int predict(const LoadedModel& model, const PredictOptions& options);
 
 }  // namespace tessera

@@ -162,9 +162,9 @@ struct TableCommand {
         inputs = inputs_of(config, table, of_pictures);
         const std::string network = network_of(config, table);
         if (!measured.contains(network)) measured[network] = measure(config, table, inputs);
-        const bool letterbox = config.input.resize == ResizeRule::kLetterbox;
+        const bool window = has_window(config.input.resize);
         rows.push_back(
-            {published, letterbox ? std::ranges::min(config.input.size) : config.input.shortest, measured[network]});
+            {published, window ? std::ranges::min(config.input.size) : config.input.shortest, measured[network]});
         list.push_back(json_of(table, rows.back()));
       }
       text += text_of(table, rows, counted_at(table, inputs, pictures));

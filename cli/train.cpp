@@ -16,7 +16,7 @@
 #include "train/preflight.h"
 #include "train/resume.h"
 #include "train/trainer.h"
-#include "train/weights.h"
+#include "train/transfer.h"
 
 namespace tessera {
 
@@ -68,9 +68,16 @@ std::string length(const Job& job) {
   return text;
 }
 
+// "2965 images (10 without objects are left out)"
+std::string counted_images(const CocoSource& data) {
+  const i64 left_out = std::ssize(data.dataset().images) - data.size();
+  return fmt::format("{} images{}", data.size(),
+                     left_out > 0 ? fmt::format(" ({} without objects are left out)", left_out) : "");
+}
+
 // What it tells with data: the first batch.
-void describe_data(const Job& job) {
-  fmt::print("data: {} images, {} classes, {}\n", job.data->size(), job.classes.size(), length(job));
+void describe_data(const Job& job, const CocoSource& data) {
+  fmt::print("data: {}, {} classes, {}\n", counted_images(data), job.classes.size(), length(job));
   Loader loader(job.data, loader_config(job.config, true));
   const Batch batch = *loader.next();
   fmt::print("first batch: images {}\n", Shape{batch.size(), batch.padded.height, batch.padded.width, 3});
@@ -177,16 +184,19 @@ struct TrainCommand {
 
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!resumed && !config.training.init_weights.empty()) {
-      const LoadedWeights weights = load_initial_weights(*model, config.training);
-      fmt::print("{} ({}): {}\n", config.training.init_weights, weights.names.str(), weights.report.str());
+      const InitialWeights weights = load_initial_weights(
+          *model, config.training, {.dependent = model->dependent_parts(), .classes = job.classes});
+      fmt::print("{} ({}): {}\n", config.training.init_weights, weights.loaded.names.str(),
+                 weights.loaded.report.str());
+      for (const std::string& line : weights.lines) fmt::print("{}\n", line);
     }
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
     model->to(chosen_device(place, config.training.precision));
     warn(*model, config, *sets.train, sets.val.get());
-    if (dry_run) return describe(*model, config), describe_data(job);
+    if (dry_run) return describe(*model, config), describe_data(job, *sets.train);
 
-    fmt::print("{}: {} parameters, {} images, {} classes, {} images per update, {}\n", job.folder.string(),
-               millions(nn::count_parameters(*model)), job.data->size(), job.classes.size(),
+    fmt::print("{}: {} parameters, {}, {} classes, {} images per update, {}\n", job.folder.string(),
+               millions(nn::count_parameters(*model)), counted_images(*sets.train), job.classes.size(),
                config.training.batch_size * config.training.accumulate, length(job));
     const auto tell_passed_over = [&] {
       if (const i64 dropped = sets.train->too_small(); dropped > 0)

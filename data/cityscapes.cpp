@@ -1,6 +1,10 @@
 #include "data/cityscapes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "data/image.h"
 #include "data/label_map.h"
@@ -33,6 +37,16 @@ constexpr CityscapesLabel kLabels[] = {
     {33, "bicycle", true, false},
 };
 
+constexpr std::string_view kFine = "_gtFine_";
+
+void check_label(const CityscapesRegion& region, const fs::path& file) {
+  const CityscapesLabel* label = find_cityscapes_label(region.label());
+  TESSERA_CHECK(label && (label->instances || !region.is_object()),
+                "{}: {} pixels have the value {}, which is of no label of Cityscapes (ids 0 to 33, objects 1000 * id + "
+                "number)",
+                file.string(), rle_area(region.mask), region.value);
+}
+
 }  // namespace
 
 std::span<const CityscapesLabel> cityscapes_labels() {
@@ -48,19 +62,23 @@ std::vector<CityscapesImage> list_cityscapes(const fs::path& folder) {
   TESSERA_CHECK(fs::is_directory(folder), "{}: is no folder", folder.string());
   const fs::path validation = folder / "gtFine" / "val";
   const fs::path top = fs::is_directory(validation) ? validation : folder;
-  constexpr std::string_view kEnding = "_gtFine_instanceIds.png";
   std::vector<CityscapesImage> images;
+  std::map<std::string, fs::path> labelled;  // by any kind of label
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(top)) {
     const std::string file = entry.path().filename().string();
-    if (!file.ends_with(kEnding)) continue;
-    images.push_back({file.substr(0, file.size() - kEnding.size()), entry.path()});
+    if (const size_t end = file.find(kFine); end != std::string::npos) labelled.emplace(file.substr(0, end), entry);
+    if (file.ends_with(kCityscapesInstances))
+      images.push_back({file.substr(0, file.size() - kCityscapesInstances.size()), entry.path()});
   }
   TESSERA_CHECK(!images.empty(), "{}: there is no *{} in it or below; is this Cityscapes, or its gtFine/val?",
-                top.string(), kEnding);
+                top.string(), kCityscapesInstances);
   std::ranges::sort(images, {}, &CityscapesImage::name);
   const auto twice = std::ranges::adjacent_find(images, {}, &CityscapesImage::name);
   TESSERA_CHECK(twice == images.end(), "{} and {}: the same picture twice", twice->instances.string(),
                 std::next(twice)->instances.string());
+  for (const CityscapesImage& image : images) labelled.erase(image.name);
+  TESSERA_CHECK(labelled.empty(), "{}: {} pictures have labels but no *{}, the first of them this one",
+                labelled.begin()->second.string(), labelled.size(), kCityscapesInstances);
   return images;
 }
 
@@ -79,13 +97,13 @@ CocoDataset load_cityscapes(const fs::path& folder) {
   dataset.images.resize(images.size());
   std::vector<std::vector<CocoAnnotation>> objects(images.size());
   parallel_for(static_cast<i64>(images.size()), [&](i64 i) {
-    const std::string& name = images[i].name;
     const std::vector<CityscapesRegion> regions = load_cityscapes_regions(images[i].instances);
     dataset.images[i] = {.id = i + 1,
-                         .file_name = name.substr(0, name.find('_')) + "/" + name + "_leftImg8bit.png",
+                         .file_name = fmt::format("{}/{}{}", images[i].city(), images[i].name, kCityscapesPicture),
                          .height = regions[0].mask.height,
                          .width = regions[0].mask.width};
-    for (const CityscapesRegion& region : regions)
+    for (const CityscapesRegion& region : regions) {
+      check_label(region, images[i].instances);
       if (std::ranges::find(kCityscapesClasses, region.label()) != kCityscapesClasses.end())
         objects[i].push_back({.image_id = i + 1,
                               .category_id = region.label(),
@@ -93,6 +111,7 @@ CocoDataset load_cityscapes(const fs::path& folder) {
                               .area = static_cast<double>(rle_area(region.mask)),
                               .iscrowd = !region.is_object(),
                               .segmentation = region.mask});
+    }
   });
   for (std::vector<CocoAnnotation>& of_image : objects)
     for (CocoAnnotation& object : of_image) {
@@ -101,6 +120,18 @@ CocoDataset load_cityscapes(const fs::path& folder) {
     }
   index_coco(dataset);
   return dataset;
+}
+
+Tally cityscapes_without_labels(const CocoDataset& dataset, const fs::path& images) {
+  std::set<std::string> labelled, without;
+  for (const CocoImage& image : dataset.images) labelled.insert(image.file_name);
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(images)) {
+    const std::string file = entry.path().lexically_relative(images).generic_string();
+    if (file.ends_with(kCityscapesPicture) && !labelled.contains(file)) without.insert(file);
+  }
+  Tally tally;
+  for (const std::string& file : without) tally.add(file);
+  return tally;
 }
 
 }  // namespace tessera

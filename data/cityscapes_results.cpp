@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -72,6 +74,26 @@ std::vector<CityscapesDetection> load_cityscapes_results(const fs::path& text, c
     }
   }
   return detections;
+}
+
+fs::path cityscapes_result_file(const fs::path& folder, const std::string& name) {
+  return folder / (name + "_pred.txt");
+}
+
+void save_cityscapes_results(const fs::path& folder, const std::string& name, std::span<const CityscapesFound> found) {
+  const fs::path text = cityscapes_result_file(folder, name);
+  fs::create_directories(folder / "masks");
+  fs::remove(text);
+  const auto mask_file = [&](size_t k) { return fmt::format("masks/{}_{:03}.png", name, k); };
+  std::string lines;
+  for (size_t k = 0; k < found.size(); ++k) {
+    Tensor mask = decode_rle(found[k].mask);
+    for (u8& pixel : mask.span<u8>()) pixel *= 255;
+    save_png(folder / mask_file(k), mask);
+    lines += fmt::format("{} {} {}\n", mask_file(k), found[k].label, found[k].confidence);
+  }
+  for (size_t k = found.size(); fs::remove(folder / mask_file(k));) ++k;
+  write_file(text, lines);
 }
 
 std::vector<fs::path> find_cityscapes_results(std::span<const CityscapesImage> images, const fs::path& root) {

@@ -21,7 +21,7 @@ struct CocoSourceConfig {
       std::nullopt;  // training; absent: every picture is resized as the next line says
   i64 shortest = 640, longest = 853;
   ResizeRule resize = ResizeRule::kDetectron2;  // of such a picture
-  ImageSize window = {416, 416};                // for letterbox
+  ImageSize window = {416, 416};                // for letterbox and stretch
   u64 seed = 0;                                 // of the augmentation
   bool skip_empty = false;                      // leave out pictures without an object (crowd regions are none)
   bool targets = true;                          // false: pictures only, for inference

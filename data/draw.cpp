@@ -56,12 +56,15 @@ Colour colour_of(i64 index) {
 void blend_mask(Tensor& image, const Tensor& mask, Colour colour, double opacity) {
   const Canvas canvas = canvas_of(image, "blend_mask");
   const u8* set = mask_of(mask, canvas, "blend_mask");
+  u8 blended[256][3];  // of each value of a channel
+  for (int value = 0; value < 256; ++value)
+    for (int c = 0; c < 3; ++c)
+      blended[value][c] =
+          static_cast<u8>(std::lround((1 - opacity) * value + opacity * colour[static_cast<size_t>(c)]));
   for (i64 i = 0; i < canvas.height * canvas.width; ++i) {
     if (!set[i]) continue;
-    for (int c = 0; c < 3; ++c) {
-      u8& value = canvas.data[i * 3 + c];
-      value = static_cast<u8>(std::lround((1 - opacity) * value + opacity * colour[static_cast<size_t>(c)]));
-    }
+    u8* pixel = canvas.data + i * 3;
+    for (int c = 0; c < 3; ++c) pixel[c] = blended[pixel[c]][c];
   }
 }
 
@@ -115,14 +118,18 @@ Tensor enlarge(const Tensor& image, i64 factor) {
                 "enlarge: an image of rank 2 or 3 and a factor of at least 1 are needed, got {} and {}", image.shape(),
                 factor);
   Shape shape = image.shape();
-  const i64 width = shape[1], channels = shape.numel(2, shape.rank());
+  const i64 height = shape[0], width = shape[1], channels = shape.numel(2, shape.rank());
   shape[0] *= factor, shape[1] *= factor;
   Tensor result = Tensor::empty(shape, DType::kU8);
   const u8* from = image.data<u8>();
   u8* to = result.data<u8>();
-  for (i64 y = 0; y < shape[0]; ++y)
-    for (i64 x = 0; x < shape[1]; ++x, to += channels)
-      std::copy_n(from + ((y / factor) * width + x / factor) * channels, channels, to);
+  for (i64 y = 0; y < height; ++y) {
+    const u8* row = to;
+    for (i64 x = 0; x < width; ++x, from += channels)
+      for (i64 i = 0; i < factor; ++i)
+        for (i64 c = 0; c < channels; ++c) *to++ = from[c];
+    for (i64 i = 1; i < factor; ++i) to = std::copy(row, row + shape[1] * channels, to);
+  }
   return result;
 }
 

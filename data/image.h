@@ -33,7 +33,8 @@ Tensor load_colour_numbers(const std::filesystem::path& path);
 // the pixels, which are skipped): a file that is damaged farther on still has a size.
 ImageSize image_size(const std::filesystem::path& path);
 
-// u8 [H, W, 3] or [H, W] as a PNG file. save_png replaces `path` only when the whole file is written.
+// u8 [H, W, 3] or [H, W] as a PNG file, or i32 [H, W] of 0 to 65535 as one of 16 bits (load_grey reads it back).
+// save_png replaces `path` only when the whole file is written.
 std::string encode_png(const Tensor& image);
 void save_png(const std::filesystem::path& path, const Tensor& image);
 

@@ -15,11 +15,12 @@ namespace tessera {
 
 class LongjmpGuard {
  public:
-  explicit LongjmpGuard(const std::string& name) : name_(name) {}  // the file, for messages
+  // For messages: a file, and what it cannot be.
+  explicit LongjmpGuard(const std::string& name, const char* done = "decoded") : name_(name), done_(done) {}
 
   template <class Calls>
   void run(const Calls& calls) {
-    if (setjmp(target_) != 0) fail("{}: cannot be decoded: {}", name_, message_.data());
+    if (setjmp(target_) != 0) fail("{}: cannot be {}: {}", name_, done_, message_.data());
     calls();
   }
   [[noreturn]] void leave(const char* message) {
@@ -29,6 +30,7 @@ class LongjmpGuard {
 
  private:
   std::string name_;
+  const char* done_;
   std::jmp_buf target_;
   std::array<char, 256> message_{};
 };

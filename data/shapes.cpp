@@ -6,6 +6,7 @@
 
 #include "data/coco.h"
 #include "data/panoptic.h"
+#include "data/shapes_files.h"
 #include "tensor/file.h"
 
 namespace tessera {
@@ -55,18 +56,16 @@ void add_segments(const CocoDataset& dataset, const ShapesPicture& picture, Pano
   save_segments(file.png_of(segments), {picture.owners.dim(0), picture.owners.dim(1)}, masks);
 }
 
-// Writes a picture, unless it is there already. One that changes takes away the annotations of what was there before,
-// so that a call which is stopped never leaves pictures under the annotations of others.
+}  // namespace
+
 void replace_picture(const std::filesystem::path& path, const std::string& png,
-                     const std::vector<std::string>& annotations) {
+                     const std::vector<std::filesystem::path>& annotations) {
   if (std::filesystem::exists(path) && read_file(path) == png) return;
   AtomicFile file(path);
   file.write(png.data(), png.size());
-  for (const std::string& of_others : annotations) std::filesystem::remove(of_others);
+  for (const std::filesystem::path& of_others : annotations) std::filesystem::remove(of_others);
   file.commit();
 }
-
-}  // namespace
 
 void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress) {
   check(config);
@@ -99,6 +98,7 @@ void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i
     save_panoptic(segments);
   };
   try {
+    if (config.cityscapes) return generate_cityscapes_shapes(config, progress);
     write_split(ShapesSplit::kTrain, "train", config.train);
     write_split(ShapesSplit::kVal, "val", config.val);
   } catch (const std::filesystem::filesystem_error& error) {

@@ -7,6 +7,9 @@
 //
 // The fine kind has outlines that a coarse mask loses: stars, gears with a hole, and asterisks of thin bars, with five
 // to eight points (gears: twice as many teeth) and a radius of 1/6 to 2/5 of the side. All else is the same.
+//
+// In the layout of Cityscapes the pictures are twice as wide as high, the shape and the filling of an object together
+// make its class, some objects are groups, and some pictures have no object.
 #pragma once
 
 #include <array>
@@ -28,7 +31,8 @@ struct ShapesConfig {
   i64 size = 128;               // longest possible side in pixels; sides are uniform in [3/4 size, size]
   i64 max_objects = 5;          // per picture, at least 1
   u64 seed = 0;
-  bool panoptic = false;  // COCO panoptic files as well
+  bool panoptic = false;    // COCO panoptic files as well
+  bool cityscapes = false;  // the layout of Cityscapes instead of COCO's
 };
 
 // Category ids 1, 2, 3.
@@ -47,6 +51,7 @@ struct ShapesPicture {
   Tensor image;              // u8 [H, W, 3]
   Tensor owners;             // u8 [H, W]: 0 the ground, k the k-th object
   std::vector<i64> classes;  // of object 1, 2, ...: index into shape_names
+  std::vector<i64> filling;  // of each, as of the ground
   i64 ground = 0;            // index into kGroundNames
 };
 enum class ShapesSplit { kTrain, kVal };
@@ -54,7 +59,10 @@ ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 ind
 
 // Writes DIR/train/*.png, DIR/val/*.png, DIR/instances_train.json and DIR/instances_val.json (masks as compressed RLE),
 // the JSON files last; if they are asked for, panoptic_train.json and panoptic_val.json with their folders of PNGs.
-// `progress` is called after each picture with the number done and the total.
+//
+// Layout of Cityscapes (data/cityscapes.h): leftImg8bit/ and gtFine/ with splits train and val of two cities each. A
+// folder that has other labels in it is an error. `progress` is called after each picture with the number done and the
+// total.
 void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress = {});
 
 }  // namespace tessera

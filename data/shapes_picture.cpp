@@ -126,7 +126,7 @@ Object random_object(const ShapesConfig& config, i64 height, i64 width, Random& 
   object.kind = config.kind;
   object.shape = random.integer(0, static_cast<i64>(shape_names(config.kind).size()) - 1);
   // Small and large alike: radius from 1/9 to 1/3 of the side (fine: 1/6 to 2/5), logarithmically uniform.
-  const double side = static_cast<double>(config.size);
+  const double side = static_cast<double>(config.cityscapes ? height : config.size);
   const bool fine = config.kind == ShapesKind::kFine;
   object.radius = side / (fine ? 6 : 9) * std::pow(fine ? 2.4 : 3.0, random.uniform());
   const auto place = [&](i64 length) {  // at most half of the radius may leave the picture
@@ -194,16 +194,17 @@ void check(const ShapesConfig& config) {
                 config.size);
   TESSERA_CHECK(config.max_objects >= 1 && config.max_objects <= 100, "shapes: max_objects is {}, expected 1 to 100",
                 config.max_objects);
+  TESSERA_CHECK(!config.panoptic || !config.cityscapes, "shapes: panoptic files are COCO's, not Cityscapes'");
 }
 
 ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 index) {
   check(config);
   Random random(config.seed, stream_of("shapes", {static_cast<u64>(split), static_cast<u64>(index)}));
-  const i64 height = random.integer(config.size * 3 / 4, config.size);
-  const i64 width = random.integer(config.size * 3 / 4, config.size);
+  const i64 height = config.cityscapes ? config.size / 2 : random.integer(config.size * 3 / 4, config.size);
+  const i64 width = config.cityscapes ? config.size : random.integer(config.size * 3 / 4, config.size);
   const Texture ground = random_texture(random);
   std::vector<Texture> textures = {ground};
-  std::vector<Object> objects(static_cast<size_t>(random.integer(1, config.max_objects)));
+  std::vector<Object> objects(static_cast<size_t>(random.integer(config.cityscapes ? 0 : 1, config.max_objects)));
   for (Object& object : objects) {
     object = random_object(config, height, width, random);
     object.texture = contrasting_texture(textures, random);
@@ -224,8 +225,11 @@ ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 ind
     k = 0;
   }
   ShapesPicture picture{
-      paint(layers.owners, ground, objects, random), layers.owners, {}, static_cast<i64>(ground.pattern)};
-  for (const Object& object : objects) picture.classes.push_back(object.shape);
+      paint(layers.owners, ground, objects, random), layers.owners, {}, {}, static_cast<i64>(ground.pattern)};
+  for (const Object& object : objects) {
+    picture.classes.push_back(object.shape);
+    picture.filling.push_back(static_cast<i64>(object.texture.pattern));
+  }
   return picture;
 }
 

@@ -34,15 +34,18 @@ ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest, ResizeRu
   return {rounded(height), rounded(width)};
 }
 
-ImageSize fitted_size(ImageSize size, ImageSize window, double factor) {
+ImageSize fitted_size(ImageSize size, ImageSize window, double factor, ResizeRule rule) {
+  const auto scaled = [](i64 side, double scale) {
+    return std::max(std::llround(static_cast<double>(side) * scale), 1LL);
+  };
+  if (rule == ResizeRule::kStretch) return {scaled(window.height, factor), scaled(window.width, factor)};
   const double scale = std::min(static_cast<double>(window.height) * factor / static_cast<double>(size.height),
                                 static_cast<double>(window.width) * factor / static_cast<double>(size.width));
-  const auto scaled = [&](i64 side) { return std::max(std::llround(static_cast<double>(side) * scale), 1LL); };
-  return {scaled(size.height), scaled(size.width)};
+  return {scaled(size.height, scale), scaled(size.width, scale)};
 }
 
 ImageSize plain_size(ImageSize size, ResizeRule rule, i64 shortest, i64 longest, ImageSize window) {
-  return rule == ResizeRule::kLetterbox ? fitted_size(size, window) : shortest_side_size(size, shortest, longest, rule);
+  return has_window(rule) ? fitted_size(size, window, 1, rule) : shortest_side_size(size, shortest, longest, rule);
 }
 
 void check(const AugmentConfig& config) {
@@ -67,9 +70,9 @@ i64 choose(const std::vector<i64>& values, Random& random) {
   return values[static_cast<size_t>(random.integer(0, static_cast<i64>(values.size()) - 1))];
 }
 
-void jitter_scale(const ScaleJitter& jitter, Nearest masks, Geometry& geometry, Random& random) {
+void jitter_scale(const ScaleJitter& jitter, ResizeRule rule, Nearest masks, Geometry& geometry, Random& random) {
   const double factor = random.uniform(jitter.min_scale, jitter.max_scale);
-  geometry.resize(fitted_size(geometry.size(), jitter.target, factor), masks);
+  geometry.resize(fitted_size(geometry.size(), jitter.target, factor, rule), masks);
   const ImageSize size = geometry.size();
   const ImageSize window{std::min(size.height, jitter.target.height), std::min(size.width, jitter.target.width)};
   if (window == size) return;
@@ -94,7 +97,7 @@ Geometry augment_geometry(const AugmentConfig& config, ImageSize source, Random&
   const Nearest masks = config.resize == ResizeRule::kDetr ? Nearest::kPyTorch : Nearest::kPil;
   if (random.chance(config.flip_probability)) geometry.flip();
   if (config.scale_jitter) {
-    jitter_scale(*config.scale_jitter, masks, geometry, random);
+    jitter_scale(*config.scale_jitter, config.resize, masks, geometry, random);
     return geometry;
   }
   const auto resize = [&](const std::vector<i64>& shortest, i64 longest) {

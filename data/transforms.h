@@ -21,10 +21,14 @@ namespace tessera {
 //               something of its box does.
 //   letterbox   the picture is fitted into a fixed window, and padding makes every input of the network that large
 //               (data/sample.h); sides are rounded half up, annotations are as with detectron2.
-enum class ResizeRule { kDetectron2, kDetr, kLetterbox };
+//   stretch     letterbox without padding: each side becomes that of the window, and the aspect is lost.
+enum class ResizeRule { kDetectron2, kDetr, kLetterbox, kStretch };
 inline auto names_of(ResizeRule) {
   return std::array{std::pair{"detectron2", ResizeRule::kDetectron2}, std::pair{"detr", ResizeRule::kDetr},
-                    std::pair{"letterbox", ResizeRule::kLetterbox}};
+                    std::pair{"letterbox", ResizeRule::kLetterbox}, std::pair{"stretch", ResizeRule::kStretch}};
+}
+inline bool has_window(ResizeRule rule) {
+  return rule == ResizeRule::kLetterbox || rule == ResizeRule::kStretch;
 }
 
 // Shorter side to `shortest`, aspect kept, unless the longer side would exceed `longest`, which then decides; rounded
@@ -33,8 +37,8 @@ inline auto names_of(ResizeRule) {
 // rule.
 ImageSize shortest_side_size(ImageSize size, i64 shortest, i64 longest = std::numeric_limits<i64>::max(),
                              ResizeRule rule = ResizeRule::kDetectron2);
-// As large as fits into `window` times a factor, aspect kept.
-ImageSize fitted_size(ImageSize size, ImageSize window, double factor = 1);
+// As large as fits into `window` times a factor, aspect kept; by the rule stretch the window times the factor.
+ImageSize fitted_size(ImageSize size, ImageSize window, double factor = 1, ResizeRule rule = ResizeRule::kLetterbox);
 // That of a picture that is not augmented; shortest and longest, or the window, as the rule needs.
 ImageSize plain_size(ImageSize size, ResizeRule rule, i64 shortest, i64 longest, ImageSize window);
 

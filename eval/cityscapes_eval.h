@@ -28,13 +28,8 @@ struct CityscapesEvalOptions {
   std::function<void(i64 done, i64 total)> progress;  // of pictures; called by one thread at a time
 };
 
-// What was found in a picture. The mask of a label that is no class of the task may be left out.
-struct CityscapesFound {
-  i64 label = 0;
-  double confidence = 0;
-  Rle mask;
-};
-// That of picture `i` of a list, which has this size; called by several threads at once.
+// What was found in picture `i` of a list, which has this size; the mask of a label that is no class of the task may be
+// left out. Called by several threads at once.
 using CityscapesResults = std::function<std::vector<CityscapesFound>(i64 i, i64 height, i64 width)>;
 // Those of result files (data/cityscapes.h).
 CityscapesResults cityscapes_result_files(std::span<const CityscapesImage> images, const std::filesystem::path& root);

@@ -59,6 +59,14 @@ struct FiniteMarks {
   Tensor marks;                       // of each: 0, or NaN where it is so
 };
 
+// A part of a network that the classes or the size of the input decide: tensors whose names fit a pattern (fnmatch).
+// Where the first dimension of them counts classes, these begin behind so many rows that mean the same whatever the
+// classes are.
+struct DependentPart {
+  std::string names;                    // "iam.9.*"
+  std::optional<i64> first_class = {};  // row of the first class
+};
+
 struct Losses {
   std::vector<LossTerm> terms;
   std::vector<FiniteMarks> marks = {};
@@ -99,6 +107,9 @@ class Segmenter : public nn::Module {
     std::string option;  // "model.num_masks"
   };
   virtual std::optional<Limit> object_limit() const { return std::nullopt; }
+
+  // The parts that weights of the same network for other classes, or for another input, need not fit.
+  virtual std::vector<DependentPart> dependent_parts() const { return {}; }
 
   // Of what losses() could learn nothing so far, a line for the end of a run; empty: nothing.
   virtual std::string passed_over() const { return {}; }

@@ -33,29 +33,32 @@ int open_regular(const std::filesystem::path& path, size_t& size) {
 }
 
 // The names of the temporary files that exist, where a signal handler can read them: no lock, and memory that never
-// goes away. A name that finds no place is not remembered; more than one at a time are rare.
+// goes away. A name that finds no place is not remembered; threads that write at once are fewer than places.
 struct TemporaryName {
   enum State { kFree, kTaken, kKnown };
   std::atomic<State> state = kFree;
   char path[PATH_MAX] = {};
 };
 static_assert(std::atomic<TemporaryName::State>::is_always_lock_free);
-constinit TemporaryName temporary_names[4];
+constexpr int kPlaces = 32;
+constinit TemporaryName temporary_names[kPlaces];
 
-void remember(const char* path) {
-  if (std::strlen(path) >= PATH_MAX) return;
-  for (TemporaryName& name : temporary_names) {
+// The place of the name; -1: it found none.
+int remember(const char* path) {
+  if (std::strlen(path) >= PATH_MAX) return -1;
+  for (int place = 0; place < kPlaces; ++place) {
+    TemporaryName& name = temporary_names[place];
     TemporaryName::State state = TemporaryName::kFree;
     if (!name.state.compare_exchange_strong(state, TemporaryName::kTaken)) continue;
     std::strcpy(name.path, path);
     name.state = TemporaryName::kKnown;
-    return;
+    return place;
   }
+  return -1;
 }
 
-void forget(const char* path) {
-  for (TemporaryName& name : temporary_names)
-    if (name.state == TemporaryName::kKnown && std::strcmp(name.path, path) == 0) name.state = TemporaryName::kFree;
+void forget(int place) {
+  if (place >= 0) temporary_names[place].state = TemporaryName::kFree;
 }
 
 // A name of what this program has open already, standard output as a rule.
@@ -125,12 +128,12 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   }
   if (regular && std::filesystem::is_symlink(path_, none)) path_ = std::filesystem::canonical(path_);
   temporary_ = path_.string() + ".partial";
-  remember(temporary_.c_str());
+  place_ = remember(temporary_.c_str());
   ::unlink(temporary_.c_str());  // left by a kill; it may be a second name of another file, so it is not written
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
     const int reason = errno;
-    forget(temporary_.c_str());
+    forget(place_);
     refuse(reason);
   }
   if (regular) (void)fchmod(descriptor_, old.st_mode & 07777);  // as private as it was
@@ -140,7 +143,7 @@ AtomicFile::~AtomicFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
   if (temporary_.empty()) return;
   ::unlink(temporary_.c_str());
-  forget(temporary_.c_str());
+  forget(place_);
 }
 
 void AtomicFile::refuse(int reason) const {
@@ -165,7 +168,7 @@ void AtomicFile::commit() {
   if (::close(std::exchange(descriptor_, -1)) != 0) refuse(errno);
   if (temporary_.empty()) return;
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) refuse(errno);
-  forget(temporary_.c_str());
+  forget(place_);
   temporary_.clear();
   sync_folder(path_);
 }

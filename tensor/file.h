@@ -42,6 +42,7 @@ class AtomicFile {
 
   std::filesystem::path path_, temporary_;  // temporary_ is empty: `path` is written directly
   int descriptor_ = -1;
+  int place_ = -1;  // of the temporary name among those that a signal handler removes
 };
 
 // Removes the temporary files of all AtomicFiles: for a signal handler that ends the program, hence async-signal-safe.

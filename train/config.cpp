@@ -62,13 +62,15 @@ AugmentConfig AugmentOptions::config(const InputConfig& input) const {
   config.resize = input.resize;
   TESSERA_CHECK(jitter_scale.empty() || jitter_scale.size() == 2,
                 "config: augment.jitter_scale must be [min, max], or [] for none");
-  const bool letterbox = input.resize == ResizeRule::kLetterbox;
-  TESSERA_CHECK(!letterbox || chain.crop_probability == 0,
-                "config: augment.crop_probability: input.resize = \"letterbox\" crops by augment.jitter_scale alone");
-  if (letterbox) config.scale_jitter = ScaleJitter{1, 1, input.window()};
+  const bool window = has_window(input.resize);
+  TESSERA_CHECK(
+      !window || chain.crop_probability == 0,
+      "config: augment.crop_probability: input.resize = \"letterbox\" or \"stretch\" crops by augment.jitter_scale "
+      "alone");
+  if (window) config.scale_jitter = ScaleJitter{1, 1, input.window()};
   if (!jitter_scale.empty())
     config.scale_jitter = ScaleJitter{jitter_scale[0], jitter_scale[1],
-                                      letterbox ? input.window() : ImageSize{jitter_size[0], jitter_size[1]}};
+                                      window ? input.window() : ImageSize{jitter_size[0], jitter_size[1]}};
   tessera::check(config);
   return config;
 }

@@ -49,18 +49,17 @@ struct InputConfig {
     TESSERA_FIELD(
         resize,
         "whose rule, in training too: detectron2 and detr (FQDet) give the shorter side a length, letterbox (FASSST) "
-        "fits into a fixed size; docs/training.md");
+        "fits into a fixed size, stretch fills it and loses the aspect; docs/training.md");
     TESSERA_FIELD(shortest, "evaluation and prediction: the shorter side is resized to this", at_least(1));
     TESSERA_FIELD(longest, "evaluation and prediction: ... unless the longer one would exceed this", at_least(1));
-    TESSERA_FIELD(size, "letterbox: height and width of every input, filled with padding; multiples of divisor",
-                  at_least(1));
+    TESSERA_FIELD(size, "letterbox, stretch: height and width of every input; multiples of divisor", at_least(1));
     TESSERA_FIELD(mean, "of red, green and blue, 0 to 255: subtracted from the pixels");
     TESSERA_FIELD(std, "of red, green and blue: the difference is divided by it", above(0));
     TESSERA_FIELD(divisor, "padded sides are multiples of this", at_least(1));
   }
   PixelStatistics statistics() const;
   ImageSize window() const { return {size[0], size[1]}; }
-  ImageSize least() const { return resize == ResizeRule::kLetterbox ? window() : ImageSize{}; }  // of a padded batch
+  ImageSize least() const { return has_window(resize) ? window() : ImageSize{}; }  // of a padded batch
   ImageSize size_of(ImageSize picture) const { return plain_size(picture, resize, shortest, longest, window()); }
 };
 
@@ -74,10 +73,17 @@ struct AugmentOptions {
     chain.fields(field);
     TESSERA_FIELD(jitter_scale,
                   "[min, max] of large scale jittering, which takes the place of resize and crop; []: none", above(0));
-    TESSERA_FIELD(jitter_size, "height and width of the jittered picture; letterbox: input.size", at_least(1));
+    TESSERA_FIELD(jitter_size, "height and width of the jittered picture; letterbox, stretch: input.size", at_least(1));
   }
   AugmentConfig config(const InputConfig& input) const;  // checked
 };
+
+// What of init_weights a model takes (train/transfer.h).
+enum class Transfer { kParts, kNetwork, kRows };
+inline auto names_of(Transfer) {
+  return std::array{std::pair{"parts", Transfer::kParts}, std::pair{"network", Transfer::kNetwork},
+                    std::pair{"rows", Transfer::kRows}};
+}
 
 struct TrainingConfig {
   i64 steps = 270'000;
@@ -90,6 +96,7 @@ struct TrainingConfig {
   i64 log_every = 20, checkpoint_every = 5000, keep_checkpoints = 2;
   std::string init_weights, init_prefix;
   bool init_bgr = false;
+  Transfer init_transfer = Transfer::kParts;
 
   template <class Field>
   void fields(Field&& field) {
@@ -109,6 +116,10 @@ struct TrainingConfig {
                   "file to start from: a run's folder or checkpoint, or another tool's .safetensors, .pth, .pkl");
     TESSERA_FIELD(init_prefix, "put before the names of that file; empty: found out");
     TESSERA_FIELD(init_bgr, "its network took blue, green, red: exchange the channels of the first convolution");
+    TESSERA_FIELD(init_transfer,
+                  "what is taken of that file. parts: all that fits, as of a backbone; network: it must be the same "
+                  "network, of which only what the classes or the input's size decide begins anew; rows: of that also "
+                  "what was learned of classes of the same name (docs/weights.md)");
   }
 };
 

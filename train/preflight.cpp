@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "data/cityscapes.h"
 #include "data/image.h"
 #include "data/parallel.h"
 #include "train/evaluate.h"
@@ -180,6 +181,14 @@ void warn_of_crowded_pictures(const CocoSource& source, const std::optional<Segm
         source.dataset().name, crowded.count, source.size(), limit->objects, largest, crowded.names(), limit->option));
 }
 
+// Of a folder of Cityscapes.
+void warn_of_pictures_without_labels(const CocoSource& source, Lines& lines) {
+  if (!std::filesystem::is_directory(source.dataset().name)) return;
+  if (const Tally without = cityscapes_without_labels(source.dataset(), source.folder()); without.count > 0)
+    lines.push_back(fmt::format("{}: {} pictures have no labels in {} and are passed over ({})",
+                                source.folder().string(), without.count, source.dataset().name, without.names()));
+}
+
 void warn_of_short_run(const Config& config, bool evaluates, Lines& lines) {
   const i64 steps = config.training.steps;
   const ScheduleConfig& schedule = config.schedule;
@@ -225,7 +234,9 @@ Lines warnings(const Segmenter& model, const Config& config, const CocoSource& t
     lines.push_back(fmt::format("{}: {} objects have no box, or an empty one, and get that of their mask ({})",
                                 train.dataset().name, boxes.count, boxes.names()));
   warn_of_crowded_pictures(train, model.object_limit(), lines);
+  warn_of_pictures_without_labels(train, lines);
   if (val) {
+    warn_of_pictures_without_labels(*val, lines);
     warn_of_crowded_pictures(*val, model.object_limit(), lines);
     append(lines, missing_figures(val->dataset(), config.evaluation.metric));
   }

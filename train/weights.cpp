@@ -24,18 +24,6 @@ std::vector<NamedTensor> model_tensors(const WeightsFile& file) {
   return tensors;
 }
 
-// A network that took BGR, made one that takes RGB: the input channels of the loaded convolutions over three channels
-// change places.
-void exchange_red_and_blue(nn::Module& model, const std::vector<std::string>& loaded) {
-  const std::set<std::string> names(loaded.begin(), loaded.end());
-  for (nn::StateEntry& entry : nn::state(model)) {
-    const bool over_colours = entry.layout == nn::Layout::kConvOIHW && entry.tensor.dim(-1) == 3;
-    if (!over_colours || !names.contains(entry.name)) continue;
-    float* weights = entry.tensor.data<float>();
-    for (i64 i = 0; i < entry.tensor.numel(); i += 3) std::swap(weights[i], weights[i + 2]);
-  }
-}
-
 Shape shape_in_reference(const nn::StateEntry& entry) {
   const Shape& s = entry.tensor.shape();
   return entry.layout == nn::Layout::kSame ? s : Shape{s[0], s[3], s[1], s[2]};
@@ -75,37 +63,34 @@ std::string LoadedWeights::table(nn::Module& model, const WeightsFile& file) con
                             report.unexpected.size(), names.str());
 }
 
-LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Strictness strictness,
-                           const std::string& prefix) {
-  const bool ours = is_checkpoint(file);
-  const std::vector<NamedTensor> tensors = ours ? model_tensors(file) : file.tensors;
+NamedWeights name_weights(nn::Module& model, const WeightsFile& file, const std::string& prefix) {
+  NamedWeights result{.ours = is_checkpoint(file)};
+  result.tensors = result.ours ? model_tensors(file) : file.tensors;
   NamesInFile theirs{.dicts = file.dicts, .weights = file.weights};
-  std::map<std::string, Shape> wanted;
-  for (const NamedTensor& entry : tensors) theirs.tensors.emplace(entry.name, entry.tensor.shape());
+  for (const NamedTensor& entry : result.tensors) theirs.tensors.emplace(entry.name, entry.tensor.shape());
   for (const nn::StateEntry& entry : nn::state(model))
-    wanted.emplace(entry.name, ours ? entry.tensor.shape() : shape_in_reference(entry));
-  LoadedWeights result;
+    result.model.emplace(entry.name, result.ours ? entry.tensor.shape() : shape_in_reference(entry));
   try {
-    result.names = find_name_rule(theirs, wanted, prefix);
+    result.names = find_name_rule(theirs, result.model, prefix);
   } catch (const Error& error) {
     fail("{}: {}", file.path.string(), error.what());
   }
-  for (const NamedTensor& entry : tensors) result.origins.emplace(result.names(entry.name), entry.name);
-  try {
-    result.report = nn::load_state(model, tensors, strictness, !ours, result.names);
-  } catch (const Error& error) {
-    fail("{}: {} ({})", file.path.string(), error.what(), result.names.str());
+  for (const NamedTensor& entry : result.tensors) {
+    result.origins.emplace(result.names(entry.name), entry.name);
+    result.file.emplace(result.names(entry.name), entry.tensor.shape());
   }
   return result;
 }
 
-LoadedWeights load_initial_weights(nn::Module& model, const TrainingConfig& config) {
-  const WeightsFile file = read_weights_file(find_checkpoint(config.init_weights));
-  LoadedWeights result = load_weights(model, file, nn::Strictness::kMatching, config.init_prefix);
-  TESSERA_CHECK(!result.report.loaded.empty(),
-                "{}: no tensor fits the model (training.init_prefix is \"{}\"); the file has {}", file.path.string(),
-                config.init_prefix, file.tensors.empty() ? "no tensors" : file.tensors.front().name + ", ...");
-  if (config.init_bgr) exchange_red_and_blue(model, result.report.loaded);
+LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Strictness strictness,
+                           const std::string& prefix) {
+  const NamedWeights named = name_weights(model, file, prefix);
+  LoadedWeights result{.report = {}, .names = named.names, .origins = named.origins};
+  try {
+    result.report = nn::load_state(model, named.tensors, strictness, !named.ours, named.names);
+  } catch (const Error& error) {
+    fail("{}: {} ({})", file.path.string(), error.what(), result.names.str());
+  }
   return result;
 }
 

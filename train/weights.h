@@ -22,15 +22,21 @@ struct LoadedWeights {
   std::string table(nn::Module& model, const WeightsFile& file) const;
 };
 
+// The tensors of a file and those of a model, under the names that make most of them the same.
+struct NamedWeights {
+  bool ours = false;                 // the file is one of our checkpoints
+  std::vector<NamedTensor> tensors;  // under the file's names; of a checkpoint its averages where it has them
+  NameRule names;
+  std::map<std::string, std::string> origins;  // the model's name -> the file's
+  std::map<std::string, Shape> model, file;    // shapes as the file has them, by the model's names
+};
+NamedWeights name_weights(nn::Module& model, const WeightsFile& file, const std::string& prefix = "");
+
 // Copies into the model what fits of the file: one of our checkpoints (its averaged weights where it has them), or
 // tensors laid out as PyTorch lays them out, under any names that find_name_rule() knows. `prefix` as there. Under
 // Strictness::kExact everything that does not fit is one error that lists it all.
 LoadedWeights load_weights(nn::Module& model, const WeightsFile& file, nn::Strictness strictness,
                            const std::string& prefix = "");
-
-// The initial weights of a run, config.init_weights: a file, or the folder of a run (find_checkpoint()). What is
-// missing, left over or of another shape is told in the report; a file of which nothing fits is an error.
-LoadedWeights load_initial_weights(nn::Module& model, const TrainingConfig& config);
 
 // The model's tensors under the reference's names and in PyTorch's layout, for other tools.
 std::vector<NamedTensor> reference_tensors(nn::Module& model);

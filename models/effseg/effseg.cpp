@@ -194,6 +194,24 @@ std::vector<Instance> EffSeg::segments(const fqdet::Output& output, const fqdet:
       batch.size_of(b), batch.samples[static_cast<size_t>(b)].original);
 }
 
+std::vector<DependentPart> EffSeg::dependent_parts() const {
+  std::vector<DependentPart> parts = detector_.dependent_parts();
+  const std::string head = "heads.gvd.heads.2.";
+  switch (config_.head.kind) {
+    case HeadKind::kEffSeg:
+      break;
+    case HeadKind::kPointRend:
+      parts.push_back({.names = head + "point_head.*"});
+      [[fallthrough]];
+    case HeadKind::kMaskRcnn:
+      parts.push_back({.names = head + "mask_head.conv_logits.*", .first_class = 0});
+      break;
+    case HeadKind::kRefineMask:
+      parts.push_back({.names = head + "mask_head.stage_instance_logits.*", .first_class = 0});
+  }
+  return parts;
+}
+
 void EffSeg::visit(nn::Visitor& v) {
   v.child("", detector_);
   v.child("heads.gvd.heads.2", *head_);

@@ -6,8 +6,8 @@
 
 #include <memory>
 
-#include "models/effseg/config.h"
 #include "models/batch_images.h"
+#include "models/effseg/config.h"
 #include "models/fqdet/detector.h"
 #include "models/published.h"
 #include "models/roi_heads/mask_head.h"
@@ -31,6 +31,7 @@ class EffSeg : public Segmenter {
     if (finds_segments()) return Limit{config_.queries, "model.queries"};
     return Limit{config_.inference.detections, "model.inference.detections"};
   }
+  std::vector<DependentPart> dependent_parts() const override;
   void visit(nn::Visitor& v) override;
 
   fqdet::Detector& detector() { return detector_; }

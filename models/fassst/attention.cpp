@@ -129,9 +129,9 @@ Var InstanceAttention::operator()(Var x) {
 
 void InstanceAttention::visit(nn::Visitor& v) {
   for (nn::ConvNorm& conv : convs_) v.child("", conv);
-  v.child(fmt::format("{}", convs_.size() + 1), fitted_);
+  v.child(fitted_name(), fitted_);
   v.child("", after_);
-  v.child(fmt::format("{}", convs_.size() + 3), last_);
+  v.child(last_name(), last_);
 }
 
 }  // namespace tessera::fassst

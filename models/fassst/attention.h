@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "data/image.h"
@@ -57,6 +58,8 @@ class InstanceAttention : public nn::Module {
   InstanceAttention(const AttentionConfig& config, const AttentionPlan& plan, i64 classes, Random& random);
   Var operator()(Var x);  // -> f32 [B, gh, gw, 5 + K]
   void visit(nn::Visitor& v) override;
+  std::string fitted_name() const { return std::to_string(convs_.size() + 1); }
+  std::string last_name() const { return std::to_string(convs_.size() + 3); }
 
  private:
   std::vector<nn::ConvNorm> convs_;

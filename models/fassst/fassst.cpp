@@ -59,6 +59,11 @@ Fassst::Fassst(const Config& config, Random& random) : config_(check_fields("fas
   tail_.emplace(config.mask, random);
 }
 
+std::vector<DependentPart> Fassst::dependent_parts() const {
+  return {{.names = "iam." + attention_->fitted_name() + ".*"},
+          {.names = "iam." + attention_->last_name() + ".*", .first_class = 5}};
+}
+
 Fassst::Maps Fassst::forward(const Var& images) {
   const nn::Running running(*this);
   const std::vector<Var> rows = (*backbone_)(images);

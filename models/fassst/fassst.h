@@ -28,6 +28,7 @@ class Fassst : public Segmenter {
 
   std::optional<Limit> object_limit() const override;
   std::string passed_over() const override;
+  std::vector<DependentPart> dependent_parts() const override;  // the fitted layer and the last one
   void visit(nn::Visitor& v) override;
 
   struct Maps {

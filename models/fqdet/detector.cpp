@@ -51,6 +51,11 @@ Var Detector::boxes(const Output& output) const {
   return decode(output.deltas, output.anchors);
 }
 
+std::vector<DependentPart> Detector::dependent_parts() const {
+  const bool tower = config_.form == Form::kPaper;
+  return {{.names = std::string("heads.gvd.heads.0.logits.") + (tower ? "2.*" : "*"), .first_class = 0}};
+}
+
 void Detector::visit(nn::Visitor& v) {
   v.child("backbone", backbone_);
   v.child("core", *neck_);

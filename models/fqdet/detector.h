@@ -34,6 +34,7 @@ class Detector : public nn::Module {
   // The predicted boxes, x1 y1 x2 y2 in pixels of the padded batch [N, 4]; their gradient is that of the deltas.
   Var boxes(const Output& output) const;
 
+  std::vector<DependentPart> dependent_parts() const;  // as Segmenter's
   void visit(nn::Visitor& v) override;
   const Config& config() const { return config_; }
 

@@ -21,6 +21,7 @@ class FQDet : public Segmenter {
   std::optional<Limit> object_limit() const override {
     return Limit{detector_.config().inference.detections, "model.inference.detections"};
   }
+  std::vector<DependentPart> dependent_parts() const override { return detector_.dependent_parts(); }
   void visit(nn::Visitor& v) override { v.child("", detector_); }
   Detector& detector() { return detector_; }
 

@@ -33,6 +33,9 @@ class SparseInst : public Segmenter {
   i64 activation_map_count() const override { return config_.iam.cross_attention ? 0 : config_.num_masks; }
   Tensor activation_maps(const Batch& batch) override;
 
+  std::vector<DependentPart> dependent_parts() const override {
+    return {{.names = "decoder.inst_branch.cls_score.*", .first_class = 0}};
+  }
   void visit(nn::Visitor& v) override;
   void fuse(const nn::InferenceOptions& options) override;
   void unfuse() override;

@@ -176,6 +176,33 @@ TEST_CASE("predict: an image that cannot be read is reported, and the others are
   CHECK(contents(out) == before);
 }
 
+TEST_CASE("predict: errors come in the order of the images, and every byte is the same a second time") {
+  const TemporaryFolder folder;
+  const fs::path images = folder / "images";
+  fs::create_directory(images);
+  std::string errors;
+  for (int i = 0; i < 40; ++i) {
+    const fs::path image = images / fmt::format("{:02}.png", i);
+    if (i % 7 == 3) {  // read in no time, between others that take theirs
+      write_file(image, "no picture");
+      errors += "tessera: " + image.string() + ": is neither a JPEG nor a PNG image\n";
+    } else {
+      fs::copy(val() / fmt::format("{:06}.png", i % 4 + 1), image);
+    }
+  }
+  const Outcome once = predict(folder / "once", {images.string()}),
+                again = predict(folder / "again", {images.string()});
+  CHECK(once.code == 1);
+  CHECK(once.err == errors + "tessera: 6 of 40 images failed (see above)\n");
+  CHECK(again.err == once.err);
+  const auto files = contents(folder / "once"), same = contents(folder / "again");
+  CHECK(files.size() == 36);  // 34 pictures and two lists
+  CHECK(std::equal(files.begin(), files.end(), same.begin(), same.end(),
+                   [](const auto& a, const auto& b) { return a.second == b.second; }));
+  const nlohmann::json list = read_json(folder / "once" / "images.json")["images"];
+  CHECK(std::is_sorted(list.begin(), list.end(), [](const auto& a, const auto& b) { return a["id"] < b["id"]; }));
+}
+
 TEST_CASE("predict: a picture that cannot be written does not take its results along") {
   const TemporaryFolder folder;
   const fs::path out = folder / "out";

@@ -88,5 +88,57 @@ TEST_CASE("cityscapes: a folder is a data set of the eight classes, whose groups
   CHECK(dataset.annotations_of[0].empty());
 }
 
+TEST_CASE("cityscapes: labels that make no sense are errors that name the file") {
+  const test::TemporaryFolder folder;
+  const auto fails = [&](i32 value, const char* message) {
+    save_png(folder / "town_000000_000019_gtFine_instanceIds.png", Tensor::full({2, 3}, value, DType::kI32));
+    CHECK_ERROR(load_cityscapes(folder.path()), message);
+  };
+  fails(34,
+        "town_000000_000019_gtFine_instanceIds.png: 6 pixels have the value 34, which is of no label of Cityscapes");
+  fails(34001, "have the value 34001");
+  fails(7000, "have the value 7000");  // a road is no object
+  save_png(folder / "town_000000_000019_gtFine_instanceIds.png", Tensor::full({2, 3}, 29000, DType::kI32));
+  CHECK(load_cityscapes(folder.path()).annotations.empty());
+  write_file(folder / "town_000001_000019_gtFine_labelIds.png", "");
+  CHECK_ERROR(load_cityscapes(folder.path()), "town_000001_000019_gtFine_labelIds.png: 1 pictures have labels but no");
+}
+
+TEST_CASE("cityscapes: pictures without labels are told") {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "images/town");
+  std::filesystem::create_directories(folder / "images/city");
+  for (const char* name : {"town/town_000000_000019", "town/town_000001_000019", "city/city_000000_000019"})
+    write_file(folder / (fmt::format("images/{}_leftImg8bit.png", name)), "");
+  write_file(folder / "images/town/license.txt", "");
+  save_png(folder / "town_000000_000019_gtFine_instanceIds.png", Tensor::full({2, 3}, 7, DType::kI32));
+  const Tally without = cityscapes_without_labels(load_cityscapes(folder.path()), folder / "images");
+  CHECK(without.count == 2);
+  CHECK(without.names() == "city/city_000000_000019_leftImg8bit.png, town/town_000001_000019_leftImg8bit.png");
+}
+
+TEST_CASE("cityscapes: result files read back as they were written, and nothing of an earlier call is left") {
+  const test::TemporaryFolder folder;
+  const Rle car{2, 3, {1, 2, 3}}, person{2, 3, {0, 6}};
+  const auto write = [&](const std::vector<CityscapesFound>& found) {
+    save_cityscapes_results(folder.path(), "town_000000_000019", found);
+    return load_cityscapes_results(folder / "town_000000_000019_pred.txt", folder.path());
+  };
+  const double third = 1.0 / 3;
+  const std::vector<CityscapesDetection> two = write({{26, third, car}, {24, 1e-7, person}});
+  REQUIRE(two.size() == 2);
+  CHECK(two[0].label == 26);
+  CHECK(two[0].confidence == third);
+  CHECK(two[1].confidence == 1e-7);
+  CHECK(load_cityscapes_mask(two[0].mask, 2, 3) == car);
+  CHECK(load_cityscapes_mask(two[1].mask, 2, 3) == person);
+  CHECK(read_file(folder / "town_000000_000019_pred.txt").starts_with("masks/town_000000_000019_000.png 26 0.333"));
+  CHECK(write({{24, 0.5, person}}).size() == 1);
+  CHECK(std::filesystem::exists(two[0].mask));
+  CHECK(!std::filesystem::exists(two[1].mask));
+  CHECK(write({}).empty());
+  CHECK(!std::filesystem::exists(two[0].mask));
+}
+
 }  // namespace
 }  // namespace tessera

@@ -194,6 +194,19 @@ TEST_CASE(
   CHECK(jittered.too_small() == 0);
 }
 
+TEST_CASE("coco source: stretched pictures fill the window, and so do their objects") {
+  const TemporaryFolder folder;
+  const auto dataset = write_dataset(folder);
+  const CocoSource fixed(dataset, folder.path(), {.resize = ResizeRule::kStretch, .window = {96, 64}});
+  const Sample whole = fixed.load(0, 0);
+  CHECK(whole.image.shape() == Shape{96, 64, 3});
+  for (i64 k = 0; k < 2; ++k) CHECK(disagreement(whole, k) < 0.02);
+  CocoSourceConfig config{.augment = AugmentConfig{}};
+  config.augment->resize = ResizeRule::kStretch;
+  config.augment->scale_jitter = ScaleJitter{0.5, 0.5, {96, 64}};
+  CHECK(CocoSource(dataset, folder.path(), config).load(0, 0).image.shape() == Shape{48, 32, 3});
+}
+
 TEST_CASE("coco source: a sample is a function of seed, epoch and place in the file") {
   const TemporaryFolder folder;
   const auto dataset = write_dataset(folder);

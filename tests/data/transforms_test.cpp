@@ -92,6 +92,8 @@ TEST_CASE("fitted_size: the whole picture lies in the window and touches it") {
   CHECK(fitted_size({1, 10000}, {416, 416}) == ImageSize{1, 416});
   CHECK(fitted_size({100, 50}, {200, 200}, 0.5) == ImageSize{100, 50});
   CHECK(plain_size({480, 640}, ResizeRule::kLetterbox, 1, 1, {96, 96}) == ImageSize{72, 96});
+  CHECK(plain_size({480, 640}, ResizeRule::kStretch, 1, 1, {96, 64}) == ImageSize{96, 64});
+  CHECK(fitted_size({480, 640}, {96, 64}, 0.5, ResizeRule::kStretch) == ImageSize{48, 32});
   CHECK(plain_size({480, 640}, ResizeRule::kDetr, 800, 1333, {}) == ImageSize{800, 1066});
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "data/cityscapes.h"
 #include "data/image.h"
 #include "data/panoptic.h"
 #include "data/rasterise.h"
@@ -75,7 +76,8 @@ Checkout::Checkout() {
 
 void Checkout::write_programs() const {
   for (const char* preset : {"release", "cuda"})
-    for (const char* name : {"tessera", "tessera_emulated", "tessera_tests", "tessera_ops", "tessera_goldens", "tessera_bench"})
+    for (const char* name :
+         {"tessera", "tessera_emulated", "tessera_tests", "tessera_ops", "tessera_goldens", "tessera_bench"})
       write_program(folder_ / "build" / preset / name,
                     fmt::format(fmt::runtime(kTool), binary_dir().string(), device_under_test()));
   write_program(folder_ / "run", fmt::format(fmt::runtime(kRun), (source_dir() / "run").string()));
@@ -113,32 +115,27 @@ void Checkout::write_data() const {
 }
 
 void Checkout::write_weights() const {
-  const auto model = make_model(read_config(source_dir() / "configs/sparseinst/r50_giam.toml").model, 1);
-  std::vector<NamedTensor> tensors = reference_tensors(*model);
-  save_safetensors(folder_ / "sparse_inst_r50_giam.pth", tensors, {});
+  const auto write = [&](const std::string& config, const char* file) {
+    const auto model = make_model(read_config(source_dir() / "configs/sparseinst" / (config + ".toml")).model, 1);
+    std::vector<NamedTensor> tensors = reference_tensors(*model);
+    save_safetensors(folder_ / file, tensors, {});
+    return tensors;
+  };
+  write("r50vd_dcn_giam_aug", "sparse_inst_r50vd_dcn_giam_aug.pth");
+  std::vector<NamedTensor> tensors = write("r50_giam", "sparse_inst_r50_giam.pth");
   std::erase_if(tensors, [](const NamedTensor& entry) { return !entry.name.starts_with("backbone.res2."); });
   for (const char* name : {"R-50.pkl", "resnet50.pth", "resnet50-0676ba61.pth"})
     save_safetensors(folder_ / name, tensors, {});
 }
 
-// A person of 20 x 20 pixels in a street, and a result that finds it.
+// Shapes in its layout, and results that find nothing.
 void Checkout::write_cityscapes() const {
-  const fs::path truth = folder_ / "cityscapes/gtFine/val/town", results = folder_ / "my_results";
-  fs::create_directories(truth);
-  fs::create_directories(results);
-  constexpr i64 kHeight = 32, kWidth = 64;
-  constexpr int kPerson = 24001;
-  std::vector<u8> samples(2 * kHeight * kWidth);
-  Tensor mask = Tensor::zeros({kHeight, kWidth}, DType::kU8);
-  for (i64 y = 0; y < 20; ++y)
-    for (i64 x = 0; x < 20; ++x) {
-      samples[static_cast<size_t>(2 * (y * kWidth + x))] = kPerson >> 8;
-      samples[static_cast<size_t>(2 * (y * kWidth + x) + 1)] = kPerson & 255;
-      mask.data<u8>()[y * kWidth + x] = 255;
-    }
-  write_file(truth / "town_000000_000019_gtFine_instanceIds.png", png_bytes(kHeight, kWidth, 0, 16, samples));
-  save_png(results / "mask.png", mask);
-  write_file(results / "town_000000_000019_pred.txt", "mask.png 24 0.9\n");
+  const fs::path set = folder_ / "cityscapes";
+  const Outcome made =
+      run({"data", "shapes", "--cityscapes", "--out", set.string(), "--train", "6", "--val", "3", "--size", "64"});
+  REQUIRE_MESSAGE(made.code == 0, made.err);
+  for (const CityscapesImage& image : list_cityscapes(set))
+    save_cityscapes_results(folder_ / "my_results", image.name, {});
 }
 
 // A person of 20 x 20 pixels before grass, and a result that finds both.

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
 
@@ -34,6 +36,20 @@ TEST_CASE("file: a handler that ends the program can remove the temporary files,
   CHECK(!fs::exists(folder / "two.partial"));
   CHECK(read_file(folder / "done") == "whole");
   CHECK_ERROR(one.commit(), "one: cannot be written: No such file");
+}
+
+TEST_CASE("file: a handler knows the temporary files of many threads, and none of a file that is finished") {
+  const TemporaryFolder folder;
+  const auto path = [&](int i) { return folder / std::to_string(i); };
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::unique_ptr<AtomicFile>> files;
+    for (int i = 0; i < 20; ++i) files.push_back(std::make_unique<AtomicFile>(path(i)));
+    for (int i = 0; i < 20; i += 2) files[static_cast<size_t>(i)]->commit();
+    for (int i = 0; i < 20; i += 2) std::ofstream(path(i).string() + ".partial") << "another program's";
+    remove_temporary_files();
+    for (int i = 0; i < 20; ++i) CHECK(fs::exists(path(i).string() + ".partial") == (i % 2 == 0));
+    for (int i = 0; i < 20; i += 2) fs::remove(path(i).string() + ".partial");
+  }
 }
 
 TEST_CASE("file: what a killed program left at the temporary name is replaced, not written into") {

@@ -35,7 +35,7 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "data.train_annotations data.train_images data.skip_empty data.group_by_aspect input.resize input.shortest "
         "input.longest input.size input.mean input.std input.divisor optimizer.kind training.batch_size training.seed "
         "training.ema_decay "
-        "training.init_weights training.init_prefix training.init_bgr ");
+        "training.init_weights training.init_prefix training.init_bgr training.init_transfer ");
   CHECK(free ==
         "model.matcher.dice_exponent model.matcher.class_exponent model.loss.mask model.loss.objectness "
         "model.loss.class_weight model.loss.dice_weight model.loss.pixel_weight model.loss.objectness_weight "

@@ -1,5 +1,3 @@
-#include "train/weights.h"
-
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -12,6 +10,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/train/toy.h"
 #include "train/checkpoint.h"
+#include "train/transfer.h"
 
 using namespace tessera;
 
@@ -174,7 +173,7 @@ TEST_CASE("weights: a file in PyTorch's layout is transposed, prefixed, and turn
   config.init_prefix = "other.";
   CHECK_ERROR(load_initial_weights(stem, config), "no tensor fits the model (training.init_prefix is \"other.\")");
   config.init_prefix = "";  // "backbone." is found out
-  const nn::LoadReport report = load_initial_weights(stem, config).report;
+  const nn::LoadReport report = load_initial_weights(stem, config).loaded.report;
   CHECK(report.loaded == std::vector<std::string>{"backbone.conv.weight"});
   CHECK(report.unexpected == std::vector<std::string>{"backbone.fc.weight"});
   const auto at = [&](i64 o, i64 h, i64 w, i64 i) {
@@ -197,7 +196,7 @@ TEST_CASE("weights: one of our checkpoints gives its averages, and what does not
   test::Toy other;
   other.weight.value().fill(0);
   other.bias = Var(Tensor::zeros({4}), true);
-  const nn::LoadReport report = load_initial_weights(other, from_file(folder / "a.safetensors")).report;
+  const nn::LoadReport report = load_initial_weights(other, from_file(folder / "a.safetensors")).loaded.report;
   CHECK(other.weight.value().span<float>()[0] == first);
   CHECK(report.loaded.size() == 3);
   CHECK(report.mismatched == std::vector<std::string>{"bias: file [3], model [4]"});
@@ -278,7 +277,7 @@ TEST_CASE("weights: torchvision's ResNet goes under the body of FQDet's backbone
   theirs.push_back({"bn1.num_batches_tracked", Tensor::zeros({}, DType::kI64)});
   save_safetensors(folder / "resnet.safetensors", theirs);
   Detector detector(1);
-  const LoadedWeights loaded = load_initial_weights(detector, from_file(folder / "resnet.safetensors"));
+  const LoadedWeights loaded = load_initial_weights(detector, from_file(folder / "resnet.safetensors")).loaded;
   CHECK(loaded.names.str() == "names of the model itself, backbone.body. put before them");
   CHECK(loaded.report.loaded.size() == nn::state(net).size());
   CHECK(loaded.report.unexpected == std::vector<std::string>{"backbone.body.fc.weight"});
