@@ -82,7 +82,7 @@ void gather(const Conv2dDims& dims, const T* parts, const T* bias, T* y) {
 template <class T>
 void multiply_and_gather(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const T* bias, Tensor& y) {
   const i64 pixels = dims.N * dims.Ho * dims.Wo, columns = dims.Kh * dims.Kw * dims.Ci;
-  const Tensor parts = Tensor::empty({pixels, columns}, x.dtype());
+  Tensor parts = Tensor::empty({pixels, columns}, x.dtype());
   cpu::run(cpu::Gemm<T>{.rows = pixels,
                         .columns = columns,
                         .run_depth = dims.Co,
