@@ -38,12 +38,14 @@ struct Ring {
 
 // What this process holds of one GPU. Never given back: tensors with static lifetime may be freed after main.
 struct Gpu {
-  cudaStream_t stream = nullptr;
+  cudaStream_t stream = nullptr, beside = nullptr;  // beside: of branches
+  cudaEvent_t branch = nullptr;                     // recorded where one begins, and where it ends
   Ring small{size_t{16} << 10, std::vector<Staging>(256)}, large{size_t{4} << 20, std::vector<Staging>(2)};
   std::mutex mutex;
 };
 
 constinit thread_local int current_index = -1;
+constinit thread_local int branch_index = -1;  // the GPU on whose second stream this thread's work goes
 
 void make_current(int index) {
   if (current_index == index) return;
@@ -71,6 +73,12 @@ Gpu& gpu(int index) {
           "cudaMemPoolSetAttribute");
   }
   return g;
+}
+
+// Where this thread's work goes.
+cudaStream_t stream_of(int index) {
+  const Gpu& g = gpu(index);
+  return branch_index == index ? g.beside : g.stream;
 }
 
 DeviceCount count_gpus() {
@@ -105,13 +113,14 @@ void* allocate_memory(size_t bytes, int index) {
   Gpu& g = gpu(index);
   refuse_in_capture(g, "getting device memory");
   void* data = nullptr;
-  cudaError_t status = cudaMallocAsync(&data, bytes, g.stream);
+  const cudaStream_t queue = stream_of(index);
+  cudaError_t status = cudaMallocAsync(&data, bytes, queue);
   if (status ==
-      cudaErrorMemoryAllocation) {  // what was freed is the pool's until it has been, and until it is asked for
+      cudaErrorMemoryAllocation) {  // what was freed stays the pool's until it has been waited for, and trimmed
     cudaGetLastError();
-    check(cudaStreamSynchronize(g.stream), "cudaStreamSynchronize");
+    check(cudaStreamSynchronize(queue), "cudaStreamSynchronize");
     check(cudaMemPoolTrimTo(memory_pool(index), 0), "cudaMemPoolTrimTo");
-    status = cudaMallocAsync(&data, bytes, g.stream);
+    status = cudaMallocAsync(&data, bytes, queue);
   }
   if (status == cudaSuccess) return data;
   cudaGetLastError();
@@ -120,9 +129,8 @@ void* allocate_memory(size_t bytes, int index) {
 }
 
 void deallocate_memory(void* block, int index) {
-  Gpu& g = gpu(index);
-  refuse_in_capture(g, "giving back device memory");
-  cudaFreeAsync(block, g.stream);  // unchecked: when the process ends CUDA may have gone before the tensors
+  refuse_in_capture(gpu(index), "giving back device memory");
+  cudaFreeAsync(block, stream_of(index));  // unchecked: when the process ends CUDA may have gone before the tensors
 }
 
 size_t free_bytes(int index) {
@@ -133,9 +141,8 @@ size_t free_bytes(int index) {
 }
 
 void synchronize_stream(int index) {
-  Gpu& g = gpu(index);
-  refuse_in_capture(g, "waiting for the device");
-  check(cudaStreamSynchronize(g.stream), "cudaStreamSynchronize");
+  refuse_in_capture(gpu(index), "waiting for the device");
+  check(cudaStreamSynchronize(stream_of(index)), "cudaStreamSynchronize");
 }
 
 // The next buffer, when the device has read what was in it.
@@ -154,8 +161,9 @@ Staging& next_staging(Ring& ring) {
 void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int index) {
   Gpu& g = gpu(index);
   if (bytes == 0) return;
+  const cudaStream_t queue = stream_of(index);
   if (direction == CopyDirection::kWithin)
-    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, g.stream), "copy on the device");
+    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, queue), "copy on the device");
   refuse_in_capture(g, direction == CopyDirection::kFromHost ? "a copy from the host" : "a copy to the host");
   const std::lock_guard lock(g.mutex);
   auto* out = static_cast<std::byte*>(to);
@@ -166,11 +174,11 @@ void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int
     Staging& staging = next_staging(ring);
     if (direction == CopyDirection::kFromHost) {
       std::memcpy(staging.data, in + done, part);
-      check(cudaMemcpyAsync(out + done, staging.data, part, cudaMemcpyHostToDevice, g.stream), "copy to the device");
-      check(cudaEventRecord(staging.copied, g.stream), "cudaEventRecord");
+      check(cudaMemcpyAsync(out + done, staging.data, part, cudaMemcpyHostToDevice, queue), "copy to the device");
+      check(cudaEventRecord(staging.copied, queue), "cudaEventRecord");
     } else {
-      check(cudaMemcpyAsync(staging.data, in + done, part, cudaMemcpyDeviceToHost, g.stream), "copy from the device");
-      check(cudaEventRecord(staging.copied, g.stream), "cudaEventRecord");
+      check(cudaMemcpyAsync(staging.data, in + done, part, cudaMemcpyDeviceToHost, queue), "copy from the device");
+      check(cudaEventRecord(staging.copied, queue), "cudaEventRecord");
       check(cudaEventSynchronize(staging.copied), "copy from the device");
       std::memcpy(out + done, staging.data, part);
     }
@@ -251,6 +259,24 @@ void destroy_graph(void* graph, int index) {
   cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));  // unchecked, as cudaFreeAsync is
 }
 
+// `later` goes on when all is done that `earlier` has now.
+void order(const Gpu& g, cudaStream_t earlier, cudaStream_t later) {
+  check(cudaEventRecord(g.branch, earlier), "cudaEventRecord");
+  check(cudaStreamWaitEvent(later, g.branch, 0), "cudaStreamWaitEvent");
+}
+
+void begin_branch(int index) {
+  Gpu& g = gpu(index);
+  if (!g.beside) check(cudaStreamCreateWithPriority(&g.beside, cudaStreamNonBlocking, 0), "cudaStreamCreate");
+  if (!g.branch) check(cudaEventCreateWithFlags(&g.branch, cudaEventDisableTiming), "cudaEventCreate");
+  order(g, g.stream, g.beside);
+  branch_index = index;
+}
+
+void join_branch(int index) {
+  order(gpu(index), gpu(index).beside, gpu(index).stream);
+}
+
 constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .allocate = allocate_memory,
                                     .deallocate = deallocate_memory,
@@ -264,14 +290,17 @@ constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .begin_capture = begin_capture,
                                     .end_capture = end_capture,
                                     .launch_graph = launch_graph,
-                                    .destroy_graph = destroy_graph};
+                                    .destroy_graph = destroy_graph,
+                                    .begin_branch = begin_branch,
+                                    .end_branch = [] { branch_index = -1; },
+                                    .join_branch = join_branch};
 
 [[maybe_unused]] const bool kRegistered = register_device(kDevice, kRuntime);
 
 }  // namespace
 
 cudaStream_t stream() {
-  return gpu(std::max(current_index, 0)).stream;
+  return stream_of(std::max(current_index, 0));
 }
 
 void check(cudaError_t status, const char* what) {

@@ -145,7 +145,8 @@ TEST_CASE("program: --dry-run without data prints every option and the parameter
 
 TEST_CASE("program: --help-options lists every option, and docs/options.md is what it prints as markdown") {
   const std::string text = succeeds({"train", "--help-options"});
-  for (const char* part : {"[model.backbone] of sparseinst", "[model.head] of effseg", "[optimizer]", "lr = 5e-05  (a number, at least 0)", "width = 1.0", "freeze_at = 0"})
+  for (const char* part : {"[model.backbone] of sparseinst", "[model.head] of effseg", "[optimizer]",
+                           "lr = 5e-05  (a number, at least 0)", "width = 1.0", "freeze_at = 0"})
     CHECK_MESSAGE(text.find(part) != std::string::npos, part);
   CHECK_MESSAGE(succeeds({"train", "--help-options=markdown"}) == read_file(source_dir() / "docs" / "options.md"),
                 "docs/options.md is old: tessera train --help-options=markdown > docs/options.md");
