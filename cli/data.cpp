@@ -48,6 +48,7 @@ struct StatsCommand {
                             {.resize = ResizeRule::kLetterbox, .window = input_});
     if (const std::string left_out = source.left_out(); !left_out.empty()) fmt::print("{}: {}\n", file, left_out);
     pictures_ += source.size();
+    for (i64 k = 0; k < source.size(); ++k) annotated_ += source.objects(k);
     Progress progress("objects", 0, source.size());
     for (i64 first = 0; first < source.size(); first += kAtOnce) {
       std::vector<PlacedObjects> placed(static_cast<size_t>(std::min(source.size() - first, kAtOnce)));
@@ -74,10 +75,13 @@ struct StatsCommand {
   }
 
   void print() const {
+    TESSERA_CHECK(objects_ > 0, "data stats: no object has a pixel in a letterbox of {} x {}", input_.height,
+                  input_.width);
     const double count = static_cast<double>(objects_);
-    fmt::print("{} pictures, {} objects, at most {} in one; in a letterbox of {} x {}\n\n", pictures_, objects_, most_,
+    fmt::print("{} pictures, {} objects, at most {} in one; in a letterbox of {} x {}\n", pictures_, objects_, most_,
                input_.height, input_.width);
-    fmt::print("   grid   cells   centre's cell   a cell   without   log_side (mean)\n");
+    if (annotated_ > objects_) fmt::print("without a pixel at that size: {} objects more\n", annotated_ - objects_);
+    fmt::print("\n   grid   cells   centre's cell   a cell   without   log_side (mean)\n");
     for (const Grid& grid : grids_) {
       const auto& [height, width] = grid.cells;
       fmt::print("{:>7}  {:>6} {:>13.1f} % {:>6.1f} % {:>9}   [{:.2f}, {:.2f}]\n",
@@ -92,7 +96,7 @@ struct StatsCommand {
   static constexpr i64 kAtOnce = 64;
   ImageSize input_;
   std::vector<Grid> grids_;
-  i64 pictures_ = 0, objects_ = 0, most_ = 0;
+  i64 pictures_ = 0, annotated_ = 0, objects_ = 0, most_ = 0;
   double log_height_ = 0, log_width_ = 0;  // sums, of fractions of the input
 };
 

@@ -49,8 +49,8 @@ TEST_CASE("data stats: objects that find a cell are counted for each grid, crowd
   CHECK(outcome.out.find("1 crowd regions (annotation 4)") != std::string::npos);
   CHECK(outcome.out.find("2 pictures, 4 objects, at most 3 in one; in a letterbox of 64 x 64") != std::string::npos);
   // Of image 1 the largest has its cell, the others go beside it.
-  CHECK(row(outcome.out, "3 x 3") == "  3 x 3       9          50.0 %  100.0 %         0   [-1.08, -1.03]");
-  CHECK(row(outcome.out, "3 x 6") == "  3 x 6      18          50.0 %  100.0 %         0   [-1.08, -0.34]");
+  CHECK(row(outcome.out, "3 x 3") == "  3 x 3       9          50.0 %  100.0 %         0   [-1.07, -1.03]");
+  CHECK(row(outcome.out, "3 x 6") == "  3 x 6      18          50.0 %  100.0 %         0   [-1.07, -0.34]");
 
   const Outcome squares = run({"data", "stats", "--annotations", file, file});
   CHECK(squares.out.find("4 pictures, 8 objects") != std::string::npos);
