@@ -125,7 +125,6 @@ struct Blas {
   Blas() {
     check_blas(cublasLtCreate(&handle), "cublasLtCreate");
     check_blas(cublasCreate(&plain), "cublasCreate");
-    check_blas(cublasSetStream(plain, stream()), "cublasSetStream");
   }
 };
 
@@ -163,6 +162,7 @@ template <class T, class Sum>
 void run_plain(const Gemm<T, Sum>& g, cublasHandle_t handle) {
   ops::note_fallback(fmt::format("{}: cuBLASLt has no algorithm for {} products of [{}, {}] and [{}, {}]", op_name(),
                                  g.batch, g.M, g.K, g.K, g.N));
+  check_blas(cublasSetStream(handle, stream()), "cublasSetStream");  // another one within a branch
   const float alpha = 1, beta = g.accumulate ? 1.0f : 0.0f;
   check_blas(cublasGemmStridedBatchedEx_64(
                  handle, g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, g.N, g.M,
