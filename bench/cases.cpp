@@ -23,6 +23,7 @@ void sps_cases(Cases& cases);
 void matching_cases(Cases& cases);
 void model_cases(Cases& cases);
 void effseg_cases(Cases& cases);
+void fassst_cases(Cases& cases);
 
 Cases all_cases() {
   Cases cases;
@@ -33,6 +34,7 @@ Cases all_cases() {
   matching_cases(cases);
   model_cases(cases);
   effseg_cases(cases);
+  fassst_cases(cases);
   return cases;
 }
 

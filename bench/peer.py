@@ -16,6 +16,7 @@ import warnings
 import torch
 
 import peer_effseg
+import peer_fassst
 import peer_models
 import peer_operators
 
@@ -51,7 +52,7 @@ class Case:
         give_memory_back()
         self.before = status_mb("VmRSS:")
         operation = request.pop("op")
-        function = next(getattr(module, operation) for module in (peer_operators, peer_models, peer_effseg) if hasattr(module, operation))
+        function = next(getattr(module, operation) for module in (peer_operators, peer_models, peer_effseg, peer_fassst) if hasattr(module, operation))
         variants = function(**request)
         on_cpu = torch.get_default_device().type == "cpu"
         wait = (lambda: None) if on_cpu else torch.cuda.synchronize

@@ -63,6 +63,8 @@ OP_CASES(conv_transpose2d) {
   add(transposed({1, 3, 4, 6}, 4, 2, 2, {.stride = 2, .groups = 2}));
   add(transposed({1, 3, 4, 5}, 2, 2, 3, {.stride = 2}));  // kernel and stride agree along one axis
   add(transposed({2, 4, 3, 4}, 3, 4, 4, {.stride = 2, .padding = 1}));
+  add(transposed({2, 4, 3, 20}, 1, 4, 4, {.stride = 2, .padding = 1}));  // few channels: gathered from one product
+  add(transposed({1, 4, 5, 40}, 3, 3, 3, {.stride = 2, .padding = 2, .output_padding = 1, .dilation = 2}, false));
   add(transposed({1, 5, 4, 6}, 6, 3, 3, {.padding = 1, .groups = 3}));
   add(transposed({1, 4, 5, 4}, 4, 3, 3, {.padding = 2, .dilation = 2}));
   add(transposed({1, 4, 5, 4}, 4, 3, 3, {.stride = 2, .padding = 2, .output_padding = 1, .dilation = 2, .groups = 4}));
