@@ -99,21 +99,6 @@ Series series(const std::string& name, const std::vector<Measured>& all, i64 Mea
   return line;
 }
 
-// Charts below each other.
-std::string page(const std::vector<Chart>& charts) {
-  constexpr int kHeight = 308;
-  std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 {}\"><style>{}</style>"
-      "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>",
-      kHeight * charts.size(), kChartStyle);
-  for (size_t i = 0; i < charts.size(); ++i) {
-    std::string chart = to_svg(charts[i]);
-    chart.replace(0, chart.find('>') + 1, fmt::format("<g transform=\"translate(0 {})\">", kHeight * i));
-    svg += chart.replace(chart.rfind("</svg>"), 6, "</g>");
-  }
-  return svg + "</svg>\n";
-}
-
 }  // namespace
 
 nlohmann::ordered_json measure_mask_heads(const MaskHeadOptions& options) {
@@ -158,7 +143,7 @@ nlohmann::ordered_json measure_mask_heads(const MaskHeadOptions& options) {
   const Chart k_memory{
       "MB, 60 RoIs", "refinements",
       lines(by_refinements, &Measured::refinements, &Measured::forward_memory, &Measured::step_memory)};
-  write_file(options.plot, page({time, memory, k_time, k_memory}));
+  write_file(options.plot, to_svg_file({time, memory, k_time, k_memory}));
   return list;
 }
 

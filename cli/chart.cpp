@@ -17,6 +17,7 @@ const char* const kColours[] = {"#2563eb", "#dc2626", "#16a34a", "#d97706", "#7c
 
 // Averages neighbouring points until at most kMaxPoints are left; drops what cannot be drawn.
 Series thinned(const Series& series, bool log_scale) {
+  if (!series.marks.empty()) return series;
   Series kept{series.name, {}, {}};
   for (size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
     if (!std::isfinite(series.y[i]) || (log_scale && series.y[i] <= 0)) continue;
@@ -72,6 +73,32 @@ std::vector<double> log_ticks(const Range& range) {
         values.push_back(value);
     }
   return values;
+}
+
+std::string dot(double x, double y, const char* colour) {
+  return fmt::format("<circle fill=\"{}\" r=\"3\" cx=\"{:.1f}\" cy=\"{:.1f}\"/>", colour, x, y);
+}
+
+// px, py: where a value lies in the picture.
+template <class PlaceX, class PlaceY>
+std::string line(const Series& series, const PlaceX& px, const PlaceY& py, const char* colour) {
+  std::string points;
+  for (size_t i = 0; i < series.x.size(); ++i)
+    points += fmt::format("{:.1f},{:.1f} ", px(series.x[i]), py(series.y[i]));
+  const std::string svg =
+      fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" points=\"{}\"/>", colour, points);
+  return series.x.size() == 1 ? svg + dot(px(series.x[0]), py(series.y[0]), colour) : svg;
+}
+
+template <class PlaceX, class PlaceY>
+std::string marks(const Series& series, const PlaceX& px, const PlaceY& py, const char* colour) {
+  std::string svg;
+  for (size_t i = 0; i < series.marks.size(); ++i) {
+    const double x = px(series.x[i]), y = py(series.y[i]);
+    svg += dot(x, y, colour) + fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>", x + 5, y - 4,
+                                           escape_html(series.marks[i]));
+  }
+  return svg;
 }
 
 }  // namespace
@@ -150,13 +177,7 @@ std::string to_svg(const Chart& chart) {
                      (kLeft + kWidth - kRight) / 2, kHeight - 6, escape_html(chart.x_label));
   for (size_t i = 0; i < series.size(); ++i) {
     const char* colour = kColours[i % std::size(kColours)];
-    std::string points;
-    for (size_t j = 0; j < series[i].x.size(); ++j)
-      points += fmt::format("{:.1f},{:.1f} ", px(series[i].x[j]), py(series[i].y[j]));
-    svg += fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" points=\"{}\"/>", colour, points);
-    if (series[i].x.size() == 1)
-      svg += fmt::format("<circle fill=\"{}\" r=\"3\" cx=\"{:.1f}\" cy=\"{:.1f}\"/>", colour, px(series[i].x[0]),
-                         py(series[i].y[0]));
+    svg += series[i].marks.empty() ? line(series[i], px, py, colour) : marks(series[i], px, py, colour);
     const double y = kTop + 14 + 18 * static_cast<double>(i);
     svg += fmt::format(
         "<line stroke=\"{}\" stroke-width=\"3\" x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\"/><text class=\"tick\" x=\"{}\" "
@@ -167,11 +188,19 @@ std::string to_svg(const Chart& chart) {
   return svg + "</svg>";
 }
 
-std::string to_svg_file(const Chart& chart) {
-  std::string svg = to_svg(chart);
-  svg.insert(std::string("<svg").size(), " xmlns=\"http://www.w3.org/2000/svg\"");
-  svg.insert(svg.find('>') + 1, fmt::format("<style>{}</style>", kChartStyle));
-  return svg + "\n";
+std::string to_svg_file(const std::vector<Chart>& charts) {
+  constexpr double kApart = kHeight + 8;
+  std::string svg = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\"><style>{}</style>"
+      "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>",
+      kWidth, kApart * static_cast<double>(charts.size()), kChartStyle);
+  for (size_t i = 0; i < charts.size(); ++i) {
+    std::string chart = to_svg(charts[i]);
+    chart.replace(0, chart.find('>') + 1,
+                  fmt::format("<g transform=\"translate(0 {})\">", kApart * static_cast<double>(i)));
+    svg += chart.replace(chart.rfind("</svg>"), 6, "</g>");
+  }
+  return svg + "</svg>\n";
 }
 
 }  // namespace tessera

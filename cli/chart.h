@@ -1,4 +1,4 @@
-// Line charts as inline SVG, for the self-contained report.
+// Line charts, and charts of named marks, as inline SVG.
 #pragma once
 
 #include <limits>
@@ -10,6 +10,7 @@ namespace tessera {
 struct Series {
   std::string name;
   std::vector<double> x, y;
+  std::vector<std::string> marks = {};  // names of the points, which are then drawn one by one and not as a line
 };
 
 struct Chart {
@@ -24,7 +25,8 @@ extern const char* const kChartStyle;
 
 // One <svg> element with axes, round tick values, a legend, and at most a few hundred points per series (averaged).
 std::string to_svg(const Chart& chart);
-std::string to_svg_file(const Chart& chart);  // the same as a file of its own
+// A file of its own, the charts below each other.
+std::string to_svg_file(const std::vector<Chart>& charts);
 
 std::string escape_html(const std::string& text);
 std::string base64(const std::string& bytes);

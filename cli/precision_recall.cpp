@@ -75,7 +75,7 @@ Chart precision_recall_chart(const ApResult& result, std::optional<size_t> categ
 
 void write_precision_recall(const std::filesystem::path& path, const ApResult& result, const std::string& category) {
   const std::optional<size_t> chosen = category.empty() ? std::nullopt : std::optional(find_category(result, category));
-  if (path.extension() == ".svg") return write_output(path, to_svg_file(precision_recall_chart(result, chosen)));
+  if (path.extension() == ".svg") return write_output(path, to_svg_file({precision_recall_chart(result, chosen)}));
   TESSERA_CHECK(path.extension() == ".html", "curves: {} must end in .svg or .html", path.string());
   std::vector<Chart> charts = {precision_recall_chart(result, chosen)};
   if (!chosen && result.per_category.size() > 1)

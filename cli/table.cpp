@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "cli/commands.h"
-#include "cli/model_report.h"
 #include "cli/output.h"
+#include "cli/table_rows.h"
 #include "data/coco.h"
 #include "train/named_config.h"
 #include "train/progress.h"
@@ -17,38 +17,16 @@ namespace {
 
 constexpr double kSecondsPerModel = 3;
 
-struct Numbers {
-  std::vector<nn::ModuleRun> modules;  // work: the mean over the inputs; the root first
-  std::optional<Speed> speed;
-  Memory memory;
-
-  const nn::ModuleRun& of(const std::string& part) const {
-    const auto found = std::ranges::find(modules, part, &nn::ModuleRun::name);
-    TESSERA_CHECK(found != modules.end(), "table: the network has no part {}", part);
-    return *found;
-  }
-  // Of a part that is no direct part of the network none is measured.
-  std::optional<double> seconds(const std::string& part) const {
-    if (!speed) return {};
-    if (part.empty()) return speed->seconds.median;
-    const auto found = std::ranges::find(speed->parts, part, &Speed::Part::name);
-    return found == speed->parts.end() ? std::nullopt : std::optional(found->seconds.median);
-  }
-};
-
-struct Row {
-  PublishedModel published;
-  i64 input = 0;  // shorter side
-  Numbers numbers;
-};
-
 bool lists(const PublishedTable& table, const std::string& config) {
   return std::ranges::find(table.models, config, &PublishedModel::config) != table.models.end();
 }
 
 // Adds the other configurations of the folder, without its subfolders, as a table of their own.
 void add_unpublished(const std::string& folder, std::vector<PublishedTable>& tables) {
-  PublishedTable rest = {.title = "Other configurations", .input = tables[0].input, .found = tables[0].found};
+  PublishedTable rest = {.title = "Other configurations",
+                         .input = tables[0].input,
+                         .found = tables[0].found,
+                         .usual_objects = tables[0].usual_objects};
   for (const std::string& name : config_names()) {
     if (!name.starts_with(folder + "/")) continue;
     const std::string last = name.substr(folder.size() + 1);
@@ -81,66 +59,16 @@ std::string counted_at(const PublishedTable& table, const std::vector<ImageSize>
   return text;
 }
 
-std::string text_of(const PublishedTable& table, const std::vector<Row>& rows, const std::string& counted) {
-  std::vector<std::pair<const char*, double PublishedModel::*>> columns;  // those that any row has
-  for (const auto& column : kPublishedColumns)
-    if (std::ranges::any_of(table.models, [&](const auto& model) { return model.*column.second != kNotPublished; }))
-      columns.push_back(column);
-
-  std::string text = fmt::format("{}\n{:<28}{:>6}{:>10}{:>11}{:>10}{:>10}{:>9}{:>10} |", table.title, "ours", "input",
-                                 "params M", "trained M", "GFLOPs", "images/s", "MB", "train MB");
-  for (const auto& column : columns) text += fmt::format("{:>7}", column.first);
-  text += "\n";
-  for (const Row& row : rows) {
-    const nn::ModuleRun& run = row.numbers.of(table.part);
-    const std::optional<double> seconds = row.numbers.seconds(table.part);
-    const bool whole = table.part.empty() && row.numbers.speed;
-    const auto mega = [](auto value) { return static_cast<double>(value) / 1e6; };
-    text += fmt::format("{:<28}{:>6}{:>10.3f}{:>11.3f}{:>10.4f}{:>10}{:>9}{:>10} |", row.published.config, row.input,
-                        mega(run.parameters), mega(run.trainable), giga(static_cast<double>(run.work.published)),
-                        seconds ? fmt::format("{:.2f}", 1 / *seconds) : "-",
-                        whole ? fmt::format("{:.0f}", mega(row.numbers.memory.forward)) : "-",
-                        whole ? fmt::format("{:.0f}", mega(row.numbers.memory.tape)) : "-");
-    for (const auto& column : columns) {
-      const double value = row.published.*column.second;
-      text += value == kNotPublished ? fmt::format("{:>7}", "-") : fmt::format("{:>7.1f}", value);
-    }
-    text += "\n";
-  }
-  if (!table.measured.empty()) text += fmt::format("Right of the bar: published, {}. ", table.measured);
-  return text + fmt::format("GFLOPs as the papers count, {}.\n\n", counted);
-}
-
-nlohmann::ordered_json json_of(const PublishedTable& table, const Row& row) {
-  nlohmann::ordered_json published = nlohmann::ordered_json::object();
-  for (const auto& [name, value] : kPublishedColumns)
-    if (row.published.*value != kNotPublished) published[name] = row.published.*value;
-  const nn::ModuleRun& run = row.numbers.of(table.part);
-  nlohmann::ordered_json json = {{"table", table.title},
-                                 {"config", row.published.config},
-                                 {"input", row.input},
-                                 {"parameters", run.parameters},
-                                 {"trained_parameters", run.trainable},
-                                 {"flops", run.work.published},
-                                 {"multiply_adds", run.work.multiply_adds},
-                                 {"published", published}};
-  if (!table.part.empty()) json["part"] = table.part;
-  if (const std::optional<double> seconds = row.numbers.seconds(table.part)) json["images_per_second"] = 1 / *seconds;
-  if (!row.numbers.speed || !table.part.empty()) return json;
-  json["speed"] = speed_json(*row.numbers.speed);
-  json["memory"] = {{"forward_bytes", row.numbers.memory.forward}, {"tape_bytes", row.numbers.memory.tape}};
-  return json;
-}
-
 struct TableCommand {
-  std::string name, json, pictures;
+  std::string name, json, pictures, plot;
   std::vector<std::string> sizes, only;
   i64 limit = 100, objects = 0, queries = 0;
-  bool quick = false;
+  bool quick = false, latency = false;
 
   void run() const {
+    check_outputs({json, plot}, {pictures});
+    if (latency) return time_parts();
     std::vector<PublishedTable> tables = published_tables(name);
-    check_outputs({json}, {pictures});
     add_unpublished(name, tables);
     if (!only.empty()) keep_only(only, tables);
     i64 total = 0;
@@ -151,10 +79,11 @@ struct TableCommand {
     const std::vector<ImageSize> of_pictures = picture_sizes();
     std::map<std::string, Numbers> measured;  // by network and input: rows may differ in their training alone
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    std::vector<MeasuredTable> all;
     std::string text;
     Progress progress("table", 0, total);
     for (const PublishedTable& table : tables) {
-      std::vector<Row> rows;
+      std::vector<TableRow>& rows = all.emplace_back(table, std::vector<TableRow>()).second;
       std::vector<ImageSize> inputs;
       for (const PublishedModel& published : table.models) {
         progress.update(std::ssize(list), published.config);
@@ -165,13 +94,34 @@ struct TableCommand {
         const bool letterbox = config.input.resize == ResizeRule::kLetterbox;
         rows.push_back(
             {published, letterbox ? std::ranges::min(config.input.size) : config.input.shortest, measured[network]});
-        list.push_back(json_of(table, rows.back()));
+        list.push_back(table_json(table, rows.back()));
       }
-      text += text_of(table, rows, counted_at(table, inputs, pictures));
+      text += table_text(table, rows, counted_at(table, inputs, pictures));
     }
     progress.clear();
     fmt::print("{}", text);
     if (!json.empty()) write_output(json, list.dump(1) + "\n");
+    if (plot.empty()) return;
+    const std::vector<Chart> charts = accuracy_over_speed(all);
+    TESSERA_CHECK(!charts.empty(), "table --plot: of none of these rows both AP and speed are known");
+    write_output(plot, to_svg_file(charts));
+  }
+
+  void time_parts() const {
+    const PublishedLatencies published = published_latencies(name);
+    Config config = read_config(find_config(name + "/" + published.config));
+    const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
+    nn::fuse_for_inference(*model);
+    std::vector<Speed> ours;
+    Progress progress("table", 0, std::ssize(published.rows));
+    for (const PublishedLatencies::Row& row : published.rows) {
+      progress.update(std::ssize(ours), fmt::format("{} at {}", published.config, row.shortest));
+      config.input.shortest = row.shortest;
+      ours.push_back(measure_speed(*model, measured_batch(config, std::nullopt), kSecondsPerModel));
+    }
+    progress.clear();
+    fmt::print("{}", latency_text(published, ours));
+    if (!json.empty()) write_output(json, latency_json(published, ours).dump(1) + "\n");
   }
 
   std::vector<ImageSize> picture_sizes() const {
@@ -209,6 +159,9 @@ struct TableCommand {
     numbers.memory = measure_memory(*model, batch);
     nn::fuse_for_inference(*model);
     numbers.speed = measure_speed(*model, batch, kSecondsPerModel);
+    if (table.usual_objects == 0) return numbers;
+    model->given = Segmenter::Found{table.usual_objects, table.usual_objects};
+    numbers.usual_speed = measure_speed(*model, batch, kSecondsPerModel);
     return numbers;
   }
 
@@ -258,6 +211,17 @@ void add_table(CLI::App& app) {
       ->check(CLI::Range(0, 100000));
   table->add_option("--queries", command->queries, "... of so many queries; 0: each of its own")
       ->check(CLI::Range(0, 100000));
+  CLI::Option* plot = table->add_option(
+      "--plot", command->plot, "SVG file: published AP over the published and over the measured images per second");
+  table
+      ->add_flag(
+          "--latency", command->latency,
+          "in place of the tables how long each part of a network takes, beside the paper's Table 8 (sparseinst)")
+      ->excludes(plot)
+      ->excludes("--only")
+      ->excludes("--quick")
+      ->excludes("--size")
+      ->excludes("--pictures");
   table->add_option("--json", command->json, "file for the table, as JSON");
   table->callback([command] { command->run(); });
 }

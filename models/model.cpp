@@ -16,19 +16,27 @@ struct Family {
   std::string name;
   ModelConfig::Network defaults;
   std::vector<PublishedTable> (*published)();
+  PublishedLatencies (*latencies)() = nullptr;
 };
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all = {{"sparseinst", sparseinst::Config(), sparseinst::published},
-                                          {"fqdet", fqdet::Config(), fqdet::published},
-                                          {"effseg", effseg::Config(), effseg::published},
-                                          {"fassst", fassst::Config(), fassst::published}};
+  static const std::vector<Family> all = {
+      {"sparseinst", sparseinst::Config(), sparseinst::published, sparseinst::published_latencies},
+      {"fqdet", fqdet::Config(), fqdet::published},
+      {"effseg", effseg::Config(), effseg::published},
+      {"fassst", fassst::Config(), fassst::published}};
   return all;
 }
 
 const Family* find_family(const std::string& name) {
   const auto found = std::ranges::find(families(), name, &Family::name);
   return found == families().end() ? nullptr : &*found;
+}
+
+const Family& published_family(const std::string& name) {
+  const Family* found = find_family(name);
+  TESSERA_CHECK(found, "table: there is no table \"{}\"; {}", name, known_families(""));
+  return *found;
 }
 
 }  // namespace
@@ -56,9 +64,14 @@ std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed) {
 }
 
 std::vector<PublishedTable> published_tables(const std::string& family) {
-  const Family* found = find_family(family);
-  TESSERA_CHECK(found, "table: there is no table \"{}\"; {}", family, known_families(""));
-  return found->published();
+  return published_family(family).published();
+}
+
+PublishedLatencies published_latencies(const std::string& family) {
+  const Family& found = published_family(family);
+  TESSERA_CHECK(found.latencies, "table --latency: nobody published how long the modules of {} take; of sparseinst",
+                family);
+  return found.latencies();
 }
 
 }  // namespace tessera

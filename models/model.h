@@ -64,5 +64,6 @@ std::unique_ptr<Segmenter> make_model(const ModelConfig& config, u64 seed);
 
 // What was published of a family, table by table; throws for a name that is none.
 std::vector<PublishedTable> published_tables(const std::string& family);
+PublishedLatencies published_latencies(const std::string& family);  // throws also where there are none
 
 }  // namespace tessera

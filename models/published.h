@@ -20,9 +20,10 @@ struct PublishedModel {
          apm = kNotPublished, apl = kNotPublished, fps = kNotPublished;
   // With annotations finer than COCO's: AP, Boundary AP. Trained parameters in millions, and 10^9 FLOPs.
   double ap_fine = kNotPublished, apb_fine = kNotPublished, parameters = kNotPublished, flops = kNotPublished;
+  double pq = kNotPublished, megabytes = kNotPublished;  // panoptic quality in percent; what the weights take
 };
 
-inline constexpr std::array<std::pair<const char*, double PublishedModel::*>, 12> kPublishedColumns = {
+inline constexpr std::array<std::pair<const char*, double PublishedModel::*>, 14> kPublishedColumns = {
     {{"APval", &PublishedModel::ap_val},
      {"AP", &PublishedModel::ap},
      {"AP50", &PublishedModel::ap50},
@@ -32,6 +33,8 @@ inline constexpr std::array<std::pair<const char*, double PublishedModel::*>, 12
      {"APl", &PublishedModel::apl},
      {"AP*", &PublishedModel::ap_fine},
      {"APB*", &PublishedModel::apb_fine},
+     {"PQ", &PublishedModel::pq},
+     {"MB", &PublishedModel::megabytes},
      {"params", &PublishedModel::parameters},
      {"GFLOPs", &PublishedModel::flops},
      {"FPS", &PublishedModel::fps}}};
@@ -44,6 +47,20 @@ struct PublishedTable {
   // What the FLOPs are counted at: the network's input, and how much is found in it.
   ImageSize input = {640, 640};
   std::optional<Segmenter::Found> found = {};
+  // Where `found` is all that the network can find: what a picture of the data has, for its speed when no more pass the
+  // threshold. 0: none is told apart.
+  i64 usual_objects = 0;
+};
+
+// How long the parts of one network take, in milliseconds, by the shorter side of the picture.
+struct PublishedLatencies {
+  struct Row {
+    i64 shortest;
+    std::vector<double> milliseconds;
+  };
+  std::string title, config, measured;
+  std::vector<std::string> parts;  // as measure_speed (cli/measure.h) names them
+  std::vector<Row> rows;
 };
 
 }  // namespace tessera

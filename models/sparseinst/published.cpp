@@ -18,9 +18,21 @@ std::vector<PublishedTable> published() {
                       {"r50vd_giam_aug", 35.6, 36.1, 57.0, 38.2, 15.0, 37.7, 53.1, 42.8},
                       {"r50vd_dcn_giam_aug", 37.4, 37.9, 59.2, 40.2, 15.7, 39.4, 56.9, 40.0},
                       {"r50vd_dcn_giam_aug_448", kNone, 35.5, kNone, kNone, kNone, kNone, kNone, 58.5},
+                      {"r50vd_dcn_giam_aug_640", 37.7, 38.1, kNone, kNone, kNone, kNone, kNone, 39.3},
+                      {"cspdarknet53_giam", 35.1},
                       {"r101_giam", 34.9, 35.5},
-                      {"r101_dcn_giam", 36.4, 36.9}},
+                      {"r101_dcn_giam", 36.4, 36.9},
+                      {"pvt_v2_b1_giam", 35.3, 36.0, kNone, kNone, kNone, kNone, kNone, 33.5},
+                      {"pvt_v2_b2_li_giam", 37.2, 38.2, kNone, kNone, kNone, kNone, kNone, 26.5}},
            .measured = "COCO test-dev (APval: val2017), FPS on one RTX 2080 Ti"}};
+}
+
+PublishedLatencies published_latencies() {
+  return {.title = "Table 8",
+          .config = "r50_giam",
+          .measured = "one RTX 2080 Ti, modules one after the other",
+          .parts = {"backbone", "encoder", "decoder", "post-processing"},
+          .rows = {{512, {10.0, 2.5, 4.1, 1.8}}, {640, {13.3, 2.9, 5.6, 2.1}}}};
 }
 
 }  // namespace tessera::sparseinst

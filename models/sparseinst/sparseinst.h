@@ -52,5 +52,6 @@ class SparseInst : public Segmenter {
 std::unique_ptr<Segmenter> make_model(const Config& config, u64 seed);
 
 std::vector<PublishedTable> published();
+PublishedLatencies published_latencies();
 
 }  // namespace tessera::sparseinst

@@ -44,6 +44,18 @@ TEST_CASE("chart: the y axis holds the range asked for, and a file of its own br
   chart.y_low = 0, chart.y_high = 1;
   CHECK(to_svg(chart).find(">1</text>") != std::string::npos);
   CHECK(to_svg(chart).find(">0.2</text>") != std::string::npos);
-  CHECK(to_svg_file(chart).find("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox") == 0);
-  CHECK(to_svg_file(chart).find("><style>svg {") != std::string::npos);
+  CHECK(to_svg_file({chart}).find("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox") == 0);
+  CHECK(to_svg_file({chart}).find("><style>svg {") != std::string::npos);
+}
+
+TEST_CASE("chart: marks are drawn one by one with their names, and several charts are one file") {
+  const Chart chart{.title = "t", .x_label = "x", .series = {{"a", {1, 2}, {3, 4}, {"first", "<b>"}}}};
+  const std::string svg = to_svg(chart);
+  CHECK(svg.find(">first</text>") != std::string::npos);
+  CHECK(svg.find(">&lt;b&gt;</text>") != std::string::npos);
+  CHECK(svg.find("<polyline") == std::string::npos);
+  const std::string file = to_svg_file({chart, chart});
+  CHECK(file.find("viewBox=\"0 0 720 616\"") != std::string::npos);
+  CHECK(file.find("<svg", 1) == std::string::npos);
+  CHECK(file.find("translate(0 308)") != std::string::npos);
 }
