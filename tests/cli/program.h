@@ -96,8 +96,9 @@ struct Workshop {
                    "[optimizer]\nlr = 1e-3\n[schedule]\nwarmup_steps = 2\n"
                    "[training]\nsteps = 8\nbatch_size = 2\ncheckpoint_every = 3\n[evaluation]\nevery = 4\n");
   }
-  Arguments train(const std::string& out, const Arguments& more = {}) const {
-    Arguments arguments{"train", config.string(), "--out", (folder / out).string()};
+  Arguments train(const std::string& out, const Arguments& more = {}) const { return train(config, out, more); }
+  Arguments train(const fs::path& of, const std::string& out, const Arguments& more) const {
+    Arguments arguments{"train", of.string(), "--out", (folder / out).string()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -114,7 +115,10 @@ struct Workshop {
   }
   // Starts a training run and sends it a signal once its log has so many lines.
   Outcome interrupted(const std::string& out, int number, i64 lines) const {
-    const Program program(folder.path(), train(out));
+    return interrupted(config, out, number, lines);
+  }
+  Outcome interrupted(const fs::path& of, const std::string& out, int number, i64 lines) const {
+    const Program program(folder.path(), train(of, out, {}));
     for (int i = 0; i < 6000; ++i) {
       const fs::path log = folder / out / "log.jsonl";
       const std::string text = fs::exists(log) ? read_file(log) : "";

@@ -61,6 +61,27 @@ TEST_CASE("program: --resume needs no configuration: the run goes on with the on
   CHECK(contents(w.folder / "part") == before);
 }
 
+TEST_CASE("program: a FASSST that is killed in its second epoch and resumed equals one that was not") {
+  const Workshop& w = workshop();
+  const fs::path config = w.folder / "fassst.toml", shapes = w.folder / "shapes";
+  write_file(config,
+             fmt::format("base = \"{}/configs/fassst/tiny_shapes.toml\"\n[data]\n"
+                         "train_annotations = \"{}/instances_train.json\"\ntrain_images = \"{}/train\"\n"
+                         "val_annotations = \"{}/instances_val.json\"\nval_images = \"{}/val\"\n"
+                         "[optimizer]\nkind = \"sgd\"\nmomentum = 0.9\n[schedule]\nwarmup_steps = 2\n"
+                         "[training]\nsteps = 8\nbatch_size = 4\ncheckpoint_every = 2\n"
+                         "[evaluation]\nevery = 8\n",
+                         source_dir().string(), shapes.string(), shapes.string(), shapes.string(), shapes.string()));
+  const Outcome whole = run(w.train(config, "fassst_whole", {}));
+  REQUIRE_MESSAGE(whole.code == 0, whole.err);
+  CHECK(w.interrupted(config, "fassst_killed", SIGKILL, 5).code == 128 + SIGKILL);  // 3 steps are an epoch
+  const Outcome resumed = run(w.train(config, "fassst_killed", {"--resume"}));
+  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+  CHECK(w.log("fassst_killed") == w.log("fassst_whole"));
+  const std::string last = "checkpoint-00000008.safetensors";
+  CHECK(read_file(w.folder / "fassst_killed" / last) == read_file(w.folder / "fassst_whole" / last));
+}
+
 TEST_CASE("program: a resumed run prints what changes, and refuses another network, data or seed without a trace") {
   const Workshop& w = workshop();
   const fs::path folder = copy_of_run("changed");
