@@ -14,6 +14,7 @@
 namespace tessera {
 
 constinit thread_local const char* OpScope::current_ = nullptr;
+constinit thread_local const BranchMemory* BranchMemory::beside_ = nullptr;
 
 namespace {
 
@@ -37,6 +38,7 @@ struct Cache {
   std::mutex mutex;
   FreeBlocks free;
   std::unordered_map<void*, MemoryPool*> owners;  // of the blocks that belong to a pool
+  BranchMemory* branch = nullptr;                 // while there are two queues
   size_t allocated = 0, cached = 0, peak = 0;
 
   const DeviceRuntime& runtime() const { return device_runtime(device.kind); }
@@ -104,7 +106,8 @@ void* allocate(size_t bytes, Device device) {
   MemoryPool* pool = current_pool && current_pool->device_ == device ? current_pool : nullptr;
   if (bytes <= kLargestRequest) {
     const size_t size = bucket_of(bytes);
-    void* block = pool ? pool->free_.take(size) : nullptr;
+    BranchMemory::Queue* queue = c.branch && !pool ? &c.branch->mine() : nullptr;
+    void* block = pool ? pool->free_.take(size) : queue ? queue->free.take(size) : nullptr;
     if (!block) {
       TESSERA_CHECK(!pool || !pool->closed_,
                     "{}: asks for {} bytes on {} that the run before the recording did not need; what is recorded must "
@@ -115,11 +118,12 @@ void* allocate(size_t bytes, Device device) {
         pool->blocks_.emplace(block, size);
         c.owners.emplace(block, pool);
       }
+      if (block && queue) queue->blocks.insert(block);
     }
     if (block) {
       if (watched(device) && !(pool && pool->closed_)) {
-        unpoison(block, bytes);
-        poison(static_cast<std::byte*>(block) + bytes, size - bytes);
+        unpoison(block, queue ? size : bytes);  // what is done later may still be what used the block before
+        if (!queue) poison(static_cast<std::byte*>(block) + bytes, size - bytes);
       }
       return block;
     }
@@ -134,7 +138,11 @@ void deallocate(void* block, size_t bytes, Device device) {
   const std::lock_guard lock(c.mutex);
   const size_t size = bucket_of(bytes);
   const auto owner = c.owners.find(block);
-  if (owner == c.owners.end()) return c.put_back(block, size);
+  if (owner == c.owners.end()) {
+    if (!c.branch) return c.put_back(block, size);
+    BranchMemory::Queue& queue = c.branch->mine();
+    return (queue.blocks.contains(block) ? queue.free : c.branch->waiting_).put(block, size);
+  }
   MemoryPool& pool = *owner->second;
   pool.free_.put(block, size);
   if (watched(device) && !pool.closed_) poison(block, size);
@@ -162,6 +170,31 @@ MemoryPool::Scope::Scope(MemoryPool& pool) {
 
 MemoryPool::Scope::~Scope() {
   current_pool = nullptr;
+}
+
+bool BranchMemory::available(Device device) {
+  Cache& c = cache(device);
+  const std::lock_guard lock(c.mutex);
+  return !current_pool && !c.branch;
+}
+
+BranchMemory::BranchMemory(Device device) : device_(device) {
+  Cache& c = cache(device);
+  const std::lock_guard lock(c.mutex);
+  TESSERA_CHECK(!c.branch, "branch memory: there is one on {}; they do not nest", device);
+  c.branch = this;
+}
+
+BranchMemory::~BranchMemory() {
+  Cache& c = cache(device_);
+  const std::lock_guard lock(c.mutex);
+  c.branch = nullptr;
+  for (FreeBlocks* free : {&queues_[0].free, &queues_[1].free, &waiting_})
+    free->drain([&](void* block, size_t size) { c.put_back(block, size); });
+}
+
+void BranchMemory::use(bool beside) {
+  beside_ = beside ? this : nullptr;
 }
 
 void trim_cache(Device device) {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <map>
+#include <unordered_set>
 #include <vector>
 
 #include "tensor/device.h"
@@ -75,6 +76,35 @@ class MemoryPool {
   bool closed_ = false;
   FreeBlocks free_;
   std::map<void*, size_t> blocks_;  // all of them, and their sizes
+};
+
+// Memory while a device has two queues of work (tensor/device_branch.h), of which neither knows how far the other is: a
+// block that one of them freed serves the other, and other threads, only when they are joined. Each may use again what
+// it has itself asked for and freed; what was there before, or comes from the other, waits.
+class BranchMemory {
+ public:
+  static bool available(Device device);  // false: within a pool, or there is one on this device
+  explicit BranchMemory(Device device);
+  ~BranchMemory();  // the queues are joined
+  BranchMemory(const BranchMemory&) = delete;
+  BranchMemory& operator=(const BranchMemory&) = delete;
+
+  void use(bool beside);  // whose the requests of this thread are from now on
+
+ private:
+  friend void* allocate(size_t bytes, Device device);
+  friend void deallocate(void* block, size_t bytes, Device device);
+
+  struct Queue {
+    FreeBlocks free;
+    std::unordered_set<void*> blocks;  // that it asked for
+  };
+  Queue& mine() { return queues_[beside_ == this ? 1 : 0]; }
+
+  static constinit thread_local const BranchMemory* beside_;
+  Device device_;
+  Queue queues_[2];
+  FreeBlocks waiting_;
 };
 
 // Names the operator that runs on this thread, for the out-of-memory message.

@@ -45,6 +45,13 @@ struct DeviceRuntime {
   void* (*end_capture)(int index) = nullptr;
   void (*launch_graph)(void* graph, int index) = nullptr;
   void (*destroy_graph)(void* graph, int index) = nullptr;
+
+  // Branches (tensor/device_branch.h); null where the device has none. What this thread asks for between begin_branch
+  // and end_branch begins after all that was asked for before, and runs beside what is asked for after it, which from
+  // join_branch on waits for it.
+  void (*begin_branch)(int index) = nullptr;
+  void (*end_branch)() = nullptr;
+  void (*join_branch)(int index) = nullptr;
 };
 
 bool register_device(DeviceKind kind, const DeviceRuntime& runtime);

@@ -35,15 +35,18 @@ void Backbone::built(i64 row, i64 channels) {
   if (asked(row)) levels_.push_back({channels, strides_of(kind_)[static_cast<size_t>(row - 1)]});
 }
 
-std::vector<Var> Backbone::operator()(const Var& images, std::span<Random> random) {
+std::vector<Var> Backbone::operator()(const Var& images, std::span<Random> random, const Came& came) {
   TESSERA_CHECK(images.rank() == 4 && images.dim(3) == 3, "backbone: images must be [N, H, W, 3], got {}",
                 images.shape());
+  came_ = &came;
   return forward(images, random);
 }
 
 void Backbone::ran(i64 row, const Var& x, std::vector<Var>& outputs) const {
   nn::keep(fmt::format("c{}", row), x);
-  if (asked(row)) outputs.push_back(x);
+  if (!asked(row)) return;
+  outputs.push_back(x);
+  if (*came_) (*came_)(outputs.size() - 1, x);
 }
 
 std::vector<i64> rows_at(BackboneKind kind, const std::vector<i64>& strides) {

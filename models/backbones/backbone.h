@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -94,8 +95,10 @@ class Backbone : public nn::Module {
  public:
   // images [N, H, W, 3] of any size -> the rows that were asked for, [N, ceil(H / stride), ceil(W / stride), channels].
   // random: for each image what stochastic depth draws from in training; of none no branch is left out.
+  // came: hears of every output as soon as it is there, which one it is and the map, while the rest is still to come.
   // Intermediates: c1, c2 and so on, of every row.
-  std::vector<Var> operator()(const Var& images, std::span<Random> random = {});
+  using Came = std::function<void(size_t output, const Var& map)>;
+  std::vector<Var> operator()(const Var& images, std::span<Random> random = {}, const Came& came = {});
   const std::vector<FeatureLevel>& levels() const { return levels_; }  // of the outputs
 
  protected:
@@ -111,6 +114,7 @@ class Backbone : public nn::Module {
   BackboneKind kind_;
   std::vector<i64> rows_;
   std::vector<FeatureLevel> levels_;
+  const Came* came_ = nullptr;  // of the pass that runs
 };
 
 // The last row at each of these strides.

@@ -11,6 +11,7 @@
 #include "nn/profile.h"
 #include "ops/arrange.h"
 #include "ops/pointwise.h"
+#include "tensor/device_branch.h"
 
 namespace tessera::fassst {
 
@@ -61,11 +62,15 @@ Fassst::Fassst(const Config& config, Random& random) : config_(check_fields("fas
 
 Fassst::Maps Fassst::forward(const Var& images) {
   const nn::Running running(*this);
-  const std::vector<Var> rows = (*backbone_)(images);
-  Maps maps{(*attention_)(rows[e_]), {}};
+  Maps maps;
+  DeviceBranch attention(device());  // beside the rest of the backbone and the pyramid
+  const std::vector<Var> rows = (*backbone_)(images, {}, [&](size_t output, const Var& map) {
+    if (output == e_) attention.run([&] { maps.raw = (*attention_)(map); });
+  });
   std::vector<Var> laterals;
   for (const size_t place : lateral_) laterals.push_back(rows[place]);
   maps.pyramid = (*pyramid_)(laterals);
+  attention.join();
   return maps;
 }
 

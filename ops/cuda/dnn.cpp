@@ -66,7 +66,6 @@ struct Dnn {
 
   Dnn() {
     check_dnn(cudnnCreate(&handle), "cudnnCreate");
-    check_dnn(cudnnSetStream(handle, stream()), "cudnnSetStream");
     const auto activation = [](cudnnActivationDescriptor_t& descriptor, cudnnActivationMode_t mode) {
       check_dnn(cudnnCreateActivationDescriptor(&descriptor), "cudnnCreateActivationDescriptor");
       check_dnn(cudnnSetActivationDescriptor(descriptor, mode, CUDNN_PROPAGATE_NAN, 0), "cudnnSetActivationDescriptor");
@@ -178,6 +177,7 @@ bool convolve(Direction direction, const Conv2dDims& dims, const Tensor& x, cons
   Plan& plan = found->second;
   if (!plan.supported) return false;
   Tensor workspace = Tensor::empty({static_cast<i64>(plan.workspace)}, DType::kU8, x.device());
+  check_dnn(cudnnSetStream(d.handle, stream()), "cudnnSetStream");  // another one within a branch
   plan.supported = supported(run(d, plan, workspace.raw()), call);
   return plan.supported;
 }

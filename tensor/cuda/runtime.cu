@@ -31,13 +31,15 @@ struct Staging {
 
 // What this process holds of one GPU. Never given back: tensors with static lifetime may be freed after main.
 struct Gpu {
-  cudaStream_t stream = nullptr;
+  cudaStream_t stream = nullptr, beside = nullptr;  // beside: of branches
+  cudaEvent_t branch = nullptr;                     // recorded where one begins, and where it ends
   Staging staging[2];
   int turn = 0;
   std::mutex mutex;
 };
 
 constinit thread_local int current_index = -1;
+constinit thread_local int branch_index = -1;  // the GPU on whose second stream this thread's work goes
 
 void make_current(int index) {
   if (current_index == index) return;
@@ -54,6 +56,12 @@ Gpu& gpu(int index) {
   Gpu& g = (*gpus)[index];
   if (!g.stream) check(cudaStreamCreateWithFlags(&g.stream, cudaStreamNonBlocking), "cudaStreamCreate");
   return g;
+}
+
+// Where this thread's work goes.
+cudaStream_t stream_of(int index) {
+  const Gpu& g = gpu(index);
+  return branch_index == index ? g.beside : g.stream;
 }
 
 DeviceCount count_gpus() {
@@ -88,7 +96,7 @@ void* allocate_memory(size_t bytes, int index) {
   Gpu& g = gpu(index);
   refuse_in_capture(g, "getting device memory");
   void* data = nullptr;
-  const cudaError_t status = cudaMallocAsync(&data, bytes, g.stream);
+  const cudaError_t status = cudaMallocAsync(&data, bytes, stream_of(index));
   if (status == cudaSuccess) return data;
   cudaGetLastError();
   if (status != cudaErrorMemoryAllocation) check(status, "cudaMallocAsync");
@@ -96,9 +104,8 @@ void* allocate_memory(size_t bytes, int index) {
 }
 
 void deallocate_memory(void* block, int index) {
-  Gpu& g = gpu(index);
-  refuse_in_capture(g, "giving back device memory");
-  cudaFreeAsync(block, g.stream);  // unchecked: when the process ends CUDA may have gone before the tensors
+  refuse_in_capture(gpu(index), "giving back device memory");
+  cudaFreeAsync(block, stream_of(index));  // unchecked: when the process ends CUDA may have gone before the tensors
 }
 
 size_t free_bytes(int index) {
@@ -109,9 +116,8 @@ size_t free_bytes(int index) {
 }
 
 void synchronize_stream(int index) {
-  Gpu& g = gpu(index);
-  refuse_in_capture(g, "waiting for the device");
-  check(cudaStreamSynchronize(g.stream), "cudaStreamSynchronize");
+  refuse_in_capture(gpu(index), "waiting for the device");
+  check(cudaStreamSynchronize(stream_of(index)), "cudaStreamSynchronize");
 }
 
 // The next of the two buffers, when the device has read what was in it.
@@ -130,8 +136,9 @@ Staging& next_staging(Gpu& g) {
 void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int index) {
   Gpu& g = gpu(index);
   if (bytes == 0) return;
+  const cudaStream_t queue = stream_of(index);
   if (direction == CopyDirection::kWithin)
-    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, g.stream), "copy on the device");
+    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, queue), "copy on the device");
   refuse_in_capture(g, direction == CopyDirection::kFromHost ? "a copy from the host" : "a copy to the host");
   const std::lock_guard lock(g.mutex);
   auto* out = static_cast<std::byte*>(to);
@@ -141,11 +148,11 @@ void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int
     Staging& staging = next_staging(g);
     if (direction == CopyDirection::kFromHost) {
       std::memcpy(staging.data, in + done, part);
-      check(cudaMemcpyAsync(out + done, staging.data, part, cudaMemcpyHostToDevice, g.stream), "copy to the device");
-      check(cudaEventRecord(staging.copied, g.stream), "cudaEventRecord");
+      check(cudaMemcpyAsync(out + done, staging.data, part, cudaMemcpyHostToDevice, queue), "copy to the device");
+      check(cudaEventRecord(staging.copied, queue), "cudaEventRecord");
     } else {
-      check(cudaMemcpyAsync(staging.data, in + done, part, cudaMemcpyDeviceToHost, g.stream), "copy from the device");
-      check(cudaEventRecord(staging.copied, g.stream), "cudaEventRecord");
+      check(cudaMemcpyAsync(staging.data, in + done, part, cudaMemcpyDeviceToHost, queue), "copy from the device");
+      check(cudaEventRecord(staging.copied, queue), "cudaEventRecord");
       check(cudaEventSynchronize(staging.copied), "copy from the device");
       std::memcpy(out + done, staging.data, part);
     }
@@ -226,6 +233,24 @@ void destroy_graph(void* graph, int index) {
   cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));  // unchecked, as cudaFreeAsync is
 }
 
+// `later` goes on when all is done that `earlier` has now.
+void order(const Gpu& g, cudaStream_t earlier, cudaStream_t later) {
+  check(cudaEventRecord(g.branch, earlier), "cudaEventRecord");
+  check(cudaStreamWaitEvent(later, g.branch, 0), "cudaStreamWaitEvent");
+}
+
+void begin_branch(int index) {
+  Gpu& g = gpu(index);
+  if (!g.beside) check(cudaStreamCreateWithPriority(&g.beside, cudaStreamNonBlocking, 0), "cudaStreamCreate");
+  if (!g.branch) check(cudaEventCreateWithFlags(&g.branch, cudaEventDisableTiming), "cudaEventCreate");
+  order(g, g.stream, g.beside);
+  branch_index = index;
+}
+
+void join_branch(int index) {
+  order(gpu(index), gpu(index).beside, gpu(index).stream);
+}
+
 constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .allocate = allocate_memory,
                                     .deallocate = deallocate_memory,
@@ -239,14 +264,17 @@ constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .begin_capture = begin_capture,
                                     .end_capture = end_capture,
                                     .launch_graph = launch_graph,
-                                    .destroy_graph = destroy_graph};
+                                    .destroy_graph = destroy_graph,
+                                    .begin_branch = begin_branch,
+                                    .end_branch = [] { branch_index = -1; },
+                                    .join_branch = join_branch};
 
 [[maybe_unused]] const bool kRegistered = register_device(kDevice, kRuntime);
 
 }  // namespace
 
 cudaStream_t stream() {
-  return gpu(std::max(current_index, 0)).stream;
+  return stream_of(std::max(current_index, 0));
 }
 
 void check(cudaError_t status, const char* what) {

@@ -18,7 +18,8 @@ inline constexpr DeviceKind kDevice = DeviceKind::kCudaEmulated;
 inline constexpr DeviceKind kDevice = DeviceKind::kCuda;
 #endif
 
-// All work of a device runs on one stream, in order; this is the current device's.
+// All work of a device runs on one stream, in order; this is the current device's. Within a branch
+// (tensor/device_branch.h) it is the branch's.
 cudaStream_t stream();
 
 // Throws, naming the operator that runs, `what` (a kernel or a call) and CUDA's reason.

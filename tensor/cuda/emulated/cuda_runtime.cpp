@@ -1,5 +1,5 @@
 // The runtime calls of the emulated device: everything happens at once, in the caller's thread; or, while a stream is
-// captured, when its graph is launched.
+// captured, when its graph is launched; or, on a late stream, when it is waited for.
 #include "tensor/cuda/emulated/cuda_runtime.h"
 
 #include <cstdint>
@@ -18,6 +18,11 @@ struct EmulatedGraph {
 };
 struct EmulatedStream {
   std::unique_ptr<EmulatedGraph> captured;  // null: it is not captured
+  bool late = false;
+  std::vector<std::function<void()>> waiting;  // of a late one
+};
+struct EmulatedEvent {
+  cudaStream_t stream = nullptr;  // that it was recorded on last
 };
 
 namespace tessera::emulated {
@@ -29,6 +34,7 @@ Machine& machine() {
 
 void enqueue(cudaStream_t stream, const std::function<void()>& work) {
   if (stream->captured) return stream->captured->work.push_back(work);
+  if (stream->late) return stream->waiting.push_back(work);
   work();
 }
 
@@ -54,6 +60,10 @@ constinit thread_local cudaError_t last_error = cudaSuccess;
 cudaError_t result(cudaError_t status) {
   if (status != cudaSuccess) last_error = status;
   return status;
+}
+
+void wait_for(cudaStream_t stream) {
+  for (const auto& work : std::exchange(stream->waiting, {})) work();
 }
 
 }  // namespace
@@ -99,8 +109,18 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
+  *stream = new EmulatedStream{.captured = nullptr, .late = true, .waiting = {}};
   return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  wait_for(stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t event, unsigned) {
+  return cudaEventSynchronize(event);
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
@@ -141,16 +161,17 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  static char instance;
-  *event = reinterpret_cast<cudaEvent_t>(&instance);
+  *event = new EmulatedEvent;
   return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->stream = stream;
   return cudaSuccess;
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t) {
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->stream) wait_for(event->stream);
   return cudaSuccess;
 }
 

@@ -91,7 +91,10 @@ cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+// Such a stream does its work as late as it may, when somebody waits for it: whoever should have waited finds nothing.
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
@@ -110,7 +113,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 
 namespace tessera::emulated {
 
-// A stream's work: done at once, or kept while the stream is captured. What it reads and writes is given by address.
+// A stream's work: done at once, or kept, while the stream is captured and where it does it late. What it reads and
+// writes is given by address.
 void enqueue(cudaStream_t stream, const std::function<void()>& work);
 
 }  // namespace tessera::emulated
