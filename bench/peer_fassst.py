@@ -104,8 +104,8 @@ def decode(raw):
     return torch.cat([centre - half, centre + half], -1)[..., [1, 0, 3, 2]]
 
 
-def fassst(size=SIZE):
-    """A picture of the input's size, from floats to the masks of all 36 boxes in the picture."""
+def fassst(count, size=SIZE):
+    """A picture of the input's size, from floats to the masks of the best boxes in the picture."""
     from peer_effseg import paste
 
     def make(memory_format, sampled):
@@ -118,7 +118,7 @@ def fassst(size=SIZE):
             with torch.inference_mode():
                 raw, levels = body(x)
                 score, _ = raw[..., 5:].sigmoid().max(-1)
-                order = (score * raw[..., 4].sigmoid()).sort(descending=True).indices[0]
+                order = (score * raw[..., 4].sigmoid()).sort(descending=True).indices[0, :count]
                 boxes = (decode(raw).clamp(0, 1) * size)[:, order]
                 paste(masks(levels, boxes).sigmoid()[:, None], boxes[0], (size, size))
         return call
