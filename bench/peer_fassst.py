@@ -1,7 +1,7 @@
 """FASSST, design A of docs/fassst.md, in plain PyTorch for bench/peer.py. Every picture has the same number of regions, so RoIAlign can
-also be a grid_sample of its 2 x 2 points with their mean; both are tried.
+also be a grid_sample of its 2 x 2 points and their mean: tried where masks are found; in training it is slower.
 
-Weights are random. A cell's box is twice as wide as its cell, e.g. of bench/fassst.cpp.
+Weights are random; a cell's box is twice as wide as the cell, as in bench/fassst.cpp.
 """
 import math
 
@@ -104,35 +104,27 @@ def decode(raw):
     return torch.cat([centre - half, centre + half], -1)[..., [1, 0, 3, 2]]
 
 
-def fassst(size=SIZE, masks=True):
-    """A picture of the input's size, from floats to the masks of all 36 boxes in the picture."""
+def fassst(count, size=SIZE):
+    """A picture of the input's size, from floats to the masks of the best boxes in the picture."""
     from peer_effseg import paste
 
-    def make(memory_format, sampled, whole):
+    def make(memory_format, sampled):
         x = torch.randn(1, 3, size, size).to(memory_format=memory_format)
         body, masks = Body().eval().to(memory_format=memory_format), Masks(sampled).eval().to(memory_format=memory_format)
-
-        def optimised(module, *inputs):
-            return torch.jit.optimize_for_inference(torch.jit.trace(module, inputs))
-        with torch.no_grad():
-            raw, levels = body(x)
-            boxes = decode(raw).clamp(0, 1) * size
-            body = optimised(body, x)
-            if whole:
-                masks = optimised(masks, levels, boxes)
+        with torch.no_grad():  # of the masks' part the trace is slower
+            body = torch.jit.optimize_for_inference(torch.jit.trace(body, x))
 
         def call():
             with torch.inference_mode():
                 raw, levels = body(x)
                 score, _ = raw[..., 5:].sigmoid().max(-1)
-                order = (score * raw[..., 4].sigmoid()).sort(descending=True).indices[0]
+                order = (score * raw[..., 4].sigmoid()).sort(descending=True).indices[0, :count]
                 boxes = (decode(raw).clamp(0, 1) * size)[:, order]
                 paste(masks(levels, boxes).sigmoid()[:, None], boxes[0], (size, size))
         return call
     formats = {"channels_last": torch.channels_last, "NCHW": torch.contiguous_format}
-    return {f"{name}, {'grid_sample' if sampled else 'roi_align'}{', masks traced' if whole else ''}":
-            lambda f=f, sampled=sampled, whole=whole: make(f, sampled, whole)
-            for name, f in formats.items() for sampled in (True, False) for whole in (True, False)}
+    return {f"{name}, {'grid_sample' if sampled else 'roi_align'}": lambda f=f, sampled=sampled: make(f, sampled)
+            for name, f in formats.items() for sampled in (True, False)}
 
 
 def focal(logits, y):
@@ -145,8 +137,8 @@ def fassst_step(batch=8, objects=5, size=SIZE):
     """The losses of design A with given cells, gradients cut at a norm, SGD with momentum."""
     from torchvision.ops import generalized_box_iou_loss, roi_align
 
-    def make(memory_format, sampled):
-        body, masks = Body().train().to(memory_format=memory_format), Masks(sampled).train().to(memory_format=memory_format)
+    def make(memory_format):
+        body, masks = Body().train().to(memory_format=memory_format), Masks(sampled=False).train().to(memory_format=memory_format)
         for module in body.rows.modules():
             if isinstance(module, nn.BatchNorm2d):  # statistics are frozen
                 module.eval()
@@ -180,6 +172,4 @@ def fassst_step(batch=8, objects=5, size=SIZE):
             nn.utils.clip_grad_norm_(parameters, 10)
             optimizer.step()
         return step
-    formats = {"channels_last": torch.channels_last, "NCHW": torch.contiguous_format}
-    return {f"{name}, {'grid_sample' if sampled else 'roi_align'}": lambda f=f, sampled=sampled: make(f, sampled)
-            for name, f in formats.items() for sampled in (True, False)}
+    return peer_models.training(make)

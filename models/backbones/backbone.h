@@ -115,6 +115,7 @@ class Backbone : public nn::Module {
   const Came* came_ = nullptr;  // of the pass that runs
   std::vector<i64> rows_;
   std::vector<FeatureLevel> levels_;
+  const Came* came_ = nullptr;  // of the pass that runs
 };
 
 // The last row at each of these strides.

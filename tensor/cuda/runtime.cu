@@ -115,8 +115,8 @@ void* allocate_memory(size_t bytes, int index) {
   void* data = nullptr;
   const cudaStream_t queue = stream_of(index);
   cudaError_t status = cudaMallocAsync(&data, bytes, queue);
-  if (status ==
-      cudaErrorMemoryAllocation) {  // what was freed stays the pool's until it has been waited for, and trimmed
+  // What was freed stays the pool's until it has been waited for and the pool is trimmed.
+  if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     check(cudaStreamSynchronize(queue), "cudaStreamSynchronize");
     check(cudaMemPoolTrimTo(memory_pool(index), 0), "cudaMemPoolTrimTo");
