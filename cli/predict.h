@@ -18,6 +18,13 @@ struct PredictOptions {
   bool stages = false;                             // draw how each mask was refined as well
 };
 
+// The objects of a batch of one picture, in the model's order, that are such to a user: above the model's own
+// threshold, and with pixels where they have masks.
+std::vector<Instance> objects_in(const Batch& batch, const LoadedModel& model);
+
+// How many threads read, draw and write beside the network's.
+int worker_count();
+
 // Writes a picture of each image with its objects, results.json, and without annotations images.json; of a network that
 // finds segments panoptic.json and its PNGs in place of both. Everything that can be wrong with the options is found
 // before the first image; then one that cannot be read or written is reported on stderr, the others go on, and in the
