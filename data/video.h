@@ -61,8 +61,9 @@ std::string video_endings();  // of those that can be written, ".mp4, .mkv, .mov
 std::unique_ptr<VideoReader> open_video(const std::filesystem::path& path, const std::string& format = "");
 
 // `encoder`: FFmpeg's name of one (mpeg4); empty: the container's own choice (H.264, of .webm VP9). A frame with an odd
-// side gets one more column or row, which repeats the last. The same frames give the same bytes. Throws, naming the
-// file, when there is no such encoder or it does not go into the container.
+// side gets one more column or row, which repeats the last. The same frames give the same bytes where the encoder keeps
+// to that, as mpeg4 and VP9 do; libx264 was seen to differ in the bits of tiny frames. Throws, naming the file, when
+// there is no such encoder or it does not go into the container.
 std::unique_ptr<VideoWriter> create_video(const std::filesystem::path& path, const VideoFormat& format,
                                           const std::string& encoder = "");
 

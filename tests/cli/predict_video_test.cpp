@@ -69,7 +69,7 @@ TEST_CASE("predict video: what is found is drawn, and every byte is the same a s
   write_clip(in, even_times(30));
   std::string first;
   for (int round = 0; round < 2; ++round) {
-    const Outcome outcome = run(arguments(out, {in.string()}));
+    const Outcome outcome = run(arguments(out, {"--encoder", "mpeg4", in.string()}));
     REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
     const std::string bytes = read_file(out);
     CHECK((first.empty() || bytes == first));
