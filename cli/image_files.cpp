@@ -17,10 +17,7 @@ bool is_image(const fs::directory_entry& entry) {
   const fs::path& path = entry.path();
   std::error_code broken_link;  // is reported when it is read
   if (path.filename().string().front() == '.' || entry.is_directory(broken_link)) return false;
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
+  return is_image_name(path);
 }
 
 // The same for every spelling of a path, whether or not there is such a file.
@@ -32,6 +29,13 @@ std::string entry_of(const fs::path& file) {
 }
 
 }  // namespace
+
+bool is_image_name(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
+}
 
 std::vector<fs::path> image_files(const std::vector<std::string>& arguments, i64 limit) {
   std::vector<fs::path> files;

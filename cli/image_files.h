@@ -10,6 +10,9 @@
 
 namespace tessera {
 
+// Does the name end as that of a JPEG or PNG file?
+bool is_image_name(const std::filesystem::path& path);
+
 // Files as they are; of folders the JPEG and PNG files, by name, without hidden ones (.DS_Store, ._1.jpg). A file that
 // is named twice, itself and by its folder, is taken once. At most `limit` of them, 0: all.
 std::vector<std::filesystem::path> image_files(const std::vector<std::string>& arguments, i64 limit);

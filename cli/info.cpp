@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/info_model.h"
+#include "data/video.h"
 #include "ops/cpu/simd/simd_table.h"
 #include "ops/kernel_table.h"
 #include "tensor/nearest_name.h"
@@ -71,6 +72,7 @@ void print_machine() {
   fmt::print("{}\n", version_text());
   fmt::print("processor  {}, {} threads\n", processor(), omp_get_max_threads());
   fmt::print("operators  {} (tessera info --ops)\n", KernelTableBase::all().size());
+  fmt::print("video      {}{}\n", has_video() ? "" : "none: ", video_support());
 }
 
 // The tables of these operators, or all of them.

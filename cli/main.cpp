@@ -82,7 +82,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  tessera::let_waiting_threads_sleep(argv);
+  // Beside the network of predict other threads of it read, draw and encode.
+  const bool shared = argc > 1 && std::strcmp(argv[1], "predict") == 0;
+  tessera::let_waiting_threads_sleep(argv, shared ? 1'000 : 10'000);
   occupy_standard_streams();
   tessera::end_cleanly_on_signals();
   const int code = run(argc, argv);

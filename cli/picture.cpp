@@ -1,6 +1,7 @@
 #include "cli/picture.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "data/draw.h"
 #include "data/transforms.h"
@@ -42,26 +43,37 @@ void check_picture_size(const std::filesystem::path& file, ImageSize size, const
                 file.string(), size.height, size.width, dataset.name, info.height, info.width);
 }
 
-Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
-                      Label label) {
+ImageSize drawn_size(ImageSize image) {
+  const i64 factor = readable_factor(image);
+  return {image.height * factor, image.width * factor};
+}
+
+Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instances,
+                      const std::vector<std::string>& classes, Label label, const std::vector<i64>& colours) {
   const i64 factor = readable_factor({image.dim(0), image.dim(1)});
   const i64 text_scale = std::max<i64>(1, std::min(image.dim(0), image.dim(1)) * factor / 400);
   Tensor picture = factor > 1 ? enlarge(image, factor) : image.clone();
-  std::stable_sort(instances.begin(), instances.end(),
-                   [](const Instance& a, const Instance& b) { return a.score < b.score; });
+  std::vector<size_t> order(instances.size());  // the least certain first
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return instances[a].score < instances[b].score; });
+  const auto colour_at = [&](size_t place) {
+    return colour_of(colours.empty() ? static_cast<i64>(place) : colours.at(order[place]));
+  };
 
-  for (size_t i = 0; i < instances.size(); ++i) {
-    if (!instances[i].has_mask()) continue;
-    const Tensor mask = enlarge(decode_rle(instances[i].mask), factor);
-    blend_mask(picture, mask, colour_of(static_cast<i64>(i)), 0.45);
-    outline_mask(picture, mask, colour_of(static_cast<i64>(i)));
+  for (size_t place = 0; place < order.size(); ++place) {
+    const Instance& instance = instances[order[place]];
+    if (!instance.has_mask()) continue;
+    const Tensor mask = enlarge(decode_rle(instance.mask), factor);
+    blend_mask(picture, mask, colour_at(place), 0.45);
+    outline_mask(picture, mask, colour_at(place));
   }
-  for (size_t i = 0; i < instances.size(); ++i) {  // labels last: no mask may cover one
-    const Instance& instance = instances[i];
+  for (size_t place = 0; place < order.size(); ++place) {  // labels last: no mask may cover one
+    const Instance& instance = instances[order[place]];
     const XywhBox& box = instance.box;
     if (box[2] <= 0) continue;
     const auto scaled = [&](double value) { return static_cast<i64>(value) * factor; };
-    const Colour colour = colour_of(static_cast<i64>(i));
+    const Colour colour = colour_at(place);
     draw_box(picture, scaled(box[0]), scaled(box[1]), scaled(box[2]), scaled(box[3]), colour, text_scale);
     const std::string name = classes.at(static_cast<size_t>(instance.class_index));
     draw_text(picture, scaled(box[0]), scaled(box[1]) - 10 * text_scale,
@@ -71,13 +83,13 @@ Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, cons
 }
 
 Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset, i64 position,
-                                std::vector<Instance> found, const std::vector<std::string>& classes) {
+                                const std::vector<Instance>& found, const std::vector<std::string>& classes) {
   check_picture_size(dataset.images.at(static_cast<size_t>(position)).file_name, {image.dim(0), image.dim(1)}, dataset,
                      position);
   std::vector<std::string> annotated_classes;
   for (const CocoCategory& category : dataset.categories) annotated_classes.push_back(category.name);
   return beside(draw_instances(image, annotated_instances(dataset, position), annotated_classes, Label::kName),
-                draw_instances(image, std::move(found), classes, Label::kNameAndScore));
+                draw_instances(image, found, classes, Label::kNameAndScore));
 }
 
 }  // namespace tessera

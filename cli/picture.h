@@ -16,14 +16,18 @@ void check_picture_size(const std::filesystem::path& file, ImageSize size, const
 
 enum class Label { kName, kNameAndScore };
 
+// The size of the picture that draw_instances() makes of an image of this size.
+ImageSize drawn_size(ImageSize image);
+
 // The image with every object's mask and outline, where it has one, box and label; the least certain first, so that the
 // best lie on top. Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3];
-// masks of its size.
-Tensor draw_instances(const Tensor& image, std::vector<Instance> instances, const std::vector<std::string>& classes,
-                      Label label);
+// masks of its size. colours: the number of each instance's colour; without them neighbours in certainty get
+// neighbouring colours.
+Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instances,
+                      const std::vector<std::string>& classes, Label label, const std::vector<i64>& colours = {});
 
 // What is annotated (left, without crowd regions) beside what was found (right). classes: the model's.
 Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset, i64 position,
-                                std::vector<Instance> found, const std::vector<std::string>& classes);
+                                const std::vector<Instance>& found, const std::vector<std::string>& classes);
 
 }  // namespace tessera

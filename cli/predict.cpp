@@ -1,4 +1,3 @@
-// tessera predict: pictures with masks, boxes, names and scores, and the results as COCO JSON.
 #include "cli/predict.h"
 
 #include <omp.h>
@@ -9,12 +8,10 @@
 #include <memory>
 
 #include "cli/activation_maps.h"
-#include "cli/commands.h"
 #include "cli/findings.h"
 #include "cli/image_files.h"
 #include "cli/image_names.h"
 #include "cli/mask_stages.h"
-#include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/picture.h"
 #include "data/cityscapes.h"
@@ -34,7 +31,6 @@ namespace fs = std::filesystem;
 // Pictures on their way through a call: read ahead of the network, which runs on the thread of the call, drawn and
 // written behind it. So many are read or being read, and so many found in and not written, for each worker.
 constexpr size_t kAhead = 1, kBehind = 2;
-constexpr int kMostWorkers = 8;
 
 class Prediction {
  public:
@@ -47,7 +43,7 @@ class Prediction {
         annotated_(!options.annotations.empty()),
         names_(distinct_names(below_)),
         findings_(make_findings(model, out_, options.annotations)),
-        workers_(std::min(omp_get_max_threads(), kMostWorkers)) {
+        workers_(worker_count()) {
     if (annotated_) {
       truth_ = fs::is_directory(options_.annotations) ? load_cityscapes(options_.annotations)
                                                       : load_image_list(options_.annotations);
@@ -143,7 +139,7 @@ class Prediction {
     if (annotated_) check_picture_size(files_[i], size, truth_, positions_[i]);
     const Batch batch = inference_batch(picture.image, model_.config);
     std::vector<Instance> instances = model_.model->detect(batch).at(0);
-    if (!findings_->takes_all()) erase_no_objects(instances);
+    if (!findings_->takes_all()) erase_no_objects(instances, *model_.model);
     picture.found = {annotated_ ? truth_.images[static_cast<size_t>(positions_[i])]
                                 : CocoImage{static_cast<i64>(i) + 1, below_[i].string(), size.height, size.width},
                      names_[i], std::move(instances)};
@@ -154,21 +150,12 @@ class Prediction {
     for (size_t s = 0; s < cells_.size(); ++s) cells_[s] += cells[s];
   }
 
-  // A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
-  // Neither is an object to a user.
-  void erase_no_objects(std::vector<Instance>& instances) const {
-    const double least = model_.model->score_threshold();
-    std::erase_if(instances, [&](const Instance& instance) {
-      return instance.score <= least || (instance.has_mask() && rle_area(instance.mask) == 0);
-    });
-  }
-
   // On a thread of workers_.
   void write(Picture& picture) const {
     findings_->write(picture.found);
     picture.in_results = true;  // a picture that cannot be drawn does not take its results along
     std::vector<Instance> instances = picture.found.instances;
-    erase_no_objects(instances);
+    erase_no_objects(instances, *model_.model);
     std::stable_sort(instances.begin(), instances.end(),
                      [](const Instance& a, const Instance& b) { return a.score > b.score; });
     std::erase_if(instances, [&](const Instance& instance) { return instance.score < options_.threshold; });
@@ -232,56 +219,22 @@ class Prediction {
   Workers workers_;  // the last: its threads use the others
 };
 
-struct PredictCommand {
-  ModelOptions model;
-  std::vector<std::string> images;
-  i64 limit = 0;
-  nn::InferenceOptions inference;
-  PredictOptions options;
-
-  void run() {
-    options.images = image_files(images, limit);  // before a model is loaded
-    options.inputs = model.files();
-    const LoadedModel loaded = model.load();
-    nn::fuse_for_inference(*loaded.model, inference);
-    if (const int signal = predict(loaded, options)) throw CLI::RuntimeError(128 + signal);
-  }
-};
-
 }  // namespace
+
+int worker_count() {
+  constexpr int kMost = 8;  // each holds some pictures, and no network is that fast
+  return std::min(omp_get_max_threads(), kMost);
+}
+
+void erase_no_objects(std::vector<Instance>& found, const Segmenter& model) {
+  const double least = model.score_threshold();
+  std::erase_if(found, [&](const Instance& instance) {
+    return instance.score <= least || (instance.has_mask() && rle_area(instance.mask) == 0);
+  });
+}
 
 int predict(const LoadedModel& model, const PredictOptions& options) {
   return Prediction(model, options).run();
-}
-
-void add_predict(CLI::App& app) {
-  const auto predict = std::make_shared<PredictCommand>();
-  PredictOptions* options = &predict->options;
-  CLI::App* command = app.add_subcommand("predict", "Finds objects in images: pictures with masks, and COCO results");
-  predict->model.add(*command);
-  command
-      ->add_option("--out", options->out,
-                   "folder for the pictures, results.json, and images.json, which tells whose image ids these are; of "
-                   "a network that finds segments panoptic.json and its folder of PNGs; of Cityscapes cityscapes/, its "
-                   "text files and masks; no image is overwritten")
-      ->required();
-  command->add_option("images", predict->images, "image files, or folders of them")->required();
-  command
-      ->add_option("--threshold", options->threshold,
-                   "draw objects of at least this score; results.json holds all above inference.score_threshold")
-      ->capture_default_str();
-  command->add_option("--limit", predict->limit, "stop after this many images; 0: all")->capture_default_str();
-  command->add_option(
-      "--annotations", options->annotations,
-      "COCO annotation file, of segments too, image list, or folder of Cityscapes (gtFine/val), of the images, matched "
-      "by the longest ends of their paths: results have its image ids, and what is annotated is drawn beside what is "
-      "found");
-  add_inference(*command, predict->inference);
-  command->add_flag("--maps", options->maps, "also save the instance activation maps as pictures");
-  command->add_flag("--stages", options->stages,
-                    "also save how each mask was refined, a tile per stage, with the cells that it computed, and tell "
-                    "their share (EffSeg)");
-  command->callback([predict] { predict->run(); });
 }
 
 }  // namespace tessera

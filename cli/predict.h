@@ -18,6 +18,13 @@ struct PredictOptions {
   bool stages = false;                             // draw how each mask was refined as well
 };
 
+// A model may give objects below its own threshold and empty masks, as the evaluation of its reference wants it.
+// Neither is an object to a user.
+void erase_no_objects(std::vector<Instance>& found, const Segmenter& model);
+
+// How many threads read, draw and write beside the network's.
+int worker_count();
+
 // Writes a picture of each image with its objects, results.json, and without annotations images.json; of a network that
 // finds segments panoptic.json and its PNGs in place of both, of pictures of Cityscapes its result files. Everything
 // that can be wrong with the options is found before the first image; then one that cannot be read or written is

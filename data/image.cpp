@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "data/image_codecs.h"
+#include "data/image_orientation.h"
 #include "tensor/file.h"
 
 namespace tessera {
@@ -45,42 +46,11 @@ ImageHeader read_header(std::string_view bytes, const std::string& name) {
   return header;
 }
 
-// EXIF orientations 1 to 8, as the way from an upright pixel back to the stored one: swap row and column if transposed,
-// then mirror.
-struct Orientation {
-  bool transposed, mirror_x, mirror_y;
-
-  explicit Orientation(int exif)
-      : transposed(exif >= 5),
-        mirror_x(exif == 2 || exif == 3 || exif == 7 || exif == 8),
-        mirror_y(exif == 3 || exif == 4 || exif == 6 || exif == 7) {}
-  bool upright() const { return !transposed && !mirror_x && !mirror_y; }
-  ImageSize apply(ImageSize stored) const { return transposed ? ImageSize{stored.width, stored.height} : stored; }
-};
-
-Tensor turn_upright(const Tensor& stored, const Orientation& orientation) {
-  const i64 height = stored.dim(0), width = stored.dim(1);
-  const ImageSize size = orientation.apply({height, width});
-  Tensor upright = Tensor::empty({size.height, size.width, 3}, DType::kU8);
-  const u8* source = stored.data<u8>();
-  u8* target = upright.data<u8>();
-  for (i64 y = 0; y < size.height; ++y) {
-    for (i64 x = 0; x < size.width; ++x, target += 3) {
-      const i64 row = orientation.transposed ? x : y, column = orientation.transposed ? y : x;
-      const i64 source_row = orientation.mirror_y ? height - 1 - row : row;
-      const i64 source_column = orientation.mirror_x ? width - 1 - column : column;
-      std::memcpy(target, source + (source_row * width + source_column) * 3, 3);
-    }
-  }
-  return upright;
-}
-
 }  // namespace
 
 Tensor decode_image(std::string_view bytes, const std::string& name) {
-  const Orientation orientation(read_header(bytes, name).orientation);
-  const Tensor stored = is_jpeg(bytes, name) ? decode_jpeg(bytes, name) : decode_png(bytes, name);
-  return orientation.upright() ? stored : turn_upright(stored, orientation);
+  const int orientation = read_header(bytes, name).orientation;
+  return turn_upright(is_jpeg(bytes, name) ? decode_jpeg(bytes, name) : decode_png(bytes, name), orientation);
 }
 
 Tensor load_image(const std::filesystem::path& path) {
@@ -111,7 +81,7 @@ Tensor load_colour_numbers(const std::filesystem::path& path) {
 ImageSize image_size(const std::filesystem::path& path) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
   const ImageHeader header = read_header({file->data(), file->size()}, path.string());
-  return Orientation(header.orientation).apply(header.stored);
+  return upright_size(header.stored, header.orientation);
 }
 
 void save_png(const std::filesystem::path& path, const Tensor& image) {

@@ -81,4 +81,43 @@ int stored_orientation(std::string_view exif, std::string_view xmp) {
   return orientation && *orientation >= 1 && *orientation <= 8 ? static_cast<int>(*orientation) : 1;
 }
 
+namespace {
+
+// EXIF orientations 1 to 8, as the way from an upright pixel back to the stored one: swap row and column if transposed,
+// then mirror.
+struct Orientation {
+  bool transposed, mirror_x, mirror_y;
+
+  explicit Orientation(int exif)
+      : transposed(exif >= 5),
+        mirror_x(exif == 2 || exif == 3 || exif == 7 || exif == 8),
+        mirror_y(exif == 3 || exif == 4 || exif == 6 || exif == 7) {}
+  bool upright() const { return !transposed && !mirror_x && !mirror_y; }
+};
+
+}  // namespace
+
+ImageSize upright_size(ImageSize stored, int orientation) {
+  return Orientation(orientation).transposed ? ImageSize{stored.width, stored.height} : stored;
+}
+
+Tensor turn_upright(const Tensor& stored, int exif) {
+  const Orientation orientation(exif);
+  if (orientation.upright()) return stored;
+  const i64 height = stored.dim(0), width = stored.dim(1);
+  const ImageSize size = upright_size({height, width}, exif);
+  Tensor upright = Tensor::empty({size.height, size.width, 3}, DType::kU8);
+  const u8* source = stored.data<u8>();
+  u8* target = upright.data<u8>();
+  for (i64 y = 0; y < size.height; ++y) {
+    for (i64 x = 0; x < size.width; ++x, target += 3) {
+      const i64 row = orientation.transposed ? x : y, column = orientation.transposed ? y : x;
+      const i64 source_row = orientation.mirror_y ? height - 1 - row : row;
+      const i64 source_column = orientation.mirror_x ? width - 1 - column : column;
+      std::memcpy(target, source + (source_row * width + source_column) * 3, 3);
+    }
+  }
+  return upright;
+}
+
 }  // namespace tessera

@@ -162,6 +162,12 @@ void AtomicFile::write(const void* data, size_t bytes) {
   }
 }
 
+long AtomicFile::seek(long offset, int whence) {
+  const off_t place = ::lseek(descriptor_, offset, whence);
+  if (place < 0) refuse(errno);
+  return place;
+}
+
 void AtomicFile::commit() {
   const bool synced = temporary_.empty() || fsync(descriptor_) == 0;  // a pipe cannot
   if (!synced) refuse(errno);

@@ -35,6 +35,8 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile();
   void write(const void* data, size_t bytes);
+  // Where the next write goes, as lseek() does: the new place, from the beginning.
+  long seek(long offset, int whence);
   void commit();
 
  private:

@@ -31,12 +31,14 @@ double Progress::remaining_seconds(i64 done) const {
 void Progress::update(i64 done, const std::string& text) {
   if (!terminal_) return;
   const Clock::time_point now = Clock::now();
-  if (drawn_ && done < total_ && now - last_ < std::chrono::milliseconds(100)) return;
+  if (drawn_ && (done < total_ || total_ == 0) && now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
   constexpr i64 kWidth = 24;
-  const i64 filled = total_ > 0 ? std::clamp<i64>(kWidth * done / total_, 0, kWidth) : kWidth;
-  std::string line = fmt::format("{} [{:#<{}}{:.<{}}] {}/{}", label_, "", filled, "", kWidth - filled, done, total_);
-  if (done > first_) line += fmt::format("  {} left", format_duration(remaining_seconds(done)));
+  const i64 filled = total_ > 0 ? std::clamp<i64>(kWidth * done / total_, 0, kWidth) : 0;
+  std::string line =
+      total_ > 0 ? fmt::format("{} [{:#<{}}{:.<{}}] {}/{}", label_, "", filled, "", kWidth - filled, done, total_)
+                 : fmt::format("{} {}", label_, done);
+  if (done > first_ && total_ > 0) line += fmt::format("  {} left", format_duration(remaining_seconds(done)));
   if (!text.empty()) line += "  " + text;
   winsize window{};
   // A line that wraps cannot be redrawn in place.

@@ -13,8 +13,8 @@ std::string format_duration(double seconds);  // "47 s", "3:05", "2:03:05"
 
 class Progress {
  public:
-  // `done` of `total` is where the work begins: the remaining time is estimated from what follows. Off a terminal
-  // nothing is drawn.
+  // `done` of `total` is where the work begins: the remaining time is estimated from what follows. A total of 0 is not
+  // known. Off a terminal nothing is drawn.
   Progress(std::string label, i64 done, i64 total, bool terminal = is_terminal());
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

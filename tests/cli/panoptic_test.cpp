@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/image.h"
+#include "data/video.h"
 #include "tests/cli/program.h"
 
 namespace tessera {
@@ -151,6 +152,15 @@ TEST_CASE("panoptic program: what does not fit is said before the first step") {
   check_fails({"eval", "--checkpoint", p.at("run"), "--annotations", instances, "--images", p.at("shapes/val")}, 1,
               "instances_val.json is no COCO panoptic file, which the metric panoptic needs");
   CHECK(!fs::exists(p.folder / "fails"));
+}
+
+TEST_CASE("panoptic program: segments are drawn into a video") {
+  if (!has_video()) return;
+  const Panoptic& p = panoptic();
+  const Outcome outcome = Panoptic::succeeds(
+      {"predict", "--checkpoint", p.at("run"), "--out", p.at("segments.mp4"), "--threshold", "0", p.at("shapes/val")});
+  CHECK(outcome.out.starts_with("5 frames in "));
+  CHECK(open_video(p.at("segments.mp4"))->format().size == ImageSize{320, 320});
 }
 
 }  // namespace tessera

@@ -6,9 +6,11 @@
 #include "data/image.h"
 #include "data/panoptic.h"
 #include "data/rasterise.h"
+#include "data/video.h"
 #include "ops/kernel_table.h"
 #include "tensor/safetensors.h"
 #include "tests/data/test_images.h"
+#include "tests/data/test_video.h"
 #include "train/weights.h"
 
 namespace tessera::test {
@@ -36,6 +38,7 @@ std::string device_under_test() {
 constexpr const char* kTool = R"(#!/bin/bash
 name=$(basename "$0")
 [[ -x {0}/$name ]] || exit 0  # tessera_bench is not part of every build
+[[ {2} == false && " $* " == *.m[pk][4v]\ * ]] && exit 0  # nor are videos
 words=()
 for word in "$@"; do
   [[ $word == cuda || $word == cuda-emulated ]] && word={1}
@@ -79,7 +82,7 @@ void Checkout::write_programs() const {
     for (const char* name :
          {"tessera", "tessera_emulated", "tessera_tests", "tessera_ops", "tessera_goldens", "tessera_bench"})
       write_program(folder_ / "build" / preset / name,
-                    fmt::format(fmt::runtime(kTool), binary_dir().string(), device_under_test()));
+                    fmt::format(fmt::runtime(kTool), binary_dir().string(), device_under_test(), has_video()));
   write_program(folder_ / "run", fmt::format(fmt::runtime(kRun), (source_dir() / "run").string()));
   for (const char* name : {"wget", "unzip"}) write_program(folder_ / "bin" / name, "#!/bin/bash\n");
 }
@@ -89,6 +92,9 @@ void Checkout::write_data() const {
   const Outcome made = run({"data", "shapes", "--out", own.string(), "--train", "6", "--val", "3", "--size", "64"});
   REQUIRE_MESSAGE(made.code == 0, made.err);
   fs::create_directory_symlink(own / "val", folder_ / "folder");
+  fs::create_directory(folder_ / "frames");
+  for (i64 i = 0; i < 3; ++i) save_png(folder_ / "frames" / fmt::format("{}.png", i), moving_square(i));
+  if (has_video()) write_clip(folder_ / "in.mp4", even_times(3));
   write_file(folder_ / "photo.jpg", jpeg_bytes(load_image(fs::directory_iterator(own / "val")->path())));
 
   fs::create_directories(coco / "annotations");
