@@ -126,8 +126,7 @@ std::string CocoSource::left_out() const {
 }
 
 i64 CocoSource::objects(i64 index) const {
-  const size_t position = static_cast<size_t>(chosen_[static_cast<size_t>(index)]);
-  return std::ranges::count_if(dataset_->annotations_of[position],
+  return std::ranges::count_if(dataset_->annotations_of[static_cast<size_t>(position(index))],
                                [&](i64 p) -> bool { return kept_[static_cast<size_t>(p)]; });
 }
 
@@ -136,7 +135,6 @@ ImageSize CocoSource::original_size(i64 index) const {
 }
 
 Sample CocoSource::load(i64 epoch, i64 index) const {
-  const i64 position = chosen_[static_cast<size_t>(index)];
   Sample sample;
   sample.file = images_ / image(index).file_name;
   sample.original = original_size(index);
@@ -147,22 +145,31 @@ Sample CocoSource::load(i64 epoch, i64 index) const {
                 "{}: the picture is {} x {} pixels (height x width), but {} says {} x {}", sample.file.string(),
                 picture.dim(0), picture.dim(1), dataset_->name, sample.original.height, sample.original.width);
 
-  Geometry geometry(sample.original);
-  if (config_.augment) {
-    // Of the image's place in the file, so that leaving out others does not change it.
-    Random random(config_.seed, stream_of("augment", {static_cast<u64>(epoch), static_cast<u64>(position)}));
-    geometry = augment_geometry(*config_.augment, sample.original, random);
-  } else {
-    geometry.resize(plain_size(sample.original, config_.resize, config_.shortest, config_.longest, config_.window));
-  }
+  const Geometry geometry = this->geometry(epoch, index);
   sample.image = geometry.apply_to_image(picture);
-  if (config_.targets) sample.targets = targets(position, geometry);
+  if (config_.targets) sample.targets = targets(index, geometry);
   return sample;
 }
 
-Targets CocoSource::targets(i64 image, const Geometry& geometry) const {
+Targets CocoSource::targets(i64 epoch, i64 index) const {
+  return targets(index, geometry(epoch, index));
+}
+
+Geometry CocoSource::geometry(i64 epoch, i64 index) const {
+  const ImageSize original = original_size(index);
+  if (config_.augment) {
+    // Of the image's place in the file, so that leaving out others does not change it.
+    Random random(config_.seed, stream_of("augment", {static_cast<u64>(epoch), static_cast<u64>(position(index))}));
+    return augment_geometry(*config_.augment, original, random);
+  }
+  Geometry geometry(original);
+  geometry.resize(plain_size(original, config_.resize, config_.shortest, config_.longest, config_.window));
+  return geometry;
+}
+
+Targets CocoSource::targets(i64 index, const Geometry& geometry) const {
   const ImageSize size = geometry.size();
-  const std::vector<i64>& positions = dataset_->annotations_of[static_cast<size_t>(image)];
+  const std::vector<i64>& positions = dataset_->annotations_of[static_cast<size_t>(position(index))];
   const size_t pixels = static_cast<size_t>(size.height * size.width);
   Tensor planes = Tensor::empty({static_cast<i64>(positions.size()), size.height, size.width}, DType::kU8);
   const bool detr = rule() == ResizeRule::kDetr;

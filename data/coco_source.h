@@ -51,14 +51,15 @@ class CocoSource : public SampleSource {
   i64 objects(i64 index) const;  // to be found in sample `index`, before augmentation
   // Throws when the file cannot be read or its size is not the annotated one.
   Sample load(i64 epoch, i64 index) const override;
+  Targets targets(i64 epoch, i64 index) const;  // of that sample; its picture is not read
   ImageSize original_size(i64 index) const override;
-  const CocoImage& image(i64 index) const {
-    return dataset_->images[static_cast<size_t>(chosen_[static_cast<size_t>(index)])];
-  }
+  const CocoImage& image(i64 index) const { return dataset_->images[static_cast<size_t>(position(index))]; }
 
  private:
   ResizeRule rule() const { return config_.augment ? config_.augment->resize : config_.resize; }
-  Targets targets(i64 image, const Geometry& geometry) const;
+  i64 position(i64 index) const { return chosen_[static_cast<size_t>(index)]; }
+  Geometry geometry(i64 epoch, i64 index) const;
+  Targets targets(i64 index, const Geometry& geometry) const;
 
   std::shared_ptr<const CocoDataset> dataset_;
   std::filesystem::path images_;

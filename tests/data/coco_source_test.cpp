@@ -84,6 +84,23 @@ TEST_CASE("coco source: the test resize maps picture, polygon, RLE and box toget
   }
 }
 
+TEST_CASE("coco source: the targets alone are those of the sample, augmented or not; no picture is read") {
+  const TemporaryFolder folder, empty;
+  const std::shared_ptr<CocoDataset> dataset = write_dataset(folder);
+  AugmentConfig augment;
+  augment.shortest = {40, 90};
+  for (const std::optional<AugmentConfig>& chain : {std::optional<AugmentConfig>(), std::optional(augment)}) {
+    const CocoSource with(dataset, folder.path(), {.augment = chain}),
+        without(dataset, empty.path(), {.augment = chain});
+    for (i64 epoch = 0; epoch < 4; ++epoch) {
+      const Targets want = with.load(epoch, 0).targets, got = without.targets(epoch, 0);
+      CHECK(got.annotations == want.annotations);
+      CHECK(std::ranges::equal(got.masks.span<u8>(), want.masks.span<u8>()));
+      CHECK(std::ranges::equal(got.boxes.span<float>(), want.boxes.span<float>()));
+    }
+  }
+}
+
 TEST_CASE("coco source: masks follow the picture through every augmentation") {
   const TemporaryFolder folder;
   CocoSourceConfig config;

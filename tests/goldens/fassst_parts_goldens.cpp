@@ -118,7 +118,8 @@ void FassstGolden::check_assignment() {
   Assignment all;
   for (i64 k = 0; k < stored_boxes.dim(0); ++k)
     std::copy_n(stored_boxes.data<float>() + 4 * k, 4, all.boxes.emplace_back().data());
-  const std::vector<i64> cell = assign_cells(all.boxes, stored("assign.areas").span<i64>(), {g, g}, {g * 64, g * 64});
+  const std::span<const i64> areas = stored("assign.areas").span<i64>();
+  const std::vector<i64> cell = assign_cells({all.boxes, {areas.begin(), areas.end()}}, {g, g}, {g * 64, g * 64});
   compare_ids("assign.cell", Tensor::from(cell));
   std::vector<i64> step;
   for (size_t k = 0; k < cell.size(); ++k) {

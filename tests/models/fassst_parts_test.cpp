@@ -111,28 +111,6 @@ TEST_CASE("fassst: the attention module reaches stride 32 from every head depth,
   CHECK(strides(8, 13).side == ImageSize{13, 13});
 }
 
-TEST_CASE("fassst: the larger of two objects gets their cell, the other the nearest free one; a crowd's last none") {
-  const ImageSize input{96, 96};
-  const Box small{0.4F, 0.4F, 0.5F, 0.5F}, large{0.35F, 0.35F, 0.65F, 0.65F};
-  const std::vector<Box> two = {small, large};
-  CHECK(assign_cells(two, std::vector<i64>{10, 90}, {3, 3}, input) == std::vector<i64>{1, 4});
-  CHECK(assign_cells(two, std::vector<i64>{5, 5}, {3, 3}, input) == std::vector<i64>{4, 1});  // the first of equals
-  CHECK(assign_cells(two, std::vector<i64>{5, 5}, {1, 1}, input) == std::vector<i64>{0, kNoCell});
-  CHECK(assign_cells({}, {}, {3, 3}, input).empty());
-  const std::vector<Box> corner = {Box{0.8F, 0.9F, 1, 1}};
-  CHECK(assign_cells(corner, std::vector<i64>{1}, {3, 3}, input) == std::vector<i64>{8});
-  const std::vector<Box> crowd(7, large);
-  const std::vector<i64> cells = assign_cells(crowd, std::vector<i64>(7, 1), {2, 3}, input);
-  CHECK(cells.back() == kNoCell);  // six cells, all around the centre's
-  CHECK(std::ranges::count(cells, kNoCell) == 1);
-}
-
-TEST_CASE("fassst: the nearest cell is the nearest in pixels") {
-  const std::vector<Box> boxes = {Box{0, 0, 1, 1}, Box{0.5F, 0.5F, 0.6F, 0.54F}};  // centres (.5, .5), (.55, .52)
-  CHECK(assign_cells(boxes, std::vector<i64>{9, 1}, {3, 3}, {96, 96}) == std::vector<i64>{4, 7});
-  CHECK(assign_cells(boxes, std::vector<i64>{9, 1}, {3, 3}, {300, 96}) == std::vector<i64>{4, 5});
-}
-
 TEST_CASE("fassst: regions are fused as the paper says") {
   const auto features = [](double a, double b, double c) {
     return std::vector<Var>{Var(Tensor::full({1, 4, 4, 2}, a)), Var(Tensor::full({1, 2, 2, 2}, b)),
