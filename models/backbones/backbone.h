@@ -112,7 +112,6 @@ class Backbone : public nn::Module {
   bool asked(i64 row) const { return std::ranges::find(rows_, row) != rows_.end(); }
 
   BackboneKind kind_;
-  const Came* came_ = nullptr;  // of the pass that runs
   std::vector<i64> rows_;
   std::vector<FeatureLevel> levels_;
   const Came* came_ = nullptr;  // of the pass that runs
