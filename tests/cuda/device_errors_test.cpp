@@ -7,6 +7,7 @@
 #include "tensor/allocator.h"
 #include "tensor/cuda/emulated/inject.h"
 #include "tensor/device_runtime.h"
+#include "tensor/random.h"
 #include "tests/support/check_error.h"
 
 namespace tessera {

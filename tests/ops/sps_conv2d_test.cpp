@@ -3,6 +3,7 @@
 #include "ops/sps_conv2d.h"
 
 #include "ops/arrange.h"
+#include "ops/conv2d.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
 #include "ops/sps_deform_conv2d.h"
