@@ -42,8 +42,9 @@ struct Learned {
     config.num_classes = std::ssize(classes);
     Random random(1);
     model = std::make_unique<fassst::Fassst>(config, random);
-    for (const nn::StateEntry& entry : nn::state(*model))  // zeros at first among them
-      for (float& value : entry.tensor.span<float>()) value += static_cast<float>(random.normal());
+    for (nn::StateEntry& entry : nn::state(*model))  // zeros at first among them
+      for (i64 i = 0; i < entry.tensor.numel(); ++i)
+        entry.tensor.data<float>()[i] += static_cast<float>(random.normal());
     save_checkpoint(folder / "a.safetensors", {.classes = classes}, *model, nullptr, nullptr);
   }
   InitialWeights into(Segmenter& target, const Classes& classes, Transfer transfer) const {
