@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "autograd/pointwise.h"
@@ -30,6 +32,12 @@ Tensor run(Backbone& net, const Tensor& images, std::vector<Random> random) {
 
 bool same(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.numel()) * sizeof(float)) == 0;
+}
+
+// But for rounding: which kernel makes a product may depend on its number of rows.
+bool near(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() &&
+         std::ranges::equal(a.span<float>(), b.span<float>(), [](float x, float y) { return std::abs(x - y) < 1e-4f; });
 }
 
 }  // namespace
@@ -64,7 +72,7 @@ TEST_CASE("pvt_v2: stochastic depth draws for each image alone, in training alon
   CHECK_FALSE(same(both, whole));
   CHECK(same(both, run(*net, images, {Random(1), Random(2)})));
   CHECK_FALSE(same(both, run(*net, images, {Random(3), Random(4)})));
-  CHECK(same(both.rows(1, 2).clone(), run(*net, images.rows(1, 2).clone(), {Random(2)})));
+  CHECK(near(both.rows(1, 2).clone(), run(*net, images.rows(1, 2).clone(), {Random(2)})));
   CHECK_ERROR(run(*net, images, {Random(1)}), "1 random streams for 2 images");
   net->eval();
   CHECK(same(whole, run(*net, images, {Random(1), Random(2)})));

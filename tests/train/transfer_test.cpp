@@ -45,7 +45,9 @@ struct Learned {
     for (nn::StateEntry& entry : nn::state(*model))  // zeros at first among them
       for (i64 i = 0; i < entry.tensor.numel(); ++i)
         entry.tensor.data<float>()[i] += static_cast<float>(random.normal());
-    save_checkpoint(folder / "a.safetensors", {.classes = classes}, *model, nullptr, nullptr);
+    CheckpointInfo info{.config = "", .classes = classes, .category_ids = {}};
+    for (i64 id = 1; id <= std::ssize(classes); ++id) info.category_ids.push_back(id);
+    save_checkpoint(folder / "a.safetensors", info, *model, nullptr, nullptr);
   }
   InitialWeights into(Segmenter& target, const Classes& classes, Transfer transfer) const {
     TrainingConfig config;
@@ -169,7 +171,8 @@ TEST_CASE("transfer: every family names the tensors whose shapes depend on the c
     const std::unique_ptr<Segmenter> many = make_model(config, 1);
     const auto before = tensors_of(*few), after = tensors_of(*many);
     const test::TemporaryFolder folder;
-    save_checkpoint(folder / "a.safetensors", {.classes = {"a", "b", "c"}}, *few, nullptr, nullptr);
+    save_checkpoint(folder / "a.safetensors", {.config = "", .classes = {"a", "b", "c"}, .category_ids = {1, 2, 3}},
+                    *few, nullptr, nullptr);
     TrainingConfig training;
     training.init_weights = (folder / "a.safetensors").string();
     training.init_transfer = Transfer::kNetwork;
