@@ -71,7 +71,7 @@ Percentiles percentiles(std::vector<double> values) {
     const size_t below = static_cast<size_t>(place), above = std::min(below + 1, values.size() - 1);
     return std::lerp(values[below], values[above], place - std::floor(place));
   };
-  return {at(0.1), at(0.5), at(0.9)};
+  return {at(0.1), at(0.5), at(0.9), at(0.99)};
 }
 
 Speed measure_speed(Segmenter& model, const Batch& batch, double seconds,

@@ -29,7 +29,7 @@ struct Memory {
 Memory measure_memory(Segmenter& model, const Batch& batch);
 
 struct Percentiles {
-  double p10 = 0, median = 0, p90 = 0;
+  double p10 = 0, median = 0, p90 = 0, p99 = 0;
 };
 Percentiles percentiles(std::vector<double> values);  // between neighbours linear
 

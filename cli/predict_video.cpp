@@ -4,6 +4,7 @@
 #include <chrono>
 #include <deque>
 
+#include "cli/measure.h"
 #include "cli/output.h"
 #include "cli/picture.h"
 #include "cli/picture_frames.h"
@@ -130,13 +131,10 @@ class VideoPrediction {
 
   void save(double seconds) {
     writer_->finish();
-    std::vector<double> sorted = latencies_;
-    std::sort(sorted.begin(), sorted.end());
-    const auto at = [&](double share) {
-      return sorted[static_cast<size_t>(share * static_cast<double>(sorted.size() - 1))];
-    };
+    const Percentiles latency = percentiles(latencies_);
     fmt::print("{} frames in {}: {:.1f} per second, latency {:.0f} ms (median), {:.0f} ms (99 % of the frames)\n",
-               sorted.size(), options_.out.string(), static_cast<double>(sorted.size()) / seconds, at(0.5), at(0.99));
+               latencies_.size(), options_.out.string(), static_cast<double>(latencies_.size()) / seconds,
+               latency.median, latency.p99);
   }
 
   const LoadedModel& model_;

@@ -19,11 +19,6 @@ extern "C" {
 
 namespace tessera {
 
-// Defined by the module's other two sources.
-std::unique_ptr<VideoReader> open_with_ffmpeg(const std::filesystem::path& path, const std::string& format);
-std::unique_ptr<VideoWriter> create_with_ffmpeg(const std::filesystem::path& path, const VideoFormat& format,
-                                                const std::string& encoder);
-
 namespace {
 
 std::mutex complaint_mutex;

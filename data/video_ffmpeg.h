@@ -14,6 +14,11 @@ struct SwsContext;
 
 namespace tessera {
 
+// What the module offers (data/video.h), each in a source of its own.
+std::unique_ptr<VideoReader> open_with_ffmpeg(const std::filesystem::path& path, const std::string& format);
+std::unique_ptr<VideoWriter> create_with_ffmpeg(const std::filesystem::path& path, const VideoFormat& format,
+                                                const std::string& encoder);
+
 struct FfmpegDeleter {
   void operator()(AVCodecContext* context) const;
   void operator()(AVFrame* frame) const;

@@ -16,8 +16,6 @@ extern "C" {
 
 namespace tessera {
 
-std::unique_ptr<VideoReader> open_with_ffmpeg(const std::filesystem::path& path, const std::string& format);
-
 namespace {
 
 constexpr double kTolerance = 1;  // seconds by which a whole file may end before its header says

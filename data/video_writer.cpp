@@ -13,9 +13,6 @@ extern "C" {
 
 namespace tessera {
 
-std::unique_ptr<VideoWriter> create_with_ffmpeg(const std::filesystem::path& path, const VideoFormat& format,
-                                                const std::string& encoder);
-
 namespace {
 
 constexpr int kBuffer = 1 << 16;

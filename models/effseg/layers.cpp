@@ -16,7 +16,8 @@ constexpr i64 kChildren = 4;
 
 }  // namespace
 
-Mlp::Mlp(i64 in, i64 hidden, i64 out, Random& random) : first_(in, hidden, random, ops::Activation::kRelu), second_(hidden, out, random) {}
+Mlp::Mlp(i64 in, i64 hidden, i64 out, Random& random)
+    : first_(in, hidden, random, ops::Activation::kRelu), second_(hidden, out, random) {}
 
 Var Mlp::operator()(const Var& x) const {
   const nn::Running running(*this);
@@ -28,7 +29,8 @@ void Mlp::visit(nn::Visitor& v) {
   v.child("2", second_);
 }
 
-ChildMlp::ChildMlp(i64 width, bool separate, Random& random) : first_(width, kChildren * width, random, ops::Activation::kRelu) {
+ChildMlp::ChildMlp(i64 width, bool separate, Random& random)
+    : first_(width, kChildren * width, random, ops::Activation::kRelu) {
   for (i64 c = 0; c < (separate ? kChildren : 1); ++c) second_.emplace_back(width, width, random);
 }
 

@@ -73,7 +73,10 @@ template <class First>
 class FeedForward : public ProcessingModule {
  public:
   FeedForward(First first, i64 width, Random& random)
-      : first_(std::move(first)), norm_(width), wide_(width, 4 * width, random, kRelu), narrow_(4 * width, width, random) {}
+      : first_(std::move(first)),
+        norm_(width),
+        wide_(width, 4 * width, random, kRelu),
+        narrow_(4 * width, width, random) {}
 
   Var operator()(const Sps& sps) const override {
     const nn::Running running(*this);

@@ -173,7 +173,10 @@ void run(const Product& p, i64 rows, i64 columns) {
 void plain_conv2d(const Conv2dDims& d, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, ops::Activation activation, Tensor& y) {
   dispatch_storage(x, [&]<class T>() {
-    run(Forward<T>{d, x.device_data<T>(), weight.device_data<T>(), {data_or_null<T>(bias), data_or_null<T>(residual), activation},
+    run(Forward<T>{d,
+                   x.device_data<T>(),
+                   weight.device_data<T>(),
+                   {data_or_null<T>(bias), data_or_null<T>(residual), activation},
                    y.device_data<T>()},
         d.N * d.Ho * d.Wo, d.group_out());
   });

@@ -40,6 +40,13 @@ struct Line {
   float values[kThreads];
 };
 
+__global__ void greedy_kernel() {
+  struct Shared {
+    float values[12 * 1024 + 1];
+  };
+  shared_memory<Shared>().values[threadIdx.x] = 0;
+}
+
 // y[t] = x[127 - t], through shared memory; without the barrier a thread reads what its partner has not written.
 template <bool kBarrier>
 __global__ void reverse_kernel(const float* x, float* y) {
@@ -221,6 +228,7 @@ TEST_CASE("emulated: a launch beyond a GPU's limits is refused") {
   refused({.grid = 1, .block = {2, 2, 128}}, "at most 1024 in all and 64 along z");
   refused({.grid = {1, 65536}, .block = 32}, "a grid of 1 x 65536 x 1 blocks");
   refused({.grid = 1, .block = 32, .shared = 1 << 20}, "1048576 bytes of shared memory per block");
+  CHECK_ERROR(launch<greedy_kernel>({.grid = 1, .block = 32}), "greedy_kernel: 49156 bytes of static shared memory");
 }
 
 TEST_CASE("emulated: an empty grid runs nothing, atomics count every thread, an error in a kernel comes out") {
