@@ -5,7 +5,7 @@
 #include <array>
 #include <atomic>
 
-#include "tensor/device_waits.h"
+#include "tensor/device_counts.h"
 
 namespace tessera {
 
@@ -64,10 +64,16 @@ void check_can_capture(Device device) {
 }
 
 namespace {
-std::atomic<i64> waits = 0;
+std::atomic<i64> launches = 0, copies = 0, waits = 0;
 }
-i64 device_waits() {
-  return waits;
+DeviceCounts device_counts() {
+  return {launches, copies, waits};
+}
+void count_device_launch() {
+  ++launches;
+}
+void count_device_copy() {
+  ++copies;
 }
 void count_device_wait() {
   ++waits;

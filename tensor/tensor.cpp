@@ -1,7 +1,7 @@
 #include "tensor/tensor.h"
 
 #include "tensor/device_runtime.h"
-#include "tensor/device_waits.h"
+#include "tensor/device_counts.h"
 
 namespace tessera {
 

@@ -16,6 +16,7 @@
 #include "ops/precision.h"
 #include "tensor/allocator.h"
 #include "tensor/cuda/runtime.h"
+#include "tensor/device_counts.h"
 #include "tensor/error.h"
 
 namespace tessera::cuda {
@@ -204,6 +205,7 @@ bool convolve(Direction direction, bool more, const Conv2dDims& dims, const Tens
   if (!plan.taken) return false;
   Tensor workspace = Tensor::empty({static_cast<i64>(plan.workspace)}, DType::kU8, x.device());
   check_dnn(cudnnSetStream(d.handle, stream()), "cudnnSetStream");  // another one within a branch
+  count_device_launch();
   plan.taken = done(run(d, plan, workspace.raw()), call);
   return plan.taken;
 }

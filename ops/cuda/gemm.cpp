@@ -19,6 +19,7 @@
 #include "ops/precision.h"
 #include "tensor/allocator.h"
 #include "tensor/cuda/runtime.h"
+#include "tensor/device_counts.h"
 #include "tensor/error.h"
 #include "tensor/tensor.h"
 
@@ -229,6 +230,7 @@ void run(const Gemm<T, Sum>& g) {
       found = blas.algorithms.emplace(key, find_algorithm(g, handle, description, first, second, out)).first;
     algorithm = found->second;
   }
+  count_device_launch();
   if (!algorithm) return run_plain(g, plain);
   Tensor workspace = Tensor::empty({static_cast<i64>(kWorkspace)}, DType::kU8, {kDevice, index});
   const float alpha = 1, beta = g.accumulate ? 1.0f : 0.0f;

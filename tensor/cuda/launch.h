@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "tensor/cuda/runtime.h"
+#include "tensor/device_counts.h"
 #include "tensor/error.h"
 
 namespace tessera::cuda {
@@ -68,6 +69,7 @@ template <auto Kernel, class... Args>
 void launch(const Launch& shape, Args... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   static const std::string name = detail::kernel_name<Kernel>();
+  count_device_launch();
 #ifdef TESSERA_CUDA_EMULATED
   emulated::enqueue(stream(), [=] {
     emulated::run_grid(name.c_str(), shape.grid, shape.block, shape.shared, [&] { Kernel(args...); });

@@ -18,6 +18,7 @@
 
 #include "tensor/allocator.h"
 #include "tensor/cuda/launch.h"
+#include "tensor/device_counts.h"
 #include "tensor/device_runtime.h"
 
 namespace tessera::cuda {
@@ -162,6 +163,7 @@ void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int
   Gpu& g = gpu(index);
   if (bytes == 0) return;
   const cudaStream_t queue = stream_of(index);
+  count_device_copy();
   if (direction == CopyDirection::kWithin)
     return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, queue), "copy on the device");
   refuse_in_capture(g, direction == CopyDirection::kFromHost ? "a copy from the host" : "a copy to the host");
@@ -250,6 +252,7 @@ void* end_capture(int index) {
 }
 
 void launch_graph(void* graph, int index) {
+  count_device_launch();
   check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), gpu(index).stream), "cudaGraphLaunch");
   if (synchronous()) check(cudaStreamSynchronize(stream()), "cudaGraphLaunch");
 }

@@ -1,7 +1,7 @@
 // FASSST on the other device of this build, the emulated one or a GPU.
 #include <doctest/doctest.h>
 
-#include "tensor/device_waits.h"
+#include "tensor/device_counts.h"
 #include "tests/cuda/family_on_device.h"
 #include "tests/cuda/other_device.h"
 #include "tests/models/tiny_fassst.h"
@@ -30,9 +30,9 @@ TEST_CASE("device: the losses of a FASSST do not wait for the device") {
   const std::optional<Device> other = test::other_device();
   if (!other) return;
   const auto model = model_on(*other, test::tiny_fassst_config());
-  const i64 before = device_waits();
+  const i64 before = device_counts().waits;
   model->losses(test::rectangles({2, 3}), {.epoch = 1}).total().backward();
-  CHECK(device_waits() == before);
+  CHECK(device_counts().waits == before);
 }
 
 TEST_CASE("device: a FASSST finds the same objects on another device") {

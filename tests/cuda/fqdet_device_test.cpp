@@ -1,7 +1,7 @@
 // FQDet on the other device of this build, the emulated one or a GPU.
 #include <doctest/doctest.h>
 
-#include "tensor/device_waits.h"
+#include "tensor/device_counts.h"
 #include "tests/cuda/family_on_device.h"
 #include "tests/cuda/other_device.h"
 #include "tests/models/tiny_fqdet.h"
@@ -31,9 +31,9 @@ TEST_CASE("device: the losses of an FQDet wait for the device once, to learn how
   if (!other) return;
   for (const Config& config : {test::tiny_fqdet_config(), test::tiny_release_config()}) {
     const auto model = model_on(*other, config);
-    const i64 before = device_waits();
+    const i64 before = device_counts().waits;
     model->losses(test::rectangles({2, 3}), {}).total().backward();
-    CHECK(device_waits() - before == 1);
+    CHECK(device_counts().waits - before == 1);
   }
 }
 

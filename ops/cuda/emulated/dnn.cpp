@@ -5,6 +5,7 @@
 
 #include "tensor/cuda/emulated/inject.h"
 #include "tensor/cuda/runtime.h"
+#include "tensor/device_counts.h"
 
 namespace tessera::cuda {
 
@@ -48,6 +49,7 @@ bool dense_conv2d(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& we
                                  .dilation = dims.dilation,
                                  .groups = dims.groups,
                                  .activation = relu ? ops::Activation::kRelu : ops::Activation::kNone};
+  count_device_launch();
   emulated::enqueue(stream(), [=, from = borrowed(x), w = borrowed(weight), b = borrowed(bias), r = borrowed(residual),
                                to = borrowed(y)] {
     const Unheard unheard;
@@ -59,6 +61,7 @@ bool dense_conv2d(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& we
 
 bool dense_conv2d_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   if (emulated::machine().no_convolutions) return false;
+  count_device_launch();
   emulated::enqueue(stream(), [=, from = borrowed(gy), w = borrowed(weight), result = borrowed(gx)]() mutable {
     const Unheard unheard;
     narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_input_kernels(dims, widened(from), widened(w), to); });
@@ -68,6 +71,7 @@ bool dense_conv2d_backward_input(const ops::Conv2dDims& dims, const Tensor& gy, 
 
 bool dense_conv2d_backward_weight(const ops::Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
   if (emulated::machine().no_convolutions) return false;
+  count_device_launch();
   emulated::enqueue(stream(), [=, g = borrowed(gy), from = borrowed(x), result = borrowed(gw)]() mutable {
     const Unheard unheard;
     narrow_into(result, [&](Tensor& to) { ops::conv2d_backward_weight_kernels(dims, widened(g), widened(from), to); });

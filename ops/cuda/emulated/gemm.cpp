@@ -6,6 +6,7 @@
 
 #include "ops/cpu/gemm.h"
 #include "tensor/cuda/runtime.h"
+#include "tensor/device_counts.h"
 
 namespace tessera::cuda {
 
@@ -96,7 +97,9 @@ void multiply(const Gemm<BFloat16, Sum>& g) {
 
 template <class T, class Sum>
 void enqueue_product(const Gemm<T, Sum>& g) {
-  if (g.batch * g.M * g.N > 0) emulated::enqueue(stream(), [g] { multiply(g); });
+  if (g.batch * g.M * g.N == 0) return;
+  count_device_launch();
+  emulated::enqueue(stream(), [g] { multiply(g); });
 }
 
 }  // namespace
