@@ -97,8 +97,10 @@ Var::Var(Tensor value, bool requires_grad) : value_(std::move(value)) {
   if (requires_grad) node_ = Tape::make_node();
 }
 
+bool Var::is_leaf() const { return !node_ || node_->inputs.empty(); }
+
 void Var::set_requires_grad(bool wanted) {
-  TESSERA_CHECK(!node_ || node_->inputs.empty(), "set_requires_grad: only leaves can change, this is the output of {}", node_->op);
+  TESSERA_CHECK(is_leaf(), "set_requires_grad: only leaves can change, this is the output of {}", node_->op);
   if (wanted && !node_) node_ = Tape::make_node();
   if (!wanted) node_ = nullptr;
 }

@@ -39,6 +39,10 @@ class Var {
   int rank() const { return value_.rank(); }
 
   bool requires_grad() const { return node_ != nullptr; }
+  bool is_leaf() const;                                             // not the output of a recorded operator
+  bool is(const Var& other) const {                                 // the same memory, and the same gradient
+    return value_.same_memory(other.value_) && node_ == other.node_;
+  }
   void set_requires_grad(bool wanted);                              // leaves only
   const Tensor& grad() const;                                       // undefined before the first backward
   Tensor& grad();

@@ -12,6 +12,7 @@
 #include "models/batch_images.h"
 #include "models/effseg/head.h"
 #include "models/roi_heads/picture_masks.h"
+#include "nn/working_weights.h"
 #include "ops/interpolate.h"
 #include "ops/precision.h"
 #include "train/optimizer.h"
@@ -97,9 +98,11 @@ Call training_step() {
       object.push_back(b * kObjects + i % kObjects);
     }
   const fqdet::Matches matches{Tensor::from(query).to(device()), Tensor::from(object).to(device())};
+  const auto weights = std::make_shared<nn::WorkingWeights>();
   return [=, batch = make_batch(noise_samples(kPictures, {400, 600}, kObjects, 80), {}, 1)] {
     const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
     optimizer->zero_grad();
+    nn::WorkingWeights::Pass pass(*weights);
     const ObjectMasks objects = object_masks(batch, device());
     const fqdet::GroundTruth truth = model->detector().ground_truth(batch);
     const fqdet::Output output = model->detector().forward(Var(batch_images(batch, device())), batch);
@@ -108,6 +111,7 @@ Call training_step() {
     for (LossTerm& term : model->mask_losses(output, matches, objects, batch, {}))
       losses.terms.push_back(std::move(term));
     losses.total().backward();
+    pass.finish();
     optimizer->step(1);
   };
 }

@@ -8,6 +8,7 @@
 
 #include "bench/bench.h"
 #include "data/noise.h"
+#include "nn/working_weights.h"
 #include "ops/precision.h"
 #include "train/optimizer.h"
 
@@ -40,10 +41,13 @@ Call training_step() {
   model->train();
   const auto optimizer =
       std::make_shared<Optimizer>(OptimizerConfig{.kind = OptimizerKind::kSgd, .clip_norm = 10}, *model);
+  const auto weights = std::make_shared<nn::WorkingWeights>();
   return [=, batch = make_batch(noise_samples(8, kInput, 5, 80))] {
     const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
     optimizer->zero_grad();
+    nn::WorkingWeights::Pass pass(*weights);
     model->losses(batch, {.epoch = 1}).total().backward();
+    pass.finish();
     optimizer->step(1, optimizer->clip().scale);
   };
 }

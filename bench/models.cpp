@@ -7,6 +7,7 @@
 #include "bench/bench.h"
 #include "data/noise.h"
 #include "models/sparseinst/sparseinst.h"
+#include "nn/working_weights.h"
 #include "ops/precision.h"
 #include "tensor/device_runtime.h"
 #include "train/optimizer.h"
@@ -59,10 +60,13 @@ Call sparseinst_step(DType dtype) {
   model->train();
   model->training_dtype = dtype;
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);
+  const auto weights = std::make_shared<nn::WorkingWeights>();
   return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
     const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
     optimizer->zero_grad();
+    nn::WorkingWeights::Pass pass(*weights);
     model->losses(batch, {}).total().backward();
+    pass.finish();
     optimizer->step(1);
   };
 }

@@ -3,6 +3,7 @@
 #include "autograd/arrange.h"
 #include "autograd/pointwise.h"
 #include "nn/profile.h"
+#include "nn/working_weights.h"
 #include "ops/batch_norm.h"
 
 namespace tessera::nn {
@@ -26,9 +27,14 @@ ConvNorm::ConvNorm(const ConvNormConfig& c, Random& random)
     norm = BatchNorm2d(c.out);
 }
 
-ConvNorm::Folded ConvNorm::folded() const {
-  const Affine affine = std::visit([](const auto& n) { return n.affine(); }, norm);
-  return {conv_.weight * reshape(affine.scale, {conv_.config().out, 1, 1, 1}), affine.shift};
+ConvNorm::Folded ConvNorm::folded(DType dtype) const {
+  if (const auto* frozen = std::get_if<FrozenBatchNorm>(&norm)) {
+    const Affine& affine = frozen->affine();
+    return {working_weight(conv_.weight, affine.scale.value(), dtype), working_weight(affine.shift, {}, dtype)};
+  }
+  const Affine affine = std::get<BatchNorm2d>(norm).affine();
+  const Var weight = conv_.weight * reshape(affine.scale, {conv_.config().out, 1, 1, 1});
+  return {working_weight(weight, {}, dtype), working_weight(affine.shift, {}, dtype)};
 }
 
 Var ConvNorm::operator()(const Var& x, const Var& residual) {
@@ -45,16 +51,17 @@ Var ConvNorm::operator()(const Var& x, const Var& residual) {
     y = Var(ops::conv2d_packed(x.value(), *packed_, residual.value()));
     finished = true;
   } else {
-    const auto [weight, shift] = live ? Folded{conv_.weight, Var()} : folded();
+    const auto [weight, shift] =
+        live ? Folded{for_input(conv_.weight, x), Var()} : folded(working_dtype(conv_.weight, x));
     ops::Conv2dParams params = conv_.params();
     if (offset_) {
       const auto [offset, mask] = (*offset_)(x);
-      y = deform_conv2d(x, offset, mask, for_input(weight, x), for_input(shift, x),
+      y = deform_conv2d(x, offset, mask, weight, shift,
                         {params.stride, params.padding, params.dilation, params.groups, 1});
     } else {
       finished = !live && !residual;
       if (!finished) params.activation = ops::Activation::kNone;
-      y = conv2d(x, for_input(weight, x), for_input(shift, x), params);
+      y = conv2d(x, weight, shift, params);
     }
   }
   if (live) {
@@ -70,7 +77,7 @@ Var ConvNorm::operator()(const Var& x, const Var& residual) {
 // A deformable convolution has no packed form: its offsets' convolution is fused by itself.
 void ConvNorm::fuse(const InferenceOptions& options) {
   if (offset_) return offset_->fuse(options);
-  const auto [weight, shift] = folded();
+  const auto [weight, shift] = folded(conv_.weight.value().dtype());
   packed_ = ops::conv2d_pack(weight.value(), shift.value(), conv_.params(), options.winograd);
 }
 

@@ -56,7 +56,7 @@ class ConvNorm : public Module {
   struct Folded {
     Var weight, shift;
   };
-  Folded folded() const;  // with the normalisation's fixed statistics
+  Folded folded(DType dtype) const;  // with the normalisation's fixed statistics
 
   std::string conv_name_, norm_name_;
   bool frozen_statistics_ = false, counted_norm_ = true;

@@ -8,6 +8,7 @@
 #include "nn/init.h"
 #include "nn/intermediates.h"
 #include "nn/profile.h"
+#include "nn/working_weights.h"
 #include "ops/dtypes.h"
 
 namespace tessera::nn {
@@ -72,9 +73,13 @@ void Conv2d::fuse(const InferenceOptions& options) {
   if (weight) packed_ = ops::conv2d_pack(weight.value(), bias.value(), params(), options.winograd);
 }
 
+DType working_dtype(const Var& parameter, const Var& x) {
+  const DType own = parameter.value().dtype();
+  return own == DType::kF32 && x.value().dtype() == DType::kBF16 ? DType::kBF16 : own;
+}
+
 Var for_input(const Var& parameter, const Var& x) {
-  const bool narrow = parameter && x.value().dtype() == DType::kBF16 && parameter.value().dtype() == DType::kF32;
-  return narrow ? cast(parameter, DType::kBF16) : parameter;
+  return parameter ? working_weight(parameter, {}, working_dtype(parameter, x)) : parameter;
 }
 
 Var activate(const Var& x, ops::Activation activation) {

@@ -64,8 +64,11 @@ class ConvTranspose2d : public Module {
   ConvTranspose2dConfig config_;
 };
 
-// A parameter as an operator on x takes it: in bf16 where x is (training in mixed precision, docs/precision.md); the
-// parameter itself stays f32, and so does its gradient. Undefined stays undefined.
+// The element type of a parameter in an operator on x: bf16 where x is (training in mixed precision,
+// docs/precision.md), else its own.
+DType working_dtype(const Var& parameter, const Var& x);
+
+// The parameter in that type. It stays f32 itself, and so does its gradient. Undefined stays undefined.
 Var for_input(const Var& parameter, const Var& x);
 
 // The activation in a pass of its own, for what no convolution does in its own.

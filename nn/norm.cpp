@@ -46,8 +46,9 @@ FrozenBatchNorm::FrozenBatchNorm(i64 channels, double eps)
       running_var(Tensor::full({channels}, 1)),
       eps_(eps) {}
 
-Affine FrozenBatchNorm::affine() const {
-  return affine_of(Var(weight), Var(bias), running_mean, running_var, eps_);
+const Affine& FrozenBatchNorm::affine() const {
+  if (!affine_) affine_ = affine_of(Var(weight), Var(bias), running_mean, running_var, eps_);
+  return *affine_;
 }
 
 void FrozenBatchNorm::visit(Visitor& v) {

@@ -2,6 +2,8 @@
 // and the normalisations of one sample alone.
 #pragma once
 
+#include <optional>
+
 #include "nn/module.h"
 
 namespace tessera::nn {
@@ -31,12 +33,14 @@ class FrozenBatchNorm : public Module {
  public:
   FrozenBatchNorm() = default;
   explicit FrozenBatchNorm(i64 channels, double eps = 1e-5);
-  Affine affine() const;
+  const Affine& affine() const;  // worked out once, and again after train(), to() and load_state()
   void visit(Visitor& v) override;
+  void unfuse() override { affine_.reset(); }
   Tensor weight, bias, running_mean, running_var;
 
  private:
   double eps_ = 0;
+  mutable std::optional<Affine> affine_;
 };
 
 // Over the last dimension, of `size` values; weight begins at 1, bias at 0.

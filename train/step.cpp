@@ -82,11 +82,14 @@ struct BatchLosses {
   fail("step {}, images {}: {}; the weights were not updated", step, image_names(culprits), error.what());
 }
 
-BatchLosses forward_and_backward(Segmenter& model, const Batch& batch, double weight, const StepContext& context) {
+BatchLosses forward_and_backward(Segmenter& model, const Batch& batch, double weight, const StepContext& context,
+                                 nn::WorkingWeights& working_weights) {
+  nn::WorkingWeights::Pass pass(working_weights);
   BatchLosses result{.losses = model.losses(batch, context), .total = {}, .weight = weight};
   result.total = result.losses.total();
   const Tensor& total = result.total.value();
   result.total.backward(Tensor::full(total.shape(), weight, total.dtype(), total.device()));
+  pass.finish();
   return result;
 }
 
@@ -129,7 +132,7 @@ StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, Trai
   std::vector<Tensor> watched_parts;
   for (size_t i = 0; i < data.batches.size(); ++i) {
     try {
-      results.push_back(forward_and_backward(model, data.batches[i], data.weights[i], context));
+      results.push_back(forward_and_backward(model, data.batches[i], data.weights[i], context, state.working_weights));
       results.back().watch(watched_parts);
     } catch (const Error& error) {
       refuse(record.step, {&data.batches[i], 1}, error);

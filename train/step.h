@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "models/segmenter.h"
+#include "nn/working_weights.h"
 #include "train/config.h"
 #include "train/ema.h"
 #include "train/log.h"
@@ -19,6 +20,7 @@ struct TrainingState {
   double best = -1;   // the best figure of merit so far
   Optimizer optimizer;
   std::optional<Ema> ema;
+  nn::WorkingWeights working_weights = {};
   bool updating = false;  // between two steps: the weights are those of neither
 };
 

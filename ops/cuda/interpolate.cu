@@ -1,12 +1,17 @@
 // Resizing in CUDA, formulas in ops/interpolate.h: one thread per result pixel and 1 or 4 channels.
 //
 // Rows and columns separate, and an axis is small: a first kernel computes for both axes which inputs each output
-// position reads, with what weights (in f64, as on the CPU), and which outputs read each input position. The sources
-// ascend with the position, so the readers of an input are neighbours and are found by bisection. The main kernels only
-// look these tables up. Backward gathers, in ascending order. Memory bounds both: each map is read or written once, and
-// read again from the cache where pixels are shared.
+// position reads, with what weights (in f64, as on the CPU), and which outputs read each input position. A network of
+// fixed sizes does that once. The sources ascend with the position, so the readers of an input are neighbours and are
+// found by bisection. The main kernels only look these tables up. Backward gathers, in ascending order. Memory bounds
+// both: each map is read or written once, and read again from the cache where pixels are shared.
+#include <map>
+#include <mutex>
+#include <tuple>
+
 #include "ops/cuda/map.h"
 #include "ops/scalar/interpolate.h"
+#include "tensor/allocator.h"
 
 namespace tessera {
 
@@ -120,9 +125,24 @@ struct Tables {
   }
 };
 
+// Those of the sizes that came first are kept for good, for recorded graphs read them; what a branch computes may not
+// be there yet for others (tensor/allocator.h).
+Tables tables_for(const MapDims& in, const MapDims& out, ops::Interpolation mode, bool align_corners, Device device) {
+  constexpr size_t kMostKept = 256;  // of some kilobytes each
+  using Key = std::tuple<int, i64, i64, i64, i64, ops::Interpolation, bool>;
+  static auto* mutex = new std::mutex;
+  static auto* kept = new std::map<Key, Tables>;
+  const Key key{device.index, in.H, in.W, out.H, out.W, mode, align_corners};
+  const std::lock_guard lock(*mutex);
+  if (const auto found = kept->find(key); found != kept->end()) return found->second;
+  const Tables tables(in, out, mode, align_corners, device);
+  if (kept->size() < kMostKept && BranchMemory::available(device)) kept->emplace(key, tables);
+  return tables;
+}
+
 void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corners, Tensor& y) {
   const MapDims in = map_of(x), out = map_of(y);
-  const Tables tables(in, out, mode, align_corners, x.device());
+  const Tables tables = tables_for(in, out, mode, align_corners, x.device());
   dispatch_storage(x, [&]<class T>() {
     const T* from = x.device_data<T>();
     T* to = y.device_data<T>();
@@ -139,7 +159,7 @@ void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corne
 
 void interpolate_backward_cuda(const Tensor& gy, ops::Interpolation mode, bool align_corners, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
-  const Tables tables(in, out, mode, align_corners, gy.device());
+  const Tables tables = tables_for(in, out, mode, align_corners, gy.device());
   dispatch_storage(gy, [&]<class T>() {
     const T* from = gy.device_data<T>();
     T* to = gx.device_data<T>();

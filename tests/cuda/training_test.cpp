@@ -6,7 +6,8 @@
 
 #include "autograd/pointwise.h"
 #include "models/batch_images.h"
-#include "tensor/device_waits.h"
+#include "nn/working_weights.h"
+#include "tensor/device_counts.h"
 #include "tensor/file.h"
 #include "tests/cuda/other_device.h"
 #include "tests/cuda/training_job.h"
@@ -76,7 +77,7 @@ TEST_CASE("device: a training step waits for the device once") {
   if (!other) return;
   struct Watching : Rectangles {  // a step begins by loading its pictures
     Sample load(i64 epoch, i64 index) const override {
-      waits.push_back(device_waits());
+      waits.push_back(device_counts().waits);
       return Rectangles::load(epoch, index);
     }
     mutable std::vector<i64> waits;
@@ -93,6 +94,31 @@ TEST_CASE("device: a training step waits for the device once") {
     REQUIRE(watching->waits.size() == 6 * each);
     for (size_t k = 0; k < watching->waits.size(); ++k)
       CHECK(watching->waits[k] - watching->waits[0] == static_cast<i64>(k / each));
+  }
+}
+
+// Casts, folded normalisations and their gradients are of all parameters at once (nn/working_weights.h).
+TEST_CASE("device: a training step launches little beside its network's operators, in mixed precision as well") {
+  const std::optional<Device> other = other_device();
+  if (!other) return;
+  sparseinst::Config config = test::tiny_config();
+  config.backbone.kind = BackboneKind::kResNet18;
+  config.backbone.norm = nn::Norm::kFrozenBatch;
+  const Batch batch = test::rectangles({2, 1});
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const std::unique_ptr<SparseInst> model = test::tiny_model(config);
+    model->to(*other);
+    model->training_dtype = dtype;
+    nn::WorkingWeights weights;
+    i64 launches = 0;
+    for (int step = 0; step < 2; ++step) {
+      const i64 before = device_counts().launches;
+      nn::WorkingWeights::Pass pass(weights);
+      model->losses(batch, {}).total().backward();
+      pass.finish();
+      launches = device_counts().launches - before;
+    }
+    CHECK(launches <= 380);
   }
 }
 

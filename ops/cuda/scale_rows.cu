@@ -1,0 +1,68 @@
+// Rows times factors in CUDA, all tensors of one pair of element types in one launch or a few
+// (ops/cuda/tensor_table.h). Memory limits it: 8 bytes per element from f32 to f32, 6 where one of them is bf16.
+#include <cstdint>
+#include <vector>
+
+#include "ops/cuda/storage.h"
+#include "ops/cuda/tensor_table.h"
+#include "ops/scale_rows.h"
+
+namespace tessera {
+
+namespace {
+
+using namespace cuda;
+
+template <class To, class From>
+struct Rows {
+  i64 count;
+  To* target;
+  const From* source;
+  const float* scale;     // null: 1
+  std::uint32_t columns;  // of a row
+  bool accumulate;
+};
+
+template <class To, class From>
+__global__ void scale_rows_kernel(TensorTable<Rows<To, From>> table) {
+  const auto [t, begin, end] = table.share();
+  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) {
+    float value = load(t.source + i);
+    if (t.scale) value *= t.scale[static_cast<std::uint32_t>(i) / t.columns];
+    store(t.target + i, t.accumulate ? load(t.target + i) + value : value);
+  }
+}
+
+// The entries of these two types.
+template <class To, class From>
+void scale_rows_between(std::span<ops::ScaledRows> list) {
+  std::vector<Rows<To, From>> rows;
+  for (ops::ScaledRows& entry : list) {
+    const i64 count = entry.target.numel();
+    if (entry.target.dtype() != kDTypeOf<To> || entry.source.dtype() != kDTypeOf<From> || count == 0) continue;
+    TESSERA_CHECK(count <= INT32_MAX, "scale_rows: {} has more than 2^31 - 1 elements", entry.target.shape());
+    const i64 columns = entry.scale.defined() ? count / entry.target.dim(0) : count;
+    rows.push_back({count, entry.target.device_data<To>(), entry.source.device_data<From>(), data_or_null(entry.scale),
+                    static_cast<std::uint32_t>(columns), entry.accumulate});
+  }
+  if (rows.empty()) return;
+  for_each_table(std::span<const Rows<To, From>>(rows),
+                 [&](const auto& table, const Launch& shape) { launch<scale_rows_kernel<To, From>>(shape, table); });
+}
+
+void scale_rows_cuda(std::span<ops::ScaledRows> list, Tensor&) {
+  for (const ops::ScaledRows& entry : list) {
+    dispatch_storage(entry.target, []<class T>() {});  // throws where it is neither f32 nor bf16
+    dispatch_storage(entry.source, []<class T>() {});
+  }
+  scale_rows_between<float, float>(list);
+  scale_rows_between<BFloat16, float>(list);
+  scale_rows_between<float, BFloat16>(list);
+  scale_rows_between<BFloat16, BFloat16>(list);
+}
+
+[[maybe_unused]] const bool kAdded = ops::scale_rows_kernels.add(kDevice, scale_rows_cuda);
+
+}  // namespace
+
+}  // namespace tessera
