@@ -20,7 +20,7 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kNone = -1, kMostThreads = 1024;
+constexpr int kNone = -1;
 
 // Costs, what is added to the pairs, and where the problem lies in the other arrays, in elements of each.
 struct Problem {
@@ -214,9 +214,8 @@ __device__ void write_pairs(const Problem& p, const Search& s, i64* rows, i64* c
   }
 }
 
-__global__ void __launch_bounds__(kMostThreads)
-    assignment_kernel(Problems problems, bool maximize, float* wide_costs, double* doubles, int* integers,
-                      i64* outcomes, i64* rows, i64* columns) {
+__global__ void assignment_kernel(Problems problems, bool maximize, float* wide_costs, double* doubles, int* integers,
+                                  i64* outcomes, i64* rows, i64* columns) {
   Shared& shared = shared_memory<Shared>();
   const Own own;
   const Problem p = problems.of[blockIdx.x];

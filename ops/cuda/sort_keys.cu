@@ -19,7 +19,6 @@ namespace tessera::cuda {
 namespace {
 
 constexpr i64 kTile = 2048;
-constexpr int kMaxThreads = 512;
 
 struct Tile {
   u64 keys[kTile];
@@ -72,7 +71,7 @@ Tensor sort_tiles(Tensor& keys, i64 tile, i64 keep) {
   const i64 R = keys.dim(0), n = keys.dim(1), tiles = ceil_div(n, tile), last = n - (tiles - 1) * tile;
   Tensor sorted = Tensor::empty({R, (tiles - 1) * keep + std::min(keep, last)}, DType::kI64, keys.device());
   launch<sort_tiles_kernel>(Launch{.grid = static_cast<unsigned>(R * tiles),
-                                   .block = static_cast<unsigned>(std::clamp<i64>(tile / 2, kWarp, kMaxThreads))},
+                                   .block = static_cast<unsigned>(std::clamp<i64>(tile / 2, kWarp, kMostThreads))},
                             n, static_cast<int>(tile), static_cast<int>(keep), sorted.dim(1), keys_of(keys),
                             keys_of(sorted));
   return sorted;

@@ -7,6 +7,9 @@
 //   launch<add_kernel>(over(n), n, a, b, y);
 //
 // The launch names the kernel in every error, checks that it was accepted, and does nothing for an empty grid.
+//
+// No kernel states __launch_bounds__: a block has at most 256 threads, and the registers of so many threads, at most
+// 255 each, fit in the register file.
 #pragma once
 
 #include <array>
@@ -22,6 +25,7 @@ namespace tessera::cuda {
 
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xFFFFFFFF;
+inline constexpr int kMostThreads = 256;  // of a block
 
 constexpr i64 ceil_div(i64 a, i64 b) {
   return (a + b - 1) / b;
@@ -34,7 +38,7 @@ struct Launch {
 };
 
 // One thread per element, or several elements per thread where there are very many: the kernel walks indices(n).
-inline Launch over(i64 n, int threads = 256) {
+inline Launch over(i64 n, int threads = kMostThreads) {
   constexpr i64 kMaxBlocks = 1 << 16;
   return {.grid = static_cast<unsigned>(std::min(ceil_div(n, threads), kMaxBlocks)),
           .block = static_cast<unsigned>(threads)};
@@ -69,6 +73,9 @@ template <auto Kernel, class... Args>
 void launch(const Launch& shape, Args... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   static const std::string name = detail::kernel_name<Kernel>();
+  const dim3 block = shape.block;
+  TESSERA_CHECK(size_t{block.x} * block.y * block.z <= kMostThreads,
+                "cuda: {}: a block of {} x {} x {} threads; at most {}", name, block.x, block.y, block.z, kMostThreads);
   count_device_launch();
 #ifdef TESSERA_CUDA_EMULATED
   emulated::enqueue(stream(), [=] {

@@ -24,7 +24,7 @@ TEST_CASE("device: an EffSeg has the losses that it has on the CPU, and in mixed
   const Losses there = model_on(*other)->losses(batch, {});
   REQUIRE(here.terms.size() == there.terms.size());
   for (size_t i = 0; i < here.terms.size(); ++i)
-    CHECK(there.terms[i].value.value().item() == doctest::Approx(here.terms[i].value.value().item()).epsilon(2e-3));
+    CHECK(there.terms[i].value.value().item() == doctest::Approx(here.terms[i].value.value().item()).epsilon(kNearCpu));
 
   const auto model = model_on(*other);
   model->training_dtype = DType::kBF16;
@@ -54,7 +54,7 @@ TEST_CASE("device: an EffSeg finds the same objects, or segments, on another dev
     for (size_t i = 0; i < here[0].size(); ++i) {
       CHECK(there[0][i].query == here[0][i].query);
       CHECK(there[0][i].class_index == here[0][i].class_index);
-      CHECK(there[0][i].score == doctest::Approx(here[0][i].score).epsilon(1e-3));
+      CHECK(there[0][i].score == doctest::Approx(here[0][i].score).epsilon(kNearCpu));
       const i64 common = rle_common_area(there[0][i].mask, here[0][i].mask);
       CHECK(static_cast<double>(common) >= 0.98 * static_cast<double>(rle_area(here[0][i].mask)));
     }

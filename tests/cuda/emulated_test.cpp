@@ -224,11 +224,16 @@ TEST_CASE("emulated: a launch beyond a GPU's limits is refused") {
   const auto refused = [](const Launch& shape, const char* message) {
     CHECK_ERROR(launch<early_exit_kernel>(shape), message);
   };
-  refused({.grid = 1, .block = 1056}, "early_exit_kernel: a block of 1056 x 1 x 1 threads; at most 1024");
-  refused({.grid = 1, .block = {2, 2, 128}}, "at most 1024 in all and 64 along z");
+  refused({.grid = 1, .block = {96, 3, 1}}, "early_exit_kernel: a block of 96 x 3 x 1 threads; at most 256");
+  refused({.grid = 1, .block = {1, 2, 65}}, "a block of 1 x 2 x 65 threads; at least 1 along each axis and at most 64");
   refused({.grid = {1, 65536}, .block = 32}, "a grid of 1 x 65536 x 1 blocks");
   refused({.grid = 1, .block = 32, .shared = 1 << 20}, "1048576 bytes of shared memory per block");
   CHECK_ERROR(launch<greedy_kernel>({.grid = 1, .block = 32}), "greedy_kernel: 49156 bytes of static shared memory");
+  std::vector<float> y(32);
+  const size_t left = 99 * 1024 - sizeof(Line);  // beside the kernel's own
+  launch<unwritten_kernel>({.grid = 1, .block = 32, .shared = left}, y.data());
+  CHECK_ERROR(launch<unwritten_kernel>({.grid = 1, .block = 32, .shared = left + 1}, y.data()),
+              "unwritten_kernel: 101377 bytes of shared memory per block; at most 101376");
 }
 
 TEST_CASE("emulated: an empty grid runs nothing, atomics count every thread, an error in a kernel comes out") {

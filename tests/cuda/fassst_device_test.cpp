@@ -50,8 +50,8 @@ TEST_CASE("device: a FASSST finds the same objects on another device") {
     REQUIRE(here[image].size() == there[image].size());
     for (size_t i = 0; i < here[image].size(); ++i) {
       CHECK(there[image][i].query == here[image][i].query);
-      CHECK(there[image][i].score == doctest::Approx(here[image][i].score).epsilon(1e-4));
-      CHECK(there[image][i].box[0] == doctest::Approx(here[image][i].box[0]).epsilon(1e-3).scale(64));
+      CHECK(there[image][i].score == doctest::Approx(here[image][i].score).epsilon(test::kNearCpu));
+      CHECK(there[image][i].box[0] == doctest::Approx(here[image][i].box[0]).epsilon(test::kNearCpu).scale(64));
     }
   }
 }

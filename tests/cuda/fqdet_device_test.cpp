@@ -51,8 +51,8 @@ TEST_CASE("device: an FQDet finds the same objects on another device") {
   for (size_t image : {0, 1}) {
     REQUIRE(here[image].size() == there[image].size());
     for (size_t i = 0; i < here[image].size(); ++i) {
-      CHECK(there[image][i].score == doctest::Approx(here[image][i].score).epsilon(1e-4));
-      CHECK(there[image][i].box[0] == doctest::Approx(here[image][i].box[0]).epsilon(1e-3).scale(64));
+      CHECK(there[image][i].score == doctest::Approx(here[image][i].score).epsilon(test::kNearCpu));
+      CHECK(there[image][i].box[0] == doctest::Approx(here[image][i].box[0]).epsilon(test::kNearCpu).scale(64));
     }
   }
 }

@@ -17,14 +17,14 @@
 namespace tessera {
 
 using sparseinst::SparseInst;
-using test::make_job, test::model_on, test::other_device, test::Rectangles;
+using test::kNearCpu, test::make_job, test::model_on, test::other_device, test::Rectangles;
 
 namespace {
 
 // The losses of every step, term by term.
 std::vector<std::vector<double>> train_steps(Device device, int steps) {
   const std::unique_ptr<SparseInst> model = model_on(device);
-  Optimizer optimizer({.lr = 1e-3, .clip_norm = 1}, *model);
+  Optimizer optimizer({.kind = OptimizerKind::kSgd, .lr = 0.01, .clip_norm = 1}, *model);
   const Batch batch = test::rectangles({2, 0, 3});
   std::vector<std::vector<double>> losses;
   for (int step = 0; step < steps; ++step) {
@@ -68,7 +68,7 @@ TEST_CASE("device: a SparseInst trains on another device with the losses that it
     for (size_t term = 0; term < here[step].size(); ++term) {
       CAPTURE(step);
       CAPTURE(term);
-      CHECK(std::abs(here[step][term] - there[step][term]) <= 1e-4 * std::max(1.0, std::abs(here[step][term])));
+      CHECK(there[step][term] == doctest::Approx(here[step][term]).epsilon(kNearCpu));
     }
 }
 
@@ -159,7 +159,7 @@ TEST_CASE("device: a checkpoint that was trained on either device predicts the s
     const test::TemporaryFolder folder;
     CHECK(train(*model_on(trained_on), make_job(folder.path(), 2)) == 0);
     const std::filesystem::path checkpoint = checkpoint_path(folder.path(), 2);
-    CHECK(largest_difference(logits_of(checkpoint, {}), logits_of(checkpoint, *other)) < 1e-4);
+    CHECK(largest_difference(logits_of(checkpoint, {}), logits_of(checkpoint, *other)) < kNearCpu);
   }
 }
 
@@ -190,7 +190,7 @@ TEST_CASE("device: a network on another device detects what it detects on the CP
         const Instance &a = here[n][i], &b = there[n][i];
         CHECK(a.query == b.query);
         CHECK(a.class_index == b.class_index);
-        CHECK(a.score == doctest::Approx(b.score).epsilon(1e-4));
+        CHECK(a.score == doctest::Approx(b.score).epsilon(kNearCpu));
         CHECK(a.mask.height == batch.samples[n].original.height);
         // A pixel at the threshold may fall on either side: the logits are rounded differently.
         const i64 differ = rle_area(a.mask) + rle_area(b.mask) - 2 * rle_common_area(a.mask, b.mask);

@@ -19,9 +19,10 @@ struct dim3;
 
 namespace tessera::emulated {
 
-// The limits of a GPU of compute capability 8.0 or later.
-inline constexpr unsigned kMaxThreads = 1024, kMaxBlockZ = 64, kMaxGridYZ = 65535, kMaxGridX = 0x7FFFFFFF;
-inline constexpr size_t kMaxShared = 160 * 1024;       // bytes per block, both kinds together
+// What every GPU of compute capability 8.0 or later takes. Threads per block: kMostThreads of tensor/cuda/launch.h.
+inline constexpr unsigned kMaxBlockZ = 64, kMaxGridYZ = 65535, kMaxGridX = 0x7FFFFFFF;
+// Bytes per block, both kinds together: 8.6, 8.9 and 12.0 have no more; 8.0 has 163 KB, 9.0 and 10.0 have 227 KB.
+inline constexpr size_t kMaxShared = 99 * 1024;
 inline constexpr size_t kMaxStaticShared = 48 * 1024;  // of the static kind
 inline constexpr int kWarp = 32;
 

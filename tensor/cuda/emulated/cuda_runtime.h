@@ -19,7 +19,6 @@
 #define __host__
 #define __forceinline__ inline
 #define __restrict__
-#define __launch_bounds__(threads)
 
 struct uint3 {
   unsigned x, y, z;

@@ -43,9 +43,9 @@ void StackSwitch::arrive([[maybe_unused]] const void** from_bottom, [[maybe_unus
 
 void Grid::run(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body) {
   const size_t threads = size_t{block.x} * block.y * block.z;
-  TESSERA_CHECK(threads >= 1 && threads <= kMaxThreads && block.z <= kMaxBlockZ,
-                "cuda: {}: a block of {} x {} x {} threads; at most {} in all and {} along z", kernel, block.x, block.y,
-                block.z, kMaxThreads, kMaxBlockZ);
+  TESSERA_CHECK(threads >= 1 && block.z <= kMaxBlockZ,
+                "cuda: {}: a block of {} x {} x {} threads; at least 1 along each axis and at most {} along z", kernel,
+                block.x, block.y, block.z, kMaxBlockZ);
   TESSERA_CHECK(grid.x <= kMaxGridX && grid.y <= kMaxGridYZ && grid.z <= kMaxGridYZ,
                 "cuda: {}: a grid of {} x {} x {} blocks; at most {} x {} x {}", kernel, grid.x, grid.y, grid.z,
                 kMaxGridX, kMaxGridYZ, kMaxGridYZ);
