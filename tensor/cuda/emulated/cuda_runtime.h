@@ -54,6 +54,10 @@ T atomicMin(T* target, T value) {
   *target = std::min(before, value);
   return before;
 }
+template <class T>
+T atomicExch(T* target, T value) {
+  return std::atomic_ref<T>(*target).exchange(value);
+}
 
 inline int __popc(unsigned x) {
   return std::popcount(x);
