@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Does the suite notice a broken kernel? Plants one fault at a time (a barrier deleted, a bound moved, a stride changed), builds, runs the
-# operator's cases on the emulated device in three thread orders, and takes the fault out again. Exit 0: every fault was noticed.
+# operator's cases on the emulated device in three thread orders, and watched for races, and takes the fault out again. Exit 0: every
+# fault was noticed.
 #
 #   tests/cuda/plant_faults.sh [PRESET]      (release; asan notices accesses out of bounds as well)
 set -euo pipefail
@@ -24,6 +25,12 @@ for fault in "${faults[@]}"; do
       TESSERA_EMULATED_ORDER=$order "build/$preset/tessera_ops" "$mode" -d cuda-emulated -o "$op" >/dev/null 2>&1 || noticed=yes
     done
   done
+  if [[ $noticed == no ]]; then
+    cmake --build --preset release --target tessera_races >/dev/null
+    for mode in test grad; do
+      build/release/tessera_races "$mode" -d cuda-emulated -o "$op" >/dev/null 2>&1 || noticed=yes
+    done
+  fi
   git checkout -q -- "$file"
   trap - EXIT
   printf '%-8s %s: %s\n' "$([[ $noticed == yes ]] && echo noticed || echo MISSED)" "$file" "$what"
