@@ -35,7 +35,7 @@ struct Problems {
 
 // Named as in ops/cpu/assignment.cpp. The matrix has at most as many rows as columns.
 struct Search {
-  static constexpr i64 kDoublesPerColumn = 4, kIntegersPerColumn = 6;  // besides, one of each per row
+  static constexpr i64 kDoublesPerColumn = 4, kIntegersPerColumn = 5;  // besides, one of each per row
   __device__ Search(i64 rows_, i64 columns_, float* cost_, double* doubles, int* integers)
       : rows(static_cast<int>(rows_)),
         columns(static_cast<int>(columns_)),
@@ -50,15 +50,13 @@ struct Search {
         unseen(integers + 2 * columns_),
         place(integers + 3 * columns_),
         seen_column(integers + 4 * columns_),
-        seen_replacement(integers + 5 * columns_),
-        column_of(integers + 6 * columns_) {}
+        column_of(integers + 5 * columns_) {}
   int rows, columns;
   float* cost;                        // [rows, columns], to be minimised
   double *column_price, *open_price;  // the second: minus infinity while the column is in the tree
   double *distance, *seen_distance, *row_price;
   int *previous_row, *row_of, *unseen, *place;
-  int *seen_column, *seen_replacement;  // the tree's columns and those that took their places in the list
-  int* column_of;
+  int *seen_column, *column_of;  // the first: the tree's columns
 };
 
 // Among equal distances the lowest rank wins: free columns, the last in the list first, then the others in its order.
@@ -111,7 +109,6 @@ __device__ i64 begin_search(const Problem& p, bool maximize, const Search& s, Sh
   for (int c = own.first; c < s.columns; c += own.step) {
     s.column_price[c] = s.open_price[c] = 0;
     s.row_of[c] = kNone;
-    s.unseen[c] = s.place[c] = s.columns - 1 - c;
   }
   __syncthreads();
   return shared.no_cost == kAllGood ? kNone : static_cast<i64>(shared.no_cost);
@@ -145,7 +142,10 @@ __device__ Tree grow_tree(const Search& s, int root, Shared& shared) {
   const Own own;
   const int C = s.columns;
   Tree tree{kNone, 0, 0};
-  for (int c = own.first; c < C; c += own.step) s.distance[c] = INFINITY;
+  for (int c = own.first; c < C; c += own.step) {
+    s.distance[c] = INFINITY;
+    s.unseen[c] = s.place[c] = C - 1 - c;
+  }
   for (int row = root; row != kNone; ++tree.seen) {
     const Nearest nearest = block_nearest(relax(s, row, tree.reached), shared);
     tree.reached = nearest.distance;
@@ -155,11 +155,10 @@ __device__ Tree grow_tree(const Search& s, int root, Shared& shared) {
     tree.sink = column;
     __syncthreads();
     if (threadIdx.x == 0) {
-      const int last = s.unseen[C - 1 - tree.seen];
       s.seen_column[tree.seen] = column;
-      s.seen_replacement[tree.seen] = last;
       s.seen_distance[tree.seen] = tree.reached;
       if (row != kNone) {
+        const int last = s.unseen[C - 1 - tree.seen];
         s.distance[column] = INFINITY;
         s.open_price[column] = -INFINITY;
         s.unseen[s.place[column]] = last;
@@ -171,7 +170,7 @@ __device__ Tree grow_tree(const Search& s, int root, Shared& shared) {
   return tree;
 }
 
-// Moves the prices, so that the tree's pairs cost nothing, and puts the list back.
+// Moves the prices, so that the tree's pairs cost nothing.
 __device__ void move_prices(const Search& s, const Tree& tree) {
   const Own own;
   for (int k = own.first; k < tree.seen; k += own.step) {
@@ -180,8 +179,6 @@ __device__ void move_prices(const Search& s, const Tree& tree) {
     if (s.row_of[c] != kNone) s.row_price[s.row_of[c]] += change;
     s.column_price[c] -= change;
     s.open_price[c] = s.column_price[c];
-    for (const int moved : {c, s.seen_replacement[k]})
-      s.unseen[s.columns - 1 - moved] = moved, s.place[moved] = s.columns - 1 - moved;
   }
 }
 
@@ -277,7 +274,8 @@ void linear_sum_assignment_cuda(std::span<const ops::AssignmentProblem> problems
 
 __global__ void indicator_matrix_kernel(i64 pairs, i64 R, i64 C, const i64* rows, const i64* columns, float* y) {
   for (const i64 k : indices(pairs))
-    if (0 <= rows[k] && rows[k] < R && 0 <= columns[k] && columns[k] < C) y[rows[k] * C + columns[k]] = 1;
+    if (0 <= rows[k] && rows[k] < R && 0 <= columns[k] && columns[k] < C)
+      atomicExch(&y[rows[k] * C + columns[k]], 1.0f);  // a pair may come twice
 }
 
 void indicator_matrix_cuda(const Tensor& rows, const Tensor& columns, Tensor& y) {

@@ -192,7 +192,7 @@ inline unsigned warp_ballot(bool condition, std::source_location where = std::so
 }
 // Waits for the warp and makes its writes to shared memory seen by its lanes.
 inline void warp_barrier(std::source_location where = std::source_location::current()) {
-  emulated::exchange_in_warp(0, where);
+  emulated::wait_for_warp(where);
 }
 
 #else

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does the suite notice a broken kernel, or a host that drives it wrongly? Plants one fault at a time (a barrier deleted, a bound moved, a
-# stride changed), builds, runs the operator's cases on the emulated device in three thread orders, or the tests of that name, and takes
-# the fault out again. Exit 0: every fault was noticed.
+# stride changed), builds, runs the operator's cases on the emulated device in three thread orders and watched for races, or the tests of that
+# name, and takes the fault out again. Exit 0: every fault was noticed.
 #
 #   tests/cuda/plant_faults.sh [PRESET [PATTERN]]      (release; asan notices accesses out of bounds as well; PATTERN: a regular
 #                                                       expression that chooses lines of faults.txt)
@@ -24,6 +24,10 @@ noticed() {
     for mode in test grad; do
       TESSERA_EMULATED_ORDER=$order "build/$preset/tessera_ops" "$mode" -d cuda-emulated -o "$1" >/dev/null 2>&1 || return 0
     done
+  done
+  cmake --build --preset release --target tessera_races >/dev/null
+  for mode in test grad; do
+    build/release/tessera_races "$mode" -d cuda-emulated -o "$1" >/dev/null 2>&1 || return 0
   done
   return 1
 }

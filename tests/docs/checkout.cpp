@@ -37,7 +37,7 @@ std::string device_under_test() {
 // {0}: the folder of the programs under test, {1}: the device.
 constexpr const char* kTool = R"(#!/bin/bash
 name=$(basename "$0")
-[[ -x {0}/$name ]] || exit 0  # tessera_bench is not part of every build
+[[ -x {0}/$name ]] || exit 0  # tessera_bench and tessera_races are not part of every build
 [[ {2} == false && " $* " == *.m[pk][4v]\ * ]] && exit 0  # nor are videos
 words=()
 for word in "$@"; do
@@ -79,8 +79,8 @@ Checkout::Checkout() {
 
 void Checkout::write_programs() const {
   for (const char* preset : {"release", "cuda"})
-    for (const char* name :
-         {"tessera", "tessera_emulated", "tessera_tests", "tessera_ops", "tessera_goldens", "tessera_bench"})
+    for (const char* name : {"tessera", "tessera_emulated", "tessera_tests", "tessera_ops", "tessera_races",
+                             "tessera_goldens", "tessera_bench"})
       write_program(folder_ / "build" / preset / name,
                     fmt::format(fmt::runtime(kTool), binary_dir().string(), device_under_test(), has_video()));
   write_program(folder_ / "run", fmt::format(fmt::runtime(kRun), (source_dir() / "run").string()));

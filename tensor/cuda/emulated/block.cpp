@@ -99,6 +99,7 @@ void run_grid(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, co
     throw;
   }
   give_back(std::exchange(running_grid, nullptr));
+  races::end_launch(kernel);
 }
 
 std::string set_order(const std::string& order) {
@@ -107,6 +108,10 @@ std::string set_order(const std::string& order) {
 
 void wait_for_block(std::source_location where) {
   current_grid("a barrier").wait(State::kAtBarrier, where);
+}
+
+void wait_for_warp(std::source_location where) {
+  current_grid("a barrier").wait(State::kAtWarpBarrier, where);
 }
 
 void* dynamic_shared_memory() {

@@ -35,6 +35,7 @@ std::string set_order(const std::string& order);
 
 // --- Called by a kernel's thread.
 void wait_for_block(std::source_location where);
+void wait_for_warp(std::source_location where);             // all 32 lanes must come here
 void* dynamic_shared_memory();                              // the launch's shared_bytes
 void* static_shared_memory(const void* key, size_t bytes);  // one piece per key, the same for all threads of the block
 

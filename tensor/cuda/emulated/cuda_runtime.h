@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -13,6 +12,7 @@
 #include <source_location>
 
 #include "tensor/cuda/emulated/block.h"
+#include "tensor/cuda/emulated/races.h"
 
 #define __global__
 #define __device__
@@ -42,16 +42,26 @@ inline void __syncthreads(std::source_location where = std::source_location::cur
   tessera::emulated::wait_for_block(where);
 }
 
-// Atomics return the value before.
+// Atomics return the value before. Threads run one at a time, so what no other interrupts is atomic.
+template <class T, class Change>
+T atomic_change(T* target, Change change) {
+  tessera::emulated::races::atomic_access(target, sizeof(T));
+  const tessera::emulated::races::Watching off(false);
+  const T before = *target;
+  *target = change(before);
+  return before;
+}
 template <class T>
 T atomicAdd(T* target, T term) {
-  return std::atomic_ref<T>(*target).fetch_add(term);
+  return atomic_change(target, [&](T before) { return before + term; });
 }
 template <class T>
 T atomicMin(T* target, T value) {
-  const T before = *target;
-  *target = std::min(before, value);
-  return before;
+  return atomic_change(target, [&](T before) { return std::min(before, value); });
+}
+template <class T>
+T atomicExch(T* target, T value) {
+  return atomic_change(target, [&](T) { return value; });
 }
 
 inline int __popc(unsigned x) {

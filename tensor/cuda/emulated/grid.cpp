@@ -23,6 +23,10 @@ namespace {
 constexpr int kPoison = 0xFF;          // shared memory that nobody wrote: NaN, or -1
 constexpr size_t kStack = 256 * 1024;  // bytes per fiber; the page below is protected
 
+bool for_warp(State state) {
+  return state == State::kAtWarpBarrier || state == State::kInWarp;
+}
+
 bool same_place(const std::source_location& a, const std::source_location& b) {
   return a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0;
 }
@@ -62,6 +66,7 @@ void Grid::run(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, c
   gridDim = grid;
   dynamic_bytes_ = shared_bytes;
   dynamic_ = std::make_unique<std::byte[]>(shared_bytes);
+  races::begin_launch();
   const size_t blocks = size_t{grid.x} * grid.y * grid.z;
   const bool in_order = order_is_forward();
   const std::vector<int> block_order = in_order ? std::vector<int>() : ordered(static_cast<int>(blocks), 1);
@@ -76,6 +81,7 @@ void Grid::run(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, c
 
 void Grid::run_block() {
   reset_shared();
+  races::begin_block();
   threads_.assign(static_cast<size_t>(count_), {});
   next_ = 0;
   while (next_ < count_) switch_to(idle_fiber());
@@ -96,12 +102,13 @@ bool Grid::release() {
   for (int first = 0; first < count_; first += kWarp) {
     const int last = std::min(first + kWarp, count_);
     int waiting = 0;
-    for (int t = first; t < last; ++t) waiting += threads_[static_cast<size_t>(t)].state == State::kInWarp;
+    for (int t = first; t < last; ++t) waiting += for_warp(threads_[static_cast<size_t>(t)].state);
     if (waiting == 0) continue;
     bool same = waiting == kWarp;
     for (int t = first + 1; t < last && same; ++t)
       same = same_place(threads_[static_cast<size_t>(t)].where, threads_[static_cast<size_t>(first)].where);
     if (!same) continue;
+    if (threads_[static_cast<size_t>(first)].state == State::kAtWarpBarrier) races::warp_barrier(first / kWarp);
     std::copy(given_.begin() + first, given_.begin() + last, taken_.begin() + first);
     for (int t = first; t < last; ++t) threads_[static_cast<size_t>(t)].state = State::kReady;
     released = true;
@@ -120,6 +127,7 @@ bool Grid::release() {
   if (done == count_) return false;
   if (at_barrier < count_ || !same) report_stuck();
   for (Thread& thread : threads_) thread.state = State::kReady;
+  races::block_barrier();
   return true;
 }
 
@@ -144,7 +152,8 @@ std::string Grid::describe(State state) const {
 }
 
 void Grid::report_stuck() {
-  const std::string text = describe(State::kAtBarrier) + describe(State::kInWarp) + describe(State::kDone);
+  const std::string text =
+      describe(State::kAtBarrier) + describe(State::kAtWarpBarrier) + describe(State::kInWarp) + describe(State::kDone);
   const uint3 block = blockIdx;
   fail("cuda-emulated: {}, block ({}, {}, {}) of {} threads: not all of them come to the same place{}", kernel_,
        block.x, block.y, block.z, count_, text);
@@ -154,6 +163,8 @@ void Grid::enter(int thread) {
   current_ = thread;
   const unsigned t = static_cast<unsigned>(thread);
   threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
+  const Fiber& fiber = *threads_[static_cast<size_t>(thread)].fiber;
+  races::enter(thread, fiber.stack_bottom, fiber.stack_size);
 }
 
 void Grid::switch_to(Fiber& fiber) {
@@ -192,6 +203,7 @@ void Grid::run_threads(Fiber& fiber) {
       threads_[static_cast<size_t>(thread)].fiber = &fiber;
       enter(thread);
       try {
+        const races::Watching on(true);
         (*body_)();
       } catch (...) {
         error_ = std::current_exception();
@@ -207,6 +219,7 @@ void Grid::run_threads(Fiber& fiber) {
 }
 
 void Grid::wait(State state, std::source_location where) {
+  const races::Watching off(false);
   Thread& thread = threads_[static_cast<size_t>(current_)];
   thread.state = state;
   thread.where = where;
@@ -217,6 +230,7 @@ void Grid::wait(State state, std::source_location where) {
 }
 
 const std::uint64_t* Grid::exchange(std::uint64_t value, std::source_location where) {
+  const races::Watching off(false);
   const size_t thread = static_cast<size_t>(current_), first = thread / kWarp * kWarp;
   given_[thread] = value;
   wait(State::kInWarp, where);
@@ -224,6 +238,7 @@ const std::uint64_t* Grid::exchange(std::uint64_t value, std::source_location wh
 }
 
 void* Grid::static_shared(const void* key, size_t bytes) {
+  const races::Watching off(false);
   Piece& piece = static_[key];
   if (!piece.data) {
     piece = {std::make_unique<std::byte[]>(bytes), bytes};
@@ -239,8 +254,12 @@ void* Grid::static_shared(const void* key, size_t bytes) {
 }
 
 void Grid::reset_shared() {
-  if (dynamic_bytes_ > 0) std::memset(dynamic_.get(), kPoison, dynamic_bytes_);
-  for (auto& [key, piece] : static_) std::memset(piece.data.get(), kPoison, piece.bytes);
+  const auto reset = [](std::byte* data, size_t bytes) {
+    std::memset(data, kPoison, bytes);
+    races::forget(data, bytes);
+  };
+  if (dynamic_bytes_ > 0) reset(dynamic_.get(), dynamic_bytes_);
+  for (auto& [key, piece] : static_) reset(piece.data.get(), piece.bytes);
 }
 
 }  // namespace tessera::emulated

@@ -22,7 +22,7 @@ struct StackSwitch {
   void* fake_ = nullptr;
 };
 
-enum class State { kNotStarted, kReady, kAtBarrier, kInWarp, kDone };
+enum class State { kNotStarted, kReady, kAtBarrier, kAtWarpBarrier, kInWarp, kDone };
 
 struct Fiber;
 
