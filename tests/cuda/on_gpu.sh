@@ -1,66 +1,127 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can tell, with programs that are already built: every op case and gradient, the whole networks, the
-# sanitizer, the benchmarks. Appends a dated table to docs/gpu.md. `./run gpu` builds first and calls this.
+# Everything that only a GPU can tell, with programs that are already built (`./run gpu` builds and calls this, `./run gpu-bundle` packs
+# both for a machine that has only a driver). Each step has a time limit and a log of its own, so one that is cut off loses nothing but
+# itself, and parts may be run one by one: the table at the end holds all that was run so far.
 #
-#   tests/cuda/on_gpu.sh BUILD_FOLDER [GOLDENS_FOLDER]
+#   tests/cuda/on_gpu.sh FOLDER [PART...]     FOLDER: of the programs; logs, steps.json and table.md go to FOLDER/gpu
+#
+#   ops         every operator's cases, and gradients
+#   goldens     stored reference results of operators and networks, from $GOLDENS (../shared/goldens)
+#   networks    training, mixed precision, graphs, branches, memory: the tests that need a device
+#   sanitizer   memcheck and racecheck on kernels with barriers or atomics (compute-sanitizer)
+#   bench       whole networks in f32, TF32 and bf16, with and without replay, what the libraries refused, then every kernel;
+#               beside PyTorch where $PYTHON names an interpreter that has it
+#   profile     the time of each kernel in a training step (nsys)
+#
+# cuBLAS and cuDNN come from the loader's path, the toolkit or pip's nvidia packages. DEVICE=cuda-emulated rehearses without a GPU.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-build=${1:?usage: on_gpu.sh BUILD_FOLDER [GOLDENS_FOLDER]}
-goldens=${2:-../shared/goldens}
-log=$build/gpu
+folder=${1:?usage: on_gpu.sh FOLDER [ops|goldens|networks|sanitizer|bench|profile]...}
+shift
+parts=${*:-ops goldens networks sanitizer bench profile}
+device=${DEVICE:-cuda}
+goldens=${GOLDENS:-../shared/goldens}
+log=$folder/gpu
 mkdir -p "$log"
 failed=0
 
-command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null || { echo "on_gpu: there is no GPU here (nvidia-smi)" >&2; exit 1; }
+for libraries in "$folder/../lib" /usr/local/cuda/lib64 \
+  $("${PYTHON:-python3}" -c 'import nvidia; print(nvidia.__path__[0])' 2>/dev/null | sed 's|$|/*/lib|'); do
+  [[ -d $libraries ]] && LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries
+done
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
 
-# step NAME COMMAND...: runs it into a log of its own; the last lines are shown when it fails.
+gpu=emulated
+if [[ $device == cuda ]]; then
+  gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1)
+  [[ -n $gpu ]] || { echo "on_gpu: there is no GPU here (nvidia-smi)" >&2; exit 1; }
+fi
+
+# step SECONDS NAME COMMAND...: runs it into a log of its own and notes how it ended; the last lines are shown when it fails.
 step() {
-  local name=$1 start=$SECONDS
-  shift
-  if "$@" >"$log/$name.log" 2>&1; then
-    printf '%-28s ok      %4d s   %s\n' "$name" $((SECONDS - start)) "$(tail -1 "$log/$name.log")"
-  else
-    printf '%-28s FAILED  %4d s   %s\n' "$name" $((SECONDS - start)) "$log/$name.log"
-    grep -v '^ok' "$log/$name.log" | tail -30
-    failed=$((failed + 1))
-  fi
+  local limit=$1 name=$2 start=$SECONDS result=ok
+  shift 2
+  timeout "$limit" "$@" >"$log/$name.log" 2>&1
+  case $? in
+    0) ;;
+    124) result="CUT OFF" ;;
+    *) result=FAILED ;;
+  esac
+  local last
+  last=$(tail -1 "$log/$name.log")
+  printf '%-30s %-8s %4d s   %s\n' "$name" "$result" $((SECONDS - start)) "$last"
+  printf '{"step": "%s", "result": "%s", "seconds": %d, "last": "%s"}\n' "$name" "$result" $((SECONDS - start)) \
+    "$(sed 's/[\\"]/\\&/g; s/[[:cntrl:]]//g' <<<"$last")" >>"$log/steps.json"
+  [[ $result == ok ]] && return
+  grep -v '^ok' "$log/$name.log" | tail -30
+  failed=$((failed + 1))
 }
 
-step info "$build/tessera" info
-step op_cases "$build/tessera_ops" test -d cuda
-step op_gradients "$build/tessera_ops" grad -d cuda
-step training "$build/tessera_tests" -tc='device:*'
-step graphs "$build/tessera_tests" -tc='graph:*,replay:*'
-if [[ -d $goldens ]]; then
-  step goldens_ops "$build/tessera_goldens" --device cuda "$goldens/ops"
-  for golden in "$goldens"/sparseinst_r50*.safetensors; do
-    step "goldens_$(basename "$golden" .safetensors)" "$build/tessera_goldens" --device cuda "$golden"
-  done
-fi
-if command -v compute-sanitizer >/dev/null; then
-  step memcheck compute-sanitizer --tool memcheck --error-exitcode 9 "$build/tessera_ops" test -d cuda
-  step racecheck compute-sanitizer --tool racecheck --error-exitcode 9 "$build/tessera_ops" test -d cuda
-else
-  echo "on_gpu: no compute-sanitizer on the PATH: memcheck and racecheck were left out"
-fi
-if [[ -x $build/tessera_bench ]]; then
-  bench=("$build/tessera_bench" --device cuda ${PYTHON:+--python "$PYTHON"})
-  step bench "${bench[@]}" --json "$log/bench.json"
-  for precision in high medium; do  # whole models, with and without replay
-    step "bench_$precision" "${bench[@]}" -f sparseinst --precision $precision --json "$log/bench_$precision.json"
-    step "fallbacks_$precision" sh -c '! grep ^fallbacks: "$1"' sh "$log/bench_$precision.log"
-  done
-fi
+# left_out PART WHY
+left_out() {
+  echo "on_gpu: $1: left out, $2"
+}
+
+for part in $parts; do
+  case $part in
+    ops)
+      step 60 info "$folder/tessera" info
+      step 240 op_cases "$folder/tessera_ops" test -d "$device"
+      step 240 op_gradients "$folder/tessera_ops" grad -d "$device"
+      ;;
+    goldens)
+      [[ -d $goldens ]] || { left_out goldens "there is no folder $goldens"; continue; }
+      step 120 goldens_ops "$folder/tessera_goldens" --device "$device" "$goldens/ops"
+      for golden in "$goldens"/{sparseinst,fqdet,effseg,base,e2e,fassst}*.safetensors; do
+        [[ -f $golden ]] || continue
+        step 60 "goldens_$(basename "$golden" .safetensors)" "$folder/tessera_goldens" --device "$device" "$golden"
+      done
+      ;;
+    networks)
+      step 300 networks "$folder/tessera_tests" -tc='device*,devices*,mixed precision*,graph:*,replay:*,branch:*'
+      ;;
+    sanitizer)
+      command -v compute-sanitizer >/dev/null || { left_out sanitizer "no compute-sanitizer on the PATH"; continue; }
+      for operator in linear_sum_assignment sort nms group_norm layer_norm softmax sum sps_conv2d roi_align deform_conv2d mask_runs; do
+        for tool in memcheck racecheck; do
+          step 90 "${tool}_$operator" compute-sanitizer --tool $tool --error-exitcode 9 "$folder/tessera_ops" test -d "$device" -o $operator
+        done
+      done
+      ;;
+    bench)
+      [[ -x $folder/tessera_bench ]] || { left_out bench "there is no $folder/tessera_bench"; continue; }
+      bench=("$folder/tessera_bench" --device "$device" ${PYTHON:+--python "$PYTHON"})
+      for precision in highest high medium; do
+        step 120 "bench_networks_$precision" "${bench[@]}" -f "models, batch" --precision $precision --json "$log/bench_networks_$precision.json"
+        step 5 "fallbacks_$precision" sh -c '! grep ^fallbacks: "$1"' sh "$log/bench_networks_$precision.log"
+      done
+      for replay in "" --graph; do
+        step 60 "bench_sparseinst${replay/--/_}" "$folder/tessera" bench --model r50_giam --device "$device" --precision medium $replay \
+          --json "$log/bench_sparseinst${replay/--/_}.json"
+      done
+      while read -r group; do
+        name=bench_$(tr -cs '[:alnum:]\n' _ <<<"$group")
+        step 90 "$name" "${bench[@]}" -f "$group/" --json "$log/$name.json"
+      done < <("$folder/tessera_bench" --list | sed 's|/[^/]*$||' | grep -v '^models, batch' | sort -u)
+      ;;
+    profile)
+      command -v nsys >/dev/null || { left_out profile "no nsys on the PATH"; continue; }
+      step 120 profile nsys profile --stats=true --force-overwrite=true -o "$log/profile" "$folder/tessera_bench" --device "$device" -f "training steps"
+      ;;
+    *)
+      echo "on_gpu: there is no part $part" >&2
+      exit 2
+      ;;
+  esac
+done
 
 {
-  printf '\n## %s\n\n' "$(date -u +%Y-%m-%d)"
-  printf '%s, driver %s, toolkit %s. ' "$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)" \
-    "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -1)" "$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
-  printf 'Checks: %s.\n\n' "$(for file in "$log"/*cases.log "$log"/*gradients.log "$log"/goldens*.log; do
-    [[ -f $file ]] && printf '%s %s; ' "$(basename "$file" .log)" "$(tail -1 "$file")"; done)"
+  printf '\n## %s\n\n%s. Version %s.\n\n' "$(date -u +%Y-%m-%d)" "$gpu" "$("$folder/tessera" --version | sed -n "1s/tessera //p")"
+  printf '| step | | seconds | |\n|---|---|---|---|\n'
+  sed -n 's/^{"step": "\(.*\)", "result": "\(.*\)", "seconds": \([0-9]*\), "last": "\(.*\)"}$/| \1 | \2 | \3 | \4 |/p' "$log/steps.json"
   for file in "$log"/bench*.log; do
-    [[ -f $file ]] && printf '`%s`\n\n```\n%s\n```\n\n' "$(basename "$file" .log)" "$(cat "$file")"
+    [[ -s $file ]] && printf '\n`%s`\n\n```\n%s\n```\n' "$(basename "$file" .log)" "$(cat "$file")"
   done
-} >>docs/gpu.md
-echo "on_gpu: $failed steps failed; docs/gpu.md has the table"
+} >"$log/table.md"
+echo "on_gpu: $failed steps failed; $log/table.md has the table, for docs/gpu.md"
 [[ $failed -eq 0 ]]
