@@ -4,7 +4,7 @@
 // With fixed statistics (frozen ones, or evaluation) the normalisation is an affine map per output channel and
 // disappears into the convolution: weight' = weight * scale, bias' = shift. This costs one pass over the weights in
 // place of two over the activations, equals the separate form within rounding, and gradients reach the weight through
-// the product.
+// the product (nn/working_weights.h).
 #pragma once
 
 #include <optional>
