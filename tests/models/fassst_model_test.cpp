@@ -110,6 +110,8 @@ TEST_CASE("fassst: every parameter of every variant receives a finite gradient t
   variants.back().mask = {.channels = 32, .first_stride = 8, .side = 8, .depth = 1, .group_norm = true};
   variants.back().loss.side_weight = 1;
   variants.back().attention.grid = {3, 5};
+  variants.push_back(test::tiny_fassst_config());
+  variants.back().backbone = {.kind = BackboneKind::kMobileNetV2, .norm = nn::Norm::kFrozenStatistics};
   for (const Config& config : variants) {
     const auto model = test::tiny_fassst(config);
     const Losses losses = model->losses(test::rectangles({3, 2}), {});
