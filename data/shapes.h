@@ -25,7 +25,7 @@ namespace tessera {
 enum class ShapesKind { kPlain, kFine };
 
 struct ShapesConfig {
-  std::filesystem::path dir;
+  std::filesystem::path dir = {};
   ShapesKind kind = ShapesKind::kPlain;
   i64 train = 2000, val = 200;  // pictures
   i64 size = 128;               // longest possible side in pixels; sides are uniform in [3/4 size, size]

@@ -40,10 +40,10 @@ inline constexpr std::array<std::pair<const char*, double PublishedModel::*>, 14
      {"FPS", &PublishedModel::fps}}};
 
 struct PublishedTable {
-  std::string title;                   // "Table 3"
-  std::vector<PublishedModel> models;  // in the paper's order
-  std::string measured;                // on which data and machine
-  std::string part = {};               // the module that the figures are of; empty: the whole network
+  std::string title;                        // "Table 3"
+  std::vector<PublishedModel> models = {};  // in the paper's order
+  std::string measured = {};                // on which data and machine
+  std::string part = {};                    // the module that the figures are of; empty: the whole network
   // What the FLOPs are counted at: the network's input, and how much is found in it.
   ImageSize input = {640, 640};
   std::optional<Segmenter::Found> found = {};

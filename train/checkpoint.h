@@ -25,9 +25,9 @@ struct CheckpointInfo {
   i64 evaluated = 0;           // the step of the last evaluation before this checkpoint
   double best = -1;            // the best figure of merit until then
   std::string device = "cpu";  // where the run computes
-  std::string config;          // the complete configuration as TOML
-  std::vector<std::string> classes;
-  std::vector<i64> category_ids;  // of each class, ascending
+  std::string config = {};     // the complete configuration as TOML
+  std::vector<std::string> classes = {};
+  std::vector<i64> category_ids = {};  // of each class, ascending
 };
 
 void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& info, nn::Module& module,

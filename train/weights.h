@@ -24,11 +24,11 @@ struct LoadedWeights {
 
 // The tensors of a file and those of a model, under the names that make most of them the same.
 struct NamedWeights {
-  bool ours = false;                 // the file is one of our checkpoints
-  std::vector<NamedTensor> tensors;  // under the file's names; of a checkpoint its averages where it has them
-  NameRule names;
-  std::map<std::string, std::string> origins;  // the model's name -> the file's
-  std::map<std::string, Shape> model, file;    // shapes as the file has them, by the model's names
+  bool ours = false;                      // the file is one of our checkpoints
+  std::vector<NamedTensor> tensors = {};  // under the file's names; of a checkpoint its averages where it has them
+  NameRule names = {};
+  std::map<std::string, std::string> origins = {};     // the model's name -> the file's
+  std::map<std::string, Shape> model = {}, file = {};  // shapes as the file has them, by the model's names
 };
 NamedWeights name_weights(nn::Module& model, const WeightsFile& file, const std::string& prefix = "");
 

@@ -37,11 +37,6 @@ struct Streets {
                    "/leftImg8bit/train\"\nskip_empty = false\nworkers = 1\n[evaluation]\nevery = 0\nmetric = "
                    "\"cityscapes\"\n");
   }
-  static Outcome succeeds(const Arguments& arguments) {
-    Outcome outcome = run(arguments);
-    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
-    return outcome;
-  }
   std::string at(const std::string& name) const { return (folder / name).string(); }
   nlohmann::json json(const std::string& name) const { return nlohmann::json::parse(read_file(folder / name)); }
 };
@@ -58,16 +53,15 @@ TEST_CASE("cityscapes program: training's figures are those of eval, and of the 
   const std::string truth = s.at("shapes/gtFine/train"), pictures = s.at("shapes/leftImg8bit/train");
   for (const std::string family : {"fassst", "sparseinst"}) {
     CAPTURE(family);
-    Streets::succeeds({"train", s.at(family + ".toml"), "--out", s.at(family)});
-    Streets::succeeds({"eval", "--checkpoint", s.at(family), "--json", s.at("eval.json")});
-    const Outcome predicted =
-        Streets::succeeds({"predict", "--checkpoint", s.at(family), "--out", s.at("found"), "--annotations", truth,
-                           pictures + "/northtown", pictures + "/southtown"});
+    succeeds({"train", s.at(family + ".toml"), "--out", s.at(family)});
+    succeeds({"eval", "--checkpoint", s.at(family), "--json", s.at("eval.json")});
+    const Outcome predicted = succeeds({"predict", "--checkpoint", s.at(family), "--out", s.at("found"),
+                                        "--annotations", truth, pictures + "/northtown", pictures + "/southtown"});
     CHECK(predicted.out.starts_with("8 pictures and cityscapes/ ("));
     CHECK(!fs::exists(s.folder / "found/results.json"));
     CHECK(fs::exists(s.folder / "found/northtown_000000_000019_leftImg8bit.png"));
-    Streets::succeeds({"score", "--metric", "cityscapes", "--annotations", truth, "--results", s.at("found/cityscapes"),
-                       "--json", s.at("score.json")});
+    succeeds({"score", "--metric", "cityscapes", "--annotations", truth, "--results", s.at("found/cityscapes"),
+              "--json", s.at("score.json")});
     const nlohmann::json scored = s.json("score.json");
     CHECK(scored == s.json("eval.json"));
     const double ap = scored["averages"]["allAp"];

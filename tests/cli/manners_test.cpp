@@ -26,7 +26,8 @@ size_t widest(const std::string& text) {
   return width;
 }
 
-std::string succeeds(const Arguments& arguments) {
+// Of a command that has nothing to complain of.
+std::string prints(const Arguments& arguments) {
   const Outcome outcome = run(arguments);
   INFO(outcome.err);
   CHECK(outcome.code == 0);
@@ -78,18 +79,18 @@ std::string on_terminal(const Arguments& arguments, unsigned short columns) {
 }  // namespace
 
 TEST_CASE("program: alone and with help it prints its help, and help COMMAND that of the command") {
-  const std::string help = succeeds({});
+  const std::string help = prints({});
   CHECK(help.find("Usage: tessera") != std::string::npos);
-  CHECK(succeeds({"help"}) == help);
-  CHECK(succeeds({"--help"}) == help);
-  CHECK(succeeds({"help", "train"}) == succeeds({"train", "--help"}));
-  CHECK(succeeds({"help", "data", "shapes"}) == succeeds({"data", "shapes", "--help"}));
+  CHECK(prints({"help"}) == help);
+  CHECK(prints({"--help"}) == help);
+  CHECK(prints({"help", "train"}) == prints({"train", "--help"}));
+  CHECK(prints({"help", "data", "shapes"}) == prints({"data", "shapes", "--help"}));
   check_fails({"help", "trian"}, 2, "unknown command trian; did you mean train?");
   check_fails({"help", "train", "fast"}, 2, "tessera train has no commands");
 }
 
 TEST_CASE("program: --version tells version, build and devices") {
-  const std::string version = succeeds({"--version"});
+  const std::string version = prints({"--version"});
   for (const char* part : {"tessera 0.", "build ", "SIMD level ", "CUDA", "devices ", "cpu "})
     CHECK_MESSAGE(version.find(part) != std::string::npos, part);
 }
@@ -116,13 +117,13 @@ TEST_CASE("program: a configuration's short name works wherever one is taken, an
   const TemporaryFolder folder;
   const fs::path file = folder / "mine.toml";
   write_file(file, "base = \"r50_giam\"\n[model]\nnum_masks = 7\nbackbone.kind = \"tiny\"\n");
-  const std::string mine = succeeds({"train", file.string(), "--dry-run"});
+  const std::string mine = prints({"train", file.string(), "--dry-run"});
   CHECK(mine.find("num_masks = 7\n") != std::string::npos);
   CHECK(mine.find("shortest = 608\n") != std::string::npos);
   const Arguments small{"--set", "model.backbone.kind=tiny"};
   Arguments dry{"train", "r50_giam", "--dry-run"};
   dry.insert(dry.end(), small.begin(), small.end());
-  CHECK(succeeds(dry).find("shortest = 608\n") != std::string::npos);
+  CHECK(prints(dry).find("shortest = 608\n") != std::string::npos);
   for (const Arguments& command :
        {Arguments{"eval", "--checkpoint", "absent.pth"}, {"convert", "absent.pth", "x.safetensors"}}) {
     Arguments arguments = command;
@@ -136,7 +137,7 @@ TEST_CASE("program: --dry-run without data prints every option and the parameter
   for (const auto& [annotations, said] :
        {std::pair{"", "data.train_annotations is not set"}, {"absent.json", "does not exist: absent.json"}}) {
     const std::string text =
-        succeeds(w.train("dry", {"--dry-run", "--set", "data.train_annotations=" + std::string(annotations)}));
+        prints(w.train("dry", {"--dry-run", "--set", "data.train_annotations=" + std::string(annotations)}));
     for (const std::string& part : {std::string("num_masks = 8\n"), std::string("parameters: "), std::string(said)})
       CHECK_MESSAGE(text.find(part) != std::string::npos, part);
     CHECK(!fs::exists(w.folder / "dry"));
@@ -144,11 +145,11 @@ TEST_CASE("program: --dry-run without data prints every option and the parameter
 }
 
 TEST_CASE("program: --help-options lists every option, and docs/options.md is what it prints as markdown") {
-  const std::string text = succeeds({"train", "--help-options"});
+  const std::string text = prints({"train", "--help-options"});
   for (const char* part : {"[model.backbone] of sparseinst", "[model.head] of effseg", "[optimizer]",
                            "lr = 5e-05  (a number, at least 0)", "width = 1.0", "freeze_at = 0"})
     CHECK_MESSAGE(text.find(part) != std::string::npos, part);
-  CHECK_MESSAGE(succeeds({"train", "--help-options=markdown"}) == read_file(source_dir() / "docs" / "options.md"),
+  CHECK_MESSAGE(prints({"train", "--help-options=markdown"}) == read_file(source_dir() / "docs" / "options.md"),
                 "docs/options.md is old: tessera train --help-options=markdown > docs/options.md");
   check_fails({"train", "--help-options=pdf"}, 2, "text or markdown");
 }
@@ -166,11 +167,11 @@ TEST_CASE("text: lines are broken at spaces and indented, a word is never broken
 TEST_CASE("program: help is as wide as the terminal, else as COLUMNS says, else 100") {
   for (const Arguments& command :
        {Arguments{}, {"train", "--help"}, {"score", "--help"}, {"train", "--help-options"}}) {
-    const std::string usual = succeeds(command);
+    const std::string usual = prints(command);
     CHECK(widest(usual) <= 100);
     CHECK(widest(usual) > 80);
     const Columns columns("60");
-    CHECK(widest(succeeds(command)) <= 60);
+    CHECK(widest(prints(command)) <= 60);
     const size_t width = widest(on_terminal(command, 72));
     CHECK(width <= 72);
     CHECK(width > 60);  // the terminal comes before COLUMNS
@@ -192,7 +193,7 @@ TEST_CASE("program: a terminal shows the loss terms while training, as the piped
 }
 
 TEST_CASE("program: info's table is aligned, names are whole, and memory without a limit is called so") {
-  const std::vector<std::string> table = lines_of(succeeds({"info", "--ops"}));
+  const std::vector<std::string> table = lines_of(prints({"info", "--ops"}));
   REQUIRE(table.size() > 50);
   const size_t column = table[0].find("cpu");
   for (const std::string& line : table) {
@@ -201,12 +202,12 @@ TEST_CASE("program: info's table is aligned, names are whole, and memory without
     CHECK(line[column - 1] == ' ');
     CHECK(line[column] != ' ');
   }
-  const std::vector<std::string> two = lines_of(succeeds({"info", "--ops", "softmax", "add"}));
+  const std::vector<std::string> two = lines_of(prints({"info", "--ops", "softmax", "add"}));
   REQUIRE(two.size() == 3);
   CHECK(two[1].starts_with("softmax "));
   CHECK(two[2].starts_with("add "));
 
-  const std::string machine = succeeds({"info"});
+  const std::string machine = prints({"info"});
   for (const std::string& line : lines_of(machine)) {
     const size_t unit = line.find(" GiB");
     if (unit == std::string::npos) continue;

@@ -35,11 +35,6 @@ struct Panoptic {
                            "keep_checkpoints = 3\n[evaluation]\nevery = 1\nbatch_size = 1\n");
     succeeds(train("run"));
   }
-  static Outcome succeeds(const Arguments& arguments) {
-    Outcome outcome = run(arguments);
-    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
-    return outcome;
-  }
   std::string at(const char* name) const { return (folder / name).string(); }
   Arguments train(const char* out, const Arguments& more = {}) const {
     Arguments arguments{"train", config.string(), "--out", at(out)};
@@ -58,13 +53,12 @@ const Panoptic& panoptic() {
 
 TEST_CASE("panoptic program: the score of what predict wrote is that of eval and of the training's log") {
   const Panoptic& p = panoptic();
-  Panoptic::succeeds({"eval", "--checkpoint", p.at("run"), "--json", p.at("eval.json")});
-  const Outcome predicted =
-      Panoptic::succeeds({"predict", "--checkpoint", p.at("run"), "--out", p.at("found"), "--annotations",
-                          p.truth.string(), "--threshold", "0", p.at("shapes/val")});
+  succeeds({"eval", "--checkpoint", p.at("run"), "--json", p.at("eval.json")});
+  const Outcome predicted = succeeds({"predict", "--checkpoint", p.at("run"), "--out", p.at("found"), "--annotations",
+                                      p.truth.string(), "--threshold", "0", p.at("shapes/val")});
   CHECK(predicted.out.find("5 pictures and panoptic.json (") == 0);
-  Panoptic::succeeds({"score", "--metric", "panoptic", "--annotations", p.truth.string(), "--results",
-                      p.at("found/panoptic.json"), "--json", p.at("score.json")});
+  succeeds({"score", "--metric", "panoptic", "--annotations", p.truth.string(), "--results",
+            p.at("found/panoptic.json"), "--json", p.at("score.json")});
   const nlohmann::json scored = p.json("score.json");
   CHECK(scored == p.json("eval.json"));
   i64 found = 0;
@@ -82,8 +76,7 @@ TEST_CASE("panoptic program: the score of what predict wrote is that of eval and
 TEST_CASE("panoptic program: predict writes COCO's panoptic format, a segment per entry and a PNG per picture") {
   const Panoptic& p = panoptic();
   const fs::path out = p.folder / "alone";
-  Panoptic::succeeds(
-      {"predict", "--checkpoint", p.at("run"), "--out", out.string(), "--threshold", "0", p.at("shapes/val")});
+  succeeds({"predict", "--checkpoint", p.at("run"), "--out", out.string(), "--threshold", "0", p.at("shapes/val")});
   CHECK(!fs::exists(out / "results.json"));
   CHECK(!fs::exists(out / "images.json"));
   const CocoDataset found = load_panoptic_dataset(out / "panoptic.json");  // checks the sizes of the PNGs
@@ -106,8 +99,8 @@ TEST_CASE("panoptic program: predict writes COCO's panoptic format, a segment pe
   CHECK(drawn.height > found.images[0].height);  // small pictures are enlarged
 
   // Its own file is an image list, and leads to the same segments.
-  Panoptic::succeeds({"predict", "--checkpoint", p.at("run"), "--out", p.at("again"), "--annotations",
-                      (out / "panoptic.json").string(), p.at("shapes/val")});
+  succeeds({"predict", "--checkpoint", p.at("run"), "--out", p.at("again"), "--annotations",
+            (out / "panoptic.json").string(), p.at("shapes/val")});
   CHECK(read_file(p.folder / "again" / "panoptic.json") == read_file(out / "panoptic.json"));
 }
 
@@ -129,8 +122,8 @@ TEST_CASE("panoptic program: a picture that fails has no entry, and PNGs are nev
 
 TEST_CASE("panoptic program: a run that is resumed ends as the whole one, and keeps its things and its stuff") {
   const Panoptic& p = panoptic();
-  Panoptic::succeeds(p.train("halves", {"--set", "training.steps=2"}));
-  Panoptic::succeeds({"train", "--resume", "--out", p.at("halves"), "--set", "training.steps=3"});
+  succeeds(p.train("halves", {"--set", "training.steps=2"}));
+  succeeds({"train", "--resume", "--out", p.at("halves"), "--set", "training.steps=3"});
   const std::string last = "checkpoint-00000003.safetensors";
   CHECK(read_file(p.folder / "halves" / last) == read_file(p.folder / "run" / last));
   check_fails({"train", "--resume", "--out", p.at("halves"), "--set", "model.panoptic.things=2"}, 1,
@@ -157,8 +150,8 @@ TEST_CASE("panoptic program: what does not fit is said before the first step") {
 TEST_CASE("panoptic program: segments are drawn into a video") {
   if (!has_video()) return;
   const Panoptic& p = panoptic();
-  const Outcome outcome = Panoptic::succeeds({"predict", "--checkpoint", p.at("run"), "--out", p.at("segments.mp4"),
-                                              "--threshold", "0", p.at("shapes/val/000001.png")});
+  const Outcome outcome = succeeds({"predict", "--checkpoint", p.at("run"), "--out", p.at("segments.mp4"),
+                                    "--threshold", "0", p.at("shapes/val/000001.png")});
   CHECK(outcome.out.starts_with("1 frames in "));
   CHECK(open_video(p.at("segments.mp4"))->next().has_value());
 }

@@ -76,15 +76,19 @@ inline Outcome run(const Arguments& arguments, const std::string& name = "tesser
   return Program(folder.path(), arguments, name, std::move(surroundings)).wait();
 }
 
+inline Outcome succeeds(const Arguments& arguments) {
+  Outcome outcome = run(arguments);
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  return outcome;
+}
+
 // A data set of a few small shapes and a configuration that trains on it, made once.
 struct Workshop {
   TemporaryFolder folder;
   fs::path config = folder / "tiny.toml";
 
   Workshop() {
-    const Outcome made =
-        run({"data", "shapes", "--out", (folder / "shapes").string(), "--train", "12", "--val", "4", "--size", "64"});
-    REQUIRE_MESSAGE(made.code == 0, made.err);
+    succeeds({"data", "shapes", "--out", (folder / "shapes").string(), "--train", "12", "--val", "4", "--size", "64"});
     const std::string shapes = (folder / "shapes").string();
     write_file(config,
                "[model]\nnum_masks = 8\nkernel_dim = 16\nbackbone.kind = \"tiny\"\nbackbone.norm = \"batch\"\n"
@@ -138,8 +142,7 @@ inline const Workshop& workshop() {
 // A run of two steps, made once.
 inline const std::string& trained() {
   static const std::string folder = [] {
-    const Outcome outcome = run(workshop().train("drawn", {"--set", "training.steps=2"}));
-    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    succeeds(workshop().train("drawn", {"--set", "training.steps=2"}));
     return (workshop().folder / "drawn").string();
   }();
   return folder;

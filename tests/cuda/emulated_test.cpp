@@ -1,10 +1,13 @@
 // The emulated device: what it runs, in which order, and what it refuses.
 #include <doctest/doctest.h>
 
+#include <bit>
+#include <cmath>
 #include <set>
 #include <vector>
 
 #include "ops/cuda/block_reduce.h"
+#include "ops/matmul.h"
 #include "tests/support/check_error.h"
 
 namespace tessera::cuda {
@@ -244,6 +247,16 @@ TEST_CASE("emulated: an empty grid runs nothing, atomics count every thread, an 
   CHECK_ERROR(launch<throwing_kernel>({.grid = 1, .block = 32}), "from inside");
   CHECK_ERROR(launch<launching_kernel>({.grid = 1, .block = 1}), "launched from inside a kernel");
   CHECK_ERROR(emulated::set_order("sideways"), "none of forward, reverse, shuffled:SEED");
+}
+
+TEST_CASE("emulated: products differ from the CPU's in the last bit, where they are no whole numbers") {
+  const Device device{DeviceKind::kCudaEmulated, 0};
+  const Tensor a = Tensor::from(std::vector<float>{1, 2, 0.1f, 0.7f}, {2, 2});
+  const Tensor here = ops::matmul(a, a), there = ops::matmul(a.to(device), a.to(device)).to_host();
+  for (i64 i = 0; i < 4; ++i)  // 1.2, 3.4, 0.17 and 0.69
+    CHECK(std::abs(std::bit_cast<i32>(here.data<float>()[i]) - std::bit_cast<i32>(there.data<float>()[i])) == 1);
+  const Tensor whole = Tensor::from(std::vector<float>{1, 2, 3, -4}, {2, 2});
+  CHECK(ops::matmul(whole.to(device), whole.to(device)).to_host().data<float>()[3] == 22);
 }
 
 TEST_CASE("emulated: kernels are named as the source names them") {

@@ -14,16 +14,6 @@ namespace {
 constexpr double kZero = 1e-10;  // f64's rounding beside f32's
 constexpr int kTries = 5;
 
-// Each value times 1 + 2^-22 (2u - 1): two units in the last place, since deep networks amplify them.
-void move_slightly(Tensor& value, const std::string& name, int attempt) {
-  const u64 hash = fnv1a64(fmt::format("{} moved {}", name, attempt));
-  float* data = value.data<float>();
-  for (i64 i = 0; i < value.numel(); ++i)
-    data[i] = static_cast<float>(data[i] * (1 + std::ldexp(2 * uniform01(hash, i) - 1, -22)));
-}
-
-constexpr const char* kGradientDiffers = "the gradient differs";
-
 double largest_of(const Tensor& x) {
   double largest = 0;
   for (const float value : x.span<float>()) largest = std::max(largest, std::abs(static_cast<double>(value)));
@@ -121,7 +111,7 @@ void ModuleGolden::generate(nn::Module& module, const Naming& naming, const std:
     const std::string name = (prefix.empty() ? this->prefix() : prefix) + renamed(entry.name, naming);
     Tensor value = goldens::generate({name, nn::to_theirs(entry.tensor, entry.layout).shape(), entry.layout,
                                       norms.contains(entry.name.substr(0, entry.name.rfind('.')))});
-    if (report_.attempt > 0) move_slightly(value, name, report_.attempt);
+    move_slightly(value, name, report_.attempt);
     values.push_back({entry.name, value});
   }
   nn::load_state(module, values, nn::Strictness::kExact, true);
@@ -200,6 +190,14 @@ double ModuleGolden::largest_gradient() {
       if (one.name.find("grad.") != std::string::npos)
         largest_gradient_ = std::max(largest_gradient_, largest_of(one.tensor));
   return largest_gradient_;
+}
+
+void move_slightly(Tensor& value, const std::string& name, int attempt) {
+  if (attempt == 0) return;
+  const u64 hash = fnv1a64(fmt::format("{} moved {}", name, attempt));
+  float* data = value.data<float>();
+  for (i64 i = 0; i < value.numel(); ++i)
+    data[i] = static_cast<float>(data[i] * (1 + std::ldexp(2 * uniform01(hash, i) - 1, -22)));
 }
 
 void ModuleGolden::report(const std::string& key, bool right, const std::string& note) {

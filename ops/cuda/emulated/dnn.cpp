@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "ops/cuda/emulated/last_bit.h"
 #include "tensor/cuda/emulated/inject.h"
 #include "tensor/cuda/runtime.h"
 #include "tensor/device_counts.h"
@@ -26,10 +27,10 @@ Tensor widened(const Tensor& tensor) {
 // What work(result) computes in f32, stored in y as y's element type.
 template <class Work>
 void narrow_into(Tensor& y, const Work& work) {
-  if (y.dtype() == DType::kF32) return work(y);
-  Tensor result = Tensor::empty(y.shape());
+  Tensor result = y.dtype() == DType::kF32 ? y : Tensor::empty(y.shape());
   work(result);
-  y.copy_from(result.to(y.dtype()));
+  turn_last_bits(result.data<float>(), result.numel());
+  if (!result.same_memory(y)) y.copy_from(result.to(y.dtype()));
 }
 
 // The work is the device's operator's, not that of the CPU's operator inside it.
@@ -54,7 +55,9 @@ bool dense_conv2d(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& we
                                to = borrowed(y)] {
     const Unheard unheard;
     const ops::PackedConv2d packed = ops::conv2d_pack(widened(w), widened(b), params, false);
-    Tensor(to).copy_from(ops::conv2d_packed(widened(from), packed, widened(r)).to(to.dtype()));
+    Tensor result = ops::conv2d_packed(widened(from), packed, widened(r));
+    turn_last_bits(result.data<float>(), result.numel());
+    Tensor(to).copy_from(result.to(to.dtype()));
   });
   return true;
 }

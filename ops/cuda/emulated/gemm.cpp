@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ops/cpu/gemm.h"
+#include "ops/cuda/emulated/last_bit.h"
 #include "tensor/cuda/runtime.h"
 #include "tensor/device_counts.h"
 
@@ -34,11 +35,13 @@ void multiply(const Gemm<float>& g) {
   product.bias = g.bias;
   product.relu = g.relu;
   cpu::run(product);
-  if (!g.accumulate) return;
   for (i64 item = 0; item < g.batch; ++item)
-    for (i64 m = 0; m < g.M; ++m)
-      for (i64 n = 0; n < g.N; ++n)
-        g.c[item * g.c_stride + m * g.c_pitch + n] += sum[static_cast<size_t>((item * g.M + m) * g.N + n)];
+    for (i64 m = 0; m < g.M; ++m) {
+      float* row = g.c + item * g.c_stride + m * g.c_pitch;
+      if (g.accumulate)
+        for (i64 n = 0; n < g.N; ++n) row[n] += sum[static_cast<size_t>((item * g.M + m) * g.N + n)];
+      turn_last_bits(row, g.N);
+    }
 }
 
 // The values from the first to the last of `batch` matrices of so many rows and columns, in f32.

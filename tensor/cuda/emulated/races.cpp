@@ -42,7 +42,7 @@ struct Race {
 // What one thread of the host launches; it is the only one that runs.
 struct Watch {
   Time clock = 0, launch = 0, block = 0, barrier = 0;  // the times of the last ones
-  std::array<Time, kMaxThreads / kWarp> warp_barriers{};
+  std::array<Time, 32> warp_barriers{};                // no GPU has blocks of more warps
   int thread = 0;
   Address stack = 0;
   size_t stack_bytes = 0;
