@@ -51,10 +51,11 @@ void scale_rows_between(std::span<ops::ScaledRows> list) {
 }
 
 void scale_rows_cuda(std::span<ops::ScaledRows> list, Tensor&) {
-  for (const ops::ScaledRows& entry : list) {
-    dispatch_storage(entry.target, []<class T>() {});  // throws where it is neither f32 nor bf16
-    dispatch_storage(entry.source, []<class T>() {});
-  }
+  for (const ops::ScaledRows& entry : list)
+    for (const DType dtype : {entry.target.dtype(), entry.source.dtype()})
+      TESSERA_CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
+                    "scale_rows: dtype {} is not supported on {}, use f32 or bf16", name_of(dtype),
+                    entry.target.device());
   scale_rows_between<float, float>(list);
   scale_rows_between<BFloat16, float>(list);
   scale_rows_between<float, BFloat16>(list);
