@@ -8,6 +8,16 @@
 //   to 4e-6 of the root mean square of all, which is several times the rounding of a sum of a thousand terms, these
 //   tests pass as well. Updates are SGD's there: AdamW divides a gradient by its own size, so that one which is nothing
 //   but rounding moves its weight as far as any other.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <optional>
+
+#include "tensor/device_runtime.h"
+
+namespace tessera::test {
+
 inline constexpr double kNearCpu = 1e-3;  // relative, and absolute near 0
 
 // The first device beside the CPU: the emulated one, or a GPU. A CUDA build on a machine without a GPU has none: then
