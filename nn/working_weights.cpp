@@ -28,7 +28,7 @@ WorkingWeights::Pass::Pass(WorkingWeights& weights) : weights_(weights) {
 WorkingWeights::Pass::~Pass() {
   active = nullptr;
   std::erase_if(weights_.entries_, [](const auto& item) { return !item.second.asked; });
-  for (auto& [key, entry] : weights_.entries_) entry.working.zero_grad();  // of a pass that failed
+  for (auto& [key, entry] : weights_.entries_) entry.working.zero_grad();  // added, or of a pass that failed
 }
 
 void WorkingWeights::Pass::finish() {

@@ -11,7 +11,8 @@
 //   }
 //
 // What a pass asked for is made at the next one's beginning; what it did not ask for is forgotten. The first pass makes
-// it piece by piece, to the same bits.
+// it piece by piece, to the same bits. A bf16 weight that several operators of a pass read adds up their gradients in
+// bf16, as PyTorch's autocast does, since all read one copy.
 #pragma once
 
 #include <map>

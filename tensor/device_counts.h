@@ -8,13 +8,11 @@ namespace tessera {
 
 struct DeviceCounts {
   i64 launches = 0;  // kernels, the libraries' products and convolutions, recorded graphs
-  i64 copies = 0;    // within a device, from the host and to it
   i64 waits = 0;     // copies from a device to the host and calls of synchronize()
 };
 
 DeviceCounts device_counts();
 void count_device_launch();
-void count_device_copy();
 void count_device_wait();
 
 }  // namespace tessera

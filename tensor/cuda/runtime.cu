@@ -163,7 +163,6 @@ void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int
   Gpu& g = gpu(index);
   if (bytes == 0) return;
   const cudaStream_t queue = stream_of(index);
-  count_device_copy();
   if (direction == CopyDirection::kWithin)
     return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, queue), "copy on the device");
   refuse_in_capture(g, direction == CopyDirection::kFromHost ? "a copy from the host" : "a copy to the host");

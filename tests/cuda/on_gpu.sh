@@ -52,9 +52,10 @@ step() {
   printf '%-30s %-8s %4d s   %s\n' "$name" "$result" $((SECONDS - start)) "$last"
   printf '{"step": "%s", "result": "%s", "seconds": %d, "last": "%s"}\n' "$name" "$result" $((SECONDS - start)) \
     "$(sed 's/[\\"]/\\&/g; s/[[:cntrl:]]//g' <<<"$last")" >>"$log/steps.json"
-  [[ $result == ok ]] && return
+  [[ $result == ok ]] && return 0
   grep -v '^ok' "$log/$name.log" | tail -30
   failed=$((failed + 1))
+  return 1
 }
 
 # left_out PART WHY
@@ -92,8 +93,8 @@ for part in $parts; do
       [[ -x $folder/tessera_bench ]] || { left_out bench "there is no $folder/tessera_bench"; continue; }
       bench=("$folder/tessera_bench" --device "$device" ${PYTHON:+--python "$PYTHON"})
       for precision in highest high medium; do
-        step 120 "bench_networks_$precision" "${bench[@]}" -f "models, batch" --precision $precision --json "$log/bench_networks_$precision.json"
-        step 5 "fallbacks_$precision" sh -c '! grep ^fallbacks: "$1"' sh "$log/bench_networks_$precision.log"
+        step 120 "bench_networks_$precision" "${bench[@]}" -f "models, batch" --precision $precision --json "$log/bench_networks_$precision.json" &&
+          step 5 "fallbacks_$precision" sh -c '! grep ^fallbacks: "$1"' sh "$log/bench_networks_$precision.log"
       done
       for replay in "" --graph; do
         step 60 "bench_sparseinst${replay/--/_}" "$folder/tessera" bench --model r50_giam --device "$device" --precision medium $replay \

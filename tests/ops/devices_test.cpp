@@ -18,6 +18,7 @@
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/roi_align.h"
+#include "ops/scale_rows.h"
 #include "ops/softmax.h"
 #include "ops/sort.h"
 #include "ops/sps.h"
@@ -149,6 +150,10 @@ TEST_CASE("devices: tensors of an update that lie elsewhere are named") {
     updates = {{there, there}, {here, here}};
     CHECK_ERROR(ops::lerp_into(updates, 0.5),
                 fmt::format("lerp_into: target 1 lies on cpu, other tensors on {}", device));
+    std::vector<ops::ScaledRows> rows{{there, there}, {there, here}};
+    CHECK_ERROR(ops::scale_rows(rows), fmt::format("scale_rows: source 1 lies on cpu, the target on {}", device));
+    rows = {{there, there, here}};
+    CHECK_ERROR(ops::scale_rows(rows), "scale_rows: scale 0 is f32 [2] on cpu, it must be [rows]");
     CHECK_ERROR(ops::sum_of_squares(std::vector{there, here}),
                 fmt::format("sum_of_squares: one tensor lies on {}, another on cpu", device));
   });
