@@ -46,6 +46,15 @@ void BatchOrder::skip(i64 batches) {
   for (i64 i = 0; i < batches; ++i) next();
 }
 
+namespace {
+
+// What is large.
+std::array<Tensor*, 2> travelling(Sample& sample) {
+  return {&sample.image, &sample.targets.masks};
+}
+
+}  // namespace
+
 Loader::Loader(std::shared_ptr<const SampleSource> source, const LoaderConfig& config, i64 position)
     : source_(std::move(source)), config_(config), position_(position), order_(*source_, config) {
   TESSERA_CHECK(position >= 0, "loader: cannot start at batch {}", position);
@@ -80,7 +89,9 @@ void Loader::load_one(std::unique_lock<std::mutex>& lock, Slot& slot) {
   std::exception_ptr error;
   lock.unlock();
   try {
-    slot.samples[place] = source_->load(draw.epoch, draw.index);  // nobody else touches this place: no lock needed
+    Sample& sample = slot.samples[place];  // nobody else touches this place: no lock needed
+    sample = source_->load(draw.epoch, draw.index);
+    for (Tensor* part : travelling(sample)) *part = pinned(*part, config_.device);
   } catch (...) {
     error = std::current_exception();
   }
@@ -117,6 +128,7 @@ void Loader::work(const std::stop_token& stop) {
 }
 
 std::optional<Batch> Loader::next() {
+  delivered_.reset();
   std::unique_lock lock(mutex_);
   while (slots_.empty() || !slots_.front().ready) {
     if (exhausted_ && slots_.empty()) return std::nullopt;
@@ -128,12 +140,27 @@ std::optional<Batch> Loader::next() {
   }
   Slot& slot = slots_.front();
   if (slot.error) std::rethrow_exception(slot.error);
+  send_ahead(lock);
+  if (upload_) upload_->join();
+  delivered_ = std::move(upload_);
   std::optional<Batch> batch = std::move(slot.batch);
   slots_.pop_front();
   batch->position = position_++;
+  send_ahead(lock);
   lock.unlock();
   work_.notify_all();
   return batch;
+}
+
+void Loader::send_ahead(std::unique_lock<std::mutex>& lock) {
+  if (config_.device == Device{} || upload_ || slots_.empty() || !slots_.front().ready || slots_.front().error) return;
+  Batch& batch = *slots_.front().batch;
+  lock.unlock();
+  upload_ = std::make_unique<DeviceUpload>(config_.device);
+  for (Sample& sample : batch.samples)
+    for (Tensor* part : travelling(sample))
+      if (*part) *part = upload_->copy(*part);
+  lock.lock();
 }
 
 }  // namespace tessera

@@ -3,6 +3,9 @@
 // Training reads an endless stream of samples, one shuffled epoch behind the other, and batch b is samples
 // [b * N, (b + 1) * N) of it: no batch is short and a position is one integer. Evaluation reads every sample once, in
 // order, and its last batch may be short.
+//
+// Pictures and masks for a device are put into memory that it reads by itself, and those of the batch after the one
+// that is delivered travel while this one is computed (tensor/device_upload.h), if they have been loaded by then.
 #pragma once
 
 #include <condition_variable>
@@ -16,6 +19,7 @@
 #include <vector>
 
 #include "data/sample.h"
+#include "tensor/device_upload.h"
 
 namespace tessera {
 
@@ -39,6 +43,7 @@ struct LoaderConfig {
   PixelStatistics statistics;
   i64 divisor = 32;      // padded sides are multiples of this
   ImageSize least = {};  // and at least this
+  Device device = {};    // where pictures and masks of the batches lie
 };
 
 // Which samples make up which batch.
@@ -88,6 +93,7 @@ class Loader {
     bool ready = false;  // all draws done: either batch or error is there
   };
 
+  void send_ahead(std::unique_lock<std::mutex>& lock);  // the first slot's batch, if it is ready
   Slot* open_slot();  // the slot with a draw to claim, if prefetch allows; under mutex_
   void load_one(std::unique_lock<std::mutex>& lock, Slot& slot);  // one draw; the last one makes the batch
   void work(const std::stop_token& stop);
@@ -100,6 +106,7 @@ class Loader {
   std::condition_variable_any work_, done_;
   BatchOrder order_;
   bool exhausted_ = false;
+  std::unique_ptr<DeviceUpload> upload_, delivered_;  // of the first slot's batch, and of the last that was delivered
   std::deque<Slot> slots_;  // in order of delivery; elements stay in place while others come and go
   std::vector<std::jthread> threads_;
 };

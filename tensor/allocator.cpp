@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <unordered_map>
 
 #include "tensor/address_sanitizer.h"
@@ -35,6 +36,7 @@ bool watched(Device device) {
 
 struct Cache {
   Device device;
+  bool host = false;  // of host memory that the device reads
   std::mutex mutex;
   FreeBlocks free;
   std::unordered_map<void*, MemoryPool*> owners;  // of the blocks that belong to a pool
@@ -51,9 +53,9 @@ struct Cache {
       cached -= size;
     } else {
       make_room(size);
-      if (block = runtime().allocate(size, device.index); !block) {
+      if (block = ask(size); !block) {
         trim();
-        block = runtime().allocate(size, device.index);
+        block = ask(size);
       }
     }
     if (!block) return nullptr;
@@ -62,6 +64,8 @@ struct Cache {
     most = std::max(most, allocated);
     return block;
   }
+
+  void* ask(size_t size) const { return (host ? runtime().allocate_host : runtime().allocate)(size, device.index); }
 
   // Tensors of ever other sizes leave blocks behind that nobody asks for again.
   void make_room(size_t size) {
@@ -88,17 +92,20 @@ struct Cache {
 
   void give_back(void* block, size_t size) {
     if (watched(device)) unpoison(block, size);
-    runtime().deallocate(block, device.index);
+    (host ? runtime().deallocate_host : runtime().deallocate)(block, device.index);
   }
 };
 
 // Never destroyed: tensors with static lifetime may free their memory after main has returned.
-Cache& cache(Device device) {
+Cache& cache(Device device, bool host = false) {
   static std::mutex* mutex = new std::mutex;
-  static auto* caches = new std::map<std::pair<DeviceKind, int>, Cache>;
+  static auto* caches = new std::map<std::tuple<DeviceKind, int, bool>, Cache>;
   const std::lock_guard lock(*mutex);
-  const auto [entry, made] = caches->try_emplace({device.kind, device.index});
-  if (made) entry->second.device = device;
+  const auto [entry, made] = caches->try_emplace({device.kind, device.index, host});
+  if (made) {
+    entry->second.device = device;
+    entry->second.host = host;
+  }
   return entry->second;
 }
 
@@ -219,6 +226,22 @@ BranchMemory::~BranchMemory() {
 
 void BranchMemory::use(bool beside) {
   beside_ = beside ? this : nullptr;
+}
+
+void* allocate_host(size_t bytes, Device device) {
+  Cache& c = cache(device, true);
+  const std::lock_guard lock(c.mutex);
+  void* block = bytes <= kLargestRequest ? c.take(bucket_of(bytes)) : nullptr;
+  TESSERA_CHECK(block, "{}: out of host memory that {} can read: {} bytes asked for; {} allocated, {} cached",
+                who_asks(), device, bytes, c.allocated, c.cached);
+  if (watched(device)) unpoison(block, bytes);
+  return block;
+}
+
+void deallocate_host(void* block, size_t bytes, Device device) {
+  Cache& c = cache(device, true);
+  const std::lock_guard lock(c.mutex);
+  c.put_back(block, bucket_of(bytes));
 }
 
 void trim_cache(Device device) {

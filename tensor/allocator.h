@@ -29,7 +29,10 @@ struct MemoryReport {
 
 void* allocate(size_t bytes, Device device);                // aligned to kAlignment, uninitialised; never null
 void deallocate(void* block, size_t bytes, Device device);  // bytes as given to allocate
-void trim_cache(Device device = {});                        // gives all cached blocks back to the system
+// Host memory that the device reads by itself (tensor/device_upload.h), from a cache of its own.
+void* allocate_host(size_t bytes, Device device);
+void deallocate_host(void* block, size_t bytes, Device device);
+void trim_cache(Device device = {});  // gives all cached blocks back to the system
 MemoryReport memory_report(Device device = {});
 void reset_peak(Device device = {});
 

@@ -59,7 +59,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
                                   : "the model has no masks and some annotations no box");
   const bool training = model.training();
   model.eval();
-  Loader loader(images, loader_config(config, false));
+  Loader loader(images, loader_config(config, false, model.device()));
   Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet);
   Evaluation result;
   std::vector<Detection> boxes;  // the same objects, ranked by their boxes

@@ -40,7 +40,7 @@ Batch inference_batch(const Tensor& image, const Config& config) {
   return make_batch(std::move(samples), config.input.statistics(), config.input.divisor, config.input.least());
 }
 
-LoaderConfig loader_config(const Config& config, bool training) {
+LoaderConfig loader_config(const Config& config, bool training, Device device) {
   return {.batch_size = training ? config.training.batch_size : config.evaluation.batch_size,
           .training = training,
           .seed = config.training.seed,
@@ -49,7 +49,8 @@ LoaderConfig loader_config(const Config& config, bool training) {
           .prefetch = static_cast<int>(config.data.prefetch),
           .statistics = config.input.statistics(),
           .divisor = config.input.divisor,
-          .least = config.input.least()};
+          .least = config.input.least(),
+          .device = device};
 }
 
 }  // namespace tessera

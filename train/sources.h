@@ -23,7 +23,7 @@ std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const C
 // One such picture, u8 [H, W, 3], in a batch of its own.
 Batch inference_batch(const Tensor& image, const Config& config);
 
-// How a loader makes batches of a source.
-LoaderConfig loader_config(const Config& config, bool training);
+// How a loader makes batches of a source, for a model on that device.
+LoaderConfig loader_config(const Config& config, bool training, Device device = {});
 
 }  // namespace tessera

@@ -99,7 +99,7 @@ class Run {
   }
 
   void steps() {
-    Loader loader(job_.data, loader_config(config_, true), state_.batches);
+    Loader loader(job_.data, loader_config(config_, true, model_.device()), state_.batches);
     model_.train();
     try {
       once_in_a_while_evaluate();  // the run before may have been stopped in one

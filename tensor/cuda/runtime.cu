@@ -40,7 +40,8 @@ struct Ring {
 // What this process holds of one GPU. Never given back: tensors with static lifetime may be freed after main.
 struct Gpu {
   cudaStream_t stream = nullptr, beside = nullptr;  // beside: of branches
-  cudaEvent_t branch = nullptr;                     // recorded where one begins, and where it ends
+  cudaStream_t uploads = nullptr;
+  cudaEvent_t branch = nullptr, upload = nullptr;  // recorded where one begins, and where it ends
   Ring small{size_t{16} << 10, std::vector<Staging>(256)}, large{size_t{4} << 20, std::vector<Staging>(2)};
   std::mutex mutex;
 };
@@ -262,21 +263,62 @@ void destroy_graph(void* graph, int index) {
 }
 
 // `later` goes on when all is done that `earlier` has now.
-void order(const Gpu& g, cudaStream_t earlier, cudaStream_t later) {
-  check(cudaEventRecord(g.branch, earlier), "cudaEventRecord");
-  check(cudaStreamWaitEvent(later, g.branch, 0), "cudaStreamWaitEvent");
+void order(cudaEvent_t event, cudaStream_t earlier, cudaStream_t later) {
+  check(cudaEventRecord(event, earlier), "cudaEventRecord");
+  check(cudaStreamWaitEvent(later, event, 0), "cudaStreamWaitEvent");
+}
+
+// Another queue of the GPU, which goes on from where its first one is now.
+void fork(const Gpu& g, cudaStream_t& queue, cudaEvent_t& event) {
+  if (!queue) check(cudaStreamCreateWithPriority(&queue, cudaStreamNonBlocking, 0), "cudaStreamCreate");
+  if (!event) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  order(event, g.stream, queue);
 }
 
 void begin_branch(int index) {
   Gpu& g = gpu(index);
-  if (!g.beside) check(cudaStreamCreateWithPriority(&g.beside, cudaStreamNonBlocking, 0), "cudaStreamCreate");
-  if (!g.branch) check(cudaEventCreateWithFlags(&g.branch, cudaEventDisableTiming), "cudaEventCreate");
-  order(g, g.stream, g.beside);
+  fork(g, g.beside, g.branch);
   branch_index = index;
 }
 
 void join_branch(int index) {
-  order(gpu(index), gpu(index).beside, gpu(index).stream);
+  const Gpu& g = gpu(index);
+  order(g.branch, g.beside, g.stream);
+}
+
+void begin_upload(int index) {
+  Gpu& g = gpu(index);
+  refuse_in_capture(g, "an upload");
+  fork(g, g.uploads, g.upload);
+}
+
+void upload(void* to, const void* from, size_t bytes, int index) {
+  if (bytes > 0)
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu(index).uploads), "copy to the device");
+}
+
+void join_upload(int index) {
+  const Gpu& g = gpu(index);
+  order(g.upload, g.uploads, g.stream);
+}
+
+void wait_for_upload(int index) {
+  check(cudaStreamSynchronize(gpu(index).uploads), "cudaStreamSynchronize");
+}
+
+void* allocate_host(size_t bytes, int index) {
+  make_current(index);
+  void* data = nullptr;
+  const cudaError_t status = cudaMallocHost(&data, bytes);
+  if (status == cudaSuccess) return data;
+  cudaGetLastError();
+  if (status != cudaErrorMemoryAllocation) check(status, "cudaMallocHost");
+  return nullptr;
+}
+
+void deallocate_host(void* block, int index) {
+  make_current(index);
+  cudaFreeHost(block);  // unchecked, as cudaFreeAsync is
 }
 
 constexpr DeviceRuntime kRuntime = {.count = count_gpus,
@@ -295,7 +337,13 @@ constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .destroy_graph = destroy_graph,
                                     .begin_branch = begin_branch,
                                     .end_branch = [] { branch_index = -1; },
-                                    .join_branch = join_branch};
+                                    .join_branch = join_branch,
+                                    .begin_upload = begin_upload,
+                                    .upload = upload,
+                                    .join_upload = join_upload,
+                                    .wait_for_upload = wait_for_upload,
+                                    .allocate_host = allocate_host,
+                                    .deallocate_host = deallocate_host};
 
 [[maybe_unused]] const bool kRegistered = register_device(kDevice, kRuntime);
 

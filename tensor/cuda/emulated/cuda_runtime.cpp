@@ -222,6 +222,11 @@ cudaError_t cudaMallocHost(void** data, size_t bytes) {
   return *data ? cudaSuccess : result(cudaErrorMemoryAllocation);
 }
 
+cudaError_t cudaFreeHost(void* data) {
+  std::free(data);
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   Blocks& b = blocks();
   const std::lock_guard lock(b.mutex);
