@@ -105,11 +105,9 @@ void mask_upsampling(Cases& cases) {
          .name = "100 masks 160 x 160 -> 640 x 640, > 0.45, " + what,
          .peer = {{"op", "mask_upsampling"}},
          .make = [=]() -> Call {
-           std::vector<i64> all(100);
-           std::iota(all.begin(), all.end(), 0);
            const sparseinst::MaskResampler resampler({160, 160}, {640, 640}, {640, 640}, {640, 640}, device());
-           return [=, logits = make_logits().to(device()), queries = Tensor::from(all).to(device())] {
-             ops::mask_runs(logits, queries, resampler.rows, resampler.columns, 0.45);
+           return [=, logits = make_logits().to(device())] {
+             ops::mask_runs(logits, {}, resampler.rows, resampler.columns, 0.45, 1 << 24);
            };
          }});
   };

@@ -41,6 +41,16 @@ void add_inference(CLI::App& command, nn::InferenceOptions& options) {
   command.add_flag_callback(
       "--exact", [&options] { options.winograd = false; },
       "convolutions as they are defined, without Winograd's algorithm: slower, a third of the rounding error");
+  command
+      .add_option_function<std::string>(
+          "--dtype",
+          [&options](const std::string& name) { options.dtype = name == "bf16" ? DType::kBF16 : DType::kF32; },
+          "of activations and of the weights they meet: f32, or bf16 on a GPU, half the bytes; sums, logits and "
+          "results "
+          "are f32 in both")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->type_name("DTYPE")
+      ->default_str("f32");
   command.add_flag("--graph", options.graph,
                    "on a GPU: the network's work for an input size that comes again is recorded and launched as one "
                    "unit, the same bits in less time of the host's");

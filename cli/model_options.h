@@ -19,7 +19,7 @@ Device chosen_device(const std::string& name, Precision asked = precision());
 // --precision, which holds from when the command line is read until the command goes.
 void add_precision(CLI::App& command);
 
-// --exact and --graph: how nn::fuse_for_inference prepares a model whose weights are final.
+// --exact, --dtype and --graph: how nn::fuse_for_inference prepares a model whose weights are final.
 void add_inference(CLI::App& command, nn::InferenceOptions& options);
 
 // A trained model, and where it runs: --checkpoint, --config, --set, --device and --precision.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 namespace tessera {
 
@@ -61,6 +62,12 @@ void check_rle(RleView rle) {
   for (const u32 run : rle.counts) sum += run;
   TESSERA_CHECK(sum == rle.height * rle.width, "rle: {} runs add up to {}, a mask of {} x {} has {} pixels",
                 rle.counts.size(), sum, rle.height, rle.width, rle.height * rle.width);
+}
+
+Rle Rle::from_ends(i64 height, i64 width, std::span<const i32> ends) {
+  Rle rle{height, width, {ends.begin(), ends.end()}};
+  std::adjacent_difference(rle.counts.begin(), rle.counts.end(), rle.counts.begin());
+  return rle;
 }
 
 Rle encode_rle(const Tensor& mask) {

@@ -21,6 +21,9 @@ struct Rle {
   i64 height = 0, width = 0;
   std::vector<u32> counts;
   bool operator==(const Rle&) const = default;
+
+  // From the pixels where the runs end, counted from the first pixel of the mask (ops/mask_runs.h).
+  static Rle from_ends(i64 height, i64 width, std::span<const i32> ends);
 };
 
 // A mask whose runs lie elsewhere: in an Rle, or together with many others.

@@ -1,6 +1,7 @@
 #include "models/segmenter.h"
 
 #include "autograd/pointwise.h"
+#include "models/batch_images.h"
 
 namespace tessera {
 
@@ -21,6 +22,30 @@ Instance Instance::of_mask(i64 class_index, double score, Rle mask, i64 query) {
 
 Instance Instance::of_box(i64 class_index, double score, const XywhBox& box, i64 query) {
   return {class_index, score, {}, box, score, query};
+}
+
+void Segmenter::fuse(const nn::InferenceOptions& options) {
+  TESSERA_CHECK(options.dtype == DType::kF32 || options.dtype == DType::kBF16,
+                "inference: activations are f32 or bf16, not {}", name_of(options.dtype));
+  TESSERA_CHECK(options.dtype == DType::kF32 || device().kind != DeviceKind::kCpu,
+                "inference: the CPU has no kernels for bf16 activations; compute on a device (--device cuda), or with "
+                "bf16 products (--precision medium)");
+  Module::fuse(options);
+  inference_dtype_ = options.dtype;
+}
+
+void Segmenter::unfuse() {
+  Module::unfuse();
+  inference_dtype_ = DType::kF32;
+  inference_weights_ = {};
+}
+
+Segmenter::Inference::Inference(Segmenter& model) : model_(model) {
+  if (model.inference_dtype_ != DType::kF32) weights_.emplace(model.inference_weights_);
+}
+
+Var Segmenter::Inference::images(const Batch& batch) const {
+  return Var(batch_images(batch, model_.device()).to(model_.inference_dtype_));
 }
 
 Tensor Segmenter::activation_maps(const Batch& /*batch*/) {

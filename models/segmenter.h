@@ -10,6 +10,7 @@
 #include "data/rle.h"
 #include "data/sample.h"
 #include "nn/module.h"
+#include "nn/working_weights.h"
 #include "tensor/random.h"
 
 namespace tessera {
@@ -133,8 +134,29 @@ class Segmenter : public nn::Module {
   std::optional<Found> given;
 
   // What losses() computes activations in: f32, or bf16 for mixed precision (docs/precision.md). Weights, matching and
-  // losses are f32 in both, and so is detect().
+  // losses are f32 in both. What detect() computes in is said when the model is fused for inference.
   DType training_dtype = DType::kF32;
+
+  void fuse(const nn::InferenceOptions& options) override;
+  void unfuse() override;
+
+ protected:
+  // While one lives, as long as detect() runs: there are no gradients, and layers have their weights in the element
+  // type that the model was fused for.
+  class Inference {
+   public:
+    explicit Inference(Segmenter& model);
+    Var images(const Batch& batch) const;  // the network's input, [N, H, W, 3], in that type
+
+   private:
+    Segmenter& model_;
+    NoGrad no_grad_;
+    std::optional<nn::WorkingWeights::Final> weights_;  // where their type is another than the parameters'
+  };
+
+ private:
+  DType inference_dtype_ = DType::kF32;
+  nn::WorkingWeights inference_weights_;
 };
 
 }  // namespace tessera

@@ -58,8 +58,8 @@ Var MultiheadAttention::operator()(const Var& query, const Var& key, const Var& 
   const Running running(*this);
   const i64 E = out_proj.weight.dim(0);
   const auto project = [&](const Var& x, i64 part) {
-    return linear(x, for_input(slice(in_proj_weight, 0, part * E, (part + 1) * E), x),
-                  for_input(slice(in_proj_bias, 0, part * E, (part + 1) * E), x));
+    return linear(x, slice(for_input(in_proj_weight, x), 0, part * E, (part + 1) * E),
+                  slice(for_input(in_proj_bias, x), 0, part * E, (part + 1) * E));
   };
   return out_proj(attend(project(query, 0), project(key, 1), project(value, 2), heads_));
 }

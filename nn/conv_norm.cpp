@@ -77,7 +77,7 @@ Var ConvNorm::operator()(const Var& x, const Var& residual) {
 // A deformable convolution has no packed form: its offsets' convolution is fused by itself.
 void ConvNorm::fuse(const InferenceOptions& options) {
   if (offset_) return offset_->fuse(options);
-  const auto [weight, shift] = folded(conv_.weight.value().dtype());
+  const auto [weight, shift] = folded(working_dtype(conv_.weight, options.dtype));
   packed_ = ops::conv2d_pack(weight.value(), shift.value(), conv_.params(), options.winograd);
 }
 

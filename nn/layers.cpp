@@ -70,12 +70,15 @@ ops::Conv2dParams Conv2d::params() const {
 }
 
 void Conv2d::fuse(const InferenceOptions& options) {
-  if (weight) packed_ = ops::conv2d_pack(weight.value(), bias.value(), params(), options.winograd);
+  if (!weight) return;
+  const DType dtype = working_dtype(weight, options.dtype);
+  packed_ = ops::conv2d_pack(working_weight(weight, {}, dtype).value(), working_weight(bias, {}, dtype).value(),
+                             params(), options.winograd);
 }
 
-DType working_dtype(const Var& parameter, const Var& x) {
+DType working_dtype(const Var& parameter, DType x) {
   const DType own = parameter.value().dtype();
-  return own == DType::kF32 && x.value().dtype() == DType::kBF16 ? DType::kBF16 : own;
+  return own == DType::kF32 && x == DType::kBF16 ? DType::kBF16 : own;
 }
 
 Var for_input(const Var& parameter, const Var& x) {

@@ -64,9 +64,11 @@ class ConvTranspose2d : public Module {
   ConvTranspose2dConfig config_;
 };
 
-// The element type of a parameter in an operator on x: bf16 where x is (training in mixed precision,
-// docs/precision.md), else its own.
-DType working_dtype(const Var& parameter, const Var& x);
+// The element type of a parameter in an operator on x: bf16 where x is (docs/precision.md), else its own.
+DType working_dtype(const Var& parameter, DType x);
+inline DType working_dtype(const Var& parameter, const Var& x) {
+  return working_dtype(parameter, x.value().dtype());
+}
 
 // The parameter in that type. It stays f32 itself, and so does its gradient. Undefined stays undefined.
 Var for_input(const Var& parameter, const Var& x);

@@ -41,6 +41,9 @@ enum class Layout {
 class Module;
 
 struct InferenceOptions {
+  // Of activations, and of the weights that layers multiply them with: f32, or bf16 where the device has kernels for it
+  // (docs/precision.md). Sums, logits and results are f32 in both.
+  DType dtype = DType::kF32;
   bool winograd = true;  // Winograd's algorithm where it pays (ops/conv2d.h); off: the direct convolution everywhere
   bool graph = false;  // forward passes of a size that comes again as a graph (tensor/device_graph.h), where the device
                        // has graphs; a model keeps them in its forward (models/forward_graphs.h)

@@ -9,11 +9,26 @@
 namespace tessera::nn {
 
 namespace {
+
 constinit thread_local WorkingWeights* active = nullptr;
+
+void check_none_active() {
+  TESSERA_CHECK(!active, "WorkingWeights: another pass has not ended on this thread");
+}
+
+}  // namespace
+
+WorkingWeights::Final::Final(WorkingWeights& weights) {
+  check_none_active();
+  active = &weights;
+}
+
+WorkingWeights::Final::~Final() {
+  active = nullptr;
 }
 
 WorkingWeights::Pass::Pass(WorkingWeights& weights) : weights_(weights) {
-  TESSERA_CHECK(!active, "WorkingWeights: another pass has not ended on this thread");
+  check_none_active();
   std::vector<ops::ScaledRows> list;
   for (auto& [key, entry] : weights_.entries_) {
     Tensor& value = entry.working.value();
@@ -60,7 +75,9 @@ const Var& WorkingWeights::get(const Var& parameter, const Tensor& scale, DType 
 
 Var working_weight(const Var& parameter, const Tensor& scale, DType dtype) {
   if (!parameter || (!scale && parameter.value().dtype() == dtype)) return parameter;
-  if (active && parameter.is_leaf()) return active->get(parameter, scale, dtype);
+  // Without gradients what was computed of a parameter looks like one, but comes and goes.
+  if (active && parameter.is_leaf() && (parameter.requires_grad() || !NoGrad::active()))
+    return active->get(parameter, scale, dtype);
   if (!scale) return cast(parameter, dtype);
   std::vector<i64> column(static_cast<size_t>(parameter.rank()), 1);
   column[0] = scale.dim(0);

@@ -10,6 +10,9 @@
 //     pass.finish();
 //   }
 //
+// In inference, where the weights are final, WorkingWeights::Final takes the place of the pass: what a layer asks for
+// is made once.
+//
 // What a pass asked for is made at the next one's beginning; what it did not ask for is forgotten. The first pass makes
 // it piece by piece, to the same bits. A bf16 weight that several operators of a pass read adds up their gradients in
 // bf16, as PyTorch's autocast does, since all read one copy.
@@ -35,6 +38,17 @@ class WorkingWeights {
 
    private:
     WorkingWeights& weights_;
+  };
+
+  // While one lives, layers that run on this thread get what was made of their weights at the first time, as long as
+  // the WorkingWeights live: a recorded graph may read it. Of parameters that are trained; the others are converted
+  // each time.
+  class Final {
+   public:
+    explicit Final(WorkingWeights& weights);
+    ~Final();
+    Final(const Final&) = delete;
+    Final& operator=(const Final&) = delete;
   };
 
  private:

@@ -4,12 +4,13 @@ namespace tessera::ops {
 
 namespace {
 
-void check_maps(const char* op, const Tensor& masks, const Tensor& queries, double threshold) {
+void check_maps(const char* op, const Tensor& masks, const Tensor& kept, double threshold) {
   TESSERA_CHECK(masks.defined() && masks.rank() == 3 && masks.dim(1) > 0 && masks.dim(2) > 0,
                 "{}: masks must be [M, h, w] with h and w above 0, got {}", op, masks.shape());
   TESSERA_CHECK(is_compute_float(masks.dtype()), "{}: masks are {}, use f32 or f64", op, name_of(masks.dtype()));
-  TESSERA_CHECK(queries.defined() && queries.rank() == 1 && queries.dtype() == DType::kI64,
-                "{}: queries must be i64 [K], got {} {}", op, name_of(queries.dtype()), queries.shape());
+  TESSERA_CHECK(!kept.defined() || (kept.dtype() == DType::kU8 && kept.shape() == Shape{masks.dim(0)}),
+                "{}: kept must be u8 [{}], one for each mask, got {} {}", op, masks.dim(0), name_of(kept.dtype()),
+                kept.shape());
   TESSERA_CHECK(threshold == threshold, "{}: the threshold is NaN", op);
 }
 
@@ -27,22 +28,22 @@ i64 check_weights(const char* axis, const AxisWeights& weights, DType dtype) {
 
 }  // namespace
 
-MaskRuns mask_runs(const Tensor& masks, const Tensor& queries, const AxisWeights& rows, const AxisWeights& columns,
-                   double threshold) {
-  check_maps("mask_runs", masks, queries, threshold);
+MaskRuns mask_runs(const Tensor& masks, const Tensor& kept, const AxisWeights& rows, const AxisWeights& columns,
+                   double threshold, i64 room) {
+  check_maps("mask_runs", masks, kept, threshold);
   const i64 H = check_weights("rows", rows, masks.dtype()), W = check_weights("columns", columns, masks.dtype());
   TESSERA_CHECK(H < (i64{1} << 31) / W, "mask_runs: a picture of {} x {} has 2^31 pixels or more", H, W);
   MaskRuns result;
-  result.offsets = Tensor::zeros({queries.dim(0) + 1}, DType::kI64, masks.device());
-  mask_runs_kernels(masks, queries, rows.index, rows.weight, columns.index, columns.weight, threshold, result.offsets,
-                    result.runs);
+  result.offsets = Tensor::zeros({masks.dim(0) + 1}, DType::kI64, masks.device());
+  mask_runs_kernels(masks, kept, rows.index, rows.weight, columns.index, columns.weight, threshold, room,
+                    result.offsets, result.ends);
   return result;
 }
 
-Tensor maskness(const Tensor& masks, const Tensor& queries, double threshold) {
-  check_maps("maskness", masks, queries, threshold);
-  Tensor y = Tensor::empty({queries.dim(0)}, masks.dtype(), masks.device());
-  maskness_kernels(masks, queries, threshold, y);
+Tensor maskness(const Tensor& masks, const Tensor& kept, double threshold) {
+  check_maps("maskness", masks, kept, threshold);
+  Tensor y = Tensor::empty({masks.dim(0)}, masks.dtype(), masks.device());
+  maskness_kernels(masks, kept, threshold, y);
   return y;
 }
 

@@ -1,7 +1,7 @@
 #include "tensor/tensor.h"
 
-#include "tensor/device_runtime.h"
 #include "tensor/device_counts.h"
+#include "tensor/device_runtime.h"
 
 namespace tessera {
 
@@ -115,6 +115,31 @@ void Tensor::throw_access(DType asked) const {
   if (!storage_) fail("the tensor is undefined");
   if (dtype_ != asked) fail("tensor {} holds {}, asked for {}", shape_, name_of(dtype_), name_of(asked));
   fail("tensor {} lies on {}, where the processor cannot read it; copy it with to_host()", shape_, device());
+}
+
+std::vector<Tensor> to_host(std::span<const Tensor> tensors) {
+  std::vector<Tensor> copies(tensors.begin(), tensors.end());
+  if (tensors.empty() || tensors[0].device() == Device{}) return copies;
+  const Device device = tensors[0].device();
+  constexpr size_t kAlignment = 64;
+  size_t bytes = 0;
+  std::vector<size_t> places;
+  for (const Tensor& tensor : tensors) {
+    TESSERA_CHECK(tensor.device() == device, "to_host: tensors on {} and on {}", device, tensor.device());
+    places.push_back(bytes);
+    bytes += (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  // They are put beside each other on the device and travel as one.
+  Tensor together = Tensor::empty({static_cast<i64>(bytes)}, DType::kU8, device);
+  for (size_t i = 0; i < tensors.size(); ++i)
+    device_runtime(device.kind)
+        .copy(static_cast<std::byte*>(together.raw()) + places[i], tensors[i].raw(), tensors[i].bytes(),
+              CopyDirection::kWithin, device.index);
+  const auto arrived = std::make_shared<Tensor>(together.to_host());
+  for (size_t i = 0; i < tensors.size(); ++i)
+    copies[i] = Tensor::borrow(static_cast<std::byte*>(arrived->raw()) + places[i], tensors[i].shape(),
+                               tensors[i].dtype(), arrived);
+  return copies;
 }
 
 }  // namespace tessera

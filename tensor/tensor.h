@@ -108,6 +108,9 @@ class Tensor {
   DeviceKind kind_ = DeviceKind::kCpu;  // the storage's, where data() finds it at once
 };
 
+// Copies of tensors that lie on one device, with one wait for it.
+std::vector<Tensor> to_host(std::span<const Tensor> tensors);
+
 template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
   TESSERA_CHECK(static_cast<i64>(values.size()) == shape.numel(), "tensor: {} values do not fill shape {}",

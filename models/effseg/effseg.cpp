@@ -122,8 +122,8 @@ std::vector<LossTerm> EffSeg::mask_losses(const fqdet::Output& output, const fqd
 }
 
 Detections EffSeg::detect(const Batch& batch) {
-  const NoGrad no_grad;
-  const fqdet::Output output = detector_.forward(Var(batch_images(batch, device())), batch);
+  const Inference inference(*this);
+  const fqdet::Output output = detector_.forward(inference.images(batch), batch);
   const fqdet::Predictions found =
       finds_segments() && !given ? one_class_each(output, config_) : detector_.predict(output, given);
   Detections detections;
@@ -141,8 +141,9 @@ roi_heads::Rois EffSeg::rois_of(const fqdet::Output& output, const Tensor& query
 std::vector<Instance> EffSeg::objects(const fqdet::Output& output, const fqdet::Predictions& found, const Batch& batch,
                                       i64 b) {
   const auto first = found.first[static_cast<size_t>(b)], last = found.first[static_cast<size_t>(b) + 1];
-  const Tensor query = found.query.rows(first, last).to_host(), classes = found.classes.rows(first, last).to_host(),
-               scores = found.scores.rows(first, last).to_host(), boxes = found.boxes.rows(first, last).to_host();
+  const std::vector<Tensor> host = to_host(std::vector{found.query.rows(first, last), found.classes.rows(first, last),
+                                                       found.scores.rows(first, last), found.boxes.rows(first, last)});
+  const Tensor &query = host[0], &classes = host[1], &scores = host[2], &boxes = host[3];
   // The RoIs: the predictions, or for a head that knows no classes the queries among them.
   std::vector<i64> queries(query.data<i64>(), query.data<i64>() + query.numel());
   if (!head_->class_specific()) {

@@ -119,8 +119,8 @@ double Fassst::normaliser(const Batch& batch) const {
 }
 
 Detections Fassst::detect(const Batch& batch) {
-  const NoGrad no_grad;
-  const Maps maps = forward(Var(batch_images(batch, device())));
+  const Inference scope(*this);
+  const Maps maps = forward(scope.images(batch));
   const InferenceConfig inference =
       given ? InferenceConfig{.score_threshold = 0, .detections = given->objects} : config_.inference;
   const Predictions found = find_predictions(maps.raw.value(), config_.attention, inference);

@@ -29,8 +29,8 @@ std::optional<XywhBox> to_original(const float* box, ImageSize resized, ImageSiz
 }
 
 Detections FQDet::detect(const Batch& batch) {
-  const NoGrad no_grad;
-  const Output output = detector_.forward(Var(batch_images(batch, device())), batch);
+  const Inference inference(*this);
+  const Output output = detector_.forward(inference.images(batch), batch);
   const Predictions predictions = detector_.predict(output, given);
   const Tensor query = predictions.query.to_host(), classes = predictions.classes.to_host(),
                scores = predictions.scores.to_host(), boxes = predictions.boxes.to_host();

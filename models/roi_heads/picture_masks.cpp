@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/mask_runs.h"
+#include "models/picture_runs.h"
 #include "ops/paste_masks.h"
 #include "ops/pointwise.h"
 
@@ -37,12 +37,6 @@ ops::AxisWeights resize_axis(i64 in, i64 out, Device device) {
   return {index.to(device), weight.to(device)};
 }
 
-Tensor positions(i64 count) {
-  std::vector<i64> all(static_cast<size_t>(count));
-  for (i64 i = 0; i < count; ++i) all[static_cast<size_t>(i)] = i;
-  return Tensor::from(all);
-}
-
 }  // namespace
 
 PictureMasks picture_masks(const Tensor& probabilities, const Tensor& boxes, ImageSize padded, ImageSize resized,
@@ -51,28 +45,23 @@ PictureMasks picture_masks(const Tensor& probabilities, const Tensor& boxes, Ima
   const i64 R = boxes.dim(0);
   if (R == 0) return result;
   const ops::PastedMasks pasted = ops::paste_masks(probabilities, boxes, padded.height, padded.width);
-
-  const Tensor sums = pasted.sums.to_host(), areas = pasted.areas.to_host();
-  for (i64 r = 0; r < R; ++r)
-    result.certainty.push_back(double{sums.data<float>()[r]} / (static_cast<double>(areas.data<i64>()[r]) + 1e-6));
-
   const Device device = boxes.device();
   const ops::AxisWeights rows = resize_axis(resized.height, original.height, device);
   const ops::AxisWeights columns = resize_axis(resized.width, original.width, device);
-  for (i64 begin = 0; begin < R; begin += kAtOnce) {
-    const i64 count = std::min(kAtOnce, R - begin);
-    // mask_runs takes logits: -100 and 100, of probability (nearly) 0 and 1. The smallest product of weights is far
-    // above the threshold.
-    const Tensor bytes = pasted.masks.rows(begin, begin + count);
-    const Tensor logits = ops::mul_scalar(ops::add_scalar(bytes.to(DType::kF32), -0.5), 200);
-    const ops::MaskRuns found = ops::mask_runs(logits, positions(count).to(device), rows, columns, 1e-30);
-    const Tensor runs = found.runs.to_host(), offsets = found.offsets.to_host();
-    for (i64 k = 0; k < count; ++k) {
-      const i64* offset = offsets.data<i64>() + k;
-      result.masks.push_back(
-          {original.height, original.width, {runs.data<i32>() + offset[0], runs.data<i32>() + offset[1]}});
-    }
-  }
+  std::vector<PictureRuns> parts;
+  for (i64 begin = 0; begin < R; begin += kAtOnce)
+    parts.push_back({original, [&, begin](i64 room) {
+                       // mask_runs takes logits: -100 and 100, of probability (nearly) 0 and 1. The smallest product of
+                       // weights is far above the threshold.
+                       const Tensor bytes = pasted.masks.rows(begin, std::min(begin + kAtOnce, R));
+                       const Tensor logits = ops::mul_scalar(ops::add_scalar(bytes.to(DType::kF32), -0.5), 200);
+                       return ops::mask_runs(logits, {}, rows, columns, 1e-30, room);
+                     }});
+  std::vector<Tensor> numbers = {pasted.sums, pasted.areas};
+  for (std::vector<Rle>& part : masks_of(parts, numbers)) std::ranges::move(part, std::back_inserter(result.masks));
+  for (i64 r = 0; r < R; ++r)
+    result.certainty.push_back(double{numbers[0].data<float>()[r]} /
+                               (static_cast<double>(numbers[1].data<i64>()[r]) + 1e-6));
   return result;
 }
 

@@ -3,10 +3,12 @@
 #include "autograd/arrange.h"
 #include "autograd/interpolate.h"
 #include "autograd/matmul.h"
+#include "autograd/pointwise.h"
 #include "nn/init.h"
 #include "nn/intermediates.h"
 #include "nn/profile.h"
 #include "ops/coordinates.h"
+#include "ops/dtypes.h"
 
 namespace tessera::sparseinst {
 
@@ -69,10 +71,11 @@ InstanceBranch::Result InstanceBranch::operator()(const Var& features) const {
   const Var f = convs_(features);  // [N, H, W, C]
   nn::keep("inst_features_map", f);
   const auto [maps, z] = activation_ ? (*activation_)(f) : InstanceActivation::Result{Var(), (*attention_)(f)};
-  nn::keep("inst_vectors", z);                                    // [N, Q, D]
-  return {.logits = cls_score_(z),                                // [N, Q, K]
-          .kernels = mask_kernel_(z),                             // [N, Q, M]
-          .objectness = objectness_ ? (*objectness_)(z) : Var(),  // [N, Q, 1]
+  nn::keep("inst_vectors", z);                                           // [N, Q, D]
+  const Var vectors = cast(z, ops::parameter_dtype(z.value().dtype()));  // logits are not rounded to bf16
+  return {.logits = cls_score_(vectors),                                 // [N, Q, K]
+          .kernels = mask_kernel_(vectors),                              // [N, Q, M]
+          .objectness = objectness_ ? (*objectness_)(vectors) : Var(),   // [N, Q, 1]
           .maps = maps};
 }
 
@@ -110,7 +113,7 @@ Output Decoder::operator()(const Var& features) const {
   Var x = features;
   if (coords_) x = concat({Var(ops::pixel_coordinates(x.value())), x}, 3);  // [N, H, W, 2 + C]
   const auto [logits, kernels, objectness, maps] = instance_branch_(x);
-  const Var mask_features = mask_branch_(x);  // [N, H, W, M]
+  const Var mask_features = cast(mask_branch_(x), kernels.value().dtype());  // [N, H, W, M]
 
   const i64 N = x.dim(0), H = x.dim(1), W = x.dim(2), Q = kernels.dim(1), M = kernels.dim(2), S = scale_factor_;
   const Var products = matmul(reshape(mask_features, {N, H * W, M}), kernels, ops::Transpose::kSecond);  // [N, HW, Q]

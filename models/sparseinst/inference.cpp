@@ -1,73 +1,59 @@
 #include "models/sparseinst/inference.h"
 
 #include <cmath>
+#include <limits>
+
+#include "models/picture_runs.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
 
 namespace tessera::sparseinst {
 
 namespace {
 
-float sigmoid_of(float x) {
-  return 1 / (1 + std::exp(-x));
-}
-
-// On the masks' device.
-Tensor queries_of(const std::vector<Choice>& kept, Device device) {
-  std::vector<i64> queries;
-  for (const Choice& choice : kept) queries.push_back(choice.query);
-  return Tensor::from(queries).to(device);
+// The lowest f32 that is above.
+float next_above(double threshold) {
+  const float nearest = static_cast<float>(threshold);
+  return nearest > threshold ? nearest : std::nextafter(nearest, std::numeric_limits<float>::infinity());
 }
 
 }  // namespace
 
-std::vector<Choice> choose_queries(const PictureLogits& logits, const InferenceConfig& config) {
-  const i64 Q = logits.classes.dim(0), K = logits.classes.dim(1);
-  const float* classes = logits.classes.data<float>();
-  const float* objectness = logits.objectness && config.rescore ? logits.objectness.data<float>() : nullptr;
-  std::vector<Choice> kept;
-  for (i64 q = 0; q < Q; ++q) {
-    const float object = objectness ? sigmoid_of(objectness[q]) : 1;
-    i64 label = 0;
-    float best = -1;
-    for (i64 k = 0; k < K; ++k) {
-      const float p = sigmoid_of(classes[q * K + k]);
-      const float score = objectness ? std::sqrt(p * object) : p;
-      if (score > best) {  // the lowest class among equals
-        best = score;
-        label = k;
-      }
+Detections find_instances(const Logits& logits, const std::vector<MaskResampler>& resamplers,
+                          const InferenceConfig& config) {
+  const i64 N = logits.masks.dim(0), Q = logits.masks.dim(1), h = logits.masks.dim(2), w = logits.masks.dim(3);
+  Tensor probabilities = ops::sigmoid(logits.classes);
+  if (logits.objectness && config.rescore)
+    probabilities = ops::sqrt(ops::mul(probabilities, ops::sigmoid(logits.objectness)));
+  const ops::MaxResult best = ops::max(probabilities, 2);  // [N, Q]
+  const Tensor kept = ops::greater_equal(best.values, next_above(config.score_threshold)).reshape({N * Q});
+  const Tensor maps = logits.masks.reshape({N * Q, h, w});
+
+  std::vector<Tensor> numbers = {kept, best.values, best.indices};
+  if (config.maskness) numbers.push_back(ops::maskness(maps, kept, config.mask_threshold));
+  std::vector<PictureRuns> pictures;
+  for (i64 n = 0; n < N; ++n) {
+    const MaskResampler& resampler = resamplers[static_cast<size_t>(n)];
+    pictures.push_back({resampler.original, [&, first = n * Q, last = (n + 1) * Q](i64 room) {
+                          return ops::mask_runs(maps.rows(first, last), kept.rows(first, last), resampler.rows,
+                                                resampler.columns, config.mask_threshold, room);
+                        }});
+  }
+  std::vector<std::vector<Rle>> masks = masks_of(pictures, numbers);
+
+  Detections found;
+  for (i64 n = 0; n < N; ++n) {
+    std::vector<Instance>& instances = found.emplace_back();
+    for (i64 q = 0; q < Q; ++q) {
+      const i64 i = n * Q + q;
+      if (!numbers[0].data<u8>()[i]) continue;
+      double score = double{numbers[1].data<float>()[i]};
+      if (config.maskness) score *= double{numbers[3].data<float>()[i]};
+      Rle& mask = masks[static_cast<size_t>(n)][static_cast<size_t>(q)];
+      instances.push_back(Instance::of_mask(numbers[2].data<i64>()[i], score, std::move(mask), q));
     }
-    if (best > config.score_threshold) kept.push_back({q, label, best});
   }
-  if (!config.maskness || kept.empty()) return kept;
-  const Tensor& masks = logits.masks;
-  const Tensor maskness = ops::maskness(masks, queries_of(kept, masks.device()), config.mask_threshold).to_host();
-  for (size_t i = 0; i < kept.size(); ++i) kept[i].score *= double{maskness.span<float>()[i]};
-  return kept;
-}
-
-std::vector<Rle> threshold_masks(const Tensor& masks, const std::vector<Choice>& kept, const MaskResampler& resampler,
-                                 double threshold) {
-  if (kept.empty()) return {};
-  const ops::MaskRuns found =
-      ops::mask_runs(masks, queries_of(kept, masks.device()), resampler.rows, resampler.columns, threshold);
-  const Tensor runs = found.runs.to_host(), offsets = found.offsets.to_host();
-  std::vector<Rle> rles;
-  for (size_t k = 0; k < kept.size(); ++k) {
-    const i32* first = runs.data<i32>();
-    const i64* offset = offsets.data<i64>() + k;
-    rles.push_back({resampler.original.height, resampler.original.width, {first + offset[0], first + offset[1]}});
-  }
-  return rles;
-}
-
-std::vector<Instance> find_instances(const PictureLogits& logits, const MaskResampler& resampler,
-                                     const InferenceConfig& config) {
-  const std::vector<Choice> kept = choose_queries(logits, config);
-  std::vector<Rle> masks = threshold_masks(logits.masks, kept, resampler, config.mask_threshold);
-  std::vector<Instance> instances;
-  for (size_t i = 0; i < kept.size(); ++i)
-    instances.push_back(Instance::of_mask(kept[i].class_index, kept[i].score, std::move(masks[i]), kept[i].query));
-  return instances;
+  return found;
 }
 
 }  // namespace tessera::sparseinst

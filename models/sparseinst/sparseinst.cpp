@@ -55,37 +55,26 @@ Losses SparseInst::losses(const Batch& batch, const StepContext& context) {
       make_targets(batch, mask_side(images.dim(1)), mask_side(images.dim(2)), config_.num_classes, device());
   std::vector<Random> depths;
   for (const Sample& sample : batch.samples) depths.push_back(context.random("stochastic depth", sample.index));
-  Output output = forward(Var(images.to(training_dtype)), depths);
-  for (Var* result : {&output.logits, &output.masks, &output.objectness})
-    if (*result) *result = cast(*result, DType::kF32);  // matching and losses are f32
+  const Output output = forward(Var(images.to(training_dtype)), depths);
   const Matches matches = match(output, targets, config_.matcher);
   return {loss_terms(output, targets, matches, config_.loss), finite_marks(output, targets)};
 }
 
 Detections SparseInst::detect(const Batch& batch) {
-  const NoGrad no_grad;
-  const Output output = forward(Var(batch_images(batch, device())));
-  const Tensor& masks = output.masks.value();  // [N, Q, h, w]
-  const i64 Q = masks.dim(1), h = masks.dim(2), w = masks.dim(3);
-  std::vector<MaskResampler> resamplers;  // first of all: a device may still be computing the logits
+  const Inference inference(*this);
+  const Output output = forward(inference.images(batch));
+  const Logits logits{output.logits.value(), output.objectness ? output.objectness.value() : Tensor(),
+                      output.masks.value()};
+  std::vector<MaskResampler> resamplers;
   for (i64 n = 0; n < batch.size(); ++n)
-    resamplers.emplace_back(ImageSize{h, w}, batch.padded, batch.size_of(n),
+    resamplers.emplace_back(ImageSize{logits.masks.dim(2), logits.masks.dim(3)}, batch.padded, batch.size_of(n),
                             batch.samples[static_cast<size_t>(n)].original, device());
-  const Tensor classes = output.logits.value().to_host();
-  const Tensor objectness = output.objectness ? output.objectness.value().to_host() : Tensor();
-  Detections found;
-  for (i64 n = 0; n < batch.size(); ++n) {
-    const PictureLogits logits{classes.rows(n, n + 1).reshape({Q, classes.dim(2)}),
-                               objectness ? objectness.rows(n, n + 1).reshape({Q, 1}) : Tensor(),
-                               masks.rows(n, n + 1).reshape({Q, h, w})};
-    found.emplace_back() = find_instances(logits, resamplers[static_cast<size_t>(n)], config_.inference);
-  }
-  return found;
+  return find_instances(logits, resamplers, config_.inference);
 }
 
 Tensor SparseInst::activation_maps(const Batch& batch) {
-  const NoGrad no_grad;
-  const Var logits = forward(Var(batch_images(batch, device()))).maps;  // [N, h, w, G Q]
+  const Inference inference(*this);
+  const Var logits = cast(forward(inference.images(batch)).maps, DType::kF32);  // [N, h, w, G Q]
   const i64 N = logits.dim(0), h = logits.dim(1), w = logits.dim(2), Q = config_.num_masks, G = config_.iam.groups;
   const Var flat = reshape(logits, {N, h * w, G * Q});
   const Var active = config_.iam.activation == IamActivation::kSoftmax ? softmax(flat, 1) : sigmoid(flat);

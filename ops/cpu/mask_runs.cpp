@@ -44,23 +44,21 @@ class Axis {
   simd::WeightedRows<T>* sum_ = simd::weighted_rows.get<T>();
 };
 
-const i64* checked_queries(const char* op, const Tensor& queries, i64 masks) {
-  for (const i64 query : queries.span<i64>())
-    TESSERA_CHECK(query >= 0 && query < masks, "{}: query {} of {} masks", op, query, masks);
-  return queries.data<i64>();
+bool wanted(const Tensor& kept, i64 mask) {
+  return !kept.defined() || kept.data<u8>()[mask] != 0;
 }
 
 template <class T>
-std::vector<T> probabilities_of(const Tensor& masks, i64 query) {
+std::vector<T> probabilities_of(const Tensor& masks, i64 mask) {
   const i64 n = masks.dim(1) * masks.dim(2);
   std::vector<T> probabilities(static_cast<size_t>(n));
-  simd::unary<scalar::Sigmoid>.template get<T>()(masks.data<T>() + query * n, probabilities.data(), n);
+  simd::unary<scalar::Sigmoid>.template get<T>()(masks.data<T>() + mask * n, probabilities.data(), n);
   return probabilities;
 }
 
-// map: one value per row and column of the small map, w columns.
+// Where the runs end. map: one value per row and column of the small map, w columns.
 template <class T>
-std::vector<i32> runs_of(const std::vector<T>& map, i64 w, const Axis<T>& rows, const Axis<T>& columns, T threshold) {
+std::vector<i32> ends_of(const std::vector<T>& map, i64 w, const Axis<T>& rows, const Axis<T>& columns, T threshold) {
   constexpr i64 kStrip = 16;  // rows that are turned together: a cache line of each column
   const i64 H = rows.out();
   std::vector<T> tall(static_cast<size_t>(w * H)), strip(static_cast<size_t>(kStrip * w));  // tall: column by column
@@ -71,56 +69,53 @@ std::vector<i32> runs_of(const std::vector<T>& map, i64 w, const Axis<T>& rows, 
       for (i64 y = 0; y < count; ++y) tall[static_cast<size_t>(j * H + y0 + y)] = strip[static_cast<size_t>(y * w + j)];
   }
   const auto edges_of = simd::mask_edges.get<T>();
-  std::vector<i32> runs;
+  std::vector<i32> ends;
   std::vector<T> column(static_cast<size_t>(H));
   std::vector<u32> edges(static_cast<size_t>(H));
   bool above = false;
-  i32 last = 0;
   for (i64 x = 0; x < columns.out(); ++x) {
     columns.blend(x, tall.data(), H, column.data());
     i64 count = 0;
     edges_of(column.data(), threshold, H, static_cast<u32>(x * H), &above, edges.data(), &count);
-    for (i64 i = 0; i < count; ++i) {
-      const i32 edge = static_cast<i32>(edges[static_cast<size_t>(i)]);
-      runs.push_back(edge - last);
-      last = edge;
-    }
+    ends.insert(ends.end(), edges.begin(), edges.begin() + count);
   }
-  runs.push_back(static_cast<i32>(H * columns.out()) - last);
-  return runs;
+  ends.push_back(static_cast<i32>(H * columns.out()));
+  return ends;
 }
 
-void mask_runs_cpu(const Tensor& masks, const Tensor& queries, const Tensor& row_index, const Tensor& row_weight,
-                   const Tensor& column_index, const Tensor& column_weight, double threshold, Tensor& offsets,
-                   Tensor& runs) {
+void mask_runs_cpu(const Tensor& masks, const Tensor& kept, const Tensor& row_index, const Tensor& row_weight,
+                   const Tensor& column_index, const Tensor& column_weight, double threshold, i64 /*room*/,
+                   Tensor& offsets, Tensor& ends) {
   dispatch_float(masks.dtype(), "mask_runs", [&]<class T>() {
-    const i64 K = queries.dim(0), *query = checked_queries("mask_runs", queries, masks.dim(0));
+    const i64 M = masks.dim(0);
     const Axis<T> rows("rows", row_index, row_weight, masks.dim(1));
     const Axis<T> columns("columns", column_index, column_weight, masks.dim(2));
-    std::vector<std::vector<i32>> found(static_cast<size_t>(K));
-#pragma omp parallel for schedule(dynamic) if (K > 1)
-    for (i64 k = 0; k < K; ++k)
-      found[static_cast<size_t>(k)] =
-          runs_of(probabilities_of<T>(masks, query[k]), masks.dim(2), rows, columns, static_cast<T>(threshold));
+    std::vector<std::vector<i32>> found(static_cast<size_t>(M));
+#pragma omp parallel for schedule(dynamic) if (M > 1)
+    for (i64 k = 0; k < M; ++k)
+      if (wanted(kept, k))
+        found[static_cast<size_t>(k)] =
+            ends_of(probabilities_of<T>(masks, k), masks.dim(2), rows, columns, static_cast<T>(threshold));
     i64* offset = offsets.data<i64>();
-    for (i64 k = 0; k < K; ++k) offset[k + 1] = offset[k] + std::ssize(found[static_cast<size_t>(k)]);
-    runs = Tensor::empty({offset[K]}, DType::kI32);
-    for (i64 k = 0; k < K; ++k) std::ranges::copy(found[static_cast<size_t>(k)], runs.data<i32>() + offset[k]);
+    for (i64 k = 0; k < M; ++k) offset[k + 1] = offset[k] + std::ssize(found[static_cast<size_t>(k)]);
+    ends = Tensor::empty({offset[M]}, DType::kI32);
+    for (i64 k = 0; k < M; ++k) std::ranges::copy(found[static_cast<size_t>(k)], ends.data<i32>() + offset[k]);
   });
 }
 
-void maskness_cpu(const Tensor& masks, const Tensor& queries, double threshold, Tensor& y) {
+void maskness_cpu(const Tensor& masks, const Tensor& kept, double threshold, Tensor& y) {
   dispatch_float(masks.dtype(), "maskness", [&]<class T>() {
-    const i64 K = queries.dim(0), *query = checked_queries("maskness", queries, masks.dim(0));
+    const i64 M = masks.dim(0);
     T* out = y.data<T>();
-#pragma omp parallel for schedule(dynamic) if (K > 1)
-    for (i64 k = 0; k < K; ++k) {
+#pragma omp parallel for schedule(dynamic) if (M > 1)
+    for (i64 k = 0; k < M; ++k) {
       double sum = 0, count = 0;
-      for (const T p : probabilities_of<T>(masks, query[k]))
-        if (p > static_cast<T>(threshold)) {
-          sum += static_cast<double>(p);
-          count += 1;
-        }
+      if (wanted(kept, k))
+        for (const T p : probabilities_of<T>(masks, k))
+          if (p > static_cast<T>(threshold)) {
+            sum += static_cast<double>(p);
+            count += 1;
+          }
       out[k] = static_cast<T>(sum / (count + 1e-6));
     }
   });

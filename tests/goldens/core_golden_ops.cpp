@@ -132,8 +132,9 @@ Results run_focal(Call& c) {
 
 const std::set<std::string> kMap = {"x", "y"}, kConv = {"x", "w", "y"};
 
-const bool kUnaryAdded = scalar::Unary::each(
-    []<class F>(F) { add_golden_ops({{F::kName, {{}, [](Call& c) -> Results { return {unary<F>(c["x"])}; }}}}); });
+const bool kUnaryAdded = scalar::Unary::each([]<class F>(F) {
+  add_golden_ops({{F::kName, {{}, [](Call& c) -> Results { return {unary<F>(c["x"])}; }}}});
+});
 
 const bool kAdded = add_golden_ops({
     {"conv2d", {kConv, run_conv2d}},

@@ -52,10 +52,14 @@ int run(int argc, char** argv) {
   app.add_option("--precision", precision, "of matrix products; high has 16 times the tolerances (docs/precision.md)")
       ->check(CLI::IsMember({"highest", "high"}))
       ->capture_default_str();
+  bool bf16 = false;
+  app.add_flag("--bf16", bf16,
+               "inference with bf16 activations, of networks that are compared in it, with the tolerances of bf16");
   CLI11_PARSE(app, argc, argv);
 
   Report report(Device::parse(device));
   report.weights = weights;
+  if (bf16) report.dtype = DType::kBF16;
   const bool high = precision == "high";
   const ArithmeticScope arithmetic({.precision = high ? Precision::kHigh : Precision::kHighest});
   if (high && has_tiles()) report.tolerance_factor = kHighFactor;  // elsewhere it is the highest

@@ -15,6 +15,7 @@ struct NetworkGoldens {
   const char* name;
   bool (*recognises)(const SafeTensors& file);            // from tensors and metadata, not from the file's name
   int (*check)(const SafeTensors& file, Report& report);  // runs on report.device(); returns how many cases it reported
+  bool in_bf16 = false;                                   // whether check() goes by report.dtype
 };
 bool add_network(const NetworkGoldens& network);
 

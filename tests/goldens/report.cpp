@@ -43,6 +43,7 @@ void Report::check(const std::string& name, double error, double tolerance, cons
 Report Report::trial(int attempt) const {
   Report trial(device_, false);
   trial.weights = weights;
+  trial.dtype = dtype;
   trial.attempt = attempt;
   trial.tolerance_factor = tolerance_factor;
   return trial;

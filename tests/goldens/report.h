@@ -14,6 +14,9 @@ class Report {
   explicit Report(Device device, bool print = true) : device_(device), print_(print) {}
   Device device() const { return device_; }  // where the cases are to run
 
+  // Of activations, in networks whose goldens say that they hold in it (network_goldens.h).
+  DType dtype = DType::kF32;
+
   // A file with the network's parameters, in place of those generated from their names; empty: none.
   std::filesystem::path weights;
 

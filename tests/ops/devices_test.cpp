@@ -97,16 +97,15 @@ TEST_CASE("devices: rows, positions and classes outside are not read, and give w
     CHECK(std::isnan(gradient[1]));
     CHECK(std::isfinite(gradient[2]));
 
-    const Tensor masks = Tensor::full({2, 2, 3}, 1, DType::kF32, device);
+    const Tensor masks = Tensor::full({1, 2, 3}, 1, DType::kF32, device);
     const auto weights = [&](const std::vector<i32>& index) {
       const i64 n = std::ssize(index) / 4;
       return ops::AxisWeights{Tensor::from(index, {n, 4}).to(device), Tensor::full({n, 4}, 0.25, DType::kF32, device)};
     };
     const ops::AxisWeights rows = weights({1, 1, 1, 1, 1, 0, 2, 0}), columns = weights({2, 2, 2, 2, -1, 3, 1 << 30, 0});
-    const ops::MaskRuns runs = ops::mask_runs(masks, outside, rows, columns, 0.6);
-    CHECK(list<i64>(runs.offsets) == std::vector<i64>{0, 3, 4, 5});
-    CHECK(list<i32>(runs.runs) == std::vector<i32>{0, 1, 3, 4, 4});  // the pixels that read outside are below 0.6
-    CHECK(list<float>(ops::maskness(masks, outside, 0.5))[1] == 0);
+    const ops::MaskRuns runs = ops::mask_runs(masks, {}, rows, columns, 0.6, 3);
+    CHECK(list<i64>(runs.offsets) == std::vector<i64>{0, 3});
+    CHECK(list<i32>(runs.ends) == std::vector<i32>{0, 1, 4});  // the pixels that read outside are below 0.6
 
     const Tensor nan = Tensor::from(std::vector<float>{1, NAN, INFINITY}).to(device);
     CHECK(list<i64>(ops::top_k(nan, 2).indices) == std::vector<i64>{1, 2});

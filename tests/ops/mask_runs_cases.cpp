@@ -78,38 +78,45 @@ double sum_over(const Axis& axis, i64 o, const std::function<double(i64)>& value
   return sum;
 }
 
-// Pixel by pixel, from the top of each column to its end.
-References naive_runs(const Tensor& masks, const Tensor& queries, const Axis& rows, const Axis& columns,
-                      double threshold) {
-  std::vector<double> runs, offsets = {0};
-  for (const i64 query : queries.span<i64>()) {
-    bool inside = false;
-    double run = 0;
-    for (i64 X = 0; X < columns.out(); ++X)
-      for (i64 Y = 0; Y < rows.out(); ++Y) {
-        const double p = sum_over(columns, X, [&](i64 x) {
-          return sum_over(rows, Y, [&](i64 y) { return logistic(at(masks, query, y, x)); });
-        });
-        if ((p > threshold) != inside) {
-          runs.push_back(run);
-          run = 0;
-          inside = !inside;
-        }
-        run += 1;
-      }
-    runs.push_back(run);
-    offsets.push_back(static_cast<double>(runs.size()));
-  }
-  return {Tensor::from(runs), Tensor::from(offsets)};
+using Kept = std::vector<u8>;  // empty: all
+
+bool is_kept(const Kept& kept, i64 k) {
+  return kept.empty() || kept[static_cast<size_t>(k)] != 0;
 }
 
-References naive_maskness(const Tensor& masks, const Tensor& queries, double threshold) {
-  Tensor y = Tensor::zeros({queries.dim(0)}, DType::kF64);
-  for (i64 k = 0; k < queries.dim(0); ++k) {
+Tensor tensor_of(const Kept& kept, Device device) {
+  return kept.empty() ? Tensor() : Tensor::from(kept).to(device);
+}
+
+// Pixel by pixel, from the top of each column to its end.
+References naive_runs(const Tensor& masks, const Kept& kept, const Axis& rows, const Axis& columns, double threshold,
+                      i64 room) {
+  std::vector<double> ends, offsets = {0};
+  for (i64 k = 0; k < masks.dim(0); ++k) {
+    bool inside = false;
+    double pixel = 0;
+    for (i64 X = 0; X < columns.out() && is_kept(kept, k); ++X)
+      for (i64 Y = 0; Y < rows.out(); ++Y, ++pixel) {
+        const double p = sum_over(
+            columns, X, [&](i64 x) { return sum_over(rows, Y, [&](i64 y) { return logistic(at(masks, k, y, x)); }); });
+        if ((p > threshold) == inside) continue;
+        ends.push_back(pixel);
+        inside = !inside;
+      }
+    if (is_kept(kept, k)) ends.push_back(pixel);
+    offsets.push_back(static_cast<double>(ends.size()));
+  }
+  ends.resize(std::min(ends.size(), static_cast<size_t>(room)));
+  return {Tensor::from(ends), Tensor::from(offsets)};
+}
+
+References naive_maskness(const Tensor& masks, const Kept& kept, double threshold) {
+  Tensor y = Tensor::zeros({masks.dim(0)}, DType::kF64);
+  for (i64 k = 0; k < masks.dim(0); ++k) {
     double sum = 0, count = 0;
-    for (i64 i = 0; i < masks.dim(1); ++i)
+    for (i64 i = 0; i < masks.dim(1) && is_kept(kept, k); ++i)
       for (i64 j = 0; j < masks.dim(2); ++j) {
-        const double p = logistic(at(masks, queries.data<i64>()[k], i, j));
+        const double p = logistic(at(masks, k, i, j));
         if (p > threshold) sum += p, count += 1;
       }
     at(y, k) = sum / (count + 1e-6);
@@ -127,36 +134,41 @@ Input drawn(i64 h, i64 w, const std::function<bool(i64 y, i64 x)>& above) {
 }  // namespace
 
 OP_CASES(mask_runs) {
-  const auto one = [&](const std::string& name, const Input& masks, const std::vector<i64>& queries, const Axis& rows,
-                       const Axis& columns, double threshold = 0.5) {
+  const auto one = [&](const std::string& name, const Input& masks, const Kept& kept, const Axis& rows,
+                       const Axis& columns, double threshold = 0.5, i64 room = 1 << 14) {
     add({.name = fmt::format("{} {}x{} -> {}x{} threshold={}", name, rows.in, columns.in, rows.out(), columns.out(),
                              threshold),
-         .in = {masks, indices({std::ssize(queries)}, queries)},
+         .in = {masks},
          .run =
              [=](const Vars& v) {
                const Tensor& maps = v[0].value();
-               const ops::MaskRuns found = ops::mask_runs(maps, v[1].value(), rows.weights(maps.dtype(), maps.device()),
-                                                          columns.weights(maps.dtype(), maps.device()), threshold);
-               return Outputs{Var(found.runs), Var(found.offsets)};
+               const ops::MaskRuns found =
+                   ops::mask_runs(maps, tensor_of(kept, maps.device()), rows.weights(maps.dtype(), maps.device()),
+                                  columns.weights(maps.dtype(), maps.device()), threshold, room);
+               const i64 count = found.offsets.to_host().span<i64>().back();
+               return Outputs{Var(found.ends.rows(0, std::min(count, room))), Var(found.offsets)};
              },
-         .reference = [=](const Tensors& t) { return naive_runs(t[0], t[1], rows, columns, threshold); }});
+         .reference = [=](const Tensors& t) { return naive_runs(t[0], kept, rows, columns, threshold, room); }});
   };
-  one("enlarged", uniform({4, 5, 7}, -3, 3), {2, 0, 3}, bilinear(5, 23), bilinear(7, 19), 0.45);
-  one("the same query twice", uniform({3, 6, 5}, -3, 3), {1, 1}, bilinear(6, 40), bilinear(5, 33));
-  one("made smaller", uniform({2, 40, 50}, -3, 3), {1, 0}, bilinear(40, 9), bilinear(50, 7));
-  one("up to four weights anywhere", uniform({3, 37, 35}, -3, 3), {0, 1, 2}, scattered(37, 70), scattered(35, 67), 0.6);
-  one("more words than a block has", uniform({5, 40, 33}, -2, 2), {4, 3, 2, 1, 0}, bilinear(40, 150), bilinear(33, 70));
-  one("one pixel, above and below", values({2, 1, 1}, {2, -2}), {0, 1}, copied(1), copied(1));
-  one("one pixel enlarged", values({2, 1, 1}, {2, -2}), {0, 1}, bilinear(1, 45), bilinear(1, 3));
-  one("one column", uniform({2, 70, 1}), {0, 1}, copied(70), copied(1));
-  one("one row", uniform({2, 1, 70}), {0, 1}, copied(1), copied(70));
-  one("no masks", uniform({3, 5, 4}), {}, bilinear(5, 20), bilinear(4, 9));
+  one("enlarged", uniform({4, 5, 7}, -3, 3), {1, 0, 1, 255}, bilinear(5, 23), bilinear(7, 19), 0.45);
+  one("made smaller", uniform({2, 40, 50}, -3, 3), {}, bilinear(40, 9), bilinear(50, 7));
+  one("up to four weights anywhere", uniform({3, 37, 35}, -3, 3), {}, scattered(37, 70), scattered(35, 67), 0.6);
+  one("more words than a block has", uniform({5, 40, 33}, -2, 2), {}, bilinear(40, 150), bilinear(33, 70));
+  one("fewer places than runs", uniform({5, 40, 33}, -2, 2), {1, 1, 0, 1, 1}, bilinear(40, 150), bilinear(33, 70), 0.5,
+      700);
+  one("the last alone", uniform({3, 9, 8}, -2, 2), {0, 0, 1}, bilinear(9, 50), bilinear(8, 30));
+  one("all but the last", uniform({3, 9, 8}, -2, 2), {1, 1, 0}, bilinear(9, 50), bilinear(8, 30));
+  one("one pixel, above and below", values({2, 1, 1}, {2, -2}), {}, copied(1), copied(1));
+  one("one pixel enlarged", values({2, 1, 1}, {2, -2}), {}, bilinear(1, 45), bilinear(1, 3));
+  one("one column", uniform({2, 70, 1}), {}, copied(70), copied(1));
+  one("one row", uniform({2, 1, 70}), {}, copied(1), copied(70));
+  one("none kept", uniform({3, 5, 4}), {0, 0, 0}, bilinear(5, 20), bilinear(4, 9));
   one("no maps", uniform({0, 5, 4}), {}, bilinear(5, 20), bilinear(4, 9));
   for (const i64 height : {31, 32, 33, 64}) {  // around a word
-    one("all above", constant({1, height, 3}, 5), {0}, copied(height), copied(3));
-    one("all below", constant({1, height, 3}, -5), {0}, copied(height), copied(3));
+    one("all above", constant({1, height, 3}, 5), {}, copied(height), copied(3));
+    one("all below", constant({1, height, 3}, -5), {}, copied(height), copied(3));
     const auto picture = [&](const std::string& name, i64 width, const std::function<bool(i64 y, i64 x)>& above) {
-      one(name, drawn(height, width, above), {0, 0}, copied(height), copied(width));
+      one(name, drawn(height, width, above), {}, copied(height), copied(width));
     };
     picture("every second column", 5, [](i64, i64 x) { return x % 2 == 1; });
     picture("from the first column on", 2, [](i64, i64 x) { return x == 0; });
@@ -165,14 +177,14 @@ OP_CASES(mask_runs) {
     picture("every pixel an edge", 40, [](i64 y, i64 x) { return (y + x) % 2 == 1; });
     picture("the last pixel", 3, [=](i64 y, i64 x) { return y == height - 1 && x == 2; });
   }
-  one("exactly the threshold is outside", values({1, 1, 3}, {0, 1e-3, 0}), {0}, copied(1), copied(3));
-  one("a constant map at the threshold", constant({1, 5, 5}, 0), {0}, bilinear(5, 64), bilinear(5, 64));
-  one("infinite and NaN", values({1, 2, 3}, {INFINITY, NAN, -INFINITY, 1, NAN, -1}), {0}, copied(2), copied(3));
-  one("a threshold below all", uniform({1, 4, 4}), {0}, bilinear(4, 9), bilinear(4, 9), -1);
+  one("exactly the threshold is outside", values({1, 1, 3}, {0, 1e-3, 0}), {}, copied(1), copied(3));
+  one("a constant map at the threshold", constant({1, 5, 5}, 0), {}, bilinear(5, 64), bilinear(5, 64));
+  one("infinite and NaN", values({1, 2, 3}, {INFINITY, NAN, -INFINITY, 1, NAN, -1}), {}, copied(2), copied(3));
+  one("a threshold below all", uniform({1, 4, 4}), {}, bilinear(4, 9), bilinear(4, 9), -1);
 
   const auto run = [](const Shape& masks, const ops::AxisWeights& rows, const ops::AxisWeights& columns,
-                      const std::vector<i64>& queries = {0}, double threshold = 0.5) {
-    ops::mask_runs(Tensor::zeros(masks), Tensor::from(queries), rows, columns, threshold);
+                      double threshold = 0.5) {
+    ops::mask_runs(Tensor::zeros(masks), {}, rows, columns, threshold, 1);
   };
   const auto weights = [](const Shape& index, const Shape& weight, DType dtype = DType::kF32) {
     return ops::AxisWeights{Tensor::zeros(index, DType::kI32), Tensor::zeros(weight, dtype)};
@@ -184,10 +196,9 @@ OP_CASES(mask_runs) {
   error("no rows", "mask_runs: masks must be [M, h, w] with h and w above 0, got [1, 0, 3]", [=] {
     run({1, 0, 3}, good, good);
   });
-  error("queries", "mask_runs: queries must be i64 [K], got f32 [1]", [=] {
-    ops::mask_runs(Tensor::zeros({1, 3, 3}), Tensor::zeros({1}), good, good, 0.5);
+  error("kept", "mask_runs: kept must be u8 [1], one for each mask, got u8 [2]", [=] {
+    ops::mask_runs(Tensor::zeros({1, 3, 3}), Tensor::zeros({2}, DType::kU8), good, good, 0.5, 1);
   });
-  error("query", "mask_runs: query 2 of 2 masks", [=] { run({2, 3, 3}, good, good, {1, 2}); });
   error("index", "mask_runs: columns.index is 2 at 2, the maps have 2 columns", [=] { run({1, 3, 2}, good, good); });
   error("number of weights", "mask_runs: rows.index must be i32 [out, 4] with out above 0, got i32 [3, 2]", [=] {
     run({1, 3, 3}, weights({3, 2}, {3, 2}), good);
@@ -201,7 +212,7 @@ OP_CASES(mask_runs) {
   error("dtype of weights", "mask_runs: columns.weight must be f32 [3, 4], got f64 [3, 4]", [=] {
     run({1, 3, 3}, good, weights({3, 4}, {3, 4}, DType::kF64));
   });
-  error("threshold", "mask_runs: the threshold is NaN", [=] { run({1, 3, 3}, good, good, {0}, NAN); });
+  error("threshold", "mask_runs: the threshold is NaN", [=] { run({1, 3, 3}, good, good, NAN); });
   error("pixels", "mask_runs: a picture of 65536 x 65536 has 2^31 pixels or more", [=] {
     const ops::AxisWeights large = weights({1 << 16, 4}, {1 << 16, 4});
     run({1, 3, 3}, large, large);
@@ -209,30 +220,30 @@ OP_CASES(mask_runs) {
 }
 
 OP_CASES(maskness) {
-  const auto one = [&](const std::string& name, const Input& masks, const std::vector<i64>& queries,
-                       double threshold = 0.5) {
+  const auto one = [&](const std::string& name, const Input& masks, const Kept& kept = {}, double threshold = 0.5) {
     add({.name = fmt::format("{} threshold={}", name, threshold),
-         .in = {masks, indices({std::ssize(queries)}, queries)},
-         .run = [=](const Vars& v) { return Var(ops::maskness(v[0].value(), v[1].value(), threshold)); },
-         .reference = [=](const Tensors& t) { return naive_maskness(t[0], t[1], threshold); }});
+         .in = {masks},
+         .run =
+             [=](const Vars& v) {
+               return Var(ops::maskness(v[0].value(), tensor_of(kept, v[0].value().device()), threshold));
+             },
+         .reference = [=](const Tensors& t) { return naive_maskness(t[0], kept, threshold); }});
   };
-  one("[4, 5, 7]", uniform({4, 5, 7}, -3, 3), {2, 0, 2}, 0.45);
-  one("larger than a block", uniform({2, 61, 57}, -3, 3), {1});
-  one("one pixel", values({2, 1, 1}, {2, -2}), {0, 1});
-  one("all above", constant({1, 9, 9}, 5), {0});
-  one("none above", constant({1, 9, 9}, -5), {0});
-  one("exactly the threshold is not above", values({1, 1, 2}, {0, 1}), {0});
-  one("infinite and NaN", values({1, 1, 4}, {INFINITY, NAN, -INFINITY, 1}), {0});
-  one("no masks", uniform({2, 4, 4}), {});
+  one("[4, 5, 7]", uniform({4, 5, 7}, -3, 3), {1, 0, 1, 255}, 0.45);
+  one("larger than a block", uniform({2, 61, 57}, -3, 3));
+  one("one pixel", values({2, 1, 1}, {2, -2}));
+  one("all above", constant({1, 9, 9}, 5));
+  one("none above", constant({1, 9, 9}, -5));
+  one("exactly the threshold is not above", values({1, 1, 2}, {0, 1}));
+  one("infinite and NaN", values({1, 1, 4}, {INFINITY, NAN, -INFINITY, 1}));
+  one("none kept", uniform({2, 4, 4}), {0, 0});
+  one("no maps", uniform({0, 4, 4}));
 
   error("dtype", "maskness: masks are u8, use f32 or f64", [] {
-    ops::maskness(Tensor::zeros({1, 2, 2}, DType::kU8), Tensor::from(std::vector<i64>{0}), 0.5);
+    ops::maskness(Tensor::zeros({1, 2, 2}, DType::kU8), {}, 0.5);
   });
-  error("rank of queries", "maskness: queries must be i64 [K], got i64 [1, 1]", [] {
-    ops::maskness(Tensor::zeros({1, 2, 2}), Tensor::zeros({1, 1}, DType::kI64), 0.5);
-  });
-  error("query", "maskness: query -1 of 1 masks", [] {
-    ops::maskness(Tensor::zeros({1, 2, 2}), Tensor::from(std::vector<i64>{-1}), 0.5);
+  error("kept", "maskness: kept must be u8 [1], one for each mask, got i64 [1]", [] {
+    ops::maskness(Tensor::zeros({1, 2, 2}), Tensor::zeros({1}, DType::kI64), 0.5);
   });
 }
 
