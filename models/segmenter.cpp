@@ -24,6 +24,10 @@ Instance Instance::of_box(i64 class_index, double score, const XywhBox& box, i64
   return {class_index, score, {}, box, score, query};
 }
 
+Losses Segmenter::losses_of(const Prepared& /*prepared*/) {
+  fail("losses_of: the model's losses are not computed in two parts");
+}
+
 void Segmenter::fuse(const nn::InferenceOptions& options) {
   TESSERA_CHECK(options.dtype == DType::kF32 || options.dtype == DType::kBF16,
                 "inference: activations are f32 or bf16, not {}", name_of(options.dtype));

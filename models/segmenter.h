@@ -56,8 +56,8 @@ class Detections {
 
 // What must be finite in a step beside its loss terms, found out without a wait for the device.
 struct FiniteMarks {
-  std::vector<std::string> messages;  // "sparseinst matcher: pred_masks of street.jpg are not finite"
-  Tensor marks;                       // of each: 0, or NaN where it is so
+  std::string what;  // "sparseinst matcher: pred_masks"
+  Tensor marks;      // of each picture: 0, or NaN where they are not
 };
 
 // A part of a network that the classes or the size of the input decide: tensors whose names fit a pattern (fnmatch).
@@ -89,6 +89,17 @@ class Segmenter : public nn::Module {
  public:
   // Training: the loss terms of one batch, recorded on the tape. The host does not wait for them.
   virtual Losses losses(const Batch& batch, const StepContext& context) = 0;
+
+  // losses() in two parts, for passes that are replayed (train/pass.h): what the host brings to the device, and what
+  // the device computes of it, the same work whenever the tensors' shapes and the counts are the same. Nothing: the
+  // model's losses have no such parts.
+  struct Prepared {
+    std::vector<Tensor> tensors;
+    std::vector<i64> counts;
+  };
+  virtual std::optional<Prepared> prepare(const Batch& /*batch*/) { return std::nullopt; }
+  virtual Losses losses_of(const Prepared& prepared);
+
   // What the terms of a batch are divided by, where that depends on the batch: its objects. When several batches make
   // one update (accumulated, or of several processes), each one's losses weigh max(1, its normaliser) / max(1, the sum
   // of all), so that the update is that of one large batch. With 1 for every batch their losses are averaged.

@@ -46,7 +46,7 @@ struct InferenceOptions {
   DType dtype = DType::kF32;
   bool winograd = true;  // Winograd's algorithm where it pays (ops/conv2d.h); off: the direct convolution everywhere
   bool graph = false;  // forward passes of a size that comes again as a graph (tensor/device_graph.h), where the device
-                       // has graphs; a model keeps them in its forward (models/forward_graphs.h)
+                       // has graphs; a model keeps them in its forward (models/replay.h)
 };
 
 class Visitor {

@@ -39,58 +39,8 @@ struct StepBatches {
   }
 };
 
-void add_to(Figures& figures, const std::string& name, double value) {
-  const auto place =
-      std::find_if(figures.begin(), figures.end(), [&](const auto& known) { return known.first == name; });
-  if (place == figures.end()) {
-    figures.emplace_back(name, value);
-  } else {
-    place->second += value;
-  }
-}
-
-// What one batch gave, on the device: the host reads marks, terms and total, in this order, when the whole step has
-// been launched.
-struct BatchLosses {
-  Losses losses;
-  Var total;
-  double weight = 1;
-
-  void watch(std::vector<Tensor>& numbers) const {
-    for (const FiniteMarks& marks : losses.marks) numbers.push_back(marks.marks);
-    for (const LossTerm& term : losses.terms) numbers.push_back(term.value.value().reshape({1}));
-    numbers.push_back(total.value().reshape({1}));
-  }
-
-  // Throws what is not finite, or else adds the losses to the record. Moves on behind the batch's numbers.
-  void read(const double*& number, StepRecord& record) const {
-    for (const FiniteMarks& marks : losses.marks)
-      for (const std::string& message : marks.messages) TESSERA_CHECK(std::isfinite(*number++), "{}", message);
-    std::string values, bad;
-    const auto take = [&](const std::string& name) {
-      values += fmt::format("{}{} {:.6g}", values.empty() ? "" : ", ", name, *number);
-      if (!std::isfinite(*number) && bad.empty()) bad = name;
-      return weight * *number++;
-    };
-    for (const LossTerm& term : losses.terms) add_to(record.losses, term.name, take(term.name));
-    record.loss += take("their sum");
-    TESSERA_CHECK(bad.empty(), "{} is not finite ({})", bad, values);
-  }
-};
-
 [[noreturn]] void refuse(i64 step, std::span<const Batch> culprits, const Error& error) {
   fail("step {}, images {}: {}; the weights were not updated", step, image_names(culprits), error.what());
-}
-
-BatchLosses forward_and_backward(Segmenter& model, const Batch& batch, double weight, const StepContext& context,
-                                 nn::WorkingWeights& working_weights) {
-  nn::WorkingWeights::Pass pass(working_weights);
-  BatchLosses result{.losses = model.losses(batch, context), .total = {}, .weight = weight};
-  result.total = result.losses.total();
-  const Tensor& total = result.total.value();
-  result.total.backward(Tensor::full(total.shape(), weight, total.dtype(), total.device()));
-  pass.finish();
-  return result;
 }
 
 // The losses into the record, or what is wrong: then the update is taken back.
@@ -102,7 +52,7 @@ void read(const Tensor& numbers, const std::vector<Batch>& batches, const std::v
   try {
     for (size_t i = 0; i < batches.size(); ++i) {
       culprits = {&batches[i], 1};
-      results[i].read(number, record);
+      results[i].read(number, batches[i], record);
     }
     culprits = batches;
     TESSERA_CHECK(std::isfinite(record.grad_norm), "the gradient of {} is not finite", optimizer.first_non_finite());
@@ -132,7 +82,7 @@ StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, Trai
   std::vector<Tensor> watched_parts;
   for (size_t i = 0; i < data.batches.size(); ++i) {
     try {
-      results.push_back(forward_and_backward(model, data.batches[i], data.weights[i], context, state.working_weights));
+      results.push_back(state.passes(model, data.batches[i], data.weights[i], context));
       results.back().watch(watched_parts);
     } catch (const Error& error) {
       refuse(record.step, {&data.batches[i], 1}, error);

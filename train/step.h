@@ -5,10 +5,10 @@
 
 #include "data/loader.h"
 #include "models/segmenter.h"
-#include "nn/working_weights.h"
 #include "train/config.h"
 #include "train/ema.h"
 #include "train/log.h"
+#include "train/pass.h"
 
 namespace tessera {
 
@@ -20,7 +20,7 @@ struct TrainingState {
   double best = -1;   // the best figure of merit so far
   Optimizer optimizer;
   std::optional<Ema> ema;
-  nn::WorkingWeights working_weights = {};
+  Passes passes = Passes();
   bool updating = false;  // between two steps: the weights are those of neither
 };
 

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "eval/score.h"
+#include "tensor/device_runtime.h"
 #include "tensor/file.h"
+#include "train/buffers.h"
 #include "train/evaluate.h"
 #include "train/resume.h"
 #include "train/signals.h"
@@ -15,25 +17,6 @@
 namespace tessera {
 
 namespace {
-
-// The buffers of a model, running statistics for example: forward passes change them before it is known whether the
-// step counts.
-class Buffers {
- public:
-  explicit Buffers(nn::Module& model) {
-    for (const nn::StateEntry& entry : nn::state(model))
-      if (!entry.parameter) kept_.push_back({entry.tensor, entry.tensor.clone()});
-  }
-  void keep() {
-    for (auto& [buffer, copy] : kept_) copy.copy_from(buffer);
-  }
-  void put_back() {
-    for (auto& [buffer, copy] : kept_) buffer.copy_from(copy);
-  }
-
- private:
-  std::vector<std::pair<Tensor, Tensor>> kept_;
-};
 
 // The scores of the model, or of its averaged weights where there are any.
 std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& state) {
@@ -75,6 +58,12 @@ void check(Segmenter& model, const Job& job) {
   TESSERA_CHECK(!config.training.mixed_precision || model.device().kind != DeviceKind::kCpu,
                 "training.mixed_precision: the CPU has no kernels for bf16 activations; train on a device (--device "
                 "cuda), or set training.precision = \"medium\" for bf16 products");
+  if (config.training.graph) {
+    check_can_capture(model.device());
+    TESSERA_CHECK(
+        config.training.accumulate == 1,
+        "training.graph: gradients of several passes are not added up in a graph; set training.accumulate = 1");
+  }
   TESSERA_CHECK(!job.evaluate || model.has_masks() || !find_metric(config.evaluation.metric).compares_masks(),
                 "evaluation.metric = \"{}\" compares masks, and the network has none: name a metric of boxes, \"bbox\"",
                 config.evaluation.metric);
@@ -88,7 +77,7 @@ class Run {
       : model_(model),
         job_(job),
         config_(job.config),
-        state_{.optimizer = Optimizer(config_.optimizer, model), .ema = {}},
+        state_{.optimizer = Optimizer(config_.optimizer, model), .ema = {}, .passes = Passes(config_.training.graph)},
         saved_(resume()),
         saved_step_(state_.step),
         buffers_(model),

@@ -100,6 +100,7 @@ class Backbone : public nn::Module {
   using Came = std::function<void(size_t output, const Var& map)>;
   std::vector<Var> operator()(const Var& images, std::span<Random> random = {}, const Came& came = {});
   const std::vector<FeatureLevel>& levels() const { return levels_; }  // of the outputs
+  virtual bool draws() const { return false; }                         // from `random`
 
  protected:
   Backbone(BackboneKind kind, std::vector<i64> rows);

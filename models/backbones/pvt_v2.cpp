@@ -122,7 +122,7 @@ void PvtBlock::visit(nn::Visitor& v) {
 }
 
 PvtV2::PvtV2(const BackboneConfig& config, Random& random, std::vector<i64> rows)
-    : Backbone(config.kind, std::move(rows)) {
+    : Backbone(config.kind, std::move(rows)), draws_(config.drop_path > 0) {
   check_fields("pvt_v2", config);
   constexpr i64 kChannels[] = {64, 128, 320, 512}, kReduction[] = {8, 4, 2, 1}, kRatio[] = {8, 8, 4, 4};
   const bool large = config.kind == BackboneKind::kPvtV2B2Linear;

@@ -71,6 +71,7 @@ class PvtBlock : public nn::Module {
 class PvtV2 : public Backbone {
  public:
   PvtV2(const BackboneConfig& config, Random& random, std::vector<i64> rows = {});
+  bool draws() const override { return draws_; }
   void visit(nn::Visitor& v) override;
 
  private:
@@ -81,6 +82,7 @@ class PvtV2 : public Backbone {
   };
   std::vector<Var> forward(const Var& images, std::span<Random> random) override;
 
+  bool draws_;
   std::vector<Stage> stages_;
 };
 

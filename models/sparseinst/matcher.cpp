@@ -37,14 +37,9 @@ Matches match(const Output& output, const MaskTargets& targets, const MatcherCon
   return {queries, matched};
 }
 
-std::vector<FiniteMarks> finite_marks(const Output& output, const MaskTargets& targets) {
-  const auto marks_of = [&](const char* what, const Tensor& x) {
-    FiniteMarks marks{{}, ops::mark_non_finite(x)};
-    for (const std::string& name : targets.names)
-      marks.messages.push_back(fmt::format("sparseinst matcher: {} of {} are not finite", what, name));
-    return marks;
-  };
-  return {marks_of("pred_logits", output.logits.value()), marks_of("pred_masks", output.masks.value())};
+std::vector<FiniteMarks> finite_marks(const Output& output) {
+  return {{"sparseinst matcher: pred_logits", ops::mark_non_finite(output.logits.value())},
+          {"sparseinst matcher: pred_masks", ops::mark_non_finite(output.masks.value())}};
 }
 
 }  // namespace tessera::sparseinst

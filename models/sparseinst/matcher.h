@@ -25,6 +25,6 @@ Tensor matching_scores(const Output& output, const MaskTargets& targets, i64 pic
 Matches match(const Output& output, const MaskTargets& targets, const MatcherConfig& config);
 
 // What the scores are made of, picture by picture: whether it is finite.
-std::vector<FiniteMarks> finite_marks(const Output& output, const MaskTargets& targets);
+std::vector<FiniteMarks> finite_marks(const Output& output);
 
 }  // namespace tessera::sparseinst

@@ -31,14 +31,16 @@ Output SparseInst::compute(const Var& images, std::span<Random> random) {  // [N
 
 Output SparseInst::forward(const Var& images, std::span<Random> random) {
   if (!graphs_ || nn::Intermediates::wanted() || !NoGrad::active()) return compute(images, random);
-  return (*graphs_)(images.value(), [this](const Tensor& x) { return compute(Var(x), {}); });
+  return (*graphs_)(
+      {images.value()}, {}, [this](const std::vector<Tensor>& inputs) { return compute(Var(inputs[0]), {}); },
+      [] { return [] {}; });
 }
 
 void SparseInst::fuse(const nn::InferenceOptions& options) {
   Segmenter::fuse(options);
   if (!options.graph) return;
   check_can_capture(device());
-  graphs_ = std::make_unique<ForwardGraphs<Output>>();
+  graphs_ = std::make_unique<Replay<Output>>(kGraphs);
 }
 
 void SparseInst::unfuse() {
@@ -47,17 +49,31 @@ void SparseInst::unfuse() {
 }
 
 Losses SparseInst::losses(const Batch& batch, const StepContext& context) {
-  // Before the forward pass: a copy to a device that is computing may make the host wait.
+  std::vector<Random> depths;
+  for (const Sample& sample : batch.samples) depths.push_back(context.random("stochastic depth", sample.index));
+  return losses_of(inputs_of(batch), depths);
+}
+
+std::optional<Segmenter::Prepared> SparseInst::prepare(const Batch& batch) {
+  if (backbone_->draws()) return std::nullopt;
+  return inputs_of(batch);
+}
+
+// All copies come before the forward pass: one to a device that is computing may make the host wait.
+Segmenter::Prepared SparseInst::inputs_of(const Batch& batch) {
   const Tensor images = batch_images(batch, device());
   // Masks are scale_factor times the features, whose stride is 8, rounded up.
   const auto mask_side = [&](i64 side) { return config_.scale_factor * ((side + 7) / 8); };
   const MaskTargets targets =
       make_targets(batch, mask_side(images.dim(1)), mask_side(images.dim(2)), config_.num_classes, device());
-  std::vector<Random> depths;
-  for (const Sample& sample : batch.samples) depths.push_back(context.random("stochastic depth", sample.index));
-  const Output output = forward(Var(images.to(training_dtype)), depths);
+  return {{images.to(training_dtype), targets.maps, targets.classes}, targets.first};
+}
+
+Losses SparseInst::losses_of(const Prepared& prepared, std::span<Random> random) {
+  const MaskTargets targets{prepared.tensors[1], prepared.tensors[2], prepared.counts};
+  const Output output = forward(Var(prepared.tensors[0]), random);
   const Matches matches = match(output, targets, config_.matcher);
-  return {loss_terms(output, targets, matches, config_.loss), finite_marks(output, targets)};
+  return {loss_terms(output, targets, matches, config_.loss), finite_marks(output)};
 }
 
 Detections SparseInst::detect(const Batch& batch) {

@@ -5,8 +5,8 @@
 
 #include <memory>
 
-#include "models/forward_graphs.h"
 #include "models/published.h"
+#include "models/replay.h"
 #include "models/segmenter.h"
 #include "models/sparseinst/decoder.h"
 #include "models/sparseinst/encoder.h"
@@ -24,6 +24,8 @@ class SparseInst : public Segmenter {
   Output forward(const Var& images, std::span<Random> random = {});
 
   Losses losses(const Batch& batch, const StepContext& context) override;
+  std::optional<Prepared> prepare(const Batch& batch) override;  // nothing with stochastic depth, which is drawn anew
+  Losses losses_of(const Prepared& prepared) override { return losses_of(prepared, {}); }
   double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
   Detections detect(const Batch& batch) override;
 
@@ -42,13 +44,17 @@ class SparseInst : public Segmenter {
   const Config& config() const { return config_; }
 
  private:
+  static constexpr size_t kGraphs = 8;  // sizes of images
+
   Output compute(const Var& images, std::span<Random> random);
+  Prepared inputs_of(const Batch& batch);  // images, mask maps and classes; where each picture's objects begin
+  Losses losses_of(const Prepared& prepared, std::span<Random> random);
 
   Config config_;
   std::unique_ptr<Backbone> backbone_;
   InstanceContextEncoder encoder_;
   Decoder decoder_;
-  std::unique_ptr<ForwardGraphs<Output>> graphs_;
+  std::unique_ptr<Replay<Output>> graphs_;
 };
 
 // Initial weights depend on the seed alone.

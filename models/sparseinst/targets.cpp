@@ -31,10 +31,7 @@ MaskTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_clas
   const i64 H = batch.padded.height, W = batch.padded.width;
   MaskTargets targets;
   targets.first.push_back(0);
-  for (const Sample& sample : batch.samples) {
-    targets.names.push_back(sample.name());
-    targets.first.push_back(targets.first.back() + sample.targets.count());
-  }
+  for (const Sample& sample : batch.samples) targets.first.push_back(targets.first.back() + sample.targets.count());
   targets.maps = Tensor::empty({targets.count(), height * width}, DType::kF32, device);
   std::vector<i64> classes;
   for (size_t n = 0; n < batch.samples.size(); ++n) {
@@ -44,10 +41,10 @@ MaskTargets make_targets(const Batch& batch, i64 height, i64 width, i64 num_clas
     const Tensor& masks = truth.masks;
     TESSERA_CHECK(masks.rank() == 3 && masks.dim(0) == K && masks.dim(1) <= H && masks.dim(2) <= W,
                   "sparseinst targets: {} objects of {} have masks {}, the padded input is {} x {}", K,
-                  targets.names[n], masks.shape(), H, W);
+                  batch.samples[n].name(), masks.shape(), H, W);
     for (const i64 label : truth.classes.span<i64>()) {
       TESSERA_CHECK(label >= 0 && label < num_classes, "sparseinst targets: {} has class {}, the model has {} classes",
-                    targets.names[n], label, num_classes);
+                    batch.samples[n].name(), label, num_classes);
       classes.push_back(label);
     }
     // A byte per pixel travels to the device; floats are made there.

@@ -1,7 +1,6 @@
 // Ground truth as the losses need it: the masks of all pictures of a batch at the size of the predicted masks.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "data/sample.h"
@@ -9,10 +8,9 @@
 namespace tessera::sparseinst {
 
 struct MaskTargets {
-  Tensor maps;                     // f32 [T, h w]: masks of all pictures, one after the other; soft at their edges
-  Tensor classes;                  // i64 [T]
-  std::vector<i64> first;          // N + 1: picture n has the targets first[n] .. first[n + 1] - 1
-  std::vector<std::string> names;  // N: what to call the pictures in messages
+  Tensor maps;             // f32 [T, h w]: masks of all pictures, one after the other; soft at their edges
+  Tensor classes;          // i64 [T]
+  std::vector<i64> first;  // N + 1: picture n has the targets first[n] .. first[n + 1] - 1
 
   i64 count() const { return first.back(); }
   i64 count(i64 n) const { return first[static_cast<size_t>(n) + 1] - first[static_cast<size_t>(n)]; }

@@ -5,9 +5,13 @@
 #include "nn/intermediates.h"
 #include "ops/precision.h"
 #include "tensor/allocator.h"
+#include "tensor/device_counts.h"
 #include "tests/cuda/other_device.h"
+#include "tests/cuda/training_job.h"
 #include "tests/models/tiny_sparseinst.h"
 #include "tests/support/check_error.h"
+#include "tests/support/temporary_folder.h"
+#include "train/pass.h"
 
 namespace tessera {
 
@@ -106,7 +110,7 @@ TEST_CASE("replay: the graphs that were not used for longest go, and their memor
   Twins twins(*device);
   const NoGrad no_grad;
   const auto forward = [&](i64 n) { twins.graphs->forward(Var(twins.images({n, 32, 32, 3}, 1))); };
-  constexpr i64 kKept = ForwardGraphs<sparseinst::Output>::kKept;
+  constexpr i64 kKept = 8;                                     // SparseInst::kGraphs
   twins.plain->forward(Var(twins.images({1, 32, 32, 3}, 1)));  // tables of this size are made, which stay
   const size_t before = memory_report(*device).allocated;
   forward(1);
@@ -186,6 +190,79 @@ TEST_CASE("replay: detections are those of the eager model; on a device without 
     }
   }
   CHECK_ERROR(nn::fuse_for_inference(*test::tiny_model(), {.graph = true}), "device cpu cannot record graphs");
+}
+
+// What a step's work depends on is the same in every batch, but for what the pictures show.
+class SameSizes : public test::Rectangles {
+ public:
+  i64 size() const override { return 8; }
+  Sample load(i64, i64 index) const override {
+    Batch batch = test::rectangles({2, 2, 2, 2, 2, 2, 2, 2});
+    Sample sample = std::move(batch.samples[static_cast<size_t>(index)]);
+    sample.index = index;
+    sample.file = fmt::format("rectangles{}.png", index);
+    return sample;
+  }
+};
+
+TEST_CASE("replay: a run whose passes are replayed has the weights, buffers and losses of one without, bit for bit") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  const auto run = [&](bool graph, bool bf16, const std::shared_ptr<SampleSource>& data) {
+    const std::unique_ptr<SparseInst> model = test::model_on(*device);
+    const test::TemporaryFolder folder;
+    Job job = test::make_job(folder.path(), 6);
+    job.config.training.graph = graph;
+    job.config.training.mixed_precision = bf16;
+    job.data = data;
+    CHECK(train(*model, job) == 0);
+    return nn::state_dict(*model);
+  };
+  for (const bool bf16 : {false, true})
+    for (const std::shared_ptr<SampleSource>& data :
+         {std::shared_ptr<SampleSource>(std::make_shared<SameSizes>()),
+          std::shared_ptr<SampleSource>(std::make_shared<test::Rectangles>())}) {
+      CAPTURE(bf16);
+      const std::vector<NamedTensor> plain = run(false, bf16, data), replayed = run(true, bf16, data);
+      REQUIRE(plain.size() == replayed.size());
+      for (size_t i = 0; i < plain.size(); ++i) {
+        CAPTURE(plain[i].name);
+        const Tensor a = plain[i].tensor.to_host(), b = replayed[i].tensor.to_host();
+        CHECK(std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+      }
+    }
+}
+
+TEST_CASE("replay: from the third pass of a size on it is one launch, and two sizes are remembered") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  const std::unique_ptr<SparseInst> model = test::model_on(*device);
+  Passes passes(true);
+  const auto launches = [&](const std::vector<i64>& objects) {
+    model->zero_grad();
+    const Batch batch = test::rectangles(objects);
+    const i64 before = device_counts().launches;
+    passes(*model, batch, 1, {});
+    return device_counts().launches - before;
+  };
+  const i64 eager = launches({2, 1});
+  CHECK(launches({2, 1}) > eager);  // recorded
+  CHECK(launches({2, 1}) < eager / 4);
+  CHECK(launches({1, 2}) >= eager - 5);  // other numbers of objects
+  CHECK(launches({2, 1}) < eager / 4);
+  launches({3, 0});
+  CHECK(launches({1, 2}) >= eager - 5);  // was forgotten
+}
+
+TEST_CASE("replay: passes that add up gradients, and devices without graphs, are errors before a run") {
+  const test::TemporaryFolder folder;
+  Job job = test::make_job(folder.path());
+  job.config.training.graph = true;
+  CHECK_ERROR(train(*test::model_on({}), job), "device cpu cannot record graphs");
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  job.config.training.accumulate = 2;
+  CHECK_ERROR(train(*test::model_on(*device), job), "training.accumulate = 1");
 }
 
 }  // namespace tessera

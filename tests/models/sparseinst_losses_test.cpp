@@ -19,7 +19,6 @@ MaskTargets make_maps(const std::vector<std::vector<i64>>& classes) {
   targets.first.push_back(0);
   std::vector<i64> all;
   for (size_t n = 0; n < classes.size(); ++n) {
-    targets.names.push_back(fmt::format("picture-{}.jpg", n));
     targets.first.push_back(targets.first.back() + static_cast<i64>(classes[n].size()));
     all.insert(all.end(), classes[n].begin(), classes[n].end());
   }
@@ -129,19 +128,19 @@ TEST_CASE("sparseinst matcher: what is not finite is named with its picture, and
       CHECK(matches.queries.data<i64>()[p] / 2 == p);
       CHECK(matches.targets.data<i64>()[p] == p);
     }
-    std::vector<std::string> messages;
-    for (const FiniteMarks& marks : finite_marks(output, targets))
-      for (size_t i = 0; i < marks.messages.size(); ++i)
-        if (!std::isfinite(marks.marks.span<float>()[i])) messages.push_back(marks.messages[i]);
-    return messages;
+    std::vector<std::string> marked;
+    for (const FiniteMarks& marks : finite_marks(output))
+      for (i64 n = 0; n < marks.marks.numel(); ++n)
+        if (!std::isfinite(marks.marks.data<float>()[n])) marked.push_back(fmt::format("{} {}", marks.what, n));
+    return marked;
   };
   Output output = make_output({{0, -1}, {1, -1}}, 3);
   CHECK(named(output).empty());
   output.masks.value().data<float>()[2 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
-  CHECK(named(output) == std::vector<std::string>{"sparseinst matcher: pred_masks of picture-1.jpg are not finite"});
+  CHECK(named(output) == std::vector<std::string>{"sparseinst matcher: pred_masks 1"});
   output = make_output({{0, -1}, {1, -1}}, 3);
   output.logits.value().data<float>()[0] = std::numeric_limits<float>::infinity();
-  CHECK(named(output) == std::vector<std::string>{"sparseinst matcher: pred_logits of picture-0.jpg are not finite"});
+  CHECK(named(output) == std::vector<std::string>{"sparseinst matcher: pred_logits 0"});
 }
 
 TEST_CASE("sparseinst losses: each term by hand") {
