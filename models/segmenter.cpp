@@ -29,11 +29,6 @@ Losses Segmenter::losses_of(const Prepared& /*prepared*/) {
 }
 
 void Segmenter::fuse(const nn::InferenceOptions& options) {
-  TESSERA_CHECK(options.dtype == DType::kF32 || options.dtype == DType::kBF16,
-                "inference: activations are f32 or bf16, not {}", name_of(options.dtype));
-  TESSERA_CHECK(options.dtype == DType::kF32 || device().kind != DeviceKind::kCpu,
-                "inference: the CPU has no kernels for bf16 activations; compute on a device (--device cuda), or with "
-                "bf16 products (--precision medium)");
   Module::fuse(options);
   inference_dtype_ = options.dtype;
 }

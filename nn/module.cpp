@@ -163,6 +163,11 @@ void Module::freeze() {
 }
 
 void fuse_for_inference(Module& module, const InferenceOptions& options) {
+  TESSERA_CHECK(options.dtype == DType::kF32 || options.dtype == DType::kBF16,
+                "inference: activations are f32 or bf16, not {}", name_of(options.dtype));
+  TESSERA_CHECK(options.dtype == DType::kF32 || module.device().kind != DeviceKind::kCpu,
+                "inference: the CPU has no kernels for bf16 activations; compute on a device (--device cuda), or with "
+                "bf16 products (--precision medium)");
   const NoGrad no_grad;
   module.eval();
   module.unfuse();
