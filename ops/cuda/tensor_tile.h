@@ -34,6 +34,8 @@ struct TensorTile {
     CopyPiece a[kRows * kPieces], b[kColumns * kPieces];
   };
 
+  static constexpr size_t kShared = 2 * sizeof(Stage);  // dynamic
+
   float sum[kRowTiles][kColumnTiles][4];
 
   __device__ static int first_row() { return warp() / kAcross * kWarpRows; }  // of the warp
@@ -51,13 +53,13 @@ struct TensorTile {
       u32 b[kColumnTiles / 2][4];
 #pragma unroll
       for (int j = 0; j < kColumnTiles / 2; ++j) {
-        B::load_columns(stage.b, first_column() + 16 * j, slice, b[j]);
+        B::load_columns(stage.b, first_column(), j, slice, b[j]);
         round(b[j]);
       }
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
         u32 a[4];
-        A::load_rows(stage.a, first_row() + 16 * i, slice, a);
+        A::load_rows(stage.a, first_row(), i, slice, a);
         round(a);
 #pragma unroll
         for (int j = 0; j < kColumnTiles; ++j) mma<T>(sum[i][j], a, b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
@@ -109,7 +111,7 @@ struct TensorTile {
     return {.grid = {static_cast<unsigned>(ceil_div(rows, kRows)), static_cast<unsigned>(ceil_div(columns, kColumns)),
                      static_cast<unsigned>(batch)},
             .block = kThreads,
-            .shared = 2 * sizeof(Stage)};
+            .shared = kShared};
   }
 };
 
@@ -123,9 +125,10 @@ bool on_tensor_cores(i64 width, i64 values, const Rows*... rows) {
 }
 
 // f.operator()<Tile>() for the narrowest tile that has so many columns, or else the widest.
-template <class T, class F>
+template <class T, int kNarrowest = 32, class F>
 void dispatch_tile(i64 columns, const F& f) {
-  if (columns <= 32) return f.template operator()<TensorTile<T, 32>>();
+  if constexpr (kNarrowest == 32)
+    if (columns <= 32) return f.template operator()<TensorTile<T, 32>>();
   if (columns <= 64) return f.template operator()<TensorTile<T, 64>>();
   f.template operator()<TensorTile<T, 128>>();
 }

@@ -24,13 +24,15 @@ struct InRows {
   __device__ static int own_row() { return static_cast<int>(threadIdx.x) / kPieces; }
   __device__ static int own_piece() { return static_cast<int>(threadIdx.x) % kPieces; }
 
-  // 16 rows of A: the matrices of the upper and of the lower 8, then the same of the slice's other half.
-  __device__ static void load_rows(const CopyPiece* stage, int row, int slice, u32 (&values)[4]) {
-    load_matrices(values, stage + row * kPieces + place(lane() % 16, 2 * slice + lane() / 16));
+  // Rows 16 i ... of the warp's, which begin at `first`, as A: the matrices of the upper and of the lower 8, then the
+  // same of the slice's other half.
+  __device__ static void load_rows(const CopyPiece* stage, int first, int i, int slice, u32 (&values)[4]) {
+    load_matrices(values, stage + (first + 16 * i) * kPieces + place(lane() % 16, 2 * slice + lane() / 16));
   }
-  // 16 columns of B: of the first 8 both halves of the slice, then of the others.
-  __device__ static void load_columns(const CopyPiece* stage, int column, int slice, u32 (&values)[4]) {
-    load_matrices(values, stage + column * kPieces + place(lane() / 16 * 8 + lane() % 8, 2 * slice + lane() / 8 % 2));
+  // Columns 16 j ... as B: of the first 8 both halves of the slice, then of the others.
+  __device__ static void load_columns(const CopyPiece* stage, int first, int j, int slice, u32 (&values)[4]) {
+    load_matrices(values,
+                  stage + (first + 16 * j) * kPieces + place(lane() / 16 * 8 + lane() % 8, 2 * slice + lane() / 8 % 2));
   }
 };
 
@@ -67,8 +69,7 @@ struct MadeRows : InRows<Tile> {
   __device__ void begin(int step, CopyPiece*) {
     const auto row_piece = source(step * Rows::kPieces + Rows::own_piece());
 #pragma unroll
-    for (int i = 0; i < kSpan; i += Rows::kApart)
-      made[i / Rows::kApart] = stored(row_piece(Rows::own_row() + i));
+    for (int i = 0; i < kSpan; i += Rows::kApart) made[i / Rows::kApart] = stored(row_piece(Rows::own_row() + i));
   }
   __device__ void finish(CopyPiece* stage) {
     CopyPiece* const to = stage + Rows::place(Rows::own_row(), Rows::own_piece());
@@ -99,24 +100,28 @@ struct CopiedSteps {
   }
   __device__ void finish(CopyPiece*) {}
 
-  __device__ static u32 value_at(const CopyPiece* stage, int k, int index) {
-    return stage[place(k, index / kPiece)].words[index % kPiece];
+  // TF32: the lane's value of k = 4 fours + l % 4, in row 4 pieces + l / 4 of the 32 that begin at `from`. What the
+  // lane adds to a place stays the same; pieces, an even number below 8, only turns it.
+  __device__ static u32 value_at(const CopyPiece* from, int fours, int pieces) {
+    const int own = place(lane() % 4, lane() / 16) * 4 + lane() / 4 % 4;
+    return reinterpret_cast<const u32*>(from + fours * 4 * kAcross)[own ^ pieces * 4];
   }
-  __device__ static void load_rows(const CopyPiece* stage, int row, int slice, u32 (&values)[4]) {
+  // As InRows.
+  __device__ static void load_rows(const CopyPiece* stage, int first, int i, int slice, u32 (&values)[4]) {
     if constexpr (kTf32)
-      for (int i = 0; i < 4; ++i)
-        values[i] = value_at(stage, 8 * slice + lane() % 4 + i / 2 * 4, row + lane() / 4 + i % 2 * 8);
-    else
-      load_matrices_transposed(values,
-                               stage + place(16 * slice + lane() / 16 * 8 + lane() % 8, row / kPiece + lane() / 8 % 2));
-  }
-  __device__ static void load_columns(const CopyPiece* stage, int column, int slice, u32 (&values)[4]) {
-    if constexpr (kTf32)
-      for (int i = 0; i < 4; ++i)
-        values[i] = value_at(stage, 8 * slice + lane() % 4 + i % 2 * 4, column + lane() / 4 + i / 2 * 8);
+      for (int v = 0; v < 4; ++v)
+        values[v] = value_at(stage + first / kPiece + i / 2 * 8, 2 * slice + v / 2, i % 2 * 4 + v % 2 * 2);
     else
       load_matrices_transposed(
-          values, stage + place(16 * slice + lane() / 8 % 2 * 8 + lane() % 8, column / kPiece + lane() / 16));
+          values, stage + place(16 * slice + lane() / 16 * 8 + lane() % 8, (first + 16 * i) / kPiece + lane() / 8 % 2));
+  }
+  __device__ static void load_columns(const CopyPiece* stage, int first, int j, int slice, u32 (&values)[4]) {
+    if constexpr (kTf32)
+      for (int v = 0; v < 4; ++v)
+        values[v] = value_at(stage + first / kPiece + j / 2 * 8, 2 * slice + v % 2, j % 2 * 4 + v / 2 * 2);
+    else
+      load_matrices_transposed(
+          values, stage + place(16 * slice + lane() / 8 % 2 * 8 + lane() % 8, (first + 16 * j) / kPiece + lane() / 16));
   }
 };
 

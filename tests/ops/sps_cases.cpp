@@ -157,6 +157,7 @@ OP_CASES(sps) {
   add(deformable("all active", dense, 5, 3, 1.7));
   add(deformable("one round, weight as in checkpoints", once, 18, 2, 1.7, true));
   add(deformable("one round", once, 4, 3, 1.7, false, false));
+  add(deformable("several tiles", structure_of(6, 4, {0.6}), 24, 72, 1.7));
   add(deformable("one cell", one_cell, 2, 2, 0.9));
   add(deformable("no grids", none, 2, 2, 1));
   add(deformable("none active", nothing, 2, 2, 1));
