@@ -41,34 +41,41 @@ struct DeformChunk {
   }
 };
 
-// Calls visit(chunk) for one chunk after the other.
-template <class Visit>
-void each_chunk(const ops::DeformConv2dDims& dims, const Tensor& offset, const Tensor& mask, const Visit& visit) {
+// All output pixels as one chunk.
+inline DeformChunk whole_call(const ops::DeformConv2dDims& dims, const Tensor& offset, const Tensor& mask) {
   const ops::Conv2dDims& conv = dims.conv;
   const i64 all = conv.N * conv.Ho * conv.Wo;
   TESSERA_CHECK(all <= std::numeric_limits<i32>::max(), "deform_conv2d: {} output pixels are too many for {}", all,
                 offset.device());
   const auto narrow = [](i64 size) { return static_cast<int>(size); };
   const auto count = [](i64 size) { return static_cast<u32>(size); };
-  DeformChunk chunk{.first = 0,
-                    .pixels = 0,
-                    .H = narrow(conv.H),
-                    .W = narrow(conv.W),
-                    .C = count(conv.Ci),
-                    .Ho = count(conv.Ho),
-                    .Wo = count(conv.Wo),
-                    .Kw = count(conv.Kw),
-                    .positions = count(dims.positions()),
-                    .I = count(conv.group_in()),
-                    .offset_groups = count(dims.offset_groups),
-                    .stride = narrow(conv.stride),
-                    .padding = narrow(conv.padding),
-                    .dilation = narrow(conv.dilation),
-                    .offset = offset.device_data<float>(),
-                    .mask = mask.defined() ? mask.device_data<float>() : nullptr};
+  return {.first = 0,
+          .pixels = count(all),
+          .H = narrow(conv.H),
+          .W = narrow(conv.W),
+          .C = count(conv.Ci),
+          .Ho = count(conv.Ho),
+          .Wo = count(conv.Wo),
+          .Kw = count(conv.Kw),
+          .positions = count(dims.positions()),
+          .I = count(conv.group_in()),
+          .offset_groups = count(dims.offset_groups),
+          .stride = narrow(conv.stride),
+          .padding = narrow(conv.padding),
+          .dilation = narrow(conv.dilation),
+          .offset = offset.device_data<float>(),
+          .mask = mask.defined() ? mask.device_data<float>() : nullptr};
+}
+
+// Calls visit(chunk) for one chunk after the other.
+template <class Visit>
+void each_chunk(const ops::DeformConv2dDims& dims, const Tensor& offset, const Tensor& mask, const Visit& visit) {
+  const ops::Conv2dDims& conv = dims.conv;
+  DeformChunk chunk = whole_call(dims, offset, mask);
+  const i64 all = chunk.pixels;
   const i64 most = std::max<i64>(1, kColumnBytes / (4 * std::max<i64>(1, dims.positions() * conv.Ci)));
   for (; chunk.first < all; chunk.first += chunk.pixels) {
-    chunk.pixels = count(std::min(most, all - chunk.first));
+    chunk.pixels = static_cast<u32>(std::min(most, all - chunk.first));
     visit(chunk);
   }
 }

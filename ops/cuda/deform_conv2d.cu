@@ -9,12 +9,14 @@
 //                            pixel of the images that the chunk lies in sums the samples of its four cells, in order,
 //                            and adds the sum to gx: chunk by chunk, a fixed order
 //
-// Columns have x's element type; the sums over chunks are f32. Lanes share the channels of a sample or of a pixel. Per
-// position and channel sampling reads 4 values, mostly from the cache, and writes 1; the product does 2 O flops with it
-// and is what bounds all three.
+// Forward on tensor cores (ops/cuda/patch_product.h), where the precision and the channels allow it, there are no
+// columns: a block samples straight into its tile. Columns have x's element type; the sums over chunks are f32. Lanes
+// share the channels of a sample or of a pixel. Per position and channel sampling reads 4 values, mostly from the
+// cache, and writes 1; the product does 2 O flops with it and is what bounds all three.
 #include "ops/cuda/channels.h"
 #include "ops/cuda/deform_chunk.h"
 #include "ops/cuda/gemm.h"
+#include "ops/cuda/patch_product.h"
 
 namespace tessera {
 
@@ -139,10 +141,82 @@ void add_input_gradient(const ops::DeformConv2dDims& dims, const Chunk& chunk, c
   });
 }
 
+// A sample as the tile's threads read it, from shared memory: 16 times the pixel top left of it plus a bit for each
+// corner that is inside.
+struct alignas(16) PlacedSample {
+  i32 place;
+  float down, right, mask;
+};
+constexpr i64 kMostPixels = i64{1} << 27;
+constexpr i64 kMostPlaced = 16;  // samples of an output pixel: 32 KB for a tile
+
+// On tensor cores, for pieces of 16 bytes that lie in one group and one offset group. Block z: group. Where its pixels
+// sample a block works out once, for all channels.
+template <class Tile, class T>
+__global__ void deform_conv2d_tensor_kernel(PatchDims d, Chunk all, const T* x, const T* weight, const T* bias, T* y) {
+  const int group = static_cast<int>(blockIdx.z), channels = d.columns * static_cast<int>(gridDim.z);
+  const int first_pixel = static_cast<int>(blockIdx.x) * Tile::kRows;
+  const int of_pixel = static_cast<int>(all.offset_groups * all.positions);
+  auto* const samples = reinterpret_cast<PlacedSample*>(dynamic_shared<std::byte>() + Tile::kShared);
+  for (int i = static_cast<int>(threadIdx.x); i < Tile::kRows * of_pixel; i += Tile::kThreads) {
+    const int pixel = std::min(first_pixel + i / of_pixel, d.rows - 1);
+    const u32 number = static_cast<u32>(pixel * of_pixel + i % of_pixel);
+    const BilinearSample sample = all.sample(number);
+    int place = static_cast<int>((i64{all.image(number)} * all.H * all.W + pixel_of(sample, 0, all.W)) * 16);
+    for (int k = 0; k < 4; ++k) place += sample.inside(k, all.H, all.W) << k;
+    samples[i] = {place, sample.down, sample.right, all.mask_of(number)};
+  }
+  __syncthreads();
+  const auto sampled = [&](int pixel, int t, int i) {
+    const u32 c = static_cast<u32>(group * d.width + i),
+              number = c / all.offset_channels() * all.positions + static_cast<u32>(t);
+    const PlacedSample at = samples[(pixel - first_pixel) * of_pixel + static_cast<int>(number)];
+    const BilinearSample sample{.top = 0, .left = 0, .down = at.down, .right = at.right};
+    const int step = static_cast<int>(all.C), corner = (at.place >> 4) * step + static_cast<int>(c);
+    auto sum = Channels<Tile::kPiece>::zero();
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+      if (at.place >> k & 1)
+        sum.add(at.mask * sample.weight(k),
+                Channels<Tile::kPiece>::load(x + (corner + k / 2 * all.W * step + k % 2 * step)));
+    return sum;
+  };
+  patch_product<Tile, MadeRows>(d, weight + group * d.columns * d.positions * d.width, sampled,
+                                [&](int pixel, int column, float sum) {
+                                  const int o = group * d.columns + column;
+                                  store(y + (pixel * channels + o), sum + (bias ? load(bias + o) : 0.0f));
+                                });
+}
+
+// Whether it was one for tensor cores.
+bool deform_conv2d_on_tensor_cores(const ops::DeformConv2dDims& dims, const Tensor& x, const Tensor& offset,
+                                   const Tensor& mask, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  const ops::Conv2dDims& conv = dims.conv;
+  const i64 placed = dims.offset_groups * dims.positions();
+  bool taken = false;
+  dispatch_storage(x, [&]<class T>() {
+    const T *from = x.device_data<T>(), *w = weight.device_data<T>();
+    const i64 most = std::max({x.numel(), y.numel(), weight.numel(), offset.numel()});
+    taken = on_tensor_cores<T>(conv.group_in(), most, from, w) && on_tensor_cores<T>(dims.offset_channels(), most) &&
+            placed <= kMostPlaced && conv.N * conv.H * conv.W < kMostPixels;
+    if (!taken) return;
+    const Chunk all = whole_call(dims, offset, mask);
+    const PatchDims d{static_cast<int>(all.pixels), static_cast<int>(conv.group_out()),
+                      static_cast<int>(dims.positions()), static_cast<int>(conv.group_in())};
+    dispatch_tile<T>(d.columns, [&]<class Tile>() {
+      Launch shape = Tile::launch_of(d.rows, d.columns, conv.groups);
+      shape.shared += static_cast<size_t>(Tile::kRows * placed) * sizeof(PlacedSample);
+      launch<deform_conv2d_tensor_kernel<Tile, T>>(shape, d, all, from, w, data_or_null<T>(bias), y.device_data<T>());
+    });
+  });
+  return taken;
+}
+
 void deform_conv2d_cuda(const ops::DeformConv2dDims& dims, const Tensor& x, const Tensor& offset, const Tensor& mask,
                         const Tensor& weight, const Tensor& bias, Tensor& y) {
   const ops::Conv2dDims& conv = dims.conv;
   const i64 O = conv.group_out(), depth = dims.positions() * conv.group_in();
+  if (deform_conv2d_on_tensor_cores(dims, x, offset, mask, weight, bias, y)) return;
   each_chunk(dims, offset, mask, [&](const Chunk& chunk) {
     Tensor columns = columns_of(dims, chunk.pixels, x);
     sample_columns(dims, chunk, x, columns);

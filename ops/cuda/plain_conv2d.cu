@@ -6,11 +6,14 @@
 //   input gradient   pixels of x            Ci / groups      kh, kw, o          patches of gy      w
 //   weight gradient  Co / groups            kh, kw, i        pixels of y        gy                 patches of x
 //
-// A block of 256 threads has a tile of 64 x 64 of C, a thread 4 x 4 elements of it, 16 apart. Over the depth, 16 at a
-// time, the block copies a tile of A and one of B to shared memory, from where each value is used 64 times. What bounds
-// it is the arithmetic and the looking up, not memory. A sum is taken by one thread in ascending order of the depth:
-// the result does not depend on the order of threads or blocks.
+// Forward and towards the input on tensor cores (ops/cuda/patch_product.h), where the precision and the channels allow
+// it; the weight is turned for the latter. Else a block of 256 threads has a tile of 64 x 64 of C, a thread 4 x 4
+// elements of it, 16 apart. Over the depth, 16 at a time, the block copies a tile of A and one of B to shared memory,
+// from where each value is used 64 times. What bounds it is the arithmetic and the looking up, not memory. A sum is
+// taken by one thread in ascending order of the depth: the result does not depend on the order of threads or blocks.
+#include "ops/arrange.h"
 #include "ops/cuda/conv_epilogue.h"
+#include "ops/cuda/patch_product.h"
 #include "ops/cuda/plain_conv2d.h"
 #include "ops/scalar/conv2d.h"
 
@@ -168,22 +171,98 @@ void run(const Product& p, i64 rows, i64 columns) {
       p);
 }
 
+// --- On tensor cores. Block z: group.
+
+// The sizes as 32-bit numbers, which divide faster.
+struct NarrowDims {
+  int H, W, Ci, Ho, Wo, Co, Kw, stride, padding, dilation;
+  explicit NarrowDims(const Conv2dDims& d)
+      : H(narrow(d.H)),
+        W(narrow(d.W)),
+        Ci(narrow(d.Ci)),
+        Ho(narrow(d.Ho)),
+        Wo(narrow(d.Wo)),
+        Co(narrow(d.Co)),
+        Kw(narrow(d.Kw)),
+        stride(narrow(d.stride)),
+        padding(narrow(d.padding)),
+        dilation(narrow(d.dilation)) {}
+  static int narrow(i64 size) { return static_cast<int>(size); }
+};
+
+template <class Tile, class T>
+__global__ void conv2d_tensor_kernel(PatchDims d, NarrowDims n, const T* x, const T* weight, ConvEpilogue<T> epilogue,
+                                     T* y) {
+  const int group = static_cast<int>(blockIdx.z);
+  const auto patch = [&](int pixel, int t, int i) {
+    const int h = scalar::seen_place(pixel / n.Wo % n.Ho, t / n.Kw, n),
+              w = scalar::seen_place(pixel % n.Wo, t % n.Kw, n);
+    const bool inside = h >= 0 && h < n.H && w >= 0 && w < n.W;
+    return inside ? x + (((pixel / n.Wo / n.Ho * n.H + h) * n.W + w) * n.Ci + group * d.width + i) : nullptr;
+  };
+  patch_product<Tile, CopiedRows>(d, weight + group * d.columns * d.positions * d.width, patch,
+                                  [&](int pixel, int column, float sum) {
+                                    const int o = group * d.columns + column, at = pixel * n.Co + o;
+                                    store(y + at, epilogue(sum, at, o));
+                                  });
+}
+
+// turned: the weight as [groups, I, T, O].
+template <class Tile, class T>
+__global__ void conv2d_backward_input_tensor_kernel(PatchDims d, NarrowDims n, const T* gy, const T* turned, T* gx) {
+  const int group = static_cast<int>(blockIdx.z);
+  const auto reader = [&](int pixel, int t, int o) {  // the output pixel that sees this one at position t
+    const int h = pixel / n.W % n.H + n.padding - t / n.Kw * n.dilation,
+              w = pixel % n.W + n.padding - t % n.Kw * n.dilation;
+    const int v = h / n.stride, u = w / n.stride;
+    const bool is_one = h >= 0 && w >= 0 && v * n.stride == h && u * n.stride == w && v < n.Ho && u < n.Wo;
+    return is_one ? gy + (((pixel / n.W / n.H * n.Ho + v) * n.Wo + u) * n.Co + group * d.width + o) : nullptr;
+  };
+  patch_product<Tile, CopiedRows>(
+      d, turned + group * d.columns * d.positions * d.width, reader,
+      [&](int pixel, int column, float sum) { store(gx + (pixel * n.Ci + group * d.columns + column), sum); });
+}
+
+// All that is counted along the way fits an int.
+template <class T, class... Rows>
+bool conv2d_on_tensor_cores(const Conv2dDims& d, i64 width, const Rows*... rows) {
+  const i64 reach = d.padding + (d.Kh + d.Kw) * d.dilation + std::max(d.Ho, d.Wo) * d.stride + d.H + d.W;
+  return on_tensor_cores<T>(width, std::max({d.N * d.H * d.W * d.Ci, d.N * d.Ho * d.Wo * d.Co, d.stride, reach}),
+                            rows...);
+}
+
 }  // namespace
 
 void plain_conv2d(const Conv2dDims& d, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, ops::Activation activation, Tensor& y) {
   dispatch_storage(x, [&]<class T>() {
-    run(Forward<T>{d,
-                   x.device_data<T>(),
-                   weight.device_data<T>(),
-                   {data_or_null<T>(bias), data_or_null<T>(residual), activation},
-                   y.device_data<T>()},
-        d.N * d.Ho * d.Wo, d.group_out());
+    const T *from = x.device_data<T>(), *w = weight.device_data<T>();
+    const ConvEpilogue<T> epilogue{data_or_null<T>(bias), data_or_null<T>(residual), activation};
+    if (conv2d_on_tensor_cores<T>(d, d.group_in(), from, w)) {
+      const PatchDims p{static_cast<int>(d.N * d.Ho * d.Wo), static_cast<int>(d.group_out()),
+                        static_cast<int>(d.Kh * d.Kw), static_cast<int>(d.group_in())};
+      return dispatch_tile<T>(p.columns, [&]<class Tile>() {
+        launch<conv2d_tensor_kernel<Tile, T>>(Tile::launch_of(p.rows, p.columns, d.groups), p, NarrowDims(d), from, w,
+                                              epilogue, y.device_data<T>());
+      });
+    }
+    run(Forward<T>{d, from, w, epilogue, y.device_data<T>()}, d.N * d.Ho * d.Wo, d.group_out());
   });
 }
 
 void plain_conv2d_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   dispatch_storage(gy, [&]<class T>() {
+    if (conv2d_on_tensor_cores<T>(d, d.group_out(), gy.device_data<T>())) {
+      const PatchDims p{static_cast<int>(d.N * d.H * d.W), static_cast<int>(d.group_in()),
+                        static_cast<int>(d.Kh * d.Kw), static_cast<int>(d.group_out())};
+      const Shape by_group{d.groups, p.width, p.positions, p.columns};
+      const Tensor turned = ops::permute(weight.reshape(by_group), {0, 3, 2, 1});
+      return dispatch_tile<T>(p.columns, [&]<class Tile>() {
+        launch<conv2d_backward_input_tensor_kernel<Tile, T>>(Tile::launch_of(p.rows, p.columns, d.groups), p,
+                                                             NarrowDims(d), gy.device_data<T>(),
+                                                             turned.device_data<T>(), gx.device_data<T>());
+      });
+    }
     run(BackwardInput<T>{d, gy.device_data<T>(), weight.device_data<T>(), gx.device_data<T>()}, d.N * d.H * d.W,
         d.group_in());
   });

@@ -3,8 +3,10 @@
 //
 //   y [N_A, Fo] = patches(A, P) [N_A, 9 x Fi] w^T     (+ bias, ReLU)     position by position, 16 features at a time
 //
-// Bounded by the multiply-adds. The gradients are in sps_conv2d_gradient.cu. An id that is no row reads as the zero
-// row.
+// On tensor cores (ops/cuda/patch_product.h) where the precision and the features' width allow it. Bounded by the
+// multiply-adds, there by reading the gathered rows from the L2 cache. The gradients are in sps_conv2d_gradient.cu. An
+// id that is no row reads as the zero row.
+#include "ops/cuda/patch_product.h"
 #include "ops/cuda/sps_features.h"
 #include "ops/cuda/tile_product.h"
 #include "ops/sps_conv2d.h"
@@ -66,6 +68,17 @@ __global__ void sps_conv2d_kernel(SpsFeatures<T> features, i64 Fo, const i32* id
     }
 }
 
+// The same on tensor cores.
+template <class Tile, class T>
+__global__ void sps_conv2d_tensor_kernel(PatchDims d, SpsFeatures<T> features, const i32* ids, const T* weight,
+                                         const T* bias, bool relu, T* y) {
+  const auto gathered = [&](int row, int t, int i) { return features.at(ids[row * kPositions + t], i); };
+  patch_product<Tile, CopiedRows>(d, weight, gathered, [&](int row, int o, float sum) {
+    const float value = sum + (bias ? load(bias + o) : 0.0f);
+    store(y + (row * d.columns + o), relu && value < 0 ? 0.0f : value);  // NaN passes
+  });
+}
+
 void sps_conv2d_cuda(const Tensor& ids, const Tensor& active, const Tensor& passive, const Tensor& weight,
                      const Tensor& bias, ops::Activation activation, Tensor& y) {
   const i64 Fo = y.dim(1);
@@ -75,9 +88,19 @@ void sps_conv2d_cuda(const Tensor& ids, const Tensor& active, const Tensor& pass
   dispatch_storage(active, [&]<class T>() {
     const SpsFeatures<T> features(active, passive);
     const T* w = weight.device_data<T>();
+    const bool relu = activation == ops::Activation::kRelu;
+    if (on_tensor_cores<T>(features.width, std::max(features.values(), y.numel()), features.active, features.passive,
+                           w)) {
+      const PatchDims d{static_cast<int>(y.dim(0)), static_cast<int>(Fo), kPositions, static_cast<int>(features.width)};
+      return dispatch_tile<T>(Fo, [&]<class Tile>() {
+        launch<sps_conv2d_tensor_kernel<Tile, T>>(Tile::launch_of(d.rows, d.columns), d, features,
+                                                  ids.device_data<i32>(), w, data_or_null<T>(bias), relu,
+                                                  y.device_data<T>());
+      });
+    }
     dispatch_width(by_four(features.width, features.active, features.passive, w), [&]<int kWidth>() {
-      launch<sps_conv2d_kernel<T, kWidth>>(shape, features, Fo, ids.device_data<i32>(), w, data_or_null<T>(bias),
-                                           activation == ops::Activation::kRelu, y.device_data<T>());
+      launch<sps_conv2d_kernel<T, kWidth>>(shape, features, Fo, ids.device_data<i32>(), w, data_or_null<T>(bias), relu,
+                                           y.device_data<T>());
     });
   });
 }

@@ -1,6 +1,8 @@
 // The gradients of an index convolution in CUDA, implicit matrix products (ops/cuda/tile_product.h). Of the features:
 // each row gathers from its readers, one kernel position after the other, K = 9 x Fo. Of the weight: a block has one
-// position, K = N_A cut into parts so that there are blocks enough, which are summed in order.
+// position, K = N_A cut into parts so that there are blocks enough, which are summed in order. On tensor cores
+// (ops/cuda/tensor_tile.h) where the precision and the widths allow it; for the features the weight is turned to
+// [Fi, 9, Fo] first.
 //
 //   gA[a] = sum over t of gy[reader of a at t] w[t]         the reader at position t is a's neighbour at 8 - t
 //   gP[p] = sum over t of (sum over the readers of p at t of gy[reader]) w[t]
@@ -9,7 +11,9 @@
 // Who reads a passive row at a position is found by grouping the ids (ops/cuda/group_by_key.h); a tile sums those rows
 // of gy while it reads them, in ascending order. Only the passive rows that are read at all are computed: they are
 // numbered by a scan, and blocks beyond the last return at once. Bounded by the multiply-adds.
+#include "ops/arrange.h"
 #include "ops/cuda/group_by_key.h"
+#include "ops/cuda/patch_product.h"
 #include "ops/cuda/scan.h"
 #include "ops/cuda/sps_features.h"
 #include "ops/cuda/tile_product.h"
@@ -75,6 +79,33 @@ __global__ void passive_gradient_kernel(i64 Fi, i64 Fo, GroupsView readers, cons
   gradient_tile<kWidth>(*count, Fi, Fo, weight, sum_of_readers, [&](i64 row) { return gpassive + read[row] * Fi; });
 }
 
+// The two on tensor cores. turned: the weight as [Fi, 9, Fo].
+template <class Tile, class T>
+__global__ void active_gradient_tensor_kernel(PatchDims d, const i32* ids, const T* gy, const T* turned, T* gactive) {
+  const auto neighbour = [&](int row, int t, int o) {
+    const int reader = ids[row * kPositions + kPositions - 1 - t];
+    return static_cast<u32>(reader) < static_cast<u32>(d.rows) ? gy + (reader * d.width + o) : nullptr;
+  };
+  patch_product<Tile, CopiedRows>(d, turned, neighbour,
+                                  [&](int row, int i, float sum) { store(gactive + (row * d.columns + i), sum); });
+}
+
+template <class Tile, class T>
+__global__ void passive_gradient_tensor_kernel(PatchDims d, GroupsView readers, const i32* read, const i32* count,
+                                               const T* gy, const T* turned, T* gpassive) {
+  d.rows = *count;
+  if (static_cast<int>(blockIdx.x) * Tile::kRows >= d.rows) return;
+  const auto sum_of_readers = [&](int row, int t, int o) {
+    auto sum = Channels<Tile::kPiece>::zero();
+    const int group = read[row] * kPositions + t;
+    for (i32 i = readers.first[group]; i < readers.first[group + 1]; ++i)
+      sum.add(1, Channels<Tile::kPiece>::load(gy + (readers.items[i] / kPositions * d.width + o)));
+    return sum;
+  };
+  patch_product<Tile, MadeRows>(d, turned, sum_of_readers,
+                                [&](int row, int i, float sum) { store(gpassive + (read[row] * d.columns + i), sum); });
+}
+
 // Item 9 a + t is of passive row p where a sees p at position t: group 9 p + t.
 __global__ void readers_kernel(i64 active, i64 passive, const i32* ids, i32* keys) {
   for (const i64 i : indices(active * kPositions)) {
@@ -104,6 +135,21 @@ void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& wei
                           Tensor& gactive) {
   const i64 active = gactive.dim(0), passive = gpassive.dim(0), Fo = gy.dim(1), Fi = gactive.dim(1);
   const i32* id = ids.device_data<i32>();
+  PatchDims dims{static_cast<int>(active), static_cast<int>(Fi), kPositions, static_cast<int>(Fo)};
+  Tensor turned;
+  dispatch_storage(gy, [&]<class T>() {
+    if (on_tensor_cores<T>(Fo, std::max({gy.numel(), active * Fi, passive * Fi, passive * kPositions}),
+                           gy.device_data<T>()))
+      turned = ops::permute(weight.reshape({Fo, kPositions, Fi}), {2, 1, 0});
+  });
+  // launch_at<Tile, T>(gy, turned)
+  const auto dispatch_tensor = [&](const auto& launch_at) {
+    dispatch_storage(gy, [&]<class T>() {
+      dispatch_tile<T>(Fi, [&]<class Tile>() {
+        launch_at.template operator()<Tile, T>(gy.device_data<T>(), turned.device_data<T>());
+      });
+    });
+  };
   // launch_at<T, kWidth>(gy, weight)
   const auto dispatch = [&](const auto& launch_at) {
     dispatch_storage(gy, [&]<class T>() {
@@ -112,9 +158,16 @@ void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& wei
                      [&]<int kWidth>() { launch_at.template operator()<T, kWidth>(g, w); });
     });
   };
-  dispatch([&]<class T, int kWidth>(const T* g, const T* w) {
-    launch<active_gradient_kernel<T, kWidth>>(tiles_of(active, Fi), active, Fi, Fo, id, g, w, gactive.device_data<T>());
-  });
+  if (turned.defined())
+    dispatch_tensor([&]<class Tile, class T>(const T* g, const T* w) {
+      launch<active_gradient_tensor_kernel<Tile, T>>(Tile::launch_of(active, Fi), dims, id, g, w,
+                                                     gactive.device_data<T>());
+    });
+  else
+    dispatch([&]<class T, int kWidth>(const T* g, const T* w) {
+      launch<active_gradient_kernel<T, kWidth>>(tiles_of(active, Fi), active, Fi, Fo, id, g, w,
+                                                gactive.device_data<T>());
+    });
 
   if (passive == 0) return;
   check_keys("sps_conv2d_backward", ids.numel(), passive * kPositions);
@@ -125,6 +178,12 @@ void gradient_of_features(const Tensor& ids, const Tensor& gy, const Tensor& wei
   launch<is_read_kernel>(over(passive + 1), passive, readers.first.device_data<i32>(), place.device_data<i32>());
   exclusive_scan(place);
   launch<read_rows_kernel>(over(passive), passive, place.device_data<i32>(), read.device_data<i32>());
+  if (turned.defined())
+    return dispatch_tensor([&]<class Tile, class T>(const T* g, const T* w) {
+      launch<passive_gradient_tensor_kernel<Tile, T>>(Tile::launch_of(passive, Fi), dims, GroupsView(readers),
+                                                      read.device_data<i32>(), place.device_data<i32>() + passive, g, w,
+                                                      gpassive.device_data<T>());
+    });
   dispatch([&]<class T, int kWidth>(const T* g, const T* w) {
     launch<passive_gradient_kernel<T, kWidth>>(tiles_of(passive, Fi), Fi, Fo, GroupsView(readers),
                                                read.device_data<i32>(), place.device_data<i32>() + passive, g, w,
@@ -160,6 +219,36 @@ __global__ void weight_gradient_kernel(SpsFeatures<T> features, i64 Fo, i64 part
     }
 }
 
+// The same on tensor cores.
+template <class Tile, class T>
+__global__ void weight_gradient_tensor_kernel(SpsFeatures<T> features, int Fo, int part_rows, const i32* ids,
+                                              const T* gy, float* gw) {
+  const int Fi = static_cast<int>(features.width), position = static_cast<int>(blockIdx.y) % kPositions;
+  const int first_o = static_cast<int>(blockIdx.x) * Tile::kRows,
+            first_i = static_cast<int>(blockIdx.y) / kPositions * Tile::kColumns;
+  const int begin = static_cast<int>(blockIdx.z) * part_rows,
+            end = std::min(begin + part_rows, static_cast<int>(features.active_rows));
+  const auto gradients = [&](int k) {
+    return [&, row = begin + k](int index) {
+      return row < end && first_o + index < Fo ? gy + (row * Fo + first_o + index) : nullptr;
+    };
+  };
+  const auto gathered = [&](int k) {
+    const int row = begin + k;
+    return [&, from = row < end ? features.at(ids[row * kPositions + position], first_i) : nullptr](int index) {
+      return from && first_i + index < Fi ? from + index : nullptr;
+    };
+  };
+  Tile product;
+  product.run((end - begin + Tile::kDepth - 1) / Tile::kDepth,
+              CopiedSteps<Tile, Tile::kRows, decltype(gradients)>(gradients),
+              CopiedSteps<Tile, Tile::kColumns, decltype(gathered)>(gathered));
+  product.each([&](int row, int column, float sum) {
+    const int o = first_o + row, i = first_i + column;
+    if (o < Fo && i < Fi) gw[((i64{blockIdx.z} * Fo + o) * kPositions + position) * Fi + i] = sum;
+  });
+}
+
 template <class T>
 __global__ void add_parts_kernel(i64 n, i64 parts, const float* sums, T* gw) {
   for (const i64 i : indices(n)) {
@@ -172,24 +261,39 @@ __global__ void add_parts_kernel(i64 n, i64 parts, const float* sums, T* gw) {
 void gradient_of_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive, Tensor& gw) {
   constexpr i64 kBlocks = 512, kFewestRows = 128;  // worth having; worth a part
   const i64 N = active.dim(0), Fo = gy.dim(1), Fi = active.dim(1);
-  const i64 tiles_o = ceil_div(Fo, TileProduct::kRows), tiles_i = kPositions * ceil_div(Fi, TileProduct::kColumns);
   if (gw.numel() == 0) return;
-  const i64 most = std::max<i64>(1, std::min(ceil_div(kBlocks, tiles_o * tiles_i), ceil_div(N, kFewestRows)));
-  const i64 part_rows = std::max<i64>(1, ceil_div(N, most)), parts = std::max<i64>(1, ceil_div(N, part_rows));
-  const bool direct = parts == 1 && gw.dtype() == DType::kF32;
-  Tensor sums = direct ? gw : Tensor::empty({parts, gw.numel()}, DType::kF32, gw.device());
-  const Launch shape{
-      .grid = {static_cast<unsigned>(tiles_o), static_cast<unsigned>(tiles_i), static_cast<unsigned>(parts)},
-      .block = TileProduct::kThreads};
   dispatch_storage(gy, [&]<class T>() {
     const SpsFeatures<T> features(active, passive);
     const T* g = gy.device_data<T>();
-    dispatch_width(by_four(Fi, features.active, features.passive) && by_four(Fo, g), [&]<int kWidth>() {
-      launch<weight_gradient_kernel<T, kWidth>>(shape, features, Fo, part_rows, ids.device_data<i32>(), g,
-                                                sums.device_data<float>());
+    const i32* id = ids.device_data<i32>();
+    // launch_at(grid, rows of a part, [parts, Fo, 9, Fi]), with tiles of so many rows and columns
+    const auto in_parts = [&](i64 tile_rows, i64 tile_columns, const auto& launch_at) {
+      const i64 tiles_o = ceil_div(Fo, tile_rows), tiles_i = kPositions * ceil_div(Fi, tile_columns);
+      const i64 most = std::max<i64>(1, std::min(ceil_div(kBlocks, tiles_o * tiles_i), ceil_div(N, kFewestRows)));
+      const i64 part_rows = std::max<i64>(1, ceil_div(N, most)), parts = std::max<i64>(1, ceil_div(N, part_rows));
+      const bool direct = parts == 1 && gw.dtype() == DType::kF32;
+      Tensor sums = direct ? gw : Tensor::empty({parts, gw.numel()}, DType::kF32, gw.device());
+      launch_at(dim3(static_cast<unsigned>(tiles_o), static_cast<unsigned>(tiles_i), static_cast<unsigned>(parts)),
+                part_rows, sums.device_data<float>());
+      if (!direct)
+        launch<add_parts_kernel<T>>(over(gw.numel()), gw.numel(), parts, sums.device_data<float>(),
+                                    gw.device_data<T>());
+    };
+    if (on_tensor_cores<T>(Fo, gy.numel(), g) &&
+        on_tensor_cores<T>(Fi, features.values(), features.active, features.passive))
+      return dispatch_tile<T, 64>(Fi, [&]<class Tile>() {
+        in_parts(Tile::kRows, Tile::kColumns, [&](dim3 grid, i64 part_rows, float* sums) {
+          launch<weight_gradient_tensor_kernel<Tile, T>>(
+              {.grid = grid, .block = Tile::kThreads, .shared = Tile::kShared}, features, static_cast<int>(Fo),
+              static_cast<int>(part_rows), id, g, sums);
+        });
+      });
+    in_parts(TileProduct::kRows, TileProduct::kColumns, [&](dim3 grid, i64 part_rows, float* sums) {
+      dispatch_width(by_four(Fi, features.active, features.passive) && by_four(Fo, g), [&]<int kWidth>() {
+        launch<weight_gradient_kernel<T, kWidth>>({.grid = grid, .block = TileProduct::kThreads}, features, Fo,
+                                                  part_rows, id, g, sums);
+      });
     });
-    if (!direct)
-      launch<add_parts_kernel<T>>(over(gw.numel()), gw.numel(), parts, sums.device_data<float>(), gw.device_data<T>());
   });
 }
 

@@ -9,6 +9,7 @@
 //                        features sums its corners in order and adds the sum: chunk by chunk, a fixed order. A passive
 //                        row gathers from all cells that it covers
 //
+// Forward on tensor cores, where the precision and the width allow it, there are no columns, as in deform_conv2d.cu.
 // Columns have the features' element type; sums over chunks are f32. Lanes share the channels of a sample or of a row.
 // An id in the map that is no row reads as the zero row.
 #include <limits>
@@ -16,6 +17,7 @@
 #include "ops/cuda/bilinear_sample.h"
 #include "ops/cuda/channels.h"
 #include "ops/cuda/gemm.h"
+#include "ops/cuda/patch_product.h"
 #include "ops/cuda/sps_features.h"
 #include "ops/sps_deform_conv2d.h"
 
@@ -55,21 +57,28 @@ struct Chunk {
   }
 };
 
+// All rows as one chunk.
+template <class T>
+Chunk<T> whole_call(const Tensor& index_map, const Tensor& rows, const Tensor& active, const Tensor& passive,
+                    const Tensor& offset) {
+  TESSERA_CHECK(index_map.numel() <= std::numeric_limits<i32>::max(),
+                "sps_deform_conv2d: an index map {} is too large for {}", index_map.shape(), index_map.device());
+  return {.first = 0,
+          .count = rows.numel(),
+          .features = {active, passive},
+          .size = static_cast<u32>(index_map.dim(1)),
+          .map = index_map.device_data<i64>(),
+          .rows = rows.device_data<i64>(),
+          .offset = offset.device_data<float>()};
+}
+
 // Calls visit(chunk) for one chunk after the other, a Chunk<T> for the features' element type T.
 template <class Visit>
 void each_chunk(const Tensor& index_map, const Tensor& rows, const Tensor& active, const Tensor& passive,
                 const Tensor& offset, const Visit& visit) {
-  TESSERA_CHECK(index_map.numel() <= std::numeric_limits<i32>::max(),
-                "sps_deform_conv2d: an index map {} is too large for {}", index_map.shape(), index_map.device());
   const i64 most = std::max<i64>(1, kColumnBytes / (4 * kPositions * std::max<i64>(1, active.dim(1))));
   dispatch_storage(active, [&]<class T>() {
-    Chunk<T> chunk{.first = 0,
-                   .count = 0,
-                   .features = {active, passive},
-                   .size = static_cast<u32>(index_map.dim(1)),
-                   .map = index_map.device_data<i64>(),
-                   .rows = rows.device_data<i64>(),
-                   .offset = offset.device_data<float>()};
+    Chunk<T> chunk = whole_call<T>(index_map, rows, active, passive, offset);
     for (; chunk.first < rows.numel(); chunk.first += chunk.count) {
       chunk.count = std::min(most, rows.numel() - chunk.first);
       visit(chunk);
@@ -166,9 +175,68 @@ __global__ void backward_features_kernel(Chunk<T> chunk, RowLanes lanes, GroupsV
   }
 }
 
+// A sample as the tile's threads read it, from shared memory.
+struct PlacedSample {
+  i32 id[4];  // of the corners, -1 outside the grid
+  float down, right;
+};
+
+template <class Tile, class T>
+__global__ void sps_deform_conv2d_tensor_kernel(PatchDims d, Chunk<T> all, const T* weight, const T* bias, T* y) {
+  const int first_row = static_cast<int>(blockIdx.x) * Tile::kRows;
+  auto* const samples = reinterpret_cast<PlacedSample*>(dynamic_shared<std::byte>() + Tile::kShared);
+  for (int i = static_cast<int>(threadIdx.x); i < Tile::kRows * kPositions; i += Tile::kThreads) {
+    const int row = std::min(first_row + i / kPositions, d.rows - 1);
+    const u32 number = static_cast<u32>(row * kPositions + i % kPositions);
+    const BilinearSample sample = all.sample(number);
+    for (int k = 0; k < 4; ++k) samples[i].id[k] = static_cast<i32>(all.id(number, sample, k));
+    samples[i].down = sample.down;
+    samples[i].right = sample.right;
+  }
+  __syncthreads();
+  const auto sampled = [&](int row, int t, int i) {
+    const PlacedSample& at = samples[(row - first_row) * kPositions + t];
+    const BilinearSample sample{.top = 0, .left = 0, .down = at.down, .right = at.right};
+    auto sum = Channels<Tile::kPiece>::zero();
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const T* const corner = all.features.at(at.id[k], i);
+      if (corner) sum.add(sample.weight(k), Channels<Tile::kPiece>::load(corner));
+    }
+    return sum;
+  };
+  patch_product<Tile, MadeRows>(d, weight, sampled, [&](int row, int o, float sum) {
+    store(y + (row * d.columns + o), sum + (bias ? load(bias + o) : 0.0f));
+  });
+}
+
+// Whether it was one for tensor cores.
+bool sps_deform_conv2d_on_tensor_cores(const Tensor& index_map, const Tensor& rows, const Tensor& active,
+                                       const Tensor& passive, const Tensor& offset, const Tensor& weight,
+                                       const Tensor& bias, Tensor& y) {
+  bool taken = false;
+  dispatch_storage(active, [&]<class T>() {
+    const Chunk<T> all = whole_call<T>(index_map, rows, active, passive, offset);
+    const SpsFeatures<T>& features = all.features;
+    const T* w = weight.device_data<T>();
+    taken = on_tensor_cores<T>(features.width, std::max({features.values(), y.numel(), offset.numel()}),
+                               features.active, features.passive, w);
+    if (!taken) return;
+    const PatchDims d{static_cast<int>(y.dim(0)), static_cast<int>(y.dim(1)), kPositions,
+                      static_cast<int>(features.width)};
+    dispatch_tile<T>(d.columns, [&]<class Tile>() {
+      Launch shape = Tile::launch_of(d.rows, d.columns);
+      shape.shared += Tile::kRows * kPositions * sizeof(PlacedSample);
+      launch<sps_deform_conv2d_tensor_kernel<Tile, T>>(shape, d, all, w, data_or_null<T>(bias), y.device_data<T>());
+    });
+  });
+  return taken;
+}
+
 void sps_deform_conv2d_cuda(const Tensor& index_map, const Tensor& rows, const Tensor& active, const Tensor& passive,
                             const Tensor& offset, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const i64 Fo = y.dim(1), depth = kPositions * active.dim(1);
+  if (sps_deform_conv2d_on_tensor_cores(index_map, rows, active, passive, offset, weight, bias, y)) return;
   each_chunk(index_map, rows, active, passive, offset, [&]<class T>(const Chunk<T>& chunk) {
     Tensor columns = columns_of(chunk, y.device());
     sample_columns(chunk, columns);

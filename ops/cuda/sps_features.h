@@ -18,10 +18,18 @@ struct SpsFeatures {
         rows(a.dim(0) + p.dim(0)),
         width(a.dim(1)) {}
 
+  i64 values() const { return rows * width; }
+
   // Null for the zero row, and for an id that is no row.
   __device__ const T* at(i64 id) const {
     if (id < 0 || id >= rows) return nullptr;
     return id < active_rows ? active + id * width : passive + (id - active_rows) * width;
+  }
+  // The same, from the row's value `begin` on, for features whose values an int can count.
+  __device__ const T* at(int id, int begin) const {
+    const int own = static_cast<int>(active_rows), columns = static_cast<int>(width);
+    if (static_cast<u32>(id) >= static_cast<u32>(rows)) return nullptr;
+    return (id < own ? active : passive) + ((id < own ? id : id - own) * columns + begin);
   }
 };
 

@@ -149,14 +149,14 @@ __device__ T* dynamic_shared() {
 #endif
 }
 
-// --- Warp operations; all 32 lanes must take part. T has at most 8 bytes.
+// --- Warp operations; all 32 lanes must take part. T has at most 8 bytes. Tensor cores: tensor/cuda/tensor_core.h
 #ifdef TESSERA_CUDA_EMULATED
 
 template <class T>
 std::array<T, kWarp> warp_values(T value, std::source_location where) {
-  std::uint64_t bits = 0;
-  std::memcpy(&bits, &value, sizeof(T));
-  const std::uint64_t* all = emulated::exchange_in_warp(bits, where);
+  emulated::WarpValue given{};
+  std::memcpy(&given, &value, sizeof(T));
+  const emulated::WarpValue* all = emulated::exchange_in_warp(given, where);
   std::array<T, kWarp> values;
   for (int i = 0; i < kWarp; ++i) std::memcpy(&values[static_cast<size_t>(i)], &all[i], sizeof(T));
   return values;

@@ -91,6 +91,8 @@ OP_CASES(deform_conv2d) {
     add(deformable({0, 5, 4, 3}, 2, 3, 3, {.padding = 1}, masked));
   }
   add(deformable({1, 9, 10, 40}, 33, 3, 3, {.padding = 1}, true));
+  for (const i64 offset_groups : {1, 2})  // what tensor cores have tiles for
+    add(deformable({3, 9, 10, 32}, 80, 2, 3, {.padding = 1, .groups = 2, .offset_groups = offset_groups}, true));
   const DeformConv2dParams plain{.padding = 1};
   add({.name = "zero offsets and masks of one are conv2d",
        .in = {uniform({1, 5, 6, 3}), constant({1, 5, 6, 18}, 0), constant({1, 5, 6, 9}, 1), uniform({4, 3, 3, 3}),

@@ -145,6 +145,8 @@ OP_CASES(sps) {
   add(convolution("one round, weight as in checkpoints", once, 3, 2, 3, false, true));
   add(convolution("one round", once, 7, 4, 1, false, false, false));
   add(convolution("several tiles", structure_of(6, 4, {0.6}), 20, 68, 1));
+  for (const auto& [Fi, Fo] : {std::pair{32, 32}, {8, 40}, {24, 72}, {16, 136}})  // what tensor cores have tiles for
+    add(convolution("several tiles", structure_of(6, 4, {0.9, 0.5}), Fi, Fo, 1));
   add(convolution("one cell", one_cell, 2, 2, 1));
   add(convolution("no grids", none, 2, 2, 1));
   add(convolution("none active", nothing, 2, 2, 1));
@@ -155,6 +157,7 @@ OP_CASES(sps) {
   add(deformable("all active", dense, 5, 3, 1.7));
   add(deformable("one round, weight as in checkpoints", once, 18, 2, 1.7, true));
   add(deformable("one round", once, 4, 3, 1.7, false, false));
+  add(deformable("several tiles", structure_of(6, 4, {0.6}), 24, 72, 1.7));
   add(deformable("one cell", one_cell, 2, 2, 0.9));
   add(deformable("no grids", none, 2, 2, 1));
   add(deformable("none active", nothing, 2, 2, 1));

@@ -122,8 +122,16 @@ void* static_shared_memory(const void* key, size_t bytes) {
   return current_grid("shared memory").static_shared(key, bytes);
 }
 
-const std::uint64_t* exchange_in_warp(std::uint64_t value, std::source_location where) {
+const WarpValue* exchange_in_warp(const WarpValue& value, std::source_location where) {
   return current_grid("a warp operation").exchange(value, where);
+}
+
+void add_copy(const AsyncCopy& copy) {
+  current_grid("a copy").add_copy(copy);
+}
+
+bool take_copy(AsyncCopy& copy) {
+  return current_grid("a copy").take_copy(copy);
 }
 
 }  // namespace tessera::emulated

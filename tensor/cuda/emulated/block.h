@@ -39,8 +39,20 @@ void wait_for_warp(std::source_location where);             // all 32 lanes must
 void* dynamic_shared_memory();                              // the launch's shared_bytes
 void* static_shared_memory(const void* key, size_t bytes);  // one piece per key, the same for all threads of the block
 
+// What a lane gives in a warp operation.
+struct WarpValue {
+  std::uint64_t words[3];
+};
 // Gives `value` to the other lanes of the warp and returns theirs: 32 values, valid until the warp's next operation.
 // All 32 lanes must come here.
-const std::uint64_t* exchange_in_warp(std::uint64_t value, std::source_location where);
+const WarpValue* exchange_in_warp(const WarpValue& value, std::source_location where);
+
+// A thread's copies that run beside it until it waits for them, oldest first.
+struct AsyncCopy {
+  void* to;
+  const void* from;
+};
+void add_copy(const AsyncCopy& copy);
+bool take_copy(AsyncCopy& copy);  // false: there is none
 
 }  // namespace tessera::emulated

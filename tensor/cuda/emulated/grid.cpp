@@ -61,6 +61,7 @@ void Grid::run(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, c
   order_ = ordered(count_, 0);
   given_.resize(threads);
   taken_.resize(threads);
+  copies_.resize(threads);
   static_.clear();
   blockDim = block;
   gridDim = grid;
@@ -83,6 +84,7 @@ void Grid::run_block() {
   reset_shared();
   races::begin_block();
   threads_.assign(static_cast<size_t>(count_), {});
+  for (auto& of_thread : copies_) of_thread.clear();
   next_ = 0;
   while (next_ < count_) switch_to(idle_fiber());
   while (release()) {
@@ -229,12 +231,26 @@ void Grid::wait(State state, std::source_location where) {
   here.arrive();
 }
 
-const std::uint64_t* Grid::exchange(std::uint64_t value, std::source_location where) {
+const WarpValue* Grid::exchange(const WarpValue& value, std::source_location where) {
   const races::Watching off(false);
   const size_t thread = static_cast<size_t>(current_), first = thread / kWarp * kWarp;
   given_[thread] = value;
   wait(State::kInWarp, where);
   return &taken_[first];
+}
+
+void Grid::add_copy(const AsyncCopy& copy) {
+  const races::Watching off(false);
+  copies_[static_cast<size_t>(current_)].push_back(copy);
+}
+
+bool Grid::take_copy(AsyncCopy& copy) {
+  const races::Watching off(false);
+  auto& copies = copies_[static_cast<size_t>(current_)];
+  if (copies.empty()) return false;
+  copy = copies.front();
+  copies.pop_front();
+  return true;
 }
 
 void* Grid::static_shared(const void* key, size_t bytes) {

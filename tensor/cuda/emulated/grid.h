@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/context/fiber.hpp>
+#include <deque>
 #include <exception>
 #include <map>
 #include <memory>
@@ -45,7 +46,9 @@ class Grid {
   void run(const char* kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
 
   void wait(State state, std::source_location where);
-  const std::uint64_t* exchange(std::uint64_t value, std::source_location where);
+  const WarpValue* exchange(const WarpValue& value, std::source_location where);
+  void add_copy(const AsyncCopy& copy);
+  bool take_copy(AsyncCopy& copy);
   void* dynamic_shared() { return dynamic_.get(); }
   void* static_shared(const void* key, size_t bytes);
 
@@ -67,7 +70,8 @@ class Grid {
   int next_ = 0;            // position in order_ of the next thread to begin
   int current_ = 0;         // the thread that runs
   std::vector<Thread> threads_;
-  std::vector<std::uint64_t> given_, taken_;  // by the lanes in warp operations; taken_ is what all of a warp gave
+  std::vector<WarpValue> given_, taken_;       // by the lanes in warp operations; taken_ is what all of a warp gave
+  std::vector<std::deque<AsyncCopy>> copies_;  // of each thread
   std::exception_ptr error_;
 
   std::vector<std::unique_ptr<Fiber>> fibers_;
