@@ -5,32 +5,36 @@
     bench/roofline.py older build/cuda       # before → after, of two folders
     bench/roofline.py build/cuda --all pool  # all kernels whose names match, as if nothing came from the cache
 
-The objects are compiled for 9.0 (cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES=90); cuobjdump, nvdisasm and c++filt are found on the PATH.
+The objects are compiled for 9.0 (cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES=90); cuobjdump, nvdisasm and c++filt
+are found on the PATH.
 
-Of each kernel one region of code is looked at: the innermost loop that accesses the most global memory, or what is outside such loops where
-that loads and stores three times as much (a batch, of which the loop does the rest). Both sides of a branch within it count. With W warps resident on each of S SMs, and per warp and turn of the region B bytes of HBM:
+Of each kernel one region of code is looked at: the innermost loop that accesses the most global memory, or what is
+outside such loops where that loads and stores three times as much (a batch, of which the loop does the rest). Both
+sides of a branch within it count. With W warps resident on each of S SMs, and per warp and turn B bytes of HBM:
 
     memory    B / bandwidth reached
-    pipes     the most cycles that any pipe of an SM takes / (S clock): instructions issued, integer, floating point, f64, conversions
-              and transcendental functions, bytes through L1 and shared memory (rates: KIND)
-    latency   rounds L / (S W): a round ends where the first register is used that a load before it fills, and all loads issued until then
-              are taken to arrive together (Little's law); L lies between LATENCY of HBM and of the L2 cache, by where the loads come from
+    pipes     the most cycles that any pipe of an SM takes / (S clock): instructions issued, integer, floating point,
+              f64, conversions and transcendental functions, bytes through L1 and shared memory (rates: KIND)
+    latency   rounds L / (S W): a round ends where the first register is used that a load before it fills, and all
+              loads issued until then are taken to arrive together (Little's law); L lies between LATENCY of HBM and of
+              the L2 cache, by where the loads come from
 
     predicted share = (B / nominal bandwidth) / max(memory, pipes, latency)
 
-A share is of the nominal bandwidth, so nothing predicts more than the bandwidth reached, about 90 %. W follows from registers and static
-shared memory. B is what the region stores and loads; where loads come from the cache KERNELS states which part comes from HBM, and how
-much is written per byte of it by a region that stores nothing.
+A share is of the nominal bandwidth, so nothing predicts more than the bandwidth reached, about 90 %. W follows from
+registers and static shared memory. B is what the region stores and loads; where loads come from the cache KERNELS
+states which part comes from HBM, and how much is written per byte of it by a region that stores nothing.
 
-What this does not see: prologues and tails of grids, banks and partial cache lines, how often a branch is taken, clocks that fall. It
-compares versions of one kernel well, and kernels with each other less; only a profile on a GPU (./run gpu) is a measurement.
+What this does not see: prologues and tails of grids, banks and partial cache lines, how often a branch is taken, clocks
+that fall. It compares versions of one kernel well, and kernels with each other less; only a profile on a GPU
+(./run gpu) is a measurement.
 """
 import argparse
 import pathlib
 import re
 import subprocess
 
-LATENCY = 800e-9, 200e-9  # seconds from a load to its use, from HBM and from the L2 cache with the memory busy: assumptions
+LATENCY = 800e-9, 200e-9  # seconds from a load to its use, from HBM and from L2 with the memory busy: assumptions
 CLOCK, SMS, WARPS, REGISTERS, SHARED = 1.755e9, 132, 64, 65536, 227 * 1024  # of H100 SXM and H200 alike
 GPUS = {"H100": (3.35e12, 3.0e12), "H200": (4.8e12, 4.3e12)}  # bytes per second, nominal and reached
 
@@ -39,11 +43,12 @@ KIND = [
     (r"(LDG|STG|LD|ST|RED|ATOMG|ATOM)\b", "L1", None), (r"(LDS|STS|LDSM|SHFL)\b", "L1", None),
     (r"D(ADD|MUL|FMA|SETP|MNMX)", "f64", 0.5), (r"(MUFU|I2F|F2I|F2F|FRND|POPC|FLO)", "special", 2),
     (r"(FFMA|FADD|FMUL|HFMA2)", "fma", 0.25), (r"IMAD", "fma", 0.5),
-    (r"(IADD|ISETP|VIADD|LOP3|SHF|LEA|PRMT|SEL|FSEL|FSETP|FMNMX|VIMNMX|IMNMX|IABS|F2FP|PLOP3|MOV|VOTE|BMSK|SGXT)", "integer", 0.5)]
+    (r"(IADD|ISETP|VIADD|LOP3|SHF|LEA|PRMT|SEL|FSEL|FSETP|FMNMX|VIMNMX|IMNMX|IABS|F2FP|PLOP3|MOV|VOTE|BMSK|SGXT)",
+     "integer", 0.5)]
 
-# Row of the table; kernel, of several that match the one with the widest accesses; which part of the loaded bytes comes from HBM; bytes written per byte
-# of it where the region stores nothing. Sizes of the rows: bilinear to twice the size, pooling 3 x 3 by steps of 2, depthwise 3 x 3, RoIAlign
-# with 2 x 2 points per bin, deformable 3 x 3.
+# Row of the table; kernel, of several that match the one with the widest accesses; which part of the loaded bytes comes
+# from HBM; bytes written per byte of it where the region stores nothing. Sizes of the rows: bilinear to twice the size,
+# pooling 3 x 3 by steps of 2, depthwise 3 x 3, RoIAlign with 2 x 2 points per bin, deformable 3 x 3. T: f32 or bf16.
 KERNELS = [
     ("relu", r"pieces_kernel<Formula<Relu>, \d, T, T>", 1, 0),
     ("sigmoid", r"pieces_kernel<Formula<Sigmoid>, \d, T, T>", 1, 0),
@@ -140,9 +145,11 @@ class Kernel:
                 inner.append(loop)
         best = max(inner, key=lambda l: moved(l, "is_global"), default=[])
         looped = {i.address for loop in inner for i in loop}
-        end = next((n for n, i in enumerate(code) if i.name == "EXIT" and not i.guarded and i.address not in looped), len(code))
+        end = next((n for n, i in enumerate(code)
+                    if i.name == "EXIT" and not i.guarded and i.address not in looped), len(code))
         straight = [i for i in code[:end + 1] if i.address not in looped]
-        return straight if all(moved(straight, which) >= 3 * moved(best, which) for which in ("loads", "stores")) else best
+        more = all(moved(straight, which) >= 3 * moved(best, which) for which in ("loads", "stores"))
+        return straight if more else best
 
     # Rounds in a turn of the region, and the most bytes that a thread waits for at once.
     def waits(self):
@@ -195,11 +202,12 @@ def kernels_of(objects):
             yield Kernel(name, code, registers, shared)
 
 
-# The cells of a kernel: bytes, f32 and f64 operations and instructions of a turn, instructions per 16 bytes, loads in flight, shares, bound.
+# The cells of a kernel's row, as the heads in main() name them; operations are those of f32 and f64.
 def cells(kernel, numbers):
     hbm, shares, bound = kernel.predict(*numbers)
     operations = sum(re.match(r"[DF](ADD|MUL|FMA|MNMX)|MUFU", i.name) is not None for i in kernel.region)
-    return [f"{hbm:.3g}", operations, len(kernel.region), f"{16 * len(kernel.region) / max(hbm, 1e-9):.0f}", kernel.in_flight, kernel.warps,
+    per_16 = 16 * len(kernel.region) / max(hbm, 1e-9)
+    return [f"{hbm:.3g}", operations, len(kernel.region), f"{per_16:.0f}", kernel.in_flight, kernel.warps,
             f"{shares['H100']:.0%}", f"{shares['H200']:.0%}", bound["H200"]]
 
 
@@ -213,13 +221,18 @@ def main():
         rows = [(name, "^" + re.escape(name) + "$", 1, 0) for name in sorted({k.name for f in folders for k in f})
                 if re.search(arguments.all, name)]
     else:
-        rows = [(f"{row}, {name}" if "T" in pattern else row, pattern.replace("T", kind), *numbers) for row, pattern, *numbers in KERNELS
-                for name, kind in (("f32", "float"), ("bf16", "BFloat16"))[:2 if "T" in pattern else 1]]
+        rows = []
+        for row, pattern, *numbers in KERNELS:
+            both = re.search(r"\bT\b", pattern) is not None
+            for name, kind in (("f32", "float"), ("bf16", "BFloat16"))[:1 + both]:
+                rows.append((f"{row}, {name}" if both else row, re.sub(r"\bT\b", kind, pattern), *numbers))
     heads = ["bytes", "operations", "instructions", "per 16 bytes", "in flight", "warps", "H100", "H200", "bound"]
     print("| kernel | " + " | ".join(heads) + " |\n" + "|---" * (len(heads) + 1) + "|")
     for row, pattern, *numbers in rows:
         matches = [[k for k in folder if re.match(pattern, k.name)] for folder in folders]
         best = [max(m, key=lambda k: (k.widest, k.loaded + k.stored)) for m in matches if m]
+        if not best:
+            continue
         columns = zip(*(map(str, cells(k, numbers)) for k in best))
         print(f"| {row} | " + " | ".join(" → ".join(dict.fromkeys(column)) for column in columns) + " |")
 
