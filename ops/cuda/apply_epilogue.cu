@@ -1,18 +1,30 @@
-// act(y + bias + residual) over a matrix that a library's product has written: one thread per element, neighbours in
-// memory; bounded by reading and writing y.
+// act(y + bias + residual) over a matrix that a library's product has written, in pieces of 16 bytes where its sizes
+// and addresses allow it; bounded by reading and writing y.
 #include "ops/cuda/apply_epilogue.h"
+#include "ops/cuda/channels.h"
 #include "ops/cuda/conv_epilogue.h"
+#include "ops/cuda/divider.h"
 
 namespace tessera::cuda {
 
 namespace {
 
-template <class T>
-__global__ void epilogue_kernel(i64 rows, i64 columns, i64 pitch, ConvEpilogue<T> epilogue, T* y) {
-  for (const i64 i : indices(rows * columns)) {
-    const i64 c = i % columns, at = i / columns * pitch + c;
-    store(y + at, epilogue(load(y + at), at, c));
-  }
+template <class T, int kWidth>
+__global__ void epilogue_kernel(i64 n, Divider pieces_of_row, i64 pitch, ConvEpilogue<T> epilogue, T* y) {
+  struct Piece {
+    i64 at;
+    Channels<kWidth> values;
+  };
+  read_then_write(
+      n,
+      [&](i64 i) {
+        const u32 piece = static_cast<u32>(i), c = piece % pieces_of_row * kWidth;
+        const i64 at = piece / pieces_of_row * pitch + c;
+        auto values = Channels<kWidth>::load(y + at);
+        for (int j = 0; j < kWidth; ++j) values.value[j] = epilogue(values.value[j], at + j, c + j);
+        return Piece{at, values};
+      },
+      [&](i64, const Piece& piece) { piece.values.store(y + piece.at); });
 }
 
 }  // namespace
@@ -20,8 +32,11 @@ __global__ void epilogue_kernel(i64 rows, i64 columns, i64 pitch, ConvEpilogue<T
 template <class T>
 void apply_epilogue(i64 rows, i64 columns, i64 pitch, const T* bias, const T* residual, ops::Activation activation,
                     T* y) {
-  launch<epilogue_kernel<T>>(over(rows * columns), rows, columns, pitch, ConvEpilogue<T>{bias, residual, activation},
-                             y);
+  dispatch_pieces<T>(columns, {y, y + pitch}, [&]<int kWidth>() {
+    const i64 n = rows * columns / kWidth;
+    launch<epilogue_kernel<T, kWidth>>(over_batches(n), n, Divider(columns / kWidth), pitch,
+                                       ConvEpilogue<T>{bias, residual, activation}, y);
+  });
 }
 
 template void apply_epilogue(i64, i64, i64, const float*, const float*, ops::Activation, float*);

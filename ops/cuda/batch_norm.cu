@@ -34,17 +34,18 @@ __global__ void use_running_kernel(i64 C, double eps, const float* running_mean,
 }
 
 template <class T, int kWidth>
-__global__ void frozen_backward_kernel(Columns d, const T* gy, const float* weight, const float* invstd, T* gx) {
+__global__ void frozen_backward_kernel(Columns d, const T* __restrict__ gy, const float* weight, const float* invstd,
+                                       T* __restrict__ gx) {
   const ColumnShare share = column_share<kWidth>(d);
   if (share.c >= d.C) return;
   Channels<kWidth> scale;
   for (int j = 0; j < kWidth; ++j) scale.value[j] = weight[share.c + j] * invstd[share.c + j];
-#pragma unroll 4
-  for (i64 row = share.begin; row < share.end; row += share.step) {
-    auto gradient = Channels<kWidth>::load(gy + row * d.C + share.c);
-    for (int j = 0; j < kWidth; ++j) gradient.value[j] *= scale.value[j];
-    gradient.store(gx + row * d.C + share.c);
-  }
+  read_ahead<4>(
+      share.begin, share.end, share.step, [&](i64 row) { return Channels<kWidth>::load(gy + row * d.C + share.c); },
+      [&](i64 row, Channels<kWidth> gradient) {
+        for (int j = 0; j < kWidth; ++j) gradient.value[j] *= scale.value[j];
+        gradient.store(gx + row * d.C + share.c);
+      });
 }
 
 void batch_norm_cuda(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& running_mean,
@@ -70,7 +71,7 @@ void batch_norm_frozen_backward_cuda(const Tensor& gy, const Tensor& weight, con
   dispatch_storage(gy, [&]<class T>() {
     const T* from = gy.device_data<T>();
     T* to = gx.device_data<T>();
-    dispatch_width(by_four(dims.C, from, to), [&]<int kWidth>() {
+    dispatch_pieces<T>(dims.C, {from, to}, [&]<int kWidth>() {
       const Columns d(1, dims.P, dims.C, kWidth);
       launch<frozen_backward_kernel<T, kWidth>>(d.launch(), d, from, weight.device_data<float>(),
                                                 invstd.device_data<float>(), to);

@@ -1,5 +1,5 @@
-// Rows of channels in CUDA kernels: lanes side by side have neighbouring channels of one row, four each (16 bytes)
-// where that is possible.
+// Rows of channels in CUDA kernels: lanes side by side have neighbouring channels of one row, 16 bytes each where that
+// is possible.
 //
 //   template <int kWidth>
 //   __global__ void copy_rows_kernel(RowLanes lanes, i64 C, const float* x, float* y) {
@@ -8,7 +8,7 @@
 //     for (i64 c = lanes.lane() * kWidth; c < C; c += lanes.count * kWidth)
 //       Channels<kWidth>::load(x + row * C + c).store(y + row * C + c);
 //   }
-//   dispatch_width(by_four(C, x, y), [&]<int kWidth>() {
+//   dispatch_pieces<float>(C, {x, y}, [&]<int kWidth>() {
 //     const RowLanes lanes(rows, C / kWidth);
 //     launch<copy_rows_kernel<kWidth>>(lanes.launch(), lanes, C, x, y);
 //   });
@@ -17,15 +17,17 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 
 #include "ops/cuda/storage.h"
+#include "ops/cuda/units.h"
 
 namespace tessera::cuda {
 
 // kWidth neighbouring channels in registers, f32 whatever they are stored as.
 template <int kWidth>
-struct alignas(4 * kWidth) Channels {
+struct alignas(kWidth < 4 ? 4 * kWidth : 16) Channels {
   float value[kWidth];
 
   __device__ static Channels zero() {
@@ -35,16 +37,20 @@ struct alignas(4 * kWidth) Channels {
   }
   __device__ static Channels load(const float* at) { return *reinterpret_cast<const Channels*>(at); }
   __device__ void store(float* at) const { *reinterpret_cast<Channels*>(at) = *this; }
-  __device__ static Channels load(const BFloat16* at) {
-    const Halves halves = *reinterpret_cast<const Halves*>(at);
-    Channels x;
-    for (int i = 0; i < kWidth; ++i) x.value[i] = halves.value[i].to_float();
-    return x;
+  __device__ static Channels load(const BFloat16* at) { return of(*reinterpret_cast<const Halves*>(at)); }
+  // Zero instead of what is not there, without a branch around the load.
+  __device__ static Channels load_if(bool there, const float* at) { return there ? load(at) : zero(); }
+  __device__ static Channels load_if(bool there, const BFloat16* at) {
+    return of(there ? *reinterpret_cast<const Halves*>(at) : Halves{});
   }
   __device__ void store(BFloat16* at) const {
-    Halves halves;
-    for (int i = 0; i < kWidth; ++i) halves.value[i] = BFloat16::from(value[i]);
-    *reinterpret_cast<Halves*>(at) = halves;
+    if constexpr (kWidth == 1) {
+      cuda::store(at, value[0]);
+    } else {
+      Pairs pairs;
+      for (int i = 0; i < kWidth; i += 2) pairs.value[i / 2] = bf16_pair(value[i], value[i + 1]);
+      *reinterpret_cast<Pairs*>(at) = pairs;
+    }
   }
   __device__ void add(float weight, const Channels& x) {
     for (int i = 0; i < kWidth; ++i) value[i] += weight * x.value[i];
@@ -59,7 +65,28 @@ struct alignas(4 * kWidth) Channels {
   struct alignas(2 * kWidth) Halves {
     BFloat16 value[kWidth];
   };
+  __device__ static Channels of(const Halves& halves) {
+    Channels x;
+    for (int i = 0; i < kWidth; ++i) x.value[i] = halves.value[i].to_float();
+    return x;
+  }
+  struct alignas(2 * kWidth) Pairs {
+    u32 value[(kWidth + 1) / 2];
+  };
 };
+
+// f.operator()<kWidth>() with the neighbouring channels of rows of T that a thread reads and writes at once: 16 bytes
+// of them, 4, or 1, as their number and the addresses allow.
+template <class T, class F>
+void dispatch_pieces(i64 channels, std::initializer_list<const void*> rows, F&& f) {
+  constexpr i64 kSize = sizeof(T);
+  i64 all = channels * kSize;
+  for (const void* row : rows) all |= address_of(row);
+  const i64 unit = unit_of(all);
+  if (unit == kLargestUnit) return f.template operator()<kLargestUnit / kSize>();
+  if (unit == 4 * kSize) return f.template operator()<4>();
+  f.template operator()<1>();
+}
 
 // Whether rows of so many channels can be read and written four channels at a time.
 template <class... T>

@@ -9,6 +9,7 @@
 
 #include "ops/cuda/block_reduce.h"
 #include "ops/cuda/channels.h"
+#include "ops/cuda/divider.h"
 #include "tensor/tensor.h"
 
 namespace tessera::cuda {
@@ -18,6 +19,8 @@ struct Columns {
   i64 samples, rows, C;
   i64 chunk, chunks;  // rows of a chunk, chunks of a sample
   int lanes, tiles;   // pieces of kWidth channels of a block, a power of two; blocks that have all channels
+  int step;           // rows from one of a thread to its next
+  Divider by_chunks, by_lanes;
 
   // Chunks are large enough to be worth their sums' way through memory, and many enough to fill a GPU.
   Columns(i64 samples_, i64 rows_, i64 C_, int width)
@@ -27,12 +30,21 @@ struct Columns {
         chunk(std::max<i64>(128, ceil_div(rows, 1024))),
         chunks(ceil_div(rows, chunk)),
         lanes(static_cast<int>(std::bit_ceil(static_cast<u64>(std::clamp<i64>(C / width, 1, kWarp))))),
-        tiles(static_cast<int>(ceil_div(C / width, lanes))) {}
+        tiles(static_cast<int>(ceil_div(C / width, lanes))),
+        step(kThreads / lanes),
+        by_chunks(chunks),
+        by_lanes(lanes) {}
 
   Launch launch() const {
     return {.grid = {static_cast<unsigned>(samples * chunks), static_cast<unsigned>(tiles)}, .block = kThreads};
   }
   Tensor parts(int sums, Device device) const { return Tensor::empty({sums, samples, C, chunks}, DType::kF32, device); }
+};
+
+// Channels of one row in two maps.
+template <int kWidth>
+struct ChannelPair {
+  Channels<kWidth> first, second;
 };
 
 // A thread's share: channels c ... c + kWidth - 1, none where c >= C, of the rows begin, begin + step, ... before end.
@@ -43,14 +55,14 @@ struct ColumnShare {
 };
 template <int kWidth>
 __device__ ColumnShare column_share(const Columns& d) {
-  const int t = static_cast<int>(threadIdx.x);
-  const i64 sample = blockIdx.x / d.chunks, chunk = blockIdx.x % d.chunks, first = chunk * d.chunk;
+  const u32 t = threadIdx.x;
+  const i64 sample = blockIdx.x / d.by_chunks, chunk = blockIdx.x % d.by_chunks, first = chunk * d.chunk;
   return {.sample = sample,
           .chunk = chunk,
-          .c = (static_cast<i64>(blockIdx.y) * d.lanes + t % d.lanes) * kWidth,
-          .begin = first + t / d.lanes,
+          .c = (static_cast<i64>(blockIdx.y) * d.lanes + t % d.by_lanes) * kWidth,
+          .begin = first + t / d.by_lanes,
           .end = first + d.chunk < d.rows ? first + d.chunk : d.rows,
-          .step = Columns::kThreads / d.lanes};
+          .step = d.step};
 }
 
 template <int kWidth, int kSums>
@@ -66,8 +78,8 @@ struct ColumnScratch {
 // store(j, lane, c) for each channel c of the block, dealt out to its threads; j and lane say where its values are.
 template <int kWidth, class Store>
 __device__ void for_each_column(const Columns& d, Store&& store) {
-  for (int i = static_cast<int>(threadIdx.x); i < kWidth * d.lanes; i += Columns::kThreads) {
-    const int j = i / d.lanes, lane = i % d.lanes;
+  for (u32 i = threadIdx.x; i < static_cast<u32>(kWidth * d.lanes); i += Columns::kThreads) {
+    const int j = static_cast<int>(i / d.by_lanes), lane = static_cast<int>(i % d.by_lanes);
     const i64 c = (static_cast<i64>(blockIdx.y) * d.lanes + lane) * kWidth + j;
     if (c < d.C) store(j, lane, c);
   }
@@ -83,8 +95,9 @@ __device__ Channels<kWidth> load_or(const float* vector, i64 c, float absent) {
 
 // Term: what is summed.
 //   static constexpr int kSums;
-//   void begin(i64 sample, i64 c);     what a thread keeps of its channels
-//   void add(i64 sample, i64 row, i64 c, Channels<kWidth> (&sums)[kSums]) const;
+//   void begin(const Columns&, const ColumnShare&);  what a thread keeps of its sample and channels
+//   auto read(i64 row, i64 at) const;                what memory has for a row, of which the channels begin at row C +
+//   c void add(i64 row, auto what, Channels<kWidth> (&sums)[kSums]) const;
 template <int kWidth, class Term>
 __global__ void column_sums_kernel(Columns d, Term term, float* parts) {
   constexpr int kSums = Term::kSums;
@@ -93,9 +106,10 @@ __global__ void column_sums_kernel(Columns d, Term term, float* parts) {
   Channels<kWidth> sums[kSums];
   for (auto& sum : sums) sum = Channels<kWidth>::zero();
   if (share.c < d.C) {
-    term.begin(share.sample, share.c);
-#pragma unroll 4
-    for (i64 row = share.begin; row < share.end; row += share.step) term.add(share.sample, row, share.c, sums);
+    term.begin(d, share);
+    read_ahead<2>(
+        share.begin, share.end, share.step, [&](i64 row) { return term.read(row, row * d.C + share.c); },
+        [&](i64 row, const auto& what) { term.add(row, what, sums); });
   }
   scratch.put(sums);
   __syncthreads();

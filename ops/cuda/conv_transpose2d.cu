@@ -1,5 +1,5 @@
 // Transposed convolution in CUDA: the input gradient of a convolution (ops/cuda/conv2d.cu), then the bias in a pass of
-// its own, one thread per pixel and 1 or 4 channels.
+// its own, one thread per pixel and 16 bytes of channels, or one.
 #include "ops/conv_transpose2d.h"
 #include "ops/cuda/map.h"
 
@@ -12,7 +12,7 @@ using namespace cuda;
 template <class T, int kWidth>
 __global__ void add_bias_kernel(MapDims map, const T* bias, T* y) {
   for (const MapPosition at : positions<kWidth>(map)) {
-    T* pixel = y + map.at(at.n, at.h, at.w, at.c);
+    T* pixel = y + at.index;
     auto sum = Channels<kWidth>::load(pixel);
     sum.add(1, Channels<kWidth>::load(bias + at.c));
     sum.store(pixel);
@@ -27,8 +27,8 @@ void conv_transpose2d_cuda(const ops::Conv2dDims& dims, const Tensor& x, const T
   dispatch_storage(y, [&]<class T>() {
     const T* term = bias.device_data<T>();
     T* to = y.device_data<T>();
-    dispatch_width(by_four(map.C, term, to),
-                   [&]<int kWidth>() { launch<add_bias_kernel<T, kWidth>>(over_map<kWidth>(map), map, term, to); });
+    dispatch_pieces<T>(map.C, {term, to},
+                       [&]<int kWidth>() { launch<add_bias_kernel<T, kWidth>>(over_map<kWidth>(map), map, term, to); });
   });
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/cuda/bilinear_sample.h"
+#include "ops/cuda/divider.h"
 #include "ops/deform_conv2d.h"
 #include "ops/scalar/conv2d.h"
 
@@ -14,7 +15,8 @@ namespace tessera::cuda {
 struct DeformChunk {
   u32 first, pixels;
   int H, W;
-  u32 C, Ho, Wo, Kw, positions, I, offset_groups;  // I: channels of a group
+  u32 C;
+  Divider Ho, Wo, Kw, positions, I, offset_groups;  // I: channels of a group
   int stride, padding, dilation;
   const float *offset, *mask;  // mask: null for v1
 

@@ -30,19 +30,21 @@ Tensor columns_of(const ops::DeformConv2dDims& dims, i64 pixels, const Tensor& x
   return Tensor::empty({pixels, dims.positions() * dims.conv.Ci}, x.dtype(), x.device());
 }
 
-// Whether four channels always lie in one sample and one group, side by side.
-bool samples_by_four(const ops::DeformConv2dDims& dims, const Tensor& x) {
-  return dims.offset_channels() % 4 == 0 && by_four(dims.conv.group_in(), x.raw());
+// f.operator()<kWidth>() for pieces of channels that always lie in one sample and one group, side by side.
+template <class T, class F>
+void dispatch_samples(const ops::DeformConv2dDims& dims, const Tensor& x, const Tensor& columns, const F& f) {
+  dispatch_pieces<T>(dims.offset_channels() | dims.conv.group_in(), {x.raw(), columns.raw()}, f);
 }
 
 template <class T, int kWidth>
-__global__ void columns_kernel(Chunk chunk, RowLanes lanes, const T* x, T* columns) {
+__global__ void columns_kernel(Chunk chunk, RowLanes lanes, const T* __restrict__ x, T* __restrict__ columns) {
   const u32 i = lanes.row();
   if (i >= lanes.rows) return;
   const BilinearSample sample = chunk.sample(i);
   const float mask = chunk.mask_of(i);
   const T* const map = x + i64{chunk.image(i)} * chunk.H * chunk.W * chunk.C;
   const u32 begin = chunk.offset_group(i) * chunk.offset_channels(), end = begin + chunk.offset_channels();
+#pragma unroll 2
   for (u32 c = begin + lanes.lane() * kWidth; c < end; c += lanes.count * kWidth) {
     auto sum = Channels<kWidth>::zero();
     for (int k = 0; k < 4; ++k)
@@ -54,8 +56,9 @@ __global__ void columns_kernel(Chunk chunk, RowLanes lanes, const T* x, T* colum
 
 void sample_columns(const ops::DeformConv2dDims& dims, const Chunk& chunk, const Tensor& x, Tensor& columns) {
   dispatch_storage(x, [&]<class T>() {
-    dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
-      const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth));
+    dispatch_samples<T>(dims, x, columns, [&]<int kWidth>() {
+      constexpr int kEach = 2;  // pieces of a lane: where the sample lies is found half as often
+      const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kEach * kWidth));
       launch<columns_kernel<T, kWidth>>(lanes.launch(), chunk, lanes, x.device_data<T>(), columns.device_data<T>());
     });
   });
@@ -132,7 +135,7 @@ void add_input_gradient(const ops::DeformConv2dDims& dims, const Chunk& chunk, c
   launch<cells_kernel>(over(chunk.samples()), chunk, images, keys.device_data<i32>(), weights.device_data<float>());
   const Groups by_cell = group_by_key(std::move(keys), cells);
   dispatch_storage(gcolumns, [&]<class T>() {
-    dispatch_width(samples_by_four(dims, gx), [&]<int kWidth>() {
+    dispatch_samples<T>(dims, gx, gcolumns, [&]<int kWidth>() {
       const RowLanes lanes(i64{images.count} * chunk.H * chunk.W, ceil_div(chunk.C, kWidth));
       launch<backward_input_kernel<T, kWidth>>(lanes.launch(), chunk, images, lanes, GroupsView(by_cell),
                                                weights.device_data<float>(), gcolumns.device_data<T>(),
@@ -259,7 +262,7 @@ void deform_conv2d_backward_input_cuda(const ops::DeformConv2dDims& dims, const 
                    .c = gcolumns.device_data<T>(),
                    .c_pitch = conv.groups * depth,
                    .c_stride = depth});
-      dispatch_width(samples_by_four(dims, x), [&]<int kWidth>() {
+      dispatch_samples<T>(dims, x, gcolumns, [&]<int kWidth>() {
         const RowLanes lanes(chunk.samples(), ceil_div(chunk.offset_channels(), kWidth), kWarp);
         launch<backward_samples_kernel<T, kWidth>>(lanes.launch(), chunk, lanes, gcolumns.device_data<T>(),
                                                    x.device_data<T>(), goffset.device_data<float>(),

@@ -1,7 +1,7 @@
 // Depthwise convolution in CUDA. There is no sum over channels, so there is no matrix product to make of it, and memory
-// limits it: one thread per result pixel and 1 or 4 channels adds up what its window sees, neighbouring threads have
-// neighbouring channels, and the pixels that windows share come from the cache. The weight is turned to [T, C] first,
-// T = Kh Kw kernel positions, so that it is read like a pixel.
+// limits it: one thread per result pixel and 16 bytes of channels, or one, adds up what its window sees, neighbouring
+// threads have neighbouring channels, and the pixels that windows share come from the cache. The weight is turned to
+// [T, C] first, T = Kh Kw kernel positions, so that it is read like a pixel.
 //
 //   forward          y [n, oh, ow, c] = act(sum over t of x[n, oh s - p + kh d, ow s - p + kw d, c] w[t, c] + ...)
 //   input gradient   gx[n, h, w, c]   = sum over t of gy[n, (h + p - kh d) / s, (w + p - kw d) / s, c] w[t, c]
@@ -25,43 +25,65 @@ __global__ void pack_kernel(i64 C, i64 positions, const T* weight, T* packed) {
   for (const i64 i : indices(C * positions)) packed[i] = weight[i % C * positions + i / C];
 }
 
-template <class T, int kWidth>
-__global__ void depthwise_kernel(Conv2dDims d, MapDims in, MapDims out, const T* x, const T* packed,
-                                 ConvEpilogue<T> epilogue, T* y) {
+// A convolution's window in 32-bit integers. A stride beyond them is never taken a step of.
+struct Window {
+  explicit Window(const Conv2dDims& d)
+      : height(static_cast<int>(d.Kh)),
+        width(static_cast<int>(d.Kw)),
+        stride(static_cast<int>(std::min<i64>(d.stride, std::numeric_limits<int>::max()))),
+        padding(static_cast<int>(d.padding)),
+        dilation(static_cast<int>(d.dilation)) {}
+  int height, width, stride, padding, dilation;
+};
+
+// visit(kh, kw). kSide: height and width of a kernel all of whose taps are in flight together, 0 for one of any size.
+template <int kSide, class Visit>
+__device__ void each_tap(const Window& window, Visit&& visit) {
+  const int height = kSide > 0 ? kSide : window.height, width = kSide > 0 ? kSide : window.width;
+#pragma unroll(kSide > 0 ? kSide : 1)
+  for (int kh = 0; kh < height; ++kh)
+#pragma unroll(kSide > 0 ? kSide : 1)
+    for (int kw = 0; kw < width; ++kw) visit(kh, kw);
+}
+template <class F>
+void dispatch_side(const Conv2dDims& d, F&& f) {
+  if (d.Kh == 3 && d.Kw == 3) return f.template operator()<3>();
+  f.template operator()<0>();
+}
+
+template <class T, int kWidth, int kSide>
+__global__ void depthwise_kernel(Window window, MapDims in, MapDims out, const T* __restrict__ x,
+                                 const T* __restrict__ packed, ConvEpilogue<T> epilogue, T* __restrict__ y) {
   for (const MapPosition at : positions<kWidth>(out)) {
     auto sum = Channels<kWidth>::zero();
-    for (i64 kh = 0; kh < d.Kh; ++kh)
-      for (i64 kw = 0; kw < d.Kw; ++kw) {
-        const i64 h = scalar::seen_place<i64>(at.h, kh, d), w = scalar::seen_place<i64>(at.w, kw, d);
-        if (h < 0 || h >= in.H || w < 0 || w >= in.W) continue;
-        const auto pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c)),
-                   weight = Channels<kWidth>::load(packed + (kh * d.Kw + kw) * in.C + at.c);
-        for (int j = 0; j < kWidth; ++j) sum.value[j] += pixel.value[j] * weight.value[j];
-      }
-    const i64 to = out.at(at.n, at.h, at.w, at.c);
-    for (int j = 0; j < kWidth; ++j) sum.value[j] = epilogue(sum.value[j], to + j, at.c + j);
-    sum.store(y + to);
+    each_tap<kSide>(window, [&](int kh, int kw) {
+      const int h = scalar::seen_place(at.h, kh, window), w = scalar::seen_place(at.w, kw, window);
+      const bool inside = h >= 0 && h < in.H && w >= 0 && w < in.W;
+      const auto pixel = Channels<kWidth>::load_if(inside, x + in.at(at.n, h, w, at.c)),
+                 weight = Channels<kWidth>::load(packed + (kh * window.width + kw) * in.C + at.c);
+      for (int j = 0; j < kWidth; ++j) sum.value[j] += pixel.value[j] * weight.value[j];
+    });
+    for (int j = 0; j < kWidth; ++j) sum.value[j] = epilogue(sum.value[j], at.index + j, at.c + j);
+    sum.store(y + at.index);
   }
 }
 
-template <class T, int kWidth>
-__global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out, const T* gy, const T* packed, T* gx) {
-  const int stride = static_cast<int>(std::min<i64>(d.stride, std::numeric_limits<int>::max())),
-            padding = static_cast<int>(d.padding), dilation = static_cast<int>(d.dilation);
+template <class T, int kWidth, int kSide>
+__global__ void depthwise_backward_kernel(Window window, MapDims in, MapDims out, Divider stride,
+                                          const T* __restrict__ gy, const T* __restrict__ packed, T* __restrict__ gx) {
   for (const MapPosition at : positions<kWidth>(in)) {
     auto sum = Channels<kWidth>::zero();
-    for (int kh = 0; kh < d.Kh; ++kh) {
-      const int h = at.h + padding - kh * dilation;
-      if (h < 0 || h % stride != 0 || h / stride >= out.H) continue;
-      for (int kw = 0; kw < d.Kw; ++kw) {
-        const int w = at.w + padding - kw * dilation;
-        if (w < 0 || w % stride != 0 || w / stride >= out.W) continue;
-        const auto gradient = Channels<kWidth>::load(gy + out.at(at.n, h / stride, w / stride, at.c)),
-                   weight = Channels<kWidth>::load(packed + (kh * d.Kw + kw) * in.C + at.c);
-        for (int j = 0; j < kWidth; ++j) sum.value[j] += gradient.value[j] * weight.value[j];
-      }
-    }
-    sum.store(gx + in.at(at.n, at.h, at.w, at.c));
+    each_tap<kSide>(window, [&](int kh, int kw) {
+      const int h = at.h + window.padding - kh * window.dilation, w = at.w + window.padding - kw * window.dilation;
+      const u32 down = static_cast<u32>(h), right = static_cast<u32>(w);  // unused where negative
+      const int from_h = static_cast<int>(down / stride), from_w = static_cast<int>(right / stride);
+      const bool inside =
+          h >= 0 && w >= 0 && down % stride == 0 && right % stride == 0 && from_h < out.H && from_w < out.W;
+      const auto gradient = Channels<kWidth>::load_if(inside, gy + out.at(at.n, from_h, from_w, at.c)),
+                 weight = Channels<kWidth>::load(packed + (kh * window.width + kw) * in.C + at.c);
+      for (int j = 0; j < kWidth; ++j) sum.value[j] += gradient.value[j] * weight.value[j];
+    });
+    sum.store(gx + at.index);
   }
 }
 
@@ -69,22 +91,27 @@ __global__ void depthwise_backward_kernel(Conv2dDims d, MapDims in, MapDims out,
 template <class T, int kWidth>
 struct PositionSums {
   static constexpr int kSums = 1;
-  Conv2dDims d;
+  Window window;
   MapDims in;
+  Divider Ho, Wo;
   const T *gy, *x;
-  i64 h0 = 0, w0 = 0;  // where the position looks from output pixel (0, 0)
+  int kh = 0, kw = 0, c = 0;
 
-  __device__ void begin(i64 position, i64) {
-    h0 = position / d.Kw * d.dilation - d.padding;
-    w0 = position % d.Kw * d.dilation - d.padding;
+  __device__ void begin(const Columns&, const ColumnShare& share) {
+    kh = static_cast<int>(share.sample) / window.width;
+    kw = static_cast<int>(share.sample) % window.width;
+    c = static_cast<int>(share.c);
   }
-  __device__ void add(i64, i64 row, i64 c, Channels<kWidth> (&sums)[kSums]) const {
-    const u32 pixel_row = static_cast<u32>(row) / static_cast<u32>(d.Wo), Ho = static_cast<u32>(d.Ho);
-    const i64 n = pixel_row / Ho, h = pixel_row % Ho * d.stride + h0, w = (row - pixel_row * d.Wo) * d.stride + w0;
-    if (h < 0 || h >= in.H || w < 0 || w >= in.W) return;
-    const auto gradient = Channels<kWidth>::load(gy + row * in.C + c),
-               pixel = Channels<kWidth>::load(x + in.at(n, h, w, c));
-    for (int j = 0; j < kWidth; ++j) sums[0].value[j] += gradient.value[j] * pixel.value[j];
+  __device__ ChannelPair<kWidth> read(i64 row, i64 at) const {
+    const u32 pixel = static_cast<u32>(row), pixel_row = pixel / Wo;
+    const int h = scalar::seen_place(static_cast<int>(pixel_row % Ho), kh, window),
+              w = scalar::seen_place(static_cast<int>(pixel % Wo), kw, window);
+    const bool inside = h >= 0 && h < in.H && w >= 0 && w < in.W;
+    return {Channels<kWidth>::load_if(inside, gy + at),
+            Channels<kWidth>::load_if(inside, x + in.at(static_cast<int>(pixel_row / Ho), h, w, c))};
+  }
+  __device__ void add(i64, const ChannelPair<kWidth>& pair, Channels<kWidth> (&sums)[kSums]) const {
+    for (int j = 0; j < kWidth; ++j) sums[0].value[j] += pair.first.value[j] * pair.second.value[j];
   }
 };
 
@@ -112,39 +139,46 @@ Tensor depthwise_pack(const Tensor& weight) {
 void depthwise(const Conv2dDims& d, const Tensor& x, const Tensor& packed, const Tensor& bias, const Tensor& residual,
                ops::Activation activation, Tensor& y) {
   const MapDims in = map_of(x), out = map_of(y);
+  const Window window(d);
   dispatch_storage(x, [&]<class T>() {
     const T *from = x.device_data<T>(), *weight = packed.device_data<T>();
     T* to = y.device_data<T>();
     const ConvEpilogue<T> epilogue{data_or_null<T>(bias), data_or_null<T>(residual), activation};
-    dispatch_width(by_four(d.Ci, from, weight, to), [&]<int kWidth>() {
-      launch<depthwise_kernel<T, kWidth>>(over_map<kWidth>(out), d, in, out, from, weight, epilogue, to);
+    dispatch_pieces<T>(d.Ci, {from, weight, to}, [&]<int kWidth>() {
+      dispatch_side(d, [&]<int kSide>() {
+        launch<depthwise_kernel<T, kWidth, kSide>>(over_map<kWidth>(out), window, in, out, from, weight, epilogue, to);
+      });
     });
   });
 }
 
 void depthwise_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
+  const Window window(d);
   const Tensor packed = depthwise_pack(weight);
   dispatch_storage(gy, [&]<class T>() {
     const T *from = gy.device_data<T>(), *w = packed.device_data<T>();
     T* to = gx.device_data<T>();
-    dispatch_width(by_four(d.Ci, from, w, to), [&]<int kWidth>() {
-      launch<depthwise_backward_kernel<T, kWidth>>(over_map<kWidth>(in), d, in, out, from, w, to);
+    dispatch_pieces<T>(d.Ci, {from, w, to}, [&]<int kWidth>() {
+      dispatch_side(d, [&]<int kSide>() {
+        launch<depthwise_backward_kernel<T, kWidth, kSide>>(over_map<kWidth>(in), window, in, out, window.stride, from,
+                                                            w, to);
+      });
     });
   });
 }
 
 void depthwise_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
   const i64 positions = d.Kh * d.Kw, pixels = d.N * d.Ho * d.Wo;
-  TESSERA_CHECK(pixels <= std::numeric_limits<u32>::max(),
+  TESSERA_CHECK(pixels <= std::numeric_limits<i32>::max(),
                 "conv2d_backward_weight: gy {} has too many pixels for one kernel; use a smaller batch", gy.shape());
   dispatch_storage(x, [&]<class T>() {
     const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
-    dispatch_width(by_four(d.Ci, gradient, values), [&]<int kWidth>() {
+    dispatch_pieces<T>(d.Ci, {gradient, values}, [&]<int kWidth>() {
       const Columns columns(positions, pixels, d.Ci, kWidth);
       Tensor parts = columns.parts(1, x.device());
       launch<column_sums_kernel<kWidth, PositionSums<T, kWidth>>>(
-          columns.launch(), columns, PositionSums<T, kWidth>{d, map_of(x), gradient, values},
+          columns.launch(), columns, PositionSums<T, kWidth>{Window(d), map_of(x), d.Ho, d.Wo, gradient, values},
           parts.device_data<float>());
       launch<join_chunks_kernel<T>>(Launch{.grid = static_cast<unsigned>(positions * d.Ci), .block = kWarp}, d.Ci,
                                     positions, columns.chunks, parts.device_data<float>(), gw.device_data<T>());

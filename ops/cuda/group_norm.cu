@@ -20,7 +20,7 @@ using ops::GroupNormDims;
 
 // parts [2, N, C, chunks]: the mean of each channel of a chunk, and the squares about it.
 template <class T, int kWidth>
-__global__ void column_moments_kernel(Columns d, const T* x, float* parts) {
+__global__ void column_moments_kernel(Columns d, const T* __restrict__ x, float* parts) {
   auto& scratch = shared_memory<ColumnScratch<kWidth, 2>>();
   const ColumnShare share = column_share<kWidth>(d);
   Channels<kWidth> moments[2] = {Channels<kWidth>::zero(), Channels<kWidth>::zero()};
@@ -28,15 +28,15 @@ __global__ void column_moments_kernel(Columns d, const T* x, float* parts) {
     const T* column = x + share.sample * d.rows * d.C + share.c;
     const auto first = Channels<kWidth>::load(column + share.begin * d.C);
     Channels<kWidth> sum = Channels<kWidth>::zero(), squares = Channels<kWidth>::zero();
-#pragma unroll 4
-    for (i64 row = share.begin; row < share.end; row += share.step) {
-      const auto values = Channels<kWidth>::load(column + row * d.C);
-      for (int j = 0; j < kWidth; ++j) {
-        const float distance = values.value[j] - first.value[j];
-        sum.value[j] += distance;
-        squares.value[j] += distance * distance;
-      }
-    }
+    read_ahead<4>(
+        share.begin, share.end, share.step, [&](i64 row) { return Channels<kWidth>::load(column + row * d.C); },
+        [&](i64, const Channels<kWidth>& values) {
+          for (int j = 0; j < kWidth; ++j) {
+            const float distance = values.value[j] - first.value[j];
+            sum.value[j] += distance;
+            squares.value[j] += distance * distance;
+          }
+        });
     const float share_of_one = 1.0f / static_cast<float>(ceil_div(share.end - share.begin, share.step));
     for (int j = 0; j < kWidth; ++j) {
       moments[0].value[j] = first.value[j] + sum.value[j] * share_of_one;
@@ -87,47 +87,58 @@ __global__ void group_moments_kernel(GroupNormDims dims, Columns d, const float*
 }
 
 // The values of a thread's channels of one per group, [N, G].
-template <int kWidth>
-__device__ Channels<kWidth> of_groups(const GroupNormDims& dims, const float* values, i64 n, i64 c) {
-  Channels<kWidth> result;
-  const u32 first = static_cast<u32>(c), group = static_cast<u32>(dims.C / dims.G);
-  for (u32 j = 0; j < kWidth; ++j) result.value[j] = values[n * dims.G + (first + j) / group];
-  return result;
-}
+struct Groups {
+  explicit Groups(const GroupNormDims& dims) : G(dims.G), channels(dims.C / dims.G) {}
+  template <int kWidth>
+  __device__ Channels<kWidth> of(const float* values, const ColumnShare& share) const {
+    Channels<kWidth> result;
+    for (u32 j = 0; j < kWidth; ++j)
+      result.value[j] = values[share.sample * G + (static_cast<u32>(share.c) + j) / channels];
+    return result;
+  }
+  i64 G;
+  Divider channels;
+};
 
 template <class T, int kWidth>
-__global__ void normalise_kernel(GroupNormDims dims, Columns d, const T* x, const float* weight, const float* bias,
-                                 const float* mean, const float* rstd, T* y) {
+__global__ void normalise_kernel(Groups groups, Columns d, const T* __restrict__ x, const float* weight,
+                                 const float* bias, const float* mean, const float* rstd, T* __restrict__ y) {
   const ColumnShare share = column_share<kWidth>(d);
   if (share.c >= d.C) return;
-  const auto centre = of_groups<kWidth>(dims, mean, share.sample, share.c);
+  const auto centre = groups.of<kWidth>(mean, share);
   const auto shift = load_or<kWidth>(bias, share.c, 0);
   const auto w = load_or<kWidth>(weight, share.c, 1);
-  auto scale = of_groups<kWidth>(dims, rstd, share.sample, share.c);
+  auto scale = groups.of<kWidth>(rstd, share);
   for (int j = 0; j < kWidth; ++j) scale.value[j] *= w.value[j];
-#pragma unroll 4
-  for (i64 row = share.begin; row < share.end; row += share.step) {
-    const i64 at = (share.sample * d.rows + row) * d.C + share.c;
-    auto values = Channels<kWidth>::load(x + at);
-    for (int j = 0; j < kWidth; ++j)
-      values.value[j] = scalar::normalised(values.value[j], centre.value[j], scale.value[j], shift.value[j]);
-    values.store(y + at);
-  }
+  const i64 first = share.sample * d.rows * d.C + share.c;
+  read_ahead<4>(
+      share.begin, share.end, share.step, [&](i64 row) { return Channels<kWidth>::load(x + first + row * d.C); },
+      [&](i64 row, Channels<kWidth> values) {
+        for (int j = 0; j < kWidth; ++j)
+          values.value[j] = scalar::normalised(values.value[j], centre.value[j], scale.value[j], shift.value[j]);
+        values.store(y + first + row * d.C);
+      });
 }
 
 // sum gy and sum gy (x - mean).
 template <class T, int kWidth>
 struct GradientSums {
   static constexpr int kSums = 2;
-  GroupNormDims dims;
+  Groups groups;
   const T *gy, *x;
   const float* mean;
   Channels<kWidth> centre = {};
 
-  __device__ void begin(i64 sample, i64 c) { centre = of_groups<kWidth>(dims, mean, sample, c); }
-  __device__ void add(i64 sample, i64 row, i64 c, Channels<kWidth> (&sums)[kSums]) const {
-    const i64 at = (sample * dims.P + row) * dims.C + c;
-    const auto gradient = Channels<kWidth>::load(gy + at), values = Channels<kWidth>::load(x + at);
+  __device__ void begin(const Columns& d, const ColumnShare& share) {
+    centre = groups.of<kWidth>(mean, share);
+    gy += share.sample * d.rows * d.C;
+    x += share.sample * d.rows * d.C;
+  }
+  __device__ ChannelPair<kWidth> read(i64, i64 at) const {
+    return {Channels<kWidth>::load(gy + at), Channels<kWidth>::load(x + at)};
+  }
+  __device__ void add(i64, const ChannelPair<kWidth>& pair, Channels<kWidth> (&sums)[kSums]) const {
+    const auto& [gradient, values] = pair;
     for (int j = 0; j < kWidth; ++j) {
       sums[0].value[j] += gradient.value[j];
       sums[1].value[j] += gradient.value[j] * (values.value[j] - centre.value[j]);
@@ -173,27 +184,30 @@ __global__ void group_gradients_kernel(GroupNormDims dims, Columns d, const floa
 }
 
 template <class T, int kWidth>
-__global__ void input_gradient_kernel(GroupNormDims dims, Columns d, const T* gy, const T* x, const float* weight,
-                                      const float* mean, const float* rstd, const float* shifts, const float* slopes,
-                                      T* gx) {
+__global__ void input_gradient_kernel(Groups groups, Columns d, const T* __restrict__ gy, const T* __restrict__ x,
+                                      const float* weight, const float* mean, const float* rstd, const float* shifts,
+                                      const float* slopes, T* __restrict__ gx) {
   const ColumnShare share = column_share<kWidth>(d);
   if (share.c >= d.C) return;
-  const auto centre = of_groups<kWidth>(dims, mean, share.sample, share.c),
-             shift = of_groups<kWidth>(dims, shifts, share.sample, share.c),
-             slope = of_groups<kWidth>(dims, slopes, share.sample, share.c);
+  const auto centre = groups.of<kWidth>(mean, share), shift = groups.of<kWidth>(shifts, share),
+             slope = groups.of<kWidth>(slopes, share);
   const auto w = load_or<kWidth>(weight, share.c, 1);
-  auto scale = of_groups<kWidth>(dims, rstd, share.sample, share.c);
+  auto scale = groups.of<kWidth>(rstd, share);
   for (int j = 0; j < kWidth; ++j) scale.value[j] *= w.value[j];
-#pragma unroll 4
-  for (i64 row = share.begin; row < share.end; row += share.step) {
-    const i64 at = (share.sample * d.rows + row) * d.C + share.c;
-    auto gradient = Channels<kWidth>::load(gy + at);
-    const auto values = Channels<kWidth>::load(x + at);
-    for (int j = 0; j < kWidth; ++j)
-      gradient.value[j] = scalar::normalised_gradient(gradient.value[j], values.value[j], centre.value[j],
-                                                      scale.value[j], shift.value[j], slope.value[j]);
-    gradient.store(gx + at);
-  }
+  const i64 first = share.sample * d.rows * d.C + share.c;
+  read_ahead<2>(
+      share.begin, share.end, share.step,
+      [&](i64 row) {
+        const i64 at = first + row * d.C;
+        return ChannelPair<kWidth>{Channels<kWidth>::load(gy + at), Channels<kWidth>::load(x + at)};
+      },
+      [&](i64 row, ChannelPair<kWidth> pair) {
+        auto& [gradient, values] = pair;
+        for (int j = 0; j < kWidth; ++j)
+          gradient.value[j] = scalar::normalised_gradient(gradient.value[j], values.value[j], centre.value[j],
+                                                          scale.value[j], shift.value[j], slope.value[j]);
+        gradient.store(gx + first + row * d.C);
+      });
 }
 
 // One block per (n, g), of one warp where its channels and chunks are few.
@@ -206,7 +220,7 @@ Launch over_groups(const GroupNormDims& dims, const Columns& d) {
 void group_moments(const GroupNormDims& dims, const Tensor& x, double eps, float* mean, float* rstd, float* variance) {
   dispatch_storage(x, [&]<class T>() {
     const T* from = x.device_data<T>();
-    dispatch_width(by_four(dims.C, from), [&]<int kWidth>() {
+    dispatch_pieces<T>(dims.C, {from}, [&]<int kWidth>() {
       const Columns d(dims.N, dims.P, dims.C, kWidth);
       Tensor parts = d.parts(2, x.device());
       launch<column_moments_kernel<T, kWidth>>(d.launch(), d, from, parts.device_data<float>());
@@ -221,9 +235,9 @@ void normalise(const GroupNormDims& dims, const Tensor& x, const Tensor& weight,
   dispatch_storage(x, [&]<class T>() {
     const T* from = x.device_data<T>();
     T* to = y.device_data<T>();
-    dispatch_width(by_four(dims.C, from, to), [&]<int kWidth>() {
+    dispatch_pieces<T>(dims.C, {from, to}, [&]<int kWidth>() {
       const Columns d(dims.N, dims.P, dims.C, kWidth);
-      launch<normalise_kernel<T, kWidth>>(d.launch(), dims, d, from, data_or_null(weight), data_or_null(bias),
+      launch<normalise_kernel<T, kWidth>>(d.launch(), Groups(dims), d, from, data_or_null(weight), data_or_null(bias),
                                           mean.device_data<float>(), rstd.device_data<float>(), to);
     });
   });
@@ -234,12 +248,12 @@ void group_norm_gradients(const GroupNormDims& dims, const Tensor& gy, const Ten
   const float *w = data_or_null(weight), *centre = mean.device_data<float>(), *rate = rstd.device_data<float>();
   dispatch_storage(x, [&]<class T>() {
     const T *gradient = gy.device_data<T>(), *values = x.device_data<T>();
-    dispatch_width(by_four(dims.C, gradient, values, gx.raw()), [&]<int kWidth>() {
+    dispatch_pieces<T>(dims.C, {gradient, values, gx.raw()}, [&]<int kWidth>() {
       const Columns d(dims.N, dims.P, dims.C, kWidth);
       Tensor parts = d.parts(2, x.device());
       const float* sums = parts.device_data<float>();
       launch<column_sums_kernel<kWidth, GradientSums<T, kWidth>>>(
-          d.launch(), d, GradientSums<T, kWidth>{dims, gradient, values, centre}, parts.device_data<float>());
+          d.launch(), d, GradientSums<T, kWidth>{Groups(dims), gradient, values, centre}, parts.device_data<float>());
       launch<channel_gradients_kernel>(Launch{.grid = static_cast<unsigned>(dims.C), .block = kWarp}, dims, d, sums,
                                        rate, gweight.device_data<float>(), gbias.device_data<float>());
       if (!gx.defined()) return;
@@ -247,7 +261,7 @@ void group_norm_gradients(const GroupNormDims& dims, const Tensor& gy, const Ten
              slope = Tensor::empty({dims.N, dims.G}, DType::kF32, x.device());
       launch<group_gradients_kernel>(over_groups(dims, d), dims, d, sums, w, rate, shift.device_data<float>(),
                                      slope.device_data<float>());
-      launch<input_gradient_kernel<T, kWidth>>(d.launch(), dims, d, gradient, values, w, centre, rate,
+      launch<input_gradient_kernel<T, kWidth>>(d.launch(), Groups(dims), d, gradient, values, w, centre, rate,
                                                shift.device_data<float>(), slope.device_data<float>(),
                                                gx.device_data<T>());
     });

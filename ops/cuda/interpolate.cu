@@ -1,4 +1,4 @@
-// Resizing in CUDA, formulas in ops/interpolate.h: one thread per result pixel and 1 or 4 channels.
+// Resizing in CUDA, formulas in ops/interpolate.h: one thread per result pixel and 16 bytes of channels, or one.
 //
 // Rows and columns separate, and an axis is small: a first kernel computes for both axes which inputs each output
 // position reads, with what weights (in f64, as on the CPU), and which outputs read each input position. A network of
@@ -20,14 +20,14 @@ namespace {
 using namespace cuda;
 
 using scalar::ResizeAxis;
-using Weights = scalar::ResizeWeights<float, int>;
+struct alignas(16) Weights : scalar::ResizeWeights<float, int> {};  // one access
 
 // The first output position that reads an input at or after i, or (past) one after i only.
 __device__ int first_reader(const ResizeAxis& axis, i64 i, bool past) {
   i64 low = 0, high = axis.out;
   while (low < high) {
     const i64 middle = (low + high) / 2;
-    const Weights w = axis.weights<float, int>(middle);
+    const auto w = axis.weights<float, int>(middle);
     const bool reached = past ? w.first > i : (w.second_weight > 0 ? w.second : w.first) >= i;
     if (reached) {
       high = middle;
@@ -39,7 +39,7 @@ __device__ int first_reader(const ResizeAxis& axis, i64 i, bool past) {
 }
 
 // Outputs begin ... end - 1 read the input position.
-struct Readers {
+struct alignas(8) Readers {
   int begin, end;
 };
 
@@ -50,7 +50,7 @@ struct AxisTables {
 };
 
 __device__ void fill_axis(const ResizeAxis& axis, const AxisTables& tables, i64 i) {
-  if (i < axis.out) tables.weights[i] = axis.weights<float, int>(i);
+  if (i < axis.out) tables.weights[i] = {axis.weights<float, int>(i)};
   if (i < axis.in) tables.readers[i] = {first_reader(axis, i, false), first_reader(axis, i, true)};
 }
 
@@ -66,14 +66,14 @@ __global__ void axes_kernel(ResizeAxis rows, ResizeAxis columns, i64 n, AxisTabl
 template <class T, int kWidth>
 __global__ void nearest_kernel(MapDims in, MapDims out, const Weights* rows, const Weights* columns, const T* x, T* y) {
   for (const MapPosition at : positions<kWidth>(out)) {
-    const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, rows[at.h].first, columns[at.w].first, at.c));
-    pixel.store(y + out.at(at.n, at.h, at.w, at.c));
+    const auto pixel = Channels<kWidth>::load(x + in.at(at.n, rows[at.h].first, columns[at.w].first, at.c));
+    pixel.store(y + at.index);
   }
 }
 
 template <class T, int kWidth>
-__global__ void bilinear_kernel(MapDims in, MapDims out, const Weights* rows, const Weights* columns, const T* x,
-                                T* y) {
+__global__ void bilinear_kernel(MapDims in, MapDims out, const Weights* __restrict__ rows,
+                                const Weights* __restrict__ columns, const T* __restrict__ x, T* __restrict__ y) {
   for (const MapPosition at : positions<kWidth>(out)) {
     const Weights row = rows[at.h], column = columns[at.w];
     const Channels<kWidth> top_left = Channels<kWidth>::load(x + in.at(at.n, row.first, column.first, at.c)),
@@ -86,7 +86,7 @@ __global__ void bilinear_kernel(MapDims in, MapDims out, const Weights* rows, co
                   right = row.first_weight * top_right.value[j] + row.second_weight * bottom_right.value[j];
       blend.value[j] = column.first_weight * left + column.second_weight * right;
     }
-    blend.store(y + out.at(at.n, at.h, at.w, at.c));
+    blend.store(y + at.index);
   }
 }
 
@@ -95,15 +95,20 @@ __global__ void backward_kernel(MapDims in, MapDims out, AxisTables rows, AxisTa
   for (const MapPosition at : positions<kWidth>(in)) {
     const Readers vertical = rows.readers[at.h], horizontal = columns.readers[at.w];
     Channels<kWidth> sum = Channels<kWidth>::zero();
-    for (i64 i = vertical.begin; i < vertical.end; ++i) {
+    for (int i = vertical.begin; i < vertical.end; ++i) {
       const float row_weight = rows.weights[i].of(at.h);
-      for (i64 j = horizontal.begin; j < horizontal.end; ++j) {
-        const float weight = row_weight * columns.weights[j].of(at.w);
-        const Channels<kWidth> gradient = Channels<kWidth>::load(gy + out.at(at.n, i, j, at.c));
-        sum.add(weight, gradient);
-      }
+      struct Tap {
+        Weights column;
+        Channels<kWidth> gradient;
+      };
+      read_ahead<4>(
+          horizontal.begin, horizontal.end, 1,
+          [&](i64 j) {
+            return Tap{columns.weights[j], Channels<kWidth>::load(gy + out.at(at.n, i, static_cast<int>(j), at.c))};
+          },
+          [&](i64, const Tap& tap) { sum.add(row_weight * tap.column.of(at.w), tap.gradient); });
     }
-    sum.store(gx + in.at(at.n, at.h, at.w, at.c));
+    sum.store(gx + at.index);
   }
 }
 
@@ -147,7 +152,7 @@ void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corne
     const T* from = x.device_data<T>();
     T* to = y.device_data<T>();
     const Weights *rows = tables.rows.weights, *columns = tables.columns.weights;
-    dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
+    dispatch_pieces<T>(in.C, {from, to}, [&]<int kWidth>() {
       if (mode == ops::Interpolation::kNearest) {
         launch<nearest_kernel<T, kWidth>>(over_map<kWidth>(out), in, out, rows, columns, from, to);
       } else {
@@ -163,7 +168,7 @@ void interpolate_backward_cuda(const Tensor& gy, ops::Interpolation mode, bool a
   dispatch_storage(gy, [&]<class T>() {
     const T* from = gy.device_data<T>();
     T* to = gx.device_data<T>();
-    dispatch_width(by_four(in.C, from, to), [&]<int kWidth>() {
+    dispatch_pieces<T>(in.C, {from, to}, [&]<int kWidth>() {
       launch<backward_kernel<T, kWidth>>(over_map<kWidth>(in), in, out, tables.rows, tables.columns, from, to);
     });
   });

@@ -19,7 +19,7 @@ inline double divisor_of(i64 count, Reduction reduction) {
   return reduction == Reduction::kMean ? static_cast<double>(std::max<i64>(count, 1)) : 1;
 }
 
-// y = the reduced value of `count` losses, load(i, i) each.
+// y = the reduced value of `count` losses, which load has.
 template <class Load>
 void reduce_losses(i64 count, Reduction reduction, const Load& load, Tensor& y) {
   reduce<DoubleSum>({1, count, 1}, y.device(), load,

@@ -16,18 +16,27 @@ template <class Formula>
 struct LoadLoss {
   const float *x, *t;
   LossNumbers<float> numbers;
-  __device__ double operator()(i64 i, i64) const { return Formula::loss(Libm(), x[i], t[i], numbers); }
+  struct Pair {
+    float x, t;
+  };
+  __device__ Pair read(i64 i) const { return {x[i], t[i]}; }
+  __device__ double value(const Pair& pair, i64) const { return Formula::loss(Libm(), pair.x, pair.t, numbers); }
 };
 
 template <class Formula>
 __global__ void loss_kernel(i64 n, LoadLoss<Formula> load, float* y) {
-  for (const i64 i : indices(n)) y[i] = static_cast<float>(load(i, i));
+  read_then_write(
+      n, [&](i64 i) { return load.read(i); },
+      [&](i64 i, const auto& pair) { y[i] = static_cast<float>(load.value(pair, i)); });
 }
 
 template <class Formula>
-__global__ void loss_backward_kernel(i64 n, Incoming gy, const float* x, const float* t, LossNumbers<float> numbers,
-                                     float* gx) {
-  for (const i64 i : indices(n)) gx[i] = gy.of(i) * Formula::slope(Libm(), x[i], t[i], numbers);
+__global__ void loss_backward_kernel(i64 n, Incoming gy, LoadLoss<Formula> load, float* gx) {
+  read_then_write(
+      n, [&](i64 i) { return std::pair(gy.of(i), load.read(i)); },
+      [&](i64 i, const auto& read) {
+        gx[i] = read.first * Formula::slope(Libm(), read.second.x, read.second.t, load.numbers);
+      });
 }
 
 template <class Loss>
@@ -36,7 +45,7 @@ void element_loss_cuda(const Tensor& x, const Tensor& t, const LossParams& param
   Loss::choose(numbers, [&]<class Formula>(Formula) {
     const LoadLoss<Formula> load{x.device_data<float>(), t.device_data<float>(), numbers};
     if (reduction != Reduction::kNone) return reduce_losses(x.numel(), reduction, load, y);
-    launch<loss_kernel<Formula>>(over(x.numel()), x.numel(), load, y.device_data<float>());
+    launch<loss_kernel<Formula>>(over_batches(x.numel()), x.numel(), load, y.device_data<float>());
   });
 }
 
@@ -45,8 +54,8 @@ void element_loss_backward_cuda(const Tensor& gy, const Tensor& x, const Tensor&
                                 Reduction reduction, Tensor& gx) {
   const LossNumbers<float> numbers = ops::loss_numbers<float>(params);
   Loss::choose(numbers, [&]<class Formula>(Formula) {
-    launch<loss_backward_kernel<Formula>>(over(x.numel()), x.numel(), Incoming(gy, x.numel(), reduction),
-                                          x.device_data<float>(), t.device_data<float>(), numbers,
+    const LoadLoss<Formula> load{x.device_data<float>(), t.device_data<float>(), numbers};
+    launch<loss_backward_kernel<Formula>>(over_batches(x.numel()), x.numel(), Incoming(gy, x.numel(), reduction), load,
                                           gx.device_data<float>());
   });
 }

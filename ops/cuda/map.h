@@ -3,68 +3,81 @@
 //
 //   template <int kWidth>
 //   __global__ void copy_kernel(MapDims map, const float* x, float* y) {
-//     for (const MapPosition at : positions<kWidth>(map)) {
-//       const i64 i = map.at(at.n, at.h, at.w, at.c);
-//       Channels<kWidth>::load(x + i).store(y + i);
-//     }
+//     for (const MapPosition at : positions<kWidth>(map))
+//       Channels<kWidth>::load(x + at.index).store(y + at.index);
 //   }
 //   launch<copy_kernel<kWidth>>(over_map<kWidth>(map), map, x, y);
 #pragma once
 
 #include "ops/cuda/channels.h"
+#include "ops/cuda/divider.h"
 #include "tensor/tensor.h"
 
 namespace tessera::cuda {
 
+// Positions are 32-bit integers in kernels.
 struct MapDims {
-  i64 N, H, W, C;
-  __device__ i64 at(i64 n, i64 h, i64 w, i64 c) const { return ((n * H + h) * W + w) * C + c; }
+  MapDims(i64 N_, i64 H_, i64 W_, i64 C_)
+      : N(N_),
+        H(static_cast<int>(H_)),
+        W(static_cast<int>(W_)),
+        C(static_cast<int>(C_)),
+        row(static_cast<int>(W_ * C_)),
+        by_H(H_),
+        by_C(C_) {
+    TESSERA_CHECK(std::max(N_ * H_, W_ * C_) <= std::numeric_limits<i32>::max(),
+                  "{}: a map of {} x {} rows of {} x {} is too large for one kernel; use a smaller batch",
+                  OpScope::current(), N_, H_, W_, C_);
+  }
+  __device__ i64 at(int n, int h, int w, int c) const { return static_cast<i64>(n * H + h) * row + (w * C + c); }
+
+  i64 N;
+  int H, W, C, row;  // row: elements of a row of pixels
+  Divider by_H, by_C;
 };
 
 inline MapDims map_of(const Tensor& map) {
   return {map.dim(0), map.dim(1), map.dim(2), map.dim(3)};
 }
 
-// blockIdx.x is a row of pixels (n, h); blockIdx.y and the threads walk along it. Then no thread divides 64-bit
-// numbers, which would cost more than the little it reads.
+// blockIdx.x is a row of pixels (n, h); blockIdx.y and the threads walk along it.
 template <int kWidth>
 Launch over_map(const MapDims& map) {
-  const i64 items = map.W * map.C / kWidth;
+  const i64 items = map.row / kWidth;
   const i64 threads = std::clamp<i64>(ceil_div(items, kWarp) * kWarp, kWarp, 256);
   return {.grid = {static_cast<unsigned>(map.N * map.H),
                    static_cast<unsigned>(std::min<i64>(ceil_div(items, threads), 65535))},
           .block = static_cast<unsigned>(threads)};
 }
 
-// c: the first of the thread's channels.
+// c: the first of the thread's channels; index: where it lies in the map.
 struct MapPosition {
-  i64 n;
-  int h, w, c;
+  int n, h, w, c;
+  i64 index;
 };
 
 template <int kWidth>
 class Positions {
  public:
   struct Iterator {
-    unsigned item, step, per_pixel, row, H;
+    const MapDims& map;
+    u32 along, step;  // elements
     __device__ MapPosition operator*() const {
-      return {static_cast<i64>(row / H), static_cast<int>(row % H), static_cast<int>(item / per_pixel),
-              static_cast<int>(item % per_pixel) * kWidth};
+      const u32 row = blockIdx.x;
+      return {static_cast<int>(row / map.by_H), static_cast<int>(row % map.by_H), static_cast<int>(along / map.by_C),
+              static_cast<int>(along % map.by_C), static_cast<i64>(row) * map.row + along};
     }
-    __device__ void operator++() { item += step; }
-    __device__ bool operator!=(unsigned end) const { return item < end; }
+    __device__ void operator++() { along += step; }
+    __device__ bool operator!=(u32 end) const { return along < end; }
   };
-  __device__ explicit Positions(const MapDims& map)
-      : H_(static_cast<unsigned>(map.H)),
-        per_pixel_(static_cast<unsigned>(map.C / kWidth)),
-        end_(static_cast<unsigned>(map.W) * per_pixel_) {}
+  __device__ explicit Positions(const MapDims& map) : map_(map) {}
   __device__ Iterator begin() const {
-    return {blockIdx.y * blockDim.x + threadIdx.x, gridDim.y * blockDim.x, per_pixel_, blockIdx.x, H_};
+    return {map_, (blockIdx.y * blockDim.x + threadIdx.x) * kWidth, gridDim.y * blockDim.x * kWidth};
   }
-  __device__ unsigned end() const { return end_; }
+  __device__ u32 end() const { return static_cast<u32>(map_.row); }
 
  private:
-  unsigned H_, per_pixel_, end_;
+  const MapDims& map_;
 };
 template <int kWidth>
 __device__ Positions<kWidth> positions(const MapDims& map) {

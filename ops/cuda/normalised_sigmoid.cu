@@ -1,6 +1,6 @@
 // y = s / max(sum s, 1e-6), s = sigmoid(x), along one dimension of [outer, count, inner]; formulas in ops/softmax.h.
-// One reduction (ops/cuda/reduce.h) for the sums, in double, and one pass for the result, a thread per 1 or 4 elements:
-// memory limits both, x is read twice.
+// One reduction (ops/cuda/reduce.h) for the sums, in double, and one pass for the result, a thread per 16 bytes or
+// element: memory limits both, x is read twice.
 #include "ops/cuda/map.h"
 #include "ops/cuda/reduce.h"
 #include "ops/scalar/libm.h"
@@ -19,7 +19,8 @@ __device__ float bounded(float sum) {
 template <class T>
 struct LoadSigmoid {
   const T* x;
-  __device__ double operator()(i64 at, i64) const { return scalar::Libm::sigmoid(load(x + at)); }
+  __device__ T read(i64 at) const { return x[at]; }
+  __device__ double value(T element, i64) const { return scalar::Libm::sigmoid(convert<float>(element)); }
 };
 struct StoreFloat {
   float* sums;
@@ -35,11 +36,10 @@ MapDims as_map(const ops::ReduceDims& dims) {
 template <class T, int kWidth>
 __global__ void divide_kernel(MapDims map, const T* x, const float* sums, T* y) {
   for (const MapPosition at : positions<kWidth>(map)) {
-    const i64 i = map.at(at.n, at.h, at.w, at.c);
-    auto values = Channels<kWidth>::load(x + i);
+    auto values = Channels<kWidth>::load(x + at.index);
     for (int j = 0; j < kWidth; ++j)
-      values.value[j] = scalar::Libm::sigmoid(values.value[j]) / bounded(sums[at.n * map.C + at.c + j]);
-    values.store(y + i);
+      values.value[j] = scalar::Libm::sigmoid(values.value[j]) / bounded(sums[i64{at.n} * map.C + at.c + j]);
+    values.store(y + at.index);
   }
 }
 
@@ -50,7 +50,7 @@ void normalised_sigmoid_of(const ops::ReduceDims& dims, const Tensor& x, Tensor&
   Tensor sums = Tensor::empty({dims.outer, dims.inner}, DType::kF32, x.device());
   reduce<DoubleSum>(dims, x.device(), LoadSigmoid<T>{from}, StoreFloat{sums.device_data<float>()});
   const MapDims map = as_map(dims);
-  dispatch_width(by_four(map.C, from, to), [&]<int kWidth>() {
+  dispatch_pieces<T>(map.C, {from, to}, [&]<int kWidth>() {
     launch<divide_kernel<T, kWidth>>(over_map<kWidth>(map), map, from, sums.device_data<float>(), to);
   });
 }
@@ -70,9 +70,13 @@ struct PairSum {
 template <class T>
 struct LoadPair {
   const T *gy, *x;
-  __device__ PairSum::Value operator()(i64 at, i64) const {
-    const double s = scalar::Libm::sigmoid(load(x + at));
-    return {s, load(gy + at) * s};
+  struct Pair {
+    T gy, x;
+  };
+  __device__ Pair read(i64 at) const { return {gy[at], x[at]}; }
+  __device__ PairSum::Value value(const Pair& pair, i64) const {
+    const double s = scalar::Libm::sigmoid(convert<float>(pair.x));
+    return {s, convert<float>(pair.gy) * s};
   }
 };
 // 1 / D and sum gy y, without the latter where the bound was taken.
@@ -89,14 +93,14 @@ template <class T, int kWidth>
 __global__ void input_gradient_kernel(MapDims map, const T* gy, const T* x, const float* scales, const float* products,
                                       T* gx) {
   for (const MapPosition at : positions<kWidth>(map)) {
-    const i64 i = map.at(at.n, at.h, at.w, at.c), slice = at.n * map.C + at.c;
-    auto gradient = Channels<kWidth>::load(gy + i);
-    const auto values = Channels<kWidth>::load(x + i);
+    const i64 slice = i64{at.n} * map.C + at.c;
+    auto gradient = Channels<kWidth>::load(gy + at.index);
+    const auto values = Channels<kWidth>::load(x + at.index);
     for (int j = 0; j < kWidth; ++j) {
       const float s = scalar::Libm::sigmoid(values.value[j]);
       gradient.value[j] = (1 - s) * s * scales[slice + j] * (gradient.value[j] - products[slice + j]);
     }
-    gradient.store(gx + i);
+    gradient.store(gx + at.index);
   }
 }
 
@@ -109,7 +113,7 @@ void gradient_of(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& x,
   reduce<PairSum>(dims, x.device(), LoadPair<T>{gradient, values},
                   StorePair{scales.device_data<float>(), products.device_data<float>()});
   const MapDims map = as_map(dims);
-  dispatch_width(by_four(map.C, gradient, values, to), [&]<int kWidth>() {
+  dispatch_pieces<T>(map.C, {gradient, values, to}, [&]<int kWidth>() {
     launch<input_gradient_kernel<T, kWidth>>(over_map<kWidth>(map), map, gradient, values, scales.device_data<float>(),
                                              products.device_data<float>(), to);
   });

@@ -43,7 +43,12 @@ __global__ void adamw_kernel(TensorTable<AdamW> table, const double* scale) {
   if (std::isnan(*scale)) return;
   const float factor = static_cast<float>(*scale);
   const auto [a, begin, end] = table.share();
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) a.step(factor * a.g[i], a.p[i], a.m[i], a.v[i]);
+  each_piece<float>(begin, end, {a.g, a.p, a.m, a.v}, [&]<int kWidth>(i64 i) {
+    const auto g = Channels<kWidth>::load(a.g + i);
+    auto p = Channels<kWidth>::load(a.p + i), m = Channels<kWidth>::load(a.m + i), v = Channels<kWidth>::load(a.v + i);
+    for (int j = 0; j < kWidth; ++j) a.step(factor * g.value[j], p.value[j], m.value[j], v.value[j]);
+    p.store(a.p + i), m.store(a.m + i), v.store(a.v + i);
+  });
 }
 
 void adamw_step_cuda(std::span<ops::AdamWUpdate> updates, const Tensor& scale) {
@@ -68,14 +73,18 @@ __global__ void sgd_kernel(TensorTable<Sgd> table, const double* scale) {
   if (std::isnan(*scale)) return;
   const float factor = static_cast<float>(*scale);
   const auto [s, begin, end] = table.share();
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) {
+  each_piece<float>(begin, end, {s.g, s.p, s.buffer}, [&]<int kWidth>(i64 i) {
+    const auto g = Channels<kWidth>::load(s.g + i);
+    auto p = Channels<kWidth>::load(s.p + i);
     if (s.buffer) {
-      if (s.first_step) s.buffer[i] = 0;
-      s.step(factor * s.g[i], s.p[i], s.buffer[i]);
+      auto buffer = s.first_step ? Channels<kWidth>::zero() : Channels<kWidth>::load(s.buffer + i);
+      for (int j = 0; j < kWidth; ++j) s.step(factor * g.value[j], p.value[j], buffer.value[j]);
+      buffer.store(s.buffer + i);
     } else {
-      s.step(factor * s.g[i], s.p[i]);
+      for (int j = 0; j < kWidth; ++j) s.step(factor * g.value[j], p.value[j]);
     }
-  }
+    p.store(s.p + i);
+  });
 }
 
 void sgd_step_cuda(std::span<ops::SgdUpdate> updates, const Tensor& scale) {
@@ -98,8 +107,12 @@ struct Lerp {
 __global__ void lerp_into_kernel(TensorTable<Lerp> table, float weight, const double* scale) {
   if (std::isnan(*scale)) return;
   const auto [l, begin, end] = table.share();
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x)
-    l.target[i] = scalar::lerp(l.target[i], l.source[i], weight);
+  each_piece<float>(begin, end, {l.source, l.target}, [&]<int kWidth>(i64 i) {
+    const auto source = Channels<kWidth>::load(l.source + i);
+    auto target = Channels<kWidth>::load(l.target + i);
+    for (int j = 0; j < kWidth; ++j) target.value[j] = scalar::lerp(target.value[j], source.value[j], weight);
+    target.store(l.target + i);
+  });
 }
 
 void lerp_into_cuda(std::span<ops::LerpUpdate> updates, double weight, const Tensor& scale) {

@@ -1,7 +1,10 @@
-// Pointwise operators in CUDA, f32 and bf16: a thread has four neighbouring elements where their number and addresses
-// allow it, else one, and in very large tensors several such, one grid apart. Memory limits all of them; neighbouring
-// threads have neighbouring elements, so that a warp reads and writes whole lines.
+// Pointwise operators in CUDA, f32 and bf16: pieces of 16 bytes where the number of elements and the addresses allow
+// it, else of one element, and of these a thread has kBatch (tensor/cuda/launch.h). Memory limits all of them;
+// neighbouring threads have neighbouring pieces, so that a warp reads and writes whole lines.
+#include <tuple>
+
 #include "ops/cuda/channels.h"
+#include "ops/cuda/walk.h"
 #include "ops/pointwise.h"
 #include "ops/scalar/libm.h"
 
@@ -38,7 +41,11 @@ __device__ Channels<kWidth> each(const F& f, const X&... x) {
 // n pieces of kWidth elements of arguments of one shape; y may be one of them.
 template <class F, int kWidth, class T, class... X>
 __global__ void pieces_kernel(i64 n, F f, T* y, const X*... x) {
-  for (const i64 i : indices(n)) each<kWidth>(f, Channels<kWidth>::load(x + i * kWidth)...).store(y + i * kWidth);
+  read_then_write(
+      n, [&](i64 i) { return std::tuple(Channels<kWidth>::load(x + i * kWidth)...); },
+      [&](i64 i, const auto& pieces) {
+        std::apply([&](const auto&... piece) { each<kWidth>(f, piece...).store(y + i * kWidth); }, pieces);
+      });
 }
 template <class T, class>
 using Same = T;
@@ -46,44 +53,30 @@ template <class F, class... Arguments>
 void over_pieces(const F& f, Tensor& y, const Arguments&... x) {
   dispatch_storage(y, [&]<class T>() {
     T* to = y.device_data<T>();
-    dispatch_width(by_four(y.numel(), to, x.template device_data<T>()...), [&]<int kWidth>() {
+    dispatch_pieces<T>(y.numel(), {to, x.raw()...}, [&]<int kWidth>() {
       const i64 n = y.numel() / kWidth;
-      launch<pieces_kernel<F, kWidth, T, Same<T, Arguments>...>>(over(n), n, f, to, x.template device_data<T>()...);
+      launch<pieces_kernel<F, kWidth, T, Same<T, Arguments>...>>(over_batches(n), n, f, to,
+                                                                 x.template device_data<T>()...);
     });
   });
 }
 
-// Where in a and b the element i of y comes from.
-struct Sources {
-  i64 a, b;
-};
-__device__ Sources sources(const ops::BroadcastDims& dims, i64 i) {
-  Sources at{0, 0};
-  for (int d = dims.rank - 1; d >= 0; --d) {
-    const i64 index = i % dims.size[d];
-    i /= dims.size[d];
-    at.a += index * dims.step_a[d];
-    at.b += index * dims.step_b[d];
-  }
-  return at;
-}
-
-template <class F, class T>
-__global__ void broadcast_kernel(i64 n, ops::BroadcastDims dims, const T* a, const T* b, T* y) {
-  for (const i64 i : indices(n)) {
-    const Sources at = sources(dims, i);
-    store(y + i, F::of(Libm(), load(a + at.a), load(b + at.b)));
-  }
-}
-
-template <class T>
-__global__ void broadcast_to_kernel(i64 n, ops::BroadcastDims dims, const T* x, T* y) {
-  for (const i64 i : indices(n)) y[i] = x[sources(dims, i).a];
+template <class F, int kWidth, class T>
+__global__ void broadcast_kernel(Walk<2> walk, i64 n, const T* __restrict__ a, const T* __restrict__ b,
+                                 T* __restrict__ y) {
+  read_then_write(
+      n,
+      [&](i64 i) {
+        const auto at = walk(i);
+        return std::pair(Channels<kWidth>::load(a + at[0]), Channels<kWidth>::load(b + at[1]));
+      },
+      [&](i64 i, const auto& pair) { each<kWidth>(Formula<F>(), pair.first, pair.second).store(y + i * kWidth); });
 }
 
 template <class T>
 __global__ void greater_equal_kernel(i64 n, const T* x, float value, u8* y) {
-  for (const i64 i : indices(n)) y[i] = load(x + i) >= value;
+  read_then_write(
+      n, [&](i64 i) { return x[i]; }, [&](i64 i, T element) { y[i] = load(&element) >= value; });
 }
 
 // --- The launches.
@@ -106,15 +99,20 @@ template <class F>
 void binary_cuda(const ops::BroadcastDims& dims, const Tensor& a, const Tensor& b, Tensor& y) {
   if (a.shape() == b.shape()) return over_pieces(Formula<F>(), y, a, b);
   dispatch_storage(y, [&]<class T>() {
-    launch<broadcast_kernel<F, T>>(over(y.numel()), y.numel(), dims, a.device_data<T>(), b.device_data<T>(),
-                                   y.device_data<T>());
+    const T *from_a = a.device_data<T>(), *from_b = b.device_data<T>();
+    T* to = y.device_data<T>();
+    // Where one argument is repeated along the last dimension, pieces are elements.
+    const int last = dims.rank - 1;
+    const i64 run = dims.step_a[last] == 1 && dims.step_b[last] == 1 ? dims.size[last] : 1;
+    dispatch_pieces<T>(run, {from_a, from_b, to}, [&]<int kWidth>() {
+      const Walk<2> walk(dims.rank, dims.size, {dims.step_a, dims.step_b}, kWidth, 1);
+      launch<broadcast_kernel<F, kWidth, T>>(over_batches(walk.pieces()), walk, walk.pieces(), from_a, from_b, to);
+    });
   });
 }
 
 void broadcast_to_cuda(const ops::BroadcastDims& dims, const Tensor& x, Tensor& y) {
-  dispatch_storage(x, [&]<class T>() {
-    launch<broadcast_to_kernel<T>>(over(y.numel()), y.numel(), dims, x.device_data<T>(), y.device_data<T>());
-  });
+  copy_walk(dims.rank, dims.size, dims.step_a, x, y);
 }
 
 void add_into_cuda(const Tensor& term, Tensor& target) {
@@ -127,7 +125,7 @@ void clamp_min_backward_cuda(const Tensor& gy, const Tensor& x, double lowest, T
 
 void greater_equal_cuda(const Tensor& x, double value, Tensor& y) {
   dispatch_storage(x, [&]<class T>() {
-    launch<greater_equal_kernel<T>>(over(y.numel()), y.numel(), x.device_data<T>(), static_cast<float>(value),
+    launch<greater_equal_kernel<T>>(over_batches(y.numel()), y.numel(), x.device_data<T>(), static_cast<float>(value),
                                     y.device_data<u8>());
   });
 }

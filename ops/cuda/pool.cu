@@ -1,7 +1,8 @@
-// Pooling in CUDA, formulas in ops/pool.h: one thread per result pixel and 1 or 4 channels. A window is a product of
-// two ranges, found from the position alone, forward (the input range of an output position) and backward (the output
-// positions whose windows contain an input position). Backward gathers, in ascending order. Memory bounds all of them:
-// a map is read once from memory, where windows overlap again from the cache, and the other is written once.
+// Pooling in CUDA, formulas in ops/pool.h: one thread per result pixel and 16 bytes of channels, or one. A window is a
+// product of two ranges, found from the position alone, forward (the input range of an output position) and backward
+// (the output positions whose windows contain an input position). Backward gathers, in ascending order. Memory bounds
+// all of them: a map is read once from memory, where windows overlap again from the cache, and the other is written
+// once.
 #include "ops/cuda/map.h"
 #include "ops/scalar/pool.h"
 
@@ -12,50 +13,64 @@ namespace {
 using namespace cuda;
 
 using Range = scalar::PoolRange<int>;
-using PoolAxis = scalar::PoolAxis<int>;
+using PoolAxis = scalar::PoolAxis<int, Divider>;
 using AdaptiveAxis = scalar::AdaptiveAxis<int>;
 
-template <class T, int kWidth>
-__global__ void max_pool2d_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const T* x, T* y,
-                                  i32* argmax) {
+// Of kWidth channels: which pixel each maximum was found at.
+template <int kWidth>
+struct alignas(kWidth < 4 ? 4 * kWidth : 16) Places {
+  i32 value[kWidth];
+};
+
+// kKernel: the window's side where all its pixels are in flight together, 0 for one of any size.
+template <class T, int kWidth, int kKernel>
+__global__ void max_pool2d_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const T* __restrict__ x,
+                                  T* __restrict__ y, i32* __restrict__ argmax) {
+  const int kernel = kKernel > 0 ? kKernel : rows.kernel;
   for (const MapPosition at : positions<kWidth>(out)) {
     const Range vertical = rows.window(at.h), horizontal = columns.window(at.w);
+    const int top = rows.padded_begin(at.h), left = columns.padded_begin(at.w);
     Channels<kWidth> best;
-    i32 where[kWidth];
+    Places<kWidth> where;
     for (int j = 0; j < kWidth; ++j) {
       best.value[j] = -INFINITY;
-      where[j] = static_cast<i32>(vertical.begin * in.W + horizontal.begin);
+      where.value[j] = vertical.begin * in.W + horizontal.begin;
     }
-    for (int h = vertical.begin; h < vertical.end; ++h)
-      for (int w = horizontal.begin; w < horizontal.end; ++w) {
-        const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c));
+#pragma unroll(kKernel > 0 ? kKernel : 1)
+    for (int i = 0; i < kernel; ++i)
+#pragma unroll(kKernel > 0 ? kKernel : 1)
+      for (int k = 0; k < kernel; ++k) {
+        const int h = top + i, w = left + k;
+        if (h < vertical.begin || h >= vertical.end || w < horizontal.begin || w >= horizontal.end) continue;
+        const auto pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c));
         for (int j = 0; j < kWidth; ++j) {
           const float value = pixel.value[j];
           const bool take = value > best.value[j] || value != value;  // the second: NaN
           best.value[j] = take ? value : best.value[j];
-          where[j] = take ? static_cast<i32>(h * in.W + w) : where[j];
+          where.value[j] = take ? h * in.W + w : where.value[j];
         }
       }
-    const i64 to = out.at(at.n, at.h, at.w, at.c);
-    best.store(y + to);
-    for (int j = 0; j < kWidth; ++j) argmax[to + j] = where[j];
+    best.store(y + at.index);
+    *reinterpret_cast<Places<kWidth>*>(argmax + at.index) = where;
   }
 }
 
 template <class T, int kWidth>
-__global__ void max_pool2d_backward_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out, const T* gy,
-                                           const i32* argmax, T* gx) {
+__global__ void max_pool2d_backward_kernel(PoolAxis rows, PoolAxis columns, MapDims in, MapDims out,
+                                           const T* __restrict__ gy, const i32* __restrict__ argmax,
+                                           T* __restrict__ gx) {
   for (const MapPosition at : positions<kWidth>(in)) {
     const Range vertical = rows.touching(at.h), horizontal = columns.touching(at.w);
-    const i32 offset = static_cast<i32>(at.h * in.W + at.w);
+    const i32 offset = at.h * in.W + at.w;
     Channels<kWidth> sum = Channels<kWidth>::zero();
     for (int i = vertical.begin; i < vertical.end; ++i)
       for (int j = horizontal.begin; j < horizontal.end; ++j) {
         const i64 from = out.at(at.n, i, j, at.c);
-        const Channels<kWidth> gradient = Channels<kWidth>::load(gy + from);
-        for (int k = 0; k < kWidth; ++k) sum.value[k] += argmax[from + k] == offset ? gradient.value[k] : 0.0f;
+        const auto gradient = Channels<kWidth>::load(gy + from);
+        const auto where = *reinterpret_cast<const Places<kWidth>*>(argmax + from);
+        for (int k = 0; k < kWidth; ++k) sum.value[k] += where.value[k] == offset ? gradient.value[k] : 0.0f;
       }
-    sum.store(gx + in.at(at.n, at.h, at.w, at.c));
+    sum.store(gx + at.index);
   }
 }
 
@@ -66,12 +81,13 @@ __global__ void average_kernel(Axis rows, Axis columns, MapDims in, MapDims out,
     const float divisor = static_cast<float>(rows.extent(at.h) * columns.extent(at.w));
     Channels<kWidth> mean = Channels<kWidth>::zero();
     for (int h = vertical.begin; h < vertical.end; ++h)
+#pragma unroll 4
       for (int w = horizontal.begin; w < horizontal.end; ++w) {
         const Channels<kWidth> pixel = Channels<kWidth>::load(x + in.at(at.n, h, w, at.c));
         mean.add(1, pixel);
       }
     for (int j = 0; j < kWidth; ++j) mean.value[j] /= divisor;
-    mean.store(y + out.at(at.n, at.h, at.w, at.c));
+    mean.store(y + at.index);
   }
 }
 
@@ -86,7 +102,7 @@ __global__ void average_backward_kernel(Axis rows, Axis columns, MapDims in, Map
         const float share = 1.0f / static_cast<float>(rows.extent(i) * columns.extent(j));
         sum.add(share, gradient);
       }
-    sum.store(gx + in.at(at.n, at.h, at.w, at.c));
+    sum.store(gx + at.index);
   }
 }
 
@@ -95,16 +111,20 @@ template <class Run>
 void dispatch_maps(const Tensor& before, const Tensor& behind, const Run& run) {
   const MapDims in = map_of(before), out = map_of(behind);
   dispatch_storage(before, [&]<class T>() {
-    dispatch_width(by_four(in.C, before.raw(), behind.raw()),
-                   [&]<int kWidth>() { run.template operator()<T, kWidth>(in, out); });
+    dispatch_pieces<T>(in.C, {before.raw(), behind.raw()},
+                       [&]<int kWidth>() { run.template operator()<T, kWidth>(in, out); });
   });
 }
 
 void max_pool2d_cuda(const Tensor& x, const ops::Pool2dParams& p, Tensor& y, Tensor& argmax) {
   const PoolAxis rows(x.dim(1), y.dim(1), p), columns(x.dim(2), y.dim(2), p);
   dispatch_maps(x, y, [&]<class T, int kWidth>(const MapDims& in, const MapDims& out) {
-    launch<max_pool2d_kernel<T, kWidth>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
-                                         y.device_data<T>(), argmax.device_data<i32>());
+    const auto run = [&]<int kKernel>() {
+      launch<max_pool2d_kernel<T, kWidth, kKernel>>(over_map<kWidth>(out), rows, columns, in, out, x.device_data<T>(),
+                                                    y.device_data<T>(), argmax.device_data<i32>());
+    };
+    if (p.kernel == 3) return run.template operator()<3>();
+    run.template operator()<0>();
   });
 }
 

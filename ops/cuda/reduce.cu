@@ -35,7 +35,10 @@ struct Squared {
 __global__ void sum_of_squares_kernel(TensorTable<Squared> table, double* parts) {
   const auto [tensor, begin, end] = table.share();
   double sum = 0;
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(tensor.x[i]) * tensor.x[i];
+  each_piece<float>(begin, end, {tensor.x}, [&]<int kWidth>(i64 i) {
+    const auto piece = Channels<kWidth>::load(tensor.x + i);
+    for (const float value : piece.value) sum += double{value} * value;
+  });
   sum = block_sum(sum);
   if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
@@ -73,7 +76,8 @@ struct First {
 template <class T>
 struct LoadIndexed {
   const T* x;
-  __device__ First::Value operator()(i64 at, i64 c) const { return {load(x + at), c}; }
+  __device__ T read(i64 at) const { return x[at]; }
+  __device__ First::Value value(T element, i64 c) const { return {convert<float>(element), c}; }
 };
 template <class T>
 struct StoreIndexed {

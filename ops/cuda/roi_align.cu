@@ -1,7 +1,9 @@
 // RoIAlign in CUDA; ops/roi_align.h states the formula, ops/scalar/roi_align.h has its axes.
 //
-//   forward    lanes share the channels of a bin. A warp finds the bin's points, four corners each, and reads them from
-//              the cache: with sampling_ratio 2 that is 16 reads per value, which bounds it
+//   forward    a block has some rows of a roi's bins. It finds the points of each row and each column of bins once, in
+//              f64: the pixels that they lie between and f32 weights, in shared memory. Neighbouring threads have
+//              neighbouring channels; the four corners of a point come from the cache: with sampling_ratio 2 that is 16
+//              reads per value, which bounds it
 //   backward   gx is cut into tiles of 8 x 8 pixels and 32 lanes of channels, one block each; a warp has a row of the
 //              tile in registers. The block looks for the rois that touch the tile, 256 at a time, and goes through
 //              them in order, kRois at a time: first the weights of their bins on the tile's rows and columns (shared
@@ -10,6 +12,7 @@
 //
 // A roi whose image x does not have, or with a coordinate that is not finite, gives 0 and adds nothing.
 #include "ops/cuda/channels.h"
+#include "ops/cuda/divider.h"
 #include "ops/cuda/scan.h"
 #include "ops/scalar/bilinear.h"
 #include "ops/scalar/roi_align.h"
@@ -72,42 +75,98 @@ __device__ void bins_between(const RoiAxis& axis, double low, double high, int* 
   *end = static_cast<int>(clamped<double>(std::floor(larger(a, b)) + 1, 0, *end));
 }
 
-template <class T, int kWidth>
-__global__ void roi_align_kernel(Dims d, RowLanes lanes, const T* x, const float* rois, T* y) {
-  const u32 bin = lanes.row(), width = static_cast<u32>(d.width), height = static_cast<u32>(d.height);
-  if (bin >= lanes.rows) return;
-  const int j = static_cast<int>(bin % width), i = static_cast<int>(bin / width % height);
-  const float* const roi = rois + i64{bin / width / height} * 5;
-  const RoiAxis rows = axis_of(d, roi, 0), columns = axis_of(d, roi, 1);
-  const RoiPoints down = rows.points > 0 ? rows.between(i, -1, d.H) : RoiPoints{0, 0};
-  const RoiPoints right = columns.points > 0 ? columns.between(j, -1, d.W) : RoiPoints{0, 0};
-  const float share = static_cast<float>(1 / (rows.points * columns.points));  // unused without points
-  const T* const map = x + (rows.points > 0 ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * d.C;
-  for (i64 c = lanes.lane() * kWidth; c < d.C; c += lanes.count * kWidth) {
+// The points of a bin that are on the map.
+__device__ RoiPoints points_of(const RoiAxis& axis, int bin) {
+  if (axis.points == 0 || (axis.step == 0 && !axis.on_map(axis.place(bin, 0)))) return {0, 0};
+  RoiPoints points = axis.between(bin, -1, static_cast<double>(axis.size));  // and perhaps one more on either side
+  for (; points.count > 0 && !axis.on_map(axis.place(bin, points.first)); --points.count) ++points.first;
+  while (points.count > 0 && !axis.on_map(axis.place(bin, points.first + static_cast<double>(points.count - 1))))
+    --points.count;
+  return points;
+}
+
+// A row or column of points: the two pixels that it lies between and their weights.
+struct alignas(16) Tap {
+  int low, high;
+  float near, far;
+
+  __device__ static Tap of(const RoiAxis& axis, int bin, double point) {
+    const RoiPixels pixels = axis.pixels(axis.place(bin, point));
+    const int low = static_cast<int>(pixels.low);
+    const float far = static_cast<float>(pixels.fraction);
+    return {low, pixels.fraction > 0 ? low + 1 : low, 1 - far, far};
+  }
+};
+
+constexpr i64 kSharedBytes = 96 * 1024;  // of a block, whatever it keeps there
+
+// A bin's points along one axis.
+struct Bin {
+  static constexpr int kKept = 8;
+  RoiPoints points;
+  Tap taps[kKept];  // of the first of them; unless these are all, what follows is found where it is needed
+
+  template <bool kAll>
+  __device__ Tap tap(const RoiAxis& axis, int bin, int k) const {
+    return kAll || k < kKept ? taps[k] : Tap::of(axis, bin, points.first + k);
+  }
+};
+
+// blockIdx.x: the roi. blockIdx.y: which `most` of its rows of bins. pieces: kWidth channels of a bin each. kAll: no
+// bin has more than kKept points along an axis.
+template <class T, int kWidth, bool kAll>
+__global__ void roi_align_kernel(Dims d, int most, Divider width, Divider pieces, const T* __restrict__ x,
+                                 const float* __restrict__ rois, T* __restrict__ y) {
+  struct Shared {
+    RoiAxis axis[2];
+  };
+  auto& [axes] = shared_memory<Shared>();
+  Bin* const bins = dynamic_shared<Bin>();  // [most] rows, then [width] columns
+  const float* const roi = rois + i64{blockIdx.x} * 5;
+  if (threadIdx.x < 2) axes[threadIdx.x] = axis_of(d, roi, static_cast<int>(threadIdx.x));
+  __syncthreads();
+  const int first = static_cast<int>(blockIdx.y) * most, rows = most < d.height - first ? most : d.height - first;
+  for (int k = static_cast<int>(threadIdx.x); k < (most + d.width) * Bin::kKept; k += kMostThreads) {
+    const int bin = k / Bin::kKept, point = k % Bin::kKept, at = bin < most ? first + bin : bin - most;
+    const RoiAxis& axis = axes[bin < most ? 0 : 1];
+    const RoiPoints points = points_of(axis, at);
+    if (point == 0) bins[bin].points = points;
+    if (point < points.count) bins[bin].taps[point] = Tap::of(axis, at, points.first + point);
+  }
+  __syncthreads();
+  const bool usable = axes[0].points > 0 && axes[1].points > 0;
+  const float share = usable ? static_cast<float>(1 / (axes[0].points * axes[1].points)) : 0.0f;
+  const T* const map = x + (usable ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * d.C;
+  T* const out = y + (i64{blockIdx.x} * d.height + first) * d.width * d.C;
+  const u32 items = static_cast<u32>(rows * d.width * static_cast<int>(d.C / kWidth));
+  for (u32 item = threadIdx.x; item < items; item += kMostThreads) {
+    const u32 bin = item / pieces, c = item % pieces * kWidth;
+    const int i = static_cast<int>(bin / width), j = static_cast<int>(bin % width);
+    const Bin &row = bins[i], &column = bins[most + j];
     auto sum = Channels<kWidth>::zero();
-    for (i64 a = 0; a < down.count; ++a) {
-      const double v = rows.place(i, down.first + static_cast<double>(a));
-      for (i64 b = 0; rows.on_map(v) && b < right.count; ++b) {
-        const double u = columns.place(j, right.first + static_cast<double>(b));
-        if (!columns.on_map(u)) continue;
-        const RoiPixels row = rows.pixels(v), column = columns.pixels(u);
-        const BilinearSample<float, i64> at{row.low, column.low, static_cast<float>(row.fraction),
-                                            static_cast<float>(column.fraction)};
-        for (int k = 0; k < 4; ++k) {
-          const float weight = at.weight(k);
-          if (weight == 0) continue;  // perhaps beyond the map
-          const i64 pixel = (row.low + k / 2) * d.W + column.low + k % 2;
-          sum.add(weight * share, Channels<kWidth>::load(map + pixel * d.C + c));
-        }
+    for (int a = 0; a < row.points.count; ++a) {
+      const Tap v = row.tap<kAll>(axes[0], first + i, a);
+      const T *const above = map + i64{v.low} * d.W * d.C + c, *const below = map + i64{v.high} * d.W * d.C + c;
+#pragma unroll 2
+      for (int b = 0; b < column.points.count; ++b) {
+        const Tap u = column.tap<kAll>(axes[1], j, b);
+        const auto top_left = Channels<kWidth>::load(above + u.low * d.C),
+                   top_right = Channels<kWidth>::load(above + u.high * d.C),
+                   bottom_left = Channels<kWidth>::load(below + u.low * d.C),
+                   bottom_right = Channels<kWidth>::load(below + u.high * d.C);
+        sum.add(v.near * u.near, top_left);
+        sum.add(v.near * u.far, top_right);
+        sum.add(v.far * u.near, bottom_left);
+        sum.add(v.far * u.far, bottom_right);
       }
     }
-    sum.store(y + bin * d.C + c);
+    for (float& value : sum.value) value *= share;
+    sum.store(out + i64{item} * kWidth);
   }
 }
 
 constexpr int kSide = 8;                            // pixels of a tile's side
 constexpr int kThreads = kSide * kWarp, kRois = 8;  // rois whose weights are in shared memory together, at most
-constexpr i64 kWeightBytes = 96 * 1024;             // of them
 
 // Of one roi on one tile: its axes, and the bins that reach the tile.
 struct RoiOnTile {
@@ -219,12 +278,25 @@ __global__ void roi_align_backward_kernel(Dims d, int batch, const T* gy, const 
 
 void roi_align_cuda(const Tensor& x, const Tensor& rois, const ops::RoiAlignParams& params, Tensor& y) {
   const Dims d = dims_of(rois, params, x.shape());
+  const i64 most_bins = kSharedBytes / static_cast<i64>(sizeof(Bin));
+  TESSERA_CHECK(d.width < most_bins, "roi_align: {} x {} bins are too wide for {}: at most {}", d.height, d.width,
+                x.device(), most_bins - 1);
   dispatch_storage(x, [&]<class T>() {
     const T* in = x.device_data<T>();
     T* out = y.device_data<T>();
-    dispatch_width(by_four(d.C, in, out), [&]<int kWidth>() {
-      const RowLanes lanes(d.rois * d.height * d.width, ceil_div(d.C, kWidth));
-      launch<roi_align_kernel<T, kWidth>>(lanes.launch(), d, lanes, in, rois.device_data<float>(), out);
+    dispatch_pieces<T>(d.C, {in, out}, [&]<int kWidth>() {
+      constexpr i64 kItems = 2048;  // of a block, so that finding the points is a small part of its work
+      const i64 of_row = std::max<i64>(1, d.width * (d.C / kWidth));
+      const i64 most = std::clamp<i64>(ceil_div(kItems, of_row), 1, std::min<i64>(d.height, most_bins - d.width));
+      const Launch shape{.grid = {static_cast<unsigned>(d.rois), static_cast<unsigned>(ceil_div(d.height, most))},
+                         .block = kMostThreads,
+                         .shared = static_cast<size_t>(most + d.width) * sizeof(Bin)};
+      const auto run = [&]<bool kAll>() {
+        launch<roi_align_kernel<T, kWidth, kAll>>(shape, d, static_cast<int>(most), Divider(d.width),
+                                                  Divider(d.C / kWidth), in, rois.device_data<float>(), out);
+      };
+      if (params.sampling_ratio > 0 && params.sampling_ratio <= Bin::kKept) return run.template operator()<true>();
+      run.template operator()<false>();
     });
   });
 }
@@ -232,15 +304,15 @@ void roi_align_cuda(const Tensor& x, const Tensor& rois, const ops::RoiAlignPara
 void roi_align_backward_cuda(const Tensor& gy, const Tensor& rois, const ops::RoiAlignParams& params, Tensor& gx) {
   const Dims d = dims_of(rois, params, gx.shape());
   const i64 roi_bytes = i64{4} * kSide * (d.height + d.width);
-  TESSERA_CHECK(roi_bytes <= kWeightBytes,
+  TESSERA_CHECK(roi_bytes <= kSharedBytes,
                 "roi_align_backward: {} x {} bins are too many for {}: their sum may be at most {}", d.height, d.width,
-                gx.device(), kWeightBytes / 4 / kSide);
-  const int batch = static_cast<int>(std::min<i64>(kRois, kWeightBytes / roi_bytes));
+                gx.device(), kSharedBytes / 4 / kSide);
+  const int batch = static_cast<int>(std::min<i64>(kRois, kSharedBytes / roi_bytes));
   const i64 tiles = ceil_div(d.H, kSide) * ceil_div(d.W, kSide) * d.images;
   dispatch_storage(gy, [&]<class T>() {
     const T* g = gy.device_data<T>();
     T* out = gx.device_data<T>();
-    dispatch_width(by_four(d.C, g, out), [&]<int kWidth>() {
+    dispatch_width(by_four(d.C, g, out), [&]<int kWidth>() {  // more would leave few warps
       const Launch shape{.grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(d.C, kWarp * kWidth))},
                          .block = kThreads,
                          .shared = static_cast<size_t>(batch * roi_bytes)};

@@ -20,9 +20,13 @@ struct DiceSum {
 };
 struct LoadDice {
   const float *x, *t;
-  __device__ DiceSum::Value operator()(i64 at, i64) const {
-    const float s = scalar::logistic(scalar::Libm(), x[at]).p, target = t[at];
-    return {s * target, static_cast<double>(s * s) + target * target};
+  struct Pair {
+    float x, t;
+  };
+  __device__ Pair read(i64 at) const { return {x[at], t[at]}; }
+  __device__ DiceSum::Value value(const Pair& pair, i64) const {
+    const float s = scalar::logistic(scalar::Libm(), pair.x).p;
+    return {s * pair.t, static_cast<double>(s * s) + pair.t * pair.t};
   }
 };
 template <class Loss>

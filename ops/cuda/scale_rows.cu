@@ -1,9 +1,8 @@
 // Rows times factors in CUDA, all tensors of one pair of element types in one launch or a few
 // (ops/cuda/tensor_table.h). Memory limits it: 8 bytes per element from f32 to f32, 6 where one of them is bf16.
-#include <cstdint>
 #include <vector>
 
-#include "ops/cuda/storage.h"
+#include "ops/cuda/divider.h"
 #include "ops/cuda/tensor_table.h"
 #include "ops/scale_rows.h"
 
@@ -18,19 +17,22 @@ struct Rows {
   i64 count;
   To* target;
   const From* source;
-  const float* scale;     // null: 1
-  std::uint32_t columns;  // of a row
+  const float* scale;  // null: 1
+  Divider columns;     // of a row
   bool accumulate;
 };
 
 template <class To, class From>
 __global__ void scale_rows_kernel(TensorTable<Rows<To, From>> table) {
   const auto [t, begin, end] = table.share();
-  for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) {
-    float value = load(t.source + i);
-    if (t.scale) value *= t.scale[static_cast<std::uint32_t>(i) / t.columns];
-    store(t.target + i, t.accumulate ? load(t.target + i) + value : value);
-  }
+  using Narrow = std::conditional_t<sizeof(To) < sizeof(From), To, From>;  // 16 bytes of it
+  each_piece<Narrow>(begin, end, {t.target, t.source}, [&]<int kWidth>(i64 i) {
+    auto values = Channels<kWidth>::load(t.source + i);
+    if (t.scale)
+      for (int j = 0; j < kWidth; ++j) values.value[j] *= t.scale[(static_cast<u32>(i) + j) / t.columns];
+    if (t.accumulate) values.add(1, Channels<kWidth>::load(t.target + i));
+    values.store(t.target + i);
+  });
 }
 
 // The entries of these two types.
@@ -43,7 +45,7 @@ void scale_rows_between(std::span<ops::ScaledRows> list) {
     TESSERA_CHECK(count <= INT32_MAX, "scale_rows: {} has more than 2^31 - 1 elements", entry.target.shape());
     const i64 columns = entry.scale.defined() ? count / entry.target.dim(0) : count;
     rows.push_back({count, entry.target.device_data<To>(), entry.source.device_data<From>(), data_or_null(entry.scale),
-                    static_cast<std::uint32_t>(columns), entry.accumulate});
+                    columns, entry.accumulate});
   }
   if (rows.empty()) return;
   for_each_table(std::span<const Rows<To, From>>(rows),

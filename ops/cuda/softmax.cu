@@ -5,6 +5,7 @@
 // neighbouring threads have neighbouring i and read neighbouring elements. Sums are f32, by lane and then over the
 // warp.
 #include "ops/cuda/block_reduce.h"
+#include "ops/cuda/divider.h"
 #include "ops/softmax.h"
 
 namespace tessera {
@@ -42,26 +43,43 @@ struct ByThread {
   }
 };
 
-// The slice of this thread: its number, or one past the last. All lanes of a warp must stay for the warp's sums.
-template <class Lanes>
-__device__ i64 slice_of_thread() {
-  return (static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x) / Lanes::kLanes;
-}
+// The slices, of which each is `count` elements, `inner` apart.
+struct Slices {
+  explicit Slices(const ops::ReduceDims& dims)
+      : number(dims.outer * dims.inner), count(dims.count), inner(dims.inner), by_inner(dims.inner) {
+    TESSERA_CHECK(number <= std::numeric_limits<i32>::max(), "{}: {} slices are too many for one kernel",
+                  OpScope::current(), number);
+  }
+  // The slice of this thread, one past the last where it has none. All lanes of a warp must stay for the warp's sums.
+  template <class Lanes>
+  __device__ i64 of_thread() const {
+    return (static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x) / Lanes::kLanes;
+  }
+  __device__ i64 start(i64 slice) const {
+    const u32 s = static_cast<u32>(slice);
+    return s / by_inner * (count * inner) + s % by_inner;
+  }
+  i64 number, count, inner;
+  Divider by_inner;
+};
 
 template <class Lanes, class F>
-__global__ void softmax_kernel(ops::ReduceDims dims, const float* x, float* y) {
-  const i64 slice = slice_of_thread<Lanes>();
-  if (slice >= dims.outer * dims.inner) return;  // whole warps where a warp has a slice
-  const i64 start = slice / dims.inner * dims.count * dims.inner + slice % dims.inner;
+__global__ void softmax_kernel(Slices dims, const float* __restrict__ x, float* __restrict__ y) {
+  const i64 slice = dims.of_thread<Lanes>();
+  if (slice >= dims.number) return;  // whole warps where a warp has a slice
+  const i64 start = dims.start(slice);
   const float* in = x + start;
   float* out = y + start;
   float largest = -INFINITY;
+#pragma unroll 4
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) largest = MaxOf::of(in[c * dims.inner], largest);
   largest = Lanes::max(largest);
   float sum = 0;
+#pragma unroll 4
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) sum += std::exp(in[c * dims.inner] - largest);
   sum = Lanes::sum(sum);
   const float log_sum = std::log(sum);
+#pragma unroll 4
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
     const float shifted = in[c * dims.inner] - largest;
     out[c * dims.inner] = F::kLog ? shifted - log_sum : std::exp(shifted) / sum;
@@ -69,16 +87,19 @@ __global__ void softmax_kernel(ops::ReduceDims dims, const float* x, float* y) {
 }
 
 template <class Lanes, class F>
-__global__ void softmax_backward_kernel(ops::ReduceDims dims, const float* gy, const float* y, float* gx) {
-  const i64 slice = slice_of_thread<Lanes>();
-  if (slice >= dims.outer * dims.inner) return;
-  const i64 start = slice / dims.inner * dims.count * dims.inner + slice % dims.inner;
+__global__ void softmax_backward_kernel(Slices dims, const float* __restrict__ gy, const float* __restrict__ y,
+                                        float* __restrict__ gx) {
+  const i64 slice = dims.of_thread<Lanes>();
+  if (slice >= dims.number) return;
+  const i64 start = dims.start(slice);
   float sum = 0;
+#pragma unroll 4
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
     const i64 at = start + c * dims.inner;
     sum += F::kLog ? gy[at] : gy[at] * y[at];
   }
   sum = Lanes::sum(sum);
+#pragma unroll 4
   for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
     const i64 at = start + c * dims.inner;
     gx[at] = F::kLog ? gy[at] - std::exp(y[at]) * sum : y[at] * (gy[at] - sum);
@@ -86,25 +107,27 @@ __global__ void softmax_backward_kernel(ops::ReduceDims dims, const float* gy, c
 }
 
 template <class Lanes>
-Launch slices(const ops::ReduceDims& dims) {
-  return {.grid = static_cast<unsigned>(ceil_div(dims.outer * dims.inner * Lanes::kLanes, kThreads)),
-          .block = kThreads};
+Launch over_slices(const Slices& dims) {
+  return {.grid = static_cast<unsigned>(ceil_div(dims.number * Lanes::kLanes, kThreads)), .block = kThreads};
 }
 
 template <class F>
 void softmax_cuda(const ops::ReduceDims& dims, const Tensor& x, Tensor& y) {
   const float* in = x.device_data<float>();
   float* out = y.device_data<float>();
-  if (dims.inner == 1) return launch<softmax_kernel<ByWarp, F>>(slices<ByWarp>(dims), dims, in, out);
-  launch<softmax_kernel<ByThread, F>>(slices<ByThread>(dims), dims, in, out);
+  const Slices slices(dims);
+  if (dims.inner == 1) return launch<softmax_kernel<ByWarp, F>>(over_slices<ByWarp>(slices), slices, in, out);
+  launch<softmax_kernel<ByThread, F>>(over_slices<ByThread>(slices), slices, in, out);
 }
 
 template <class F>
 void softmax_backward_cuda(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& y, Tensor& gx) {
   const float *g = gy.device_data<float>(), *out = y.device_data<float>();
   float* result = gx.device_data<float>();
-  if (dims.inner == 1) return launch<softmax_backward_kernel<ByWarp, F>>(slices<ByWarp>(dims), dims, g, out, result);
-  launch<softmax_backward_kernel<ByThread, F>>(slices<ByThread>(dims), dims, g, out, result);
+  const Slices slices(dims);
+  if (dims.inner == 1)
+    return launch<softmax_backward_kernel<ByWarp, F>>(over_slices<ByWarp>(slices), slices, g, out, result);
+  launch<softmax_backward_kernel<ByThread, F>>(over_slices<ByThread>(slices), slices, g, out, result);
 }
 
 [[maybe_unused]] const bool kAdded = Operators<Softmax, LogSoftmax>::each([]<class F>(F) {

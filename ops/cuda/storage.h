@@ -10,6 +10,10 @@
 //   });
 #pragma once
 
+#ifndef TESSERA_CUDA_EMULATED
+#include <cuda_bf16.h>
+#endif
+
 #include "tensor/allocator.h"
 #include "tensor/cuda/launch.h"
 #include "tensor/tensor.h"
@@ -20,9 +24,22 @@ template <class T>
 __device__ float load(const T* at) {
   return convert<float>(*at);
 }
+// Two values in bf16, the first in the low half: one instruction for both.
+__device__ inline u32 bf16_pair(float low, float high) {
+#ifdef TESSERA_CUDA_EMULATED
+  return BFloat16::from(low).bits | u32{BFloat16::from(high).bits} << 16;
+#else
+  const __nv_bfloat162_raw pair = __floats2bfloat162_rn(low, high);
+  return pair.x | u32{pair.y} << 16;
+#endif
+}
 template <class T>
 __device__ void store(T* at, float value) {
-  *at = convert<T>(value);
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    at->bits = static_cast<u16>(bf16_pair(value, 0));
+  } else {
+    *at = convert<T>(value);
+  }
 }
 
 // f.operator()<T>() for the element type of x.

@@ -4,7 +4,11 @@
 //   struct Scaled { i64 count; float* x; };  // one tensor: `count` elements
 //   __global__ void scale_kernel(TensorTable<Scaled> table, float by) {
 //     const auto [tensor, begin, end] = table.share();
-//     for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) tensor.x[i] *= by;
+//     each_piece<float>(begin, end, {tensor.x}, [&]<int kWidth>(i64 i) {
+//       auto x = Channels<kWidth>::load(tensor.x + i);
+//       for (float& value : x.value) value *= by;
+//       x.store(tensor.x + i);
+//     });
 //   }
 //   for_each_table(std::span(list), [&](const auto& table, const Launch& shape) {
 //     launch<scale_kernel>(shape, table, 2);
@@ -17,7 +21,7 @@
 
 #include <span>
 
-#include "tensor/cuda/launch.h"
+#include "ops/cuda/channels.h"
 
 namespace tessera::cuda {
 
@@ -51,13 +55,26 @@ struct TensorTable {
   Item items[kMost];
 };
 
+// visit.operator()<kWidth>(i) for the block's elements begin ... end - 1, 16 bytes of T at a time where the tensors'
+// addresses are multiples of that.
+template <class T, class Visit>
+__device__ void each_piece(i64 begin, i64 end, std::initializer_list<const void*> tensors, Visit&& visit) {
+  constexpr int kWidth = kLargestUnit / sizeof(T);
+  i64 all = 0;
+  for (const void* tensor : tensors) all |= address_of(tensor);
+  const i64 whole = all % kLargestUnit == 0 ? end - (end - begin) % kWidth : begin;
+  for (i64 i = begin + threadIdx.x * kWidth; i < whole; i += kMostThreads * kWidth)
+    visit.template operator()<kWidth>(i);
+  for (i64 i = whole + threadIdx.x; i < end; i += kMostThreads) visit.template operator()<1>(i);
+}
+
 // Calls run(table, launch) for as many tables as it takes. Tensors without elements are left out.
 template <class Item, class Run>
 void for_each_table(std::span<const Item> items, Run run) {
   TensorTable<Item> table;
   unsigned blocks = 0;
   const auto finish = [&] {
-    run(table, Launch{.grid = blocks, .block = 256});
+    run(table, Launch{.grid = blocks, .block = kMostThreads});
     table.tensors = 0;
     blocks = 0;
   };

@@ -15,7 +15,7 @@ inline i64 unit_of(i64 all) {
   all |= kLargestUnit;
   return all & -all;
 }
-inline i64 address_of(const void* p) {
+__host__ __device__ inline i64 address_of(const void* p) {
   return static_cast<i64>(reinterpret_cast<std::uintptr_t>(p));
 }
 

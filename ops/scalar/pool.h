@@ -15,10 +15,11 @@ struct PoolRange {
   I begin, end;
 };
 
-// Windows of one size.
-template <class I>
+// Windows of one size. Divisor: what integers are divided by the stride with.
+template <class I, class Divisor = I>
 struct PoolAxis {
   I in, out, kernel, stride, padding;
+  Divisor by_stride;
   bool count_include_pad;
 
   PoolAxis(i64 in_, i64 out_, const ops::Pool2dParams& p)
@@ -27,6 +28,7 @@ struct PoolAxis {
         kernel(static_cast<I>(p.kernel)),
         stride(static_cast<I>(smaller(p.stride, i64{std::numeric_limits<I>::max()}))),
         padding(static_cast<I>(p.padding)),
+        by_stride(stride),
         count_include_pad(p.count_include_pad) {}
 
   TESSERA_HD I padded_begin(I o) const { return o * stride - padding; }
@@ -42,7 +44,8 @@ struct PoolAxis {
   // The windows that contain i: o stride - padding <= i < o stride - padding + kernel.
   TESSERA_HD PoolRange<I> touching(I i) const {
     const I first = i + padding - kernel;  // the last position whose window would end before i
-    return {clamped<I>(first < 0 ? 0 : first / stride + 1, 0, out), clamped<I>((i + padding) / stride + 1, 0, out)};
+    return {clamped<I>(first < 0 ? 0 : first / by_stride + 1, 0, out),
+            clamped<I>((i + padding) / by_stride + 1, 0, out)};
   }
 };
 

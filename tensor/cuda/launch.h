@@ -119,6 +119,44 @@ __device__ inline Indices indices(i64 n) {
   return Indices(n);
 }
 
+// write(i, read(i)) for all i of [0, n), for kernels that do little else than move memory: a thread has kBatch of them,
+// blockDim.x apart, and reads all before it writes the first, so that it waits for memory once.
+//   launch<copy_kernel>(over_batches(n), n, x, y);
+inline constexpr int kBatch = 4;
+inline Launch over_batches(i64 n) {
+  return {.grid = static_cast<unsigned>(ceil_div(n, kBatch * kMostThreads)), .block = kMostThreads};
+}
+template <class Read, class Write>
+__device__ void read_then_write(i64 n, Read&& read, Write&& write) {
+  const i64 block = static_cast<i64>(blockIdx.x) * (kBatch * kMostThreads), first = block + threadIdx.x;
+  if (block + kBatch * kMostThreads <= n) {
+    decltype(read(first)) values[kBatch];
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) values[k] = read(first + k * kMostThreads);
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) write(first + k * kMostThreads, values[k]);
+  } else {
+#pragma unroll 1
+    for (i64 i = first; i < n; i += kMostThreads) write(i, read(i));
+  }
+}
+
+// use(i, read(i)) for i = begin, begin + step, ... before end, of which kReads are read before the first is used.
+template <int kReads, class Read, class Use>
+__device__ void read_ahead(i64 begin, i64 end, i64 step, Read&& read, Use&& use) {
+  i64 i = begin;
+#pragma unroll 1
+  for (; i + (kReads - 1) * step < end; i += kReads * step) {
+    decltype(read(i)) values[kReads];
+#pragma unroll
+    for (int k = 0; k < kReads; ++k) values[k] = read(i + k * step);
+#pragma unroll
+    for (int k = 0; k < kReads; ++k) use(i + k * step, values[k]);
+  }
+#pragma unroll 1
+  for (; i < end; i += step) use(i, read(i));
+}
+
 __device__ inline int lane() {
   return static_cast<int>(threadIdx.x) % kWarp;
 }

@@ -70,6 +70,7 @@ OP_CASES(batch_norm) {
   one("so many rows that chunks grow", {1, 370, 360, 1}, true, -2, 2, {0, 1, 2});
   one("two values", {2, 3}, true, -2, 2, {});  // the gradient of x is all rounding: two values are always +-1
   one("frozen", {2, 5, 3, 7}, false, -2, 2, {0});
+  one("frozen, channels by eight", {1, 9, 17, 64}, false, -2, 2, {0});
   one("one value", {1, 4}, false, -2, 2, {0, 1, 2});
   // The mean is 86 times the deviation: E[x^2] - E[x]^2 in f32 would lose 4 digits.
   one("large mean", {2, 16, 16, 3}, true, 49, 51, {0, 1, 2});

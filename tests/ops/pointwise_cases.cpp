@@ -177,7 +177,7 @@ OP_CASES(pointwise) {
          .grad = {0}});
     for (const ShapePair& pair :
          {ShapePair{{5, 40, 1001}, {5, 40, 1001}, {5, 40, 1001}}, ShapePair{{5, 40, 1001}, {1001}, {5, 40, 1001}},
-          ShapePair{{1, 200001}, {}, {1, 200001}}})
+          ShapePair{{3, 40, 96}, {3, 1, 96}, {3, 40, 96}}, ShapePair{{1, 200001}, {}, {1, 200001}}})
       add({.op = op.name,
            .name = fmt::format("beyond one thread's share {} {}", pair.a, pair.b),
            .in = {uniform(pair.a), uniform(pair.b, 0.5, 2)},

@@ -95,6 +95,8 @@ OP_CASES(pool) {
   max_case("no images", spread({0, 4, 4, 3}), {2, 2, 0}, true);
   max_case("no channels", spread({1, 4, 4, 0}), {2, 2, 0}, true);
   max_case("wide", spread({1, 40, 33, 17}), {3, 2, 1}, true);
+  max_case("channels by eight", spread({1, 9, 7, 16}), {3, 2, 1}, true);
+  average_case({1, 9, 7, 16}, {3, 2, 1, false, false});
   max_case("NaN and infinities", values({1, 3, 3, 1}, {1, NAN, 2, -INFINITY, 3, INFINITY, 0, -1, 4}), {2, 1, 0}, false);
   max_case("minus infinity only", constant({1, 3, 3, 2}, -INFINITY), {3, 2, 1}, false);
   average_case({1, 1, 1, 3}, {3, 2, 1});
