@@ -76,10 +76,12 @@ for part in $parts; do
       for golden in "$goldens"/{sparseinst,fqdet,effseg,base,e2e,fassst}*.safetensors; do
         [[ -f $golden ]] || continue
         step 60 "goldens_$(basename "$golden" .safetensors)" "$folder/tessera_goldens" --device "$device" "$golden"
+        [[ $golden == */sparseinst_r50*_*iam.* ]] || continue
+        step 60 "goldens_$(basename "$golden" .safetensors)_bf16" "$folder/tessera_goldens" --device "$device" --bf16 "$golden"
       done
       ;;
     networks)
-      step 300 networks "$folder/tessera_tests" -tc='device*,devices*,mixed precision*,graph:*,replay:*,branch:*'
+      step 300 networks "$folder/tessera_tests" -tc='device*,devices*,mixed precision*,bf16:*,tensor cores:*,graph:*,replay:*,branch:*,upload:*'
       ;;
     sanitizer)
       command -v compute-sanitizer >/dev/null || { left_out sanitizer "no compute-sanitizer on the PATH"; continue; }
@@ -96,9 +98,10 @@ for part in $parts; do
         step 120 "bench_networks_$precision" "${bench[@]}" -f "models, batch" --precision $precision --json "$log/bench_networks_$precision.json" &&
           step 5 "fallbacks_$precision" sh -c '! grep ^fallbacks: "$1"' sh "$log/bench_networks_$precision.log"
       done
-      for replay in "" --graph; do
-        step 60 "bench_sparseinst${replay/--/_}" "$folder/tessera" bench --model r50_giam --device "$device" --precision medium $replay \
-          --json "$log/bench_sparseinst${replay/--/_}.json"
+      for options in "" "--graph" "--dtype bf16" "--dtype bf16 --graph"; do
+        name=bench_sparseinst_${options//[^a-z0-9]/}
+        # shellcheck disable=SC2086  # options are words
+        step 60 "$name" "$folder/tessera" bench --model r50_giam --device "$device" --precision medium $options --json "$log/$name.json"
       done
       while read -r group; do
         name=bench_$(tr -cs '[:alnum:]\n' _ <<<"$group")
