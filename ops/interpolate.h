@@ -9,7 +9,14 @@
 //
 // N and C may be 0. Errors: rank, an empty input map, an output size < 1, align_corners with nearest.
 // Source: PyTorch's interpolate with `size` given.
+//
+//   concat_resized   the parts resized to height x width, side by side as channels: what a pyramid of maps is joined
+//   by.
+//                    Each part is resized to its place; one that has the size already is copied
 #pragma once
+
+#include <algorithm>
+#include <vector>
 
 #include "ops/kernel_table.h"
 
@@ -18,14 +25,21 @@ namespace tessera::ops {
 enum class Interpolation { kNearest, kBilinear };
 
 Tensor interpolate(const Tensor& x, i64 height, i64 width, Interpolation mode, bool align_corners = false);
-Tensor interpolate_backward(const Tensor& gy, const Shape& x_shape, Interpolation mode, bool align_corners = false);
+// gy [N, height, width, C or more]: of its channels those from `channel` on.
+Tensor interpolate_backward(const Tensor& gy, const Shape& x_shape, Interpolation mode, bool align_corners = false,
+                            i64 channel = 0);
 
-using InterpolateKernel = void(const Tensor& x, Interpolation mode, bool align_corners, Tensor& y);
-using InterpolateBackwardKernel = void(const Tensor& gy, Interpolation mode, bool align_corners, Tensor& gx);
+// parts [N, H_i, W_i, C_i], of one dtype -> [N, height, width, sum of C_i]
+Tensor concat_resized(const std::vector<Tensor>& parts, i64 height, i64 width, Interpolation mode);
+
+// y and gy may have more channels than x: channels [channel, channel + C) are meant.
+using InterpolateKernel = void(const Tensor& x, Interpolation mode, bool align_corners, i64 channel, Tensor& y);
+using InterpolateBackwardKernel = void(const Tensor& gy, Interpolation mode, bool align_corners, i64 channel,
+                                       Tensor& gx);
 
 inline constinit KernelTable<InterpolateKernel> interpolate_kernels{
-    "interpolate", [](const Tensor&, Interpolation mode, bool, Tensor& y) {
-      return Work{0, y.numel() * (mode == Interpolation::kBilinear ? 4 : 1)};
+    "interpolate", [](const Tensor& x, Interpolation mode, bool, i64, Tensor& y) {
+      return Work{0, y.numel() / std::max<i64>(y.dim(3), 1) * x.dim(3) * (mode == Interpolation::kBilinear ? 4 : 1)};
     }};
 inline constinit KernelTable<InterpolateBackwardKernel> interpolate_backward_kernels{"interpolate_backward"};
 

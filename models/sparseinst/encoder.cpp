@@ -13,10 +13,6 @@ namespace {
 
 constexpr std::array<i64, 4> kBins = {1, 2, 3, 6};
 
-Var resize_to(const Var& x, const Var& like, ops::Interpolation mode) {
-  return interpolate(x, like.dim(1), like.dim(2), mode);
-}
-
 }  // namespace
 
 PyramidPooling::PyramidPooling(i64 channels, Random& random) {  // the convolutions keep their default initialisation
@@ -32,11 +28,11 @@ Var PyramidPooling::operator()(const Var& x) const {  // [N, h, w, C]
   const nn::Running running(*this);
   std::vector<Var> parts;
   for (size_t k = 0; k < kBins.size(); ++k) {
-    const Var means = adaptive_avg_pool2d(x, kBins[k], kBins[k]);                     // [N, s, s, C]
-    parts.push_back(resize_to(stages_[k](means), x, ops::Interpolation::kBilinear));  // [N, h, w, C/4]
+    const Var means = adaptive_avg_pool2d(x, kBins[k], kBins[k]);  // [N, s, s, C]
+    parts.push_back(stages_[k](means));                            // [N, s, s, C/4]
   }
   parts.push_back(x);
-  return bottleneck_(concat(parts, 3));  // [N, h, w, 2C] -> C
+  return bottleneck_(concat_resized(parts, x.dim(1), x.dim(2), ops::Interpolation::kBilinear));  // [N, h, w, 2C] -> C
 }
 
 void PyramidPooling::visit(nn::Visitor& v) {
@@ -74,7 +70,7 @@ Var InstanceContextEncoder::operator()(const std::vector<Var>& levels) const {
       top = ppm_ ? (*ppm_)(lateral) : lateral;
       nn::keep("ppm", top);
     } else {
-      top = lateral + resize_to(top, lateral, ops::Interpolation::kNearest);
+      top = lateral + interpolate(top, lateral.dim(1), lateral.dim(2), ops::Interpolation::kNearest);
     }
     if (!outputs_[j]) continue;
     pyramid.push_back((*outputs_[j])(top));
@@ -82,9 +78,8 @@ Var InstanceContextEncoder::operator()(const std::vector<Var>& levels) const {
   }
   Var y = pyramid.back();  // [N, H, W, C]
   if (fusion_)
-    y = (*fusion_)(concat({y, resize_to(pyramid[1], y, ops::Interpolation::kBilinear),
-                           resize_to(pyramid[0], y, ops::Interpolation::kBilinear)},
-                          3));  // [N, H, W, 3C] -> C
+    y = (*fusion_)(concat_resized({y, pyramid[1], pyramid[0]}, y.dim(1), y.dim(2),
+                                  ops::Interpolation::kBilinear));  // [N, H, W, 3C] -> C
   nn::keep("encoder", y);
   return y;
 }

@@ -52,34 +52,36 @@ bool worth_threads(const Tensor& a, const Tensor& b) {
   return std::max(a.numel(), b.numel()) > 1 << 15;
 }
 
-// One channel gets its own instance: without it the loop over c would cost more than its body.
+// One channel gets its own instance: without it the loop over c would cost more than its body. pitch: values from one
+// pixel of y to the next.
 template <bool kOneChannel, class T>
-void nearest_row(const T* source, const std::vector<Weights<T>>& columns, i64 channels, T* y) {
+void nearest_row(const T* source, const std::vector<Weights<T>>& columns, i64 channels, i64 pitch, T* y) {
   const i64 C = kOneChannel ? 1 : channels;
   for (const Weights<T>& weights : columns) {
     const T* pixel = source + weights.first * C;
     for (i64 c = 0; c < C; ++c) y[c] = pixel[c];
-    y += C;
+    y += pitch;
   }
 }
 
 template <bool kOneChannel, class T>
-void bilinear_row(const T* source, const std::vector<Weights<T>>& columns, i64 channels, T* y) {
+void bilinear_row(const T* source, const std::vector<Weights<T>>& columns, i64 channels, i64 pitch, T* y) {
   const i64 C = kOneChannel ? 1 : channels;
   for (const Weights<T>& weights : columns) {
     const T *left = source + weights.first * C, *right = source + weights.second * C;
     for (i64 c = 0; c < C; ++c) y[c] = weights.first_weight * left[c] + weights.second_weight * right[c];
-    y += C;
+    y += pitch;
   }
 }
 
 template <class T>
-void forward(const Tensor& x_, Interpolation mode, bool align_corners, Tensor& y_) {
-  const i64 N = x_.dim(0), H = x_.dim(1), W = x_.dim(2), C = x_.dim(3), height = y_.dim(1), width = y_.dim(2);
+void forward(const Tensor& x_, Interpolation mode, bool align_corners, i64 channel, Tensor& y_) {
+  const i64 N = x_.dim(0), H = x_.dim(1), W = x_.dim(2), C = x_.dim(3);
+  const i64 height = y_.dim(1), width = y_.dim(2), pitch = y_.dim(3);
   const std::vector<Weights<T>> rows = weights_of<T>({H, height, mode, align_corners});
   const std::vector<Weights<T>> columns = weights_of<T>({W, width, mode, align_corners});
   const T* x = x_.data<T>();
-  T* y = y_.data<T>();
+  T* y = y_.data<T>() + channel;
 #pragma omp parallel if (worth_threads(x_, y_))
   {
     std::vector<T> blend_(mode == Interpolation::kBilinear ? W * C : 0);
@@ -89,13 +91,13 @@ void forward(const Tensor& x_, Interpolation mode, bool align_corners, Tensor& y
       const Weights<T>& weights = rows[r % height];
       const T *top = x + (r / height * H + weights.first) * W * C,
               *bottom = x + (r / height * H + weights.second) * W * C;
-      T* out = y + r * width * C;
+      T* out = y + r * width * pitch;
       if (mode == Interpolation::kNearest) {
-        C == 1 ? nearest_row<true>(top, columns, C, out) : nearest_row<false>(top, columns, C, out);
+        C == 1 ? nearest_row<true>(top, columns, C, pitch, out) : nearest_row<false>(top, columns, C, pitch, out);
         continue;
       }
       for (i64 i = 0; i < W * C; ++i) blend[i] = weights.first_weight * top[i] + weights.second_weight * bottom[i];
-      C == 1 ? bilinear_row<true>(blend, columns, C, out) : bilinear_row<false>(blend, columns, C, out);
+      C == 1 ? bilinear_row<true>(blend, columns, C, pitch, out) : bilinear_row<false>(blend, columns, C, pitch, out);
     }
   }
 }
@@ -114,11 +116,13 @@ void gather_row(const T* source, const Readers<T>& columns, i64 channels, T* gx)
 }
 
 template <class T>
-void backward(const Tensor& gy_, Interpolation mode, bool align_corners, Tensor& gx_) {
-  const i64 N = gx_.dim(0), H = gx_.dim(1), W = gx_.dim(2), C = gx_.dim(3), height = gy_.dim(1), width = gy_.dim(2);
+void backward(const Tensor& gy_, Interpolation mode, bool align_corners, i64 channel, Tensor& gx_) {
+  const i64 N = gx_.dim(0), H = gx_.dim(1), W = gx_.dim(2), C = gx_.dim(3);
+  const i64 height = gy_.dim(1), width = gy_.dim(2), pitch = gy_.dim(3);
+  const i64 run = pitch == C ? width * C : C;  // values of gy that lie together
   const Readers<T> rows(weights_of<T>({H, height, mode, align_corners}), H),
       columns(weights_of<T>({W, width, mode, align_corners}), W);
-  const T* gy = gy_.data<T>();
+  const T* gy = gy_.data<T>() + channel;
   T* gx = gx_.data<T>();
 #pragma omp parallel if (worth_threads(gy_, gx_))
   {
@@ -129,9 +133,10 @@ void backward(const Tensor& gy_, Interpolation mode, bool align_corners, Tensor&
       const i64 h = r % H;
       std::fill(sum_.begin(), sum_.end(), T(0));
       for (size_t k = rows.begin[h]; k < rows.begin[h + 1]; ++k) {
-        const T* row = gy + (r / H * height + rows.readers[k].output) * width * C;
+        const T* row = gy + (r / H * height + rows.readers[k].output) * width * pitch;
         const T weight = rows.readers[k].weight;
-        for (i64 i = 0; i < width * C; ++i) sum[i] += weight * row[i];
+        for (i64 i = 0; i < width * C; i += run, row += pitch)
+          for (i64 c = 0; c < run; ++c) sum[i + c] += weight * row[c];
       }
       T* out = gx + r * W * C;
       C == 1 ? gather_row<true>(sum, columns, C, out) : gather_row<false>(sum, columns, C, out);
@@ -139,12 +144,13 @@ void backward(const Tensor& gy_, Interpolation mode, bool align_corners, Tensor&
   }
 }
 
-void interpolate_cpu(const Tensor& x, Interpolation mode, bool align_corners, Tensor& y) {
-  dispatch_float(x.dtype(), "interpolate", [&]<class T>() { forward<T>(x, mode, align_corners, y); });
+void interpolate_cpu(const Tensor& x, Interpolation mode, bool align_corners, i64 channel, Tensor& y) {
+  dispatch_float(x.dtype(), "interpolate", [&]<class T>() { forward<T>(x, mode, align_corners, channel, y); });
 }
 
-void interpolate_backward_cpu(const Tensor& gy, Interpolation mode, bool align_corners, Tensor& gx) {
-  dispatch_float(gy.dtype(), "interpolate_backward", [&]<class T>() { backward<T>(gy, mode, align_corners, gx); });
+void interpolate_backward_cpu(const Tensor& gy, Interpolation mode, bool align_corners, i64 channel, Tensor& gx) {
+  dispatch_float(gy.dtype(), "interpolate_backward",
+                 [&]<class T>() { backward<T>(gy, mode, align_corners, channel, gx); });
 }
 
 const bool kAdded = interpolate_kernels.add(DeviceKind::kCpu, interpolate_cpu) &&

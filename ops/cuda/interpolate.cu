@@ -63,18 +63,20 @@ __global__ void axes_kernel(ResizeAxis rows, ResizeAxis columns, i64 n, AxisTabl
   }
 }
 
+// part: of the pixels of y, [N, H, W, whole channels], those channels that x has.
 template <class T, int kWidth>
-__global__ void nearest_kernel(MapDims in, MapDims out, const Weights* rows, const Weights* columns, const T* x, T* y) {
-  for (const MapPosition at : positions<kWidth>(out)) {
+__global__ void nearest_kernel(MapDims in, MapDims part, MapDims whole, const Weights* rows, const Weights* columns,
+                               const T* x, T* y) {
+  for (const MapPosition at : positions<kWidth>(part)) {
     const auto pixel = Channels<kWidth>::load(x + in.at(at.n, rows[at.h].first, columns[at.w].first, at.c));
-    pixel.store(y + at.index);
+    pixel.store(y + whole.at(at.n, at.h, at.w, at.c));
   }
 }
 
 template <class T, int kWidth>
-__global__ void bilinear_kernel(MapDims in, MapDims out, const Weights* __restrict__ rows,
+__global__ void bilinear_kernel(MapDims in, MapDims part, MapDims whole, const Weights* __restrict__ rows,
                                 const Weights* __restrict__ columns, const T* __restrict__ x, T* __restrict__ y) {
-  for (const MapPosition at : positions<kWidth>(out)) {
+  for (const MapPosition at : positions<kWidth>(part)) {
     const Weights row = rows[at.h], column = columns[at.w];
     const Channels<kWidth> top_left = Channels<kWidth>::load(x + in.at(at.n, row.first, column.first, at.c)),
                            top_right = Channels<kWidth>::load(x + in.at(at.n, row.first, column.second, at.c)),
@@ -86,7 +88,7 @@ __global__ void bilinear_kernel(MapDims in, MapDims out, const Weights* __restri
                   right = row.first_weight * top_right.value[j] + row.second_weight * bottom_right.value[j];
       blend.value[j] = column.first_weight * left + column.second_weight * right;
     }
-    blend.store(y + at.index);
+    blend.store(y + whole.at(at.n, at.h, at.w, at.c));
   }
 }
 
@@ -145,30 +147,35 @@ Tables tables_for(const MapDims& in, const MapDims& out, ops::Interpolation mode
   return tables;
 }
 
-void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corners, Tensor& y) {
-  const MapDims in = map_of(x), out = map_of(y);
-  const Tables tables = tables_for(in, out, mode, align_corners, x.device());
+// For channels of which both maps have whole pieces: numbers are multiples of a power of two if their bits are.
+i64 both(const MapDims& a, const MapDims& b) {
+  return a.C | b.C;
+}
+
+void interpolate_cuda(const Tensor& x, ops::Interpolation mode, bool align_corners, i64 channel, Tensor& y) {
+  const MapDims in = map_of(x), whole = map_of(y), part(y.dim(0), y.dim(1), y.dim(2), x.dim(3));
+  const Tables tables = tables_for(in, whole, mode, align_corners, x.device());
   dispatch_storage(x, [&]<class T>() {
     const T* from = x.device_data<T>();
-    T* to = y.device_data<T>();
+    T* to = y.device_data<T>() + channel;
     const Weights *rows = tables.rows.weights, *columns = tables.columns.weights;
-    dispatch_pieces<T>(in.C, {from, to}, [&]<int kWidth>() {
+    dispatch_pieces<T>(both(in, whole), {from, to}, [&]<int kWidth>() {
       if (mode == ops::Interpolation::kNearest) {
-        launch<nearest_kernel<T, kWidth>>(over_map<kWidth>(out), in, out, rows, columns, from, to);
+        launch<nearest_kernel<T, kWidth>>(over_map<kWidth>(part), in, part, whole, rows, columns, from, to);
       } else {
-        launch<bilinear_kernel<T, kWidth>>(over_map<kWidth>(out), in, out, rows, columns, from, to);
+        launch<bilinear_kernel<T, kWidth>>(over_map<kWidth>(part), in, part, whole, rows, columns, from, to);
       }
     });
   });
 }
 
-void interpolate_backward_cuda(const Tensor& gy, ops::Interpolation mode, bool align_corners, Tensor& gx) {
+void interpolate_backward_cuda(const Tensor& gy, ops::Interpolation mode, bool align_corners, i64 channel, Tensor& gx) {
   const MapDims in = map_of(gx), out = map_of(gy);
   const Tables tables = tables_for(in, out, mode, align_corners, gy.device());
   dispatch_storage(gy, [&]<class T>() {
-    const T* from = gy.device_data<T>();
+    const T* from = gy.device_data<T>() + channel;
     T* to = gx.device_data<T>();
-    dispatch_pieces<T>(in.C, {from, to}, [&]<int kWidth>() {
+    dispatch_pieces<T>(both(in, out), {from, to}, [&]<int kWidth>() {
       launch<backward_kernel<T, kWidth>>(over_map<kWidth>(in), in, out, tables.rows, tables.columns, from, to);
     });
   });

@@ -96,4 +96,55 @@ OP_CASES(interpolate) {
            .bytes = 4.0 * static_cast<double>(shape.numel() + shape[0] * height * width * shape[3])});
 }
 
+OP_CASES(concat_resized) {
+  in_bf16();
+  const auto one = [&](const std::vector<Shape>& shapes, i64 height, i64 width, Interpolation mode) {
+    std::vector<Input> parts;
+    std::vector<int> all;
+    for (const Shape& shape : shapes) {
+      all.push_back(static_cast<int>(parts.size()));
+      parts.push_back(uniform(shape));
+    }
+    add({.name = fmt::format("{} {} to {}x{}", mode == Interpolation::kNearest ? "nearest" : "bilinear",
+                             fmt::join(shapes, " "), height, width),
+         .in = parts,
+         .run = [=](const Vars& v) { return concat_resized(v, height, width, mode); },
+         .reference =
+             [=](const Tensors& t) {
+               i64 channels = 0, first = 0;
+               for (const Tensor& part : t) channels += part.dim(3);
+               Tensor y = Tensor::empty({t[0].dim(0), height, width, channels}, DType::kF64);
+               for (const Tensor& part : t) {
+                 const Tensor resized = naive_interpolate(part, height, width, mode, false)[0];
+                 for (i64 n = 0; n < y.dim(0); ++n)
+                   for (i64 i = 0; i < height; ++i)
+                     for (i64 j = 0; j < width; ++j)
+                       for (i64 c = 0; c < part.dim(3); ++c) at(y, n, i, j, first + c) = at(resized, n, i, j, c);
+                 first += part.dim(3);
+               }
+               return y;
+             },
+         .grad = all,
+         .reduction = 4});
+  };
+  for (const Interpolation mode : {Interpolation::kNearest, Interpolation::kBilinear}) {
+    one({{2, 6, 7, 8}, {2, 3, 4, 8}, {2, 1, 1, 16}}, 6, 7, mode);  // the first is copied
+    one({{1, 2, 3, 1}, {1, 5, 4, 3}, {1, 3, 3, 4}}, 5, 4, mode);   // odd numbers of channels, places between pieces
+    one({{1, 3, 2, 4}}, 5, 5, mode);
+    one({{1, 2, 2, 2}, {1, 3, 3, 0}, {1, 9, 8, 2}}, 4, 5, mode);
+    one({{0, 2, 2, 2}, {0, 4, 5, 3}}, 4, 5, mode);
+  }
+  const auto joined = [](const std::vector<Tensor>& parts, i64 height) {
+    ops::concat_resized(parts, height, 4, Interpolation::kBilinear);
+  };
+  error("no parts", "concat_resized: no parts", [=] { joined({}, 4); });
+  error("an undefined part", "concat_resized: a part is undefined", [=] { joined({Tensor()}, 4); });
+  error("other images", "concat_resized: parts f32 [1, 2, 2, 3] and f32 [2, 2, 2, 3] differ in images or dtype", [=] {
+    joined({Tensor::zeros({1, 2, 2, 3}), Tensor::zeros({2, 2, 2, 3})}, 4);
+  });
+  error("no pixels", "concat_resized: the output must have pixels, asked for 0 x 4", [=] {
+    joined({Tensor::zeros({1, 2, 2, 3})}, 0);
+  });
+}
+
 }  // namespace tessera::test
