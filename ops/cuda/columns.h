@@ -95,9 +95,9 @@ __device__ Channels<kWidth> load_or(const float* vector, i64 c, float absent) {
 
 // Term: what is summed.
 //   static constexpr int kSums;
-//   void begin(const Columns&, const ColumnShare&);  what a thread keeps of its sample and channels
-//   auto read(i64 row, i64 at) const;                what memory has for a row, of which the channels begin at row C +
-//   c void add(i64 row, auto what, Channels<kWidth> (&sums)[kSums]) const;
+//   void begin(const Columns&, const ColumnShare&);  // what a thread keeps of its sample and channels
+//   auto read(i64 row, i64 at) const;                // what memory has for a row; `at`: row C + c
+//   void add(i64 row, auto what, Channels<kWidth> (&sums)[kSums]) const;
 template <int kWidth, class Term>
 __global__ void column_sums_kernel(Columns d, Term term, float* parts) {
   constexpr int kSums = Term::kSums;
