@@ -29,7 +29,7 @@ constexpr double kBF16 = 0x1p-8;
 
 struct Step {
   double loss = 0;
-  std::vector<i64> matched;  // queries, then objects
+  std::vector<i64> matched;                               // queries, then objects
   std::vector<std::pair<std::string, Tensor>> gradients;  // on the CPU
 };
 
@@ -179,7 +179,8 @@ TEST_CASE("mixed precision: weights get f32 gradients, about as far off as round
     return apart / size;
   };
   CHECK(distance(mixed) < 2 * distance(moved));
-  REQUIRE(mixed.matched == full.matched);  // two queries that suit an object equally well: the gradients would be others
+  REQUIRE(mixed.matched ==
+          full.matched);  // two queries that suit an object equally well: the gradients would be others
   CHECK(mixed.loss == doctest::Approx(full.loss).epsilon(kBF16));
   CHECK(mixed.loss != full.loss);  // else nothing was bf16
   REQUIRE(mixed.gradients.size() == full.gradients.size());
