@@ -53,11 +53,10 @@ struct DeviceRuntime {
   void (*end_branch)() = nullptr;
   void (*join_branch)(int index) = nullptr;
 
-  // Uploads (tensor/device_upload.h); null where copies have no queue of their own. Copies that are asked for with
-  // upload begin after all that was asked for before begin_upload, and what is asked for from join_upload on waits for
-  // them. `from` may be changed or freed when wait_for_upload has returned; host memory that the device reads by itself
-  // comes from allocate_host, null where there is none left.
-  void (*begin_upload)(int index) = nullptr;
+  // Uploads (tensor/device_upload.h); null where copies have no queue of their own. A copy that is asked for with
+  // upload begins after all that was asked for before, and what is asked for from join_upload on waits for it. `from`
+  // may be changed or freed when wait_for_upload has returned; host memory that the device reads by itself comes from
+  // allocate_host, null where there is none left.
   void (*upload)(void* to, const void* from, size_t bytes, int index) = nullptr;
   void (*join_upload)(int index) = nullptr;
   void (*wait_for_upload)(int index) = nullptr;

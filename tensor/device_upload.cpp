@@ -17,12 +17,8 @@ Tensor pinned(const Tensor& host, Device device) {
   return Tensor::borrow(block.get(), host.shape(), host.dtype(), block);
 }
 
-DeviceUpload::DeviceUpload(Device device) : device_(device) {
-  if (travelling()) device_runtime(device.kind).begin_upload(device.index);
-}
-
 bool DeviceUpload::travelling() const {
-  return !joined_ && device_runtime(device_.kind).begin_upload;
+  return !joined_ && device_runtime(device_.kind).upload;
 }
 
 Tensor DeviceUpload::copy(const Tensor& host) {
@@ -35,7 +31,7 @@ Tensor DeviceUpload::copy(const Tensor& host) {
 }
 
 void DeviceUpload::join() {
-  if (travelling()) device_runtime(device_.kind).join_upload(device_.index);
+  if (travelling() && !sources_.empty()) device_runtime(device_.kind).join_upload(device_.index);
   joined_ = true;
 }
 

@@ -6,9 +6,9 @@
 //   upload.join();
 //   use(next);
 //
-// On a GPU they have a queue of their own, which begins when all is done that was launched before the upload: until
-// then that work may use the memory that the copies get. What is launched after join() waits for them. On other devices
-// copy() is an ordinary one, on the CPU none at all.
+// On a GPU they have a queue of their own. A copy begins when all is done that was launched before it: until then that
+// work may use the memory that the copy gets. What is launched after join() waits for all. On other devices copy() is
+// an ordinary one, on the CPU none at all.
 #pragma once
 
 #include <vector>
@@ -23,7 +23,7 @@ Tensor pinned(const Tensor& host, Device device);
 
 class DeviceUpload {
  public:
-  explicit DeviceUpload(Device device);
+  explicit DeviceUpload(Device device) : device_(device) {}
   ~DeviceUpload();  // joins, and waits until the host's memory has been read
   DeviceUpload(const DeviceUpload&) = delete;
   DeviceUpload& operator=(const DeviceUpload&) = delete;

@@ -300,15 +300,12 @@ void join_branch(int index) {
   order(g.branch, g.beside, g.stream);
 }
 
-void begin_upload(int index) {
+// Whoever got the memory asked the first queue for it just now.
+void upload(void* to, const void* from, size_t bytes, int index) {
   Gpu& g = gpu(index);
   refuse_in_capture(g, "an upload");
   fork(g, g.uploads, g.upload);
-}
-
-void upload(void* to, const void* from, size_t bytes, int index) {
-  if (bytes > 0)
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu(index).uploads), "copy to the device");
+  if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, g.uploads), "copy to the device");
 }
 
 void join_upload(int index) {
@@ -352,7 +349,6 @@ constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .begin_branch = begin_branch,
                                     .end_branch = [] { branch_index = -1; },
                                     .join_branch = join_branch,
-                                    .begin_upload = begin_upload,
                                     .upload = upload,
                                     .join_upload = join_upload,
                                     .wait_for_upload = wait_for_upload,
