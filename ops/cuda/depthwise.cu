@@ -59,7 +59,7 @@ __global__ void depthwise_kernel(Window window, MapDims in, MapDims out, const T
     each_tap<kSide>(window, [&](int kh, int kw) {
       const int h = scalar::seen_place(at.h, kh, window), w = scalar::seen_place(at.w, kw, window);
       const bool inside = h >= 0 && h < in.H && w >= 0 && w < in.W;
-      const auto pixel = Channels<kWidth>::load_if(inside, x + in.at(at.n, h, w, at.c)),
+      const auto pixel = Channels<kWidth>::load_if(inside, x + (inside ? in.at(at.n, h, w, at.c) : 0)),
                  weight = Channels<kWidth>::load(packed + (kh * window.width + kw) * in.C + at.c);
       for (int j = 0; j < kWidth; ++j) sum.value[j] += pixel.value[j] * weight.value[j];
     });
@@ -79,7 +79,7 @@ __global__ void depthwise_backward_kernel(Window window, MapDims in, MapDims out
       const int from_h = static_cast<int>(down / stride), from_w = static_cast<int>(right / stride);
       const bool inside =
           h >= 0 && w >= 0 && down % stride == 0 && right % stride == 0 && from_h < out.H && from_w < out.W;
-      const auto gradient = Channels<kWidth>::load_if(inside, gy + out.at(at.n, from_h, from_w, at.c)),
+      const auto gradient = Channels<kWidth>::load_if(inside, gy + (inside ? out.at(at.n, from_h, from_w, at.c) : 0)),
                  weight = Channels<kWidth>::load(packed + (kh * window.width + kw) * in.C + at.c);
       for (int j = 0; j < kWidth; ++j) sum.value[j] += gradient.value[j] * weight.value[j];
     });
@@ -108,7 +108,7 @@ struct PositionSums {
               w = scalar::seen_place(static_cast<int>(pixel % Wo), kw, window);
     const bool inside = h >= 0 && h < in.H && w >= 0 && w < in.W;
     return {Channels<kWidth>::load_if(inside, gy + at),
-            Channels<kWidth>::load_if(inside, x + in.at(static_cast<int>(pixel_row / Ho), h, w, c))};
+            Channels<kWidth>::load_if(inside, x + (inside ? in.at(static_cast<int>(pixel_row / Ho), h, w, c) : 0))};
   }
   __device__ void add(i64, const ChannelPair<kWidth>& pair, Channels<kWidth> (&sums)[kSums]) const {
     for (int j = 0; j < kWidth; ++j) sums[0].value[j] += pair.first.value[j] * pair.second.value[j];
