@@ -46,8 +46,7 @@ void add_inference(CLI::App& command, nn::InferenceOptions& options) {
           "--dtype",
           [&options](const std::string& name) { options.dtype = name == "bf16" ? DType::kBF16 : DType::kF32; },
           "of activations and of the weights they meet: f32, or bf16 on a GPU, half the bytes; sums, logits and "
-          "results "
-          "are f32 in both")
+          "results are f32 in both")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->type_name("DTYPE")
       ->default_str("f32");
