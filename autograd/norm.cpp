@@ -1,8 +1,15 @@
 #include "autograd/norm.h"
 
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "ops/arrange.h"
 #include "ops/batch_norm.h"
 #include "ops/group_norm.h"
 #include "ops/layer_norm.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
 
 namespace tessera {
 
@@ -14,10 +21,83 @@ void add_all(Gradients& gradients, auto g) {
   gradients.add(2, std::move(g.bias));
 }
 
+thread_local WholeBatch::AddUp whole_batch;  // empty: what is there is all
+
+// [C]: sums over all but the channels, of x [..., C].
+Tensor channel_sums(const Tensor& x) {
+  std::vector<int> dims(static_cast<size_t>(x.rank()) - 1);
+  std::iota(dims.begin(), dims.end(), 0);
+  return ops::sum(x, dims);
+}
+
+// Mean and biased variance f32 [C] over all parts of the batch, and 1 / P, 1 / (P - 1) of their rows, f32 [1].
+struct BatchStatistics {
+  Tensor mean, variance, share, unbiased_share;
+};
+
+// Each part gives its rows, their sum, and the sum of the squares around its own mean m_i:
+//   sum (x - m)^2 = sum_i (M2_i + P_i m_i^2) - P m^2, in f64
+BatchStatistics statistics_of(const Tensor& part, const WholeBatch::AddUp& add_up) {
+  const Tensor x = part.to(DType::kF32);
+  const i64 C = x.dim(-1), P = x.numel() / C;
+  const Tensor mean = ops::mul_scalar(channel_sums(x), 1 / static_cast<double>(std::max<i64>(P, 1)));
+  const Tensor centred = ops::sub(x, mean), m = mean.to(DType::kF64);
+  const Tensor squares = channel_sums(ops::mul(centred, centred)).to(DType::kF64);
+  const Tensor rows = Tensor::full({1}, static_cast<double>(P), DType::kF64, x.device());
+  const Tensor sums = ops::concat({ops::mul(m, rows), ops::add(squares, ops::mul(ops::mul(m, m), rows)), rows}, 0);
+  add_up(sums);
+  const Tensor all_rows = sums.rows(2 * C, 2 * C + 1), one = Tensor::full({1}, 1, DType::kF64, x.device());
+  const Tensor all_mean = ops::div(sums.rows(0, C), all_rows);
+  const Tensor variance = ops::sub(ops::div(sums.rows(C, 2 * C), all_rows), ops::mul(all_mean, all_mean));
+  return {all_mean.to(DType::kF32), ops::clamp_min(variance, 0).to(DType::kF32),
+          ops::div(one, all_rows).to(DType::kF32), ops::div(one, ops::sub(all_rows, one)).to(DType::kF32)};
+}
+
+// running = (1 - momentum) running + momentum value
+void follow(Tensor& running, const Tensor& value, double momentum) {
+  running.copy_from(ops::add(ops::mul_scalar(running, 1 - momentum), ops::mul_scalar(value, momentum)));
+}
+
+// The formulas are those of ops/batch_norm.h with P and the sums of the whole batch; what is left of them for each part
+// is what evaluation computes.
+Var whole_batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
+                     double momentum, double eps, const WholeBatch::AddUp& add_up) {
+  BatchStatistics s = statistics_of(x.value(), add_up);
+  follow(running_mean, s.mean, momentum);
+  follow(running_var, ops::mul(s.variance, ops::div(s.unbiased_share, s.share)), momentum);
+  const ops::BatchNormParams fixed{.training = false, .momentum = momentum, .eps = eps};
+  const ops::BatchNormOutput output =
+      ops::batch_norm(x.value(), weight.value(), bias.value(), s.mean, s.variance, fixed);
+  return record("batch_norm", output.y, {x, weight, bias},
+                [x = x.value(), weight = weight.value(), s, fixed, invstd = output.invstd, add_up](
+                    const Tensor& gy, Gradients& gradients) mutable {
+                  auto g = ops::batch_norm_backward(gy, x, weight, s.mean, invstd, false);
+                  const i64 C = weight.dim(0);
+                  const Tensor sums = ops::concat({g.bias, g.weight}, 0).to(DType::kF64);
+                  add_up(sums);
+                  const Tensor shares = ops::mul(sums.to(DType::kF32), s.share), scale = ops::mul(weight, invstd);
+                  const Tensor shift = ops::mul(scale, shares.rows(0, C)),
+                               slope = ops::mul(scale, shares.rows(C, 2 * C));
+                  g.x = ops::sub(g.x, ops::batch_norm(x, slope, shift, s.mean, s.variance, fixed).y);
+                  add_all(gradients, std::move(g));
+                });
+}
+
 }  // namespace
+
+WholeBatch::WholeBatch(AddUp add_up) {
+  TESSERA_CHECK(!whole_batch, "WholeBatch: there is one already on this thread");
+  whole_batch = std::move(add_up);
+}
+
+WholeBatch::~WholeBatch() {
+  whole_batch = nullptr;
+}
 
 Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
                bool training, double momentum, double eps) {
+  if (training && whole_batch)
+    return whole_batch_norm(x, weight, bias, running_mean, running_var, momentum, eps, whole_batch);
   const ops::BatchNormOutput output =
       ops::batch_norm(x.value(), weight.value(), bias.value(), running_mean, running_var, {training, momentum, eps});
   const bool frozen = !training && !weight.requires_grad() && !bias.requires_grad();

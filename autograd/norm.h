@@ -1,9 +1,23 @@
 // Differentiable normalisation; see ops/batch_norm.h, ops/layer_norm.h and ops/group_norm.h.
 #pragma once
 
+#include <functional>
+
 #include "autograd/var.h"
 
 namespace tessera {
+
+// While one lives, what batch_norm gets in training on this thread are parts of batches, of which other processes have
+// the rest: add_up(f64 tensor) makes it the sum over all of them, in place. Mean and variance are then those of the
+// whole batch, and so are the gradients of x.
+class WholeBatch {
+ public:
+  using AddUp = std::function<void(const Tensor&)>;
+  explicit WholeBatch(AddUp add_up);
+  ~WholeBatch();
+  WholeBatch(const WholeBatch&) = delete;
+  WholeBatch& operator=(const WholeBatch&) = delete;
+};
 
 // Batch normalisation over all dimensions but the last (channels), as PyTorch: training uses the batch's mean and
 // biased variance and updates running_mean and running_var in place (momentum, unbiased variance); evaluation uses the

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <iterator>
 #include <queue>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "ops/pointwise.h"
 #include "ops/precision.h"
@@ -61,7 +63,37 @@ struct Tape {
     return result;
   }
 
-  static void run(const std::shared_ptr<Node>& root, const Tensor& gradient) {
+  // Which nodes below `root` are leaves, and how often the others add to the gradient of each.
+  using Uses = std::unordered_map<const Node*, i64>;
+  static Uses count_uses(const Node* root) {
+    Uses uses;
+    std::unordered_set<const Node*> seen{root};
+    std::vector<const Node*> open{root};
+    while (!open.empty()) {
+      const Node* node = open.back();
+      open.pop_back();
+      for (const std::shared_ptr<Node>& input : node->inputs) {
+        if (!input) continue;
+        if (input->inputs.empty()) ++uses[input.get()];
+        if (seen.insert(input.get()).second) open.push_back(input.get());
+      }
+    }
+    return uses;
+  }
+
+  // Leaves keep their gradients, in memory of their own: optimisers scale it in place.
+  static void keep_gradient(Node& leaf) {
+    if (!leaf.grad.unique()) leaf.grad = leaf.grad.clone();
+  }
+
+  static void run(const std::shared_ptr<Node>& root, const Tensor& gradient, LeafObserver* observer) {
+    Uses uses;
+    if (observer) {
+      uses = count_uses(root.get());
+      std::vector<const void*> leaves;
+      for (const auto& [leaf, count] : uses) leaves.push_back(leaf);
+      observer->begin(leaves);
+    }
     const auto older = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->age < b->age; };
     std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(older)> ready(older);
     accumulate(*root, gradient);
@@ -69,11 +101,11 @@ struct Tape {
     while (!ready.empty()) {
       const std::shared_ptr<Node> node = ready.top();
       ready.pop();
-      if (node->inputs.empty()) {  // a leaf keeps its gradient, in memory of its own: optimisers scale it in place
-        if (!node->grad.unique()) node->grad = node->grad.clone();
+      if (!node->grad.defined()) continue;  // pushed twice, already done; or a leaf's was taken by the observer
+      if (node->inputs.empty()) {
+        keep_gradient(*node);
         continue;
       }
-      if (!node->grad.defined()) continue;  // pushed twice, already done
       TESSERA_CHECK(node->backward, "{}: backward was already run through this node; run the forward again", node->op);
       const Tensor gy = std::move(node->grad);
       node->grad = Tensor();
@@ -81,8 +113,14 @@ struct Tape {
       const ArithmeticScope scope(node->arithmetic);
       node->backward(gy, gradients);
       node->backward = nullptr;  // free what it kept before going on
-      for (const std::shared_ptr<Node>& input : node->inputs)
-        if (input && input->grad.defined()) ready.push(input);
+      for (const std::shared_ptr<Node>& input : node->inputs) {
+        if (!input) continue;
+        if (input->grad.defined()) ready.push(input);
+        if (observer && input->inputs.empty() && --uses[input.get()] == 0) {
+          if (input->grad.defined()) keep_gradient(*input);
+          observer->done(input.get());
+        }
+      }
     }
   }
 
@@ -121,10 +159,10 @@ void Var::backward() const {
   backward(Tensor::full(shape(), 1, value_.dtype(), value_.device()));
 }
 
-void Var::backward(const Tensor& gradient) const {
+void Var::backward(const Tensor& gradient, LeafObserver* observer) const {
   TESSERA_CHECK(node_, "backward: nothing below this value requires a gradient");
   TESSERA_CHECK(gradient.shape() == shape(), "backward: the gradient is {}, the value {}", gradient.shape(), shape());
-  Tape::run(node_, gradient);
+  Tape::run(node_, gradient, observer);
 }
 
 bool Gradients::needs(int input) const { return inputs_.at(static_cast<size_t>(input)) != nullptr; }

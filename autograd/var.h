@@ -25,6 +25,14 @@ namespace tessera {
 
 struct Node;
 
+// Watches backward() from within. Leaves are known by Var::identity.
+class LeafObserver {
+ public:
+  virtual ~LeafObserver() = default;
+  virtual void begin(const std::vector<const void*>& leaves) = 0;  // those that are reached
+  virtual void done(const void* leaf) = 0;                         // nothing will be added to its gradient any more
+};
+
 class Var {
  public:
   Var() = default;                                                  // undefined: an absent optional argument
@@ -52,7 +60,9 @@ class Var {
   // Adds d(this)/d(leaf) to the gradient of every leaf below. `this` must have one element; its own gradient is 1.
   // The tape below is consumed: closures and what they kept are freed as the walk passes them.
   void backward() const;
-  void backward(const Tensor& gradient) const;                      // the same for any shape, from d(loss)/d(this)
+  void backward(const Tensor& gradient, LeafObserver* observer = nullptr) const;  // any shape, from d(loss)/d(this)
+
+  const void* identity() const { return node_.get(); }              // of what the gradient belongs to; null: to nothing
 
  private:
   friend struct Tape;

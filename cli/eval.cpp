@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
+#include "cli/processes.h"
 #include "train/evaluate.h"
 #include "train/preflight.h"
 
@@ -20,8 +21,8 @@ struct EvalCommand {
   std::string annotations, images, json;
   nn::InferenceOptions inference;
 
-  void run() const {
-    const LoadedModel loaded = model.load(annotations);
+  void run(Communicator& communicator) const {
+    const LoadedModel loaded = model.load(annotations, communicator);
     nn::fuse_for_inference(*loaded.model, inference);
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;
@@ -38,7 +39,8 @@ struct EvalCommand {
     check_pictures(*source, images.empty() ? "data.val_images" : "--images");
     print_warnings(missing_figures(*dataset, loaded.config.evaluation.metric));
     const std::optional<Evaluation> result =
-        evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config);
+        evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config, false, communicator);
+    if (!communicator.first()) return;
     nlohmann::ordered_json figures;
     for (const auto& [metric, score] : result->scores) {
       fmt::print("{}", score.text);
@@ -81,7 +83,7 @@ void add_eval(CLI::App& app) {
   images->needs(annotations);
   add_inference(*eval, command->inference);
   eval->add_option("--json", command->json, "file for the figures, as JSON");
-  eval->callback([command] { command->run(); });
+  eval->callback([command] { on_processes([&](Communicator& communicator) { command->run(communicator); }); });
 }
 
 }  // namespace tessera

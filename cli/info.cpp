@@ -13,6 +13,7 @@
 #include "ops/cpu/simd/simd_table.h"
 #include "ops/kernel_table.h"
 #include "tensor/nearest_name.h"
+#include "train/communicator.h"
 
 namespace tessera {
 
@@ -73,6 +74,7 @@ void print_machine() {
   fmt::print("processor  {}, {} threads\n", processor(), omp_get_max_threads());
   fmt::print("operators  {} (tessera info --ops)\n", KernelTableBase::all().size());
   fmt::print("video      {}{}\n", has_video() ? "" : "none: ", video_support());
+  fmt::print("processes  {}{}\n", has_mpi() ? "" : "one alone: ", mpi_support());
 }
 
 // The tables of these operators, or all of them.

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ops/cpu/simd/simd_table.h"
+#include "tensor/device_runtime.h"
 
 namespace tessera {
 
@@ -13,8 +14,11 @@ void add_device(CLI::App& command, std::string& name) {
       ->default_str("cpu");
 }
 
-Device chosen_device(const std::string& name, Precision asked) {
-  const Device device = Device::parse(name);
+Device chosen_device(const std::string& name, Precision asked, const Communicator& communicator) {
+  Device device = Device::parse(name);
+  if (communicator.size() > 1 && name.find(':') == std::string::npos)
+    if (const int count = device_runtime(device.kind).count().count; count > 0)
+      device.index = static_cast<int>(communicator.local_rank()) % count;
   if (asked != Precision::kHighest && device.kind == DeviceKind::kCpu && !has_tiles())
     fmt::print(stderr, "tessera: no bfloat16 tiles (AMX) on this machine: precision is highest\n");
   return device;
@@ -67,9 +71,9 @@ void ModelOptions::add(CLI::App& command) {
   add_precision(command);
 }
 
-LoadedModel ModelOptions::load(const std::string& annotations) const {
+LoadedModel ModelOptions::load(const std::string& annotations, const Communicator& communicator) const {
   LoadedModel loaded = tessera::load(checkpoint, overrides, config, annotations);
-  loaded.model->to(chosen_device(device));
+  loaded.model->to(chosen_device(device, precision(), communicator));
   return loaded;
 }
 

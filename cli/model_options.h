@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "train/communicator.h"
 #include "train/loaded_model.h"
 
 namespace tessera {
@@ -12,9 +13,11 @@ namespace tessera {
 // --device. The device is looked for when the command runs.
 void add_device(CLI::App& command, std::string& name);
 
-// The device of that name; Device::parse says what is wrong with it. A line on stderr where it computes every precision
-// alike and another than the highest is asked for.
-Device chosen_device(const std::string& name, Precision asked = precision());
+// The device of that name; Device::parse says what is wrong with it. One without a number ("cuda") is, of several
+// processes of a host, each one's own. A line on stderr where it computes every precision alike and another than the
+// highest is asked for.
+Device chosen_device(const std::string& name, Precision asked = precision(),
+                     const Communicator& communicator = single_process());
 
 // --precision, which holds from when the command line is read until the command goes.
 void add_precision(CLI::App& command);
@@ -28,7 +31,8 @@ struct ModelOptions {
   std::vector<std::string> overrides;
 
   void add(CLI::App& command);
-  LoadedModel load(const std::string& annotations = "") const;  // on its device; annotations: as tessera::load
+  // On its device; annotations: as tessera::load.
+  LoadedModel load(const std::string& annotations = "", const Communicator& communicator = single_process()) const;
   std::vector<std::filesystem::path> files() const { return {find_checkpoint(checkpoint), config}; }
 };
 

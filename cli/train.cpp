@@ -1,5 +1,6 @@
 // tessera train: a run from a configuration file.
 #include <fmt/ranges.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <functional>
@@ -9,8 +10,10 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/options_list.h"
+#include "cli/processes.h"
 #include "cli/text.h"
 #include "data/panoptic.h"
+#include "train/compare_ranks.h"
 #include "train/evaluate.h"
 #include "train/memory.h"
 #include "train/preflight.h"
@@ -87,9 +90,11 @@ void describe_data(const Job& job, const CocoSource& data) {
 }
 
 // What a user should know before the first step.
-void warn(Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val) {
+void warn(Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val, i64 processes) {
   std::vector<std::string> lines = warnings(model, config, train, val);
-  const MemoryEstimate memory = estimate_memory(config, train, model.device());
+  Config of_process = config;
+  of_process.training.batch_size = (config.training.batch_size + processes - 1) / processes;
+  const MemoryEstimate memory = estimate_memory(of_process, train, model.device());
   fmt::print("memory: {}\n", memory.str());
   if (memory.total() > memory.available)
     lines.push_back("memory: " + memory.str() +
@@ -129,9 +134,10 @@ DataSets open_data(const Given& given, Config& config) {
 }
 
 Evaluator evaluator(const Config& config, const std::vector<i64>& category_ids,
-                    const std::shared_ptr<const CocoSource>& val) {
-  return [config, category_ids, val](Segmenter& model) -> std::optional<Scores> {
-    const std::optional<Evaluation> result = evaluate(model, category_ids, val->dataset(), val, config);
+                    const std::shared_ptr<const CocoSource>& val, Communicator& communicator) {
+  return [config, category_ids, val, &communicator](Segmenter& model) -> std::optional<Scores> {
+    const std::optional<Evaluation> result =
+        evaluate(model, category_ids, val->dataset(), val, config, !communicator.first(), communicator);
     if (!result) return std::nullopt;
     Scores scores;
     for (const auto& [metric, score] : result->scores) scores.emplace_back(metric->short_name(), score.figures);
@@ -139,18 +145,29 @@ Evaluator evaluator(const Config& config, const std::vector<i64>& category_ids,
   };
 }
 
+// The processes must see the same data. What tells of it: sizes, names and numbers, in order.
+std::string digest(const CocoSource& data) {
+  const CocoDataset& set = data.dataset();
+  std::string text =
+      fmt::format("{} images, {} annotations of {}\n", set.images.size(), set.annotations.size(), set.name);
+  for (const CocoCategory& category : set.categories) text += fmt::format("{} {}\n", category.id, category.name);
+  for (const CocoImage& image : set.images) text += fmt::format("{} {}\n", image.id, image.file_name);
+  return text;
+}
+
 struct TrainCommand {
   std::string config_file, out, device, listing;
   std::vector<std::string> overrides;
   bool resume = false, overwrite = false, dry_run = false;
 
-  void run() const {
+  void run(Communicator& communicator) const {
     if (config_file.empty() && !resume) throw CLI::RequiredError("CONFIG");
     if (config_file.empty() && out.empty()) throw CLI::RequiredError("--resume without CONFIG: --out");
     std::vector<Setting> settings;
     if (!config_file.empty()) settings = read_settings(config_file);
     for (const std::string& text : overrides) settings.push_back(parse_override(text));
     Job job;
+    job.communicator = &communicator;
     job.resume = resume;
     job.folder = out.empty() ? std::filesystem::path("runs") / std::filesystem::path(config_file).stem()
                              : std::filesystem::path(out);
@@ -174,13 +191,17 @@ struct TrainCommand {
              std::ranges::any_of(settings, [&](const Setting& s) { return s.name == option; });
     };
     const DataSets sets = open_data(given, config);
+    check_same(communicator, "build", version_text());
+    check_same(communicator, "configuration", to_toml(config));
+    check_same(communicator, "set of training data", digest(*sets.train));
+    if (sets.val) check_same(communicator, "set of validation data", digest(*sets.val));
     job.data = sets.train;
     resolve_epochs(config, job.data->size());
     for (const CocoCategory& category : sets.train->dataset().categories) {
       job.classes.push_back(category.name);
       job.category_ids.push_back(category.id);
     }
-    if (sets.val) job.evaluate = evaluator(config, job.category_ids, sets.val);
+    if (sets.val) job.evaluate = evaluator(config, job.category_ids, sets.val, communicator);
 
     const std::unique_ptr<Segmenter> model = make_model(config.model, config.training.seed);
     if (!resumed && !config.training.init_weights.empty()) {
@@ -191,27 +212,35 @@ struct TrainCommand {
       for (const std::string& line : weights.lines) fmt::print("{}\n", line);
     }
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
-    model->to(chosen_device(place, config.training.precision));
-    warn(*model, config, *sets.train, sets.val.get());
+    model->to(chosen_device(place, config.training.precision, communicator));
+    warn(*model, config, *sets.train, sets.val.get(), communicator.size());
     if (dry_run) return describe(*model, config), describe_data(job, *sets.train);
 
+    if (communicator.size() > 1)
+      fmt::print("{} processes, {} to {}, {} threads each\n", communicator.size(), communicator.name(0),
+                 communicator.name(communicator.size() - 1), omp_get_max_threads());
     fmt::print("{}: {} parameters, {}, {} classes, {} images per update, {}\n", job.folder.string(),
                millions(nn::count_parameters(*model)), counted_images(*sets.train), job.classes.size(),
                config.training.batch_size * config.training.accumulate, length(job));
-    const auto tell_passed_over = [&] {
+    const auto passed_over = [&] {
+      std::string lines;
       if (const i64 dropped = sets.train->too_small(); dropped > 0)
-        fmt::print("{} objects were passed over: augmentation left fewer pixels of them than augment.least_pixels\n",
-                   dropped);
-      if (const std::string rest = model->passed_over(); !rest.empty()) fmt::print("{}\n", rest);
+        lines += fmt::format(
+            "{} objects were passed over: augmentation left fewer pixels of them than augment.least_pixels\n", dropped);
+      if (const std::string rest = model->passed_over(); !rest.empty()) lines += rest + "\n";
+      return lines;
     };
     int signal = 0;
     try {
       signal = train(*model, job);
     } catch (...) {
-      tell_passed_over();
+      fmt::print("{}", passed_over());
       throw;
     }
-    tell_passed_over();
+    const std::vector<std::string> by_rank = communicator.gather(passed_over());
+    for (size_t rank = 0; rank < by_rank.size(); ++rank)
+      if (!by_rank[rank].empty())
+        fmt::print("{}{}", by_rank.size() > 1 ? communicator.name(static_cast<i64>(rank)) + ": " : "", by_rank[rank]);
     if (signal != 0) {
       fmt::print("stopped by signal {}; --resume continues\n", signal);
       throw CLI::RuntimeError(128 + signal);
@@ -259,7 +288,7 @@ void add_train(CLI::App& app) {
           throw CLI::ValidationError("--help-options", form + ": text or markdown");
         throw CLI::CallForVersion(form == "text" ? options_text(terminal_width()) : options_markdown(), 0);
       });
-  train->callback([command] { command->run(); });
+  train->callback([command] { on_processes([&](Communicator& communicator) { command->run(communicator); }); });
 }
 
 }  // namespace tessera

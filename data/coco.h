@@ -105,6 +105,7 @@ struct Detection {
   double score = 0;
   std::optional<XywhBox> bbox;
   std::optional<Rle> segmentation;
+  bool operator==(const Detection&) const = default;
 };
 
 // Result files: one JSON array of {image_id, category_id, score, bbox and/or segmentation (RLE)}. An empty array is

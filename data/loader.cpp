@@ -60,6 +60,12 @@ Loader::Loader(std::shared_ptr<const SampleSource> source, const LoaderConfig& c
   TESSERA_CHECK(position >= 0, "loader: cannot start at batch {}", position);
   TESSERA_CHECK(config.workers >= 0 && config.prefetch >= 1,
                 "loader: {} workers with prefetch {}: expected at least 0 and 1", config.workers, config.prefetch);
+  TESSERA_CHECK(config.share >= 0 && config.share < config.shares, "loader: share {} of {}", config.share,
+                config.shares);
+  TESSERA_CHECK(!config.training || config.batch_size >= config.shares,
+                "loader: batches of {} images cannot be shared by {} processes: raise training.batch_size, or start "
+                "fewer of them",
+                config.batch_size, config.shares);
   order_.skip(position);
   for (int i = 0; i < config.workers; ++i) threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
@@ -68,10 +74,21 @@ Loader::~Loader() {
   for (std::jthread& thread : threads_) thread.request_stop();
 }  // the threads, declared last, are joined before anything they use goes
 
+std::vector<BatchOrder::Draw> Loader::next_draws() {
+  std::vector<BatchOrder::Draw> draws = order_.next();
+  if (config_.training) {
+    const i64 count = std::ssize(draws);
+    const auto bound = [&](i64 share) { return draws.begin() + share * count / config_.shares; };
+    return {bound(config_.share), bound(config_.share + 1)};
+  }
+  while (drawn_++ % config_.shares != config_.share) draws = order_.next();
+  return draws;
+}
+
 Loader::Slot* Loader::open_slot() {
   if (!slots_.empty() && slots_.back().claimed < slots_.back().draws.size()) return &slots_.back();
   if (exhausted_ || slots_.size() >= static_cast<size_t>(config_.prefetch)) return nullptr;
-  std::vector<BatchOrder::Draw> draws = order_.next();
+  std::vector<BatchOrder::Draw> draws = next_draws();
   if (draws.empty()) {
     exhausted_ = true;
     done_.notify_all();

@@ -44,6 +44,9 @@ struct LoaderConfig {
   i64 divisor = 32;      // padded sides are multiples of this
   ImageSize least = {};  // and at least this
   Device device = {};    // where pictures and masks of the batches lie
+  // Of several processes each has one of `shares`: in training a part of every batch, as even as can be, of which
+  // Batch::padded knows nothing of the others; in evaluation every so many-th batch.
+  i64 share = 0, shares = 1;
 };
 
 // Which samples make up which batch.
@@ -93,6 +96,7 @@ class Loader {
     bool ready = false;  // all draws done: either batch or error is there
   };
 
+  std::vector<BatchOrder::Draw> next_draws();           // of this share; empty at the end of an evaluation
   void send_ahead(std::unique_lock<std::mutex>& lock);  // the first slot's batch, if it is ready
   Slot* open_slot();  // the slot with a draw to claim, if prefetch allows; under mutex_
   void load_one(std::unique_lock<std::mutex>& lock, Slot& slot);  // one draw; the last one makes the batch
@@ -105,6 +109,7 @@ class Loader {
   std::mutex mutex_;  // guards all below
   std::condition_variable_any work_, done_;
   BatchOrder order_;
+  i64 drawn_ = 0;  // batches of an evaluation, the other shares' among them
   bool exhausted_ = false;
   std::unique_ptr<DeviceUpload> upload_, delivered_;  // of the first slot's batch, and of the last that was delivered
   std::deque<Slot> slots_;  // in order of delivery; elements stay in place while others come and go

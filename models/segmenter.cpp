@@ -5,9 +5,13 @@
 
 namespace tessera {
 
-Var Losses::total() const {
-  Var total = terms.at(0).value;
-  for (size_t i = 1; i < terms.size(); ++i) total = total + terms[i].value;
+Var Losses::total(std::span<const double> weights) const {
+  Var total;
+  for (const LossTerm& term : terms) {
+    const double weight = weights.empty() ? 1 : weights[term.normaliser];
+    const Var value = weight == 1 ? term.value : term.value * weight;
+    total = total ? total + value : value;
+  }
   return total;
 }
 

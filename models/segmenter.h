@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,8 +18,9 @@ namespace tessera {
 
 // One weighted term of the training loss; the total is the plain sum of all terms.
 struct LossTerm {
-  std::string name;  // "loss_ce"
-  Var value;         // scalar
+  std::string name;       // "loss_ce"
+  Var value;              // scalar
+  size_t normaliser = 0;  // of Segmenter::normalisers
 };
 
 // One detected object, in the pixels of the original image.
@@ -71,7 +73,8 @@ struct DependentPart {
 struct Losses {
   std::vector<LossTerm> terms;
   std::vector<FiniteMarks> marks = {};
-  Var total() const;
+  // The sum of the terms, each times the weight of its normaliser; none: 1.
+  Var total(std::span<const double> weights = {}) const;
 };
 
 // Where a run is, for losses that change on the way or that draw at random.
@@ -100,10 +103,11 @@ class Segmenter : public nn::Module {
   virtual std::optional<Prepared> prepare(const Batch& /*batch*/) { return std::nullopt; }
   virtual Losses losses_of(const Prepared& prepared);
 
-  // What the terms of a batch are divided by, where that depends on the batch: its objects. When several batches make
-  // one update (accumulated, or of several processes), each one's losses weigh max(1, its normaliser) / max(1, the sum
-  // of all), so that the update is that of one large batch. With 1 for every batch their losses are averaged.
-  virtual double normaliser(const Batch& /*batch*/) const { return 1; }
+  // What the terms of a batch are divided by, where that depends on the batch: its objects; LossTerm::normaliser says
+  // which of them. When several batches make one update (accumulated, or of several processes), each one's terms weigh
+  // max(1, its normaliser) / max(1, the sum of all), so that the update is that of one large batch. None: the terms are
+  // sums over the pictures. Parts of one batch are then added up, and accumulated batches averaged.
+  virtual std::vector<double> normalisers(const Batch& /*batch*/) const { return {}; }
   // Inference: the objects found in each image of the batch.
   virtual Detections detect(const Batch& batch) = 0;
 

@@ -1,5 +1,6 @@
 #include "nn/working_weights.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "autograd/arrange.h"
@@ -43,20 +44,37 @@ WorkingWeights::Pass::Pass(WorkingWeights& weights) : weights_(weights) {
 WorkingWeights::Pass::~Pass() {
   active = nullptr;
   std::erase_if(weights_.entries_, [](const auto& item) { return !item.second.asked; });
-  for (auto& [key, entry] : weights_.entries_) entry.working.zero_grad();  // added, or of a pass that failed
+  for (auto& [key, entry] : weights_.entries_) entry.working.zero_grad();  // of a pass that failed
 }
 
-void WorkingWeights::Pass::finish() {
+template <class Chosen>
+void WorkingWeights::give_gradients(const Chosen& chosen) {
   std::vector<ops::ScaledRows> list;
-  for (auto& [key, entry] : weights_.entries_) {
-    if (!entry.working.requires_grad() || !entry.working.grad()) continue;
+  for (auto& [key, entry] : entries_) {
+    if (!entry.working.requires_grad() || !entry.working.grad() || !chosen(entry)) continue;
     Tensor& gradient = entry.parameter.grad();
     const Tensor& value = entry.parameter.value();
     const bool first = !gradient.defined();
     if (first) gradient = Tensor::empty(value.shape(), value.dtype(), value.device());
     list.push_back({gradient, entry.working.grad(), entry.scale, !first});
+    entry.working.zero_grad();
   }
   ops::scale_rows(list);
+}
+
+void WorkingWeights::Pass::finish() {
+  weights_.give_gradients([](const Entry&) { return true; });
+}
+
+const void* WorkingWeights::Pass::parameter_of(const void* leaf) const {
+  for (const auto& [key, entry] : weights_.entries_)
+    if (entry.working.identity() == leaf) return entry.parameter.identity();
+  return leaf;
+}
+
+void WorkingWeights::Pass::finish(std::span<const void* const> leaves) {
+  weights_.give_gradients(
+      [&](const Entry& entry) { return std::ranges::find(leaves, entry.working.identity()) != leaves.end(); });
 }
 
 const Var& WorkingWeights::get(const Var& parameter, const Tensor& scale, DType dtype) {

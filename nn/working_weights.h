@@ -19,6 +19,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <utility>
 
 #include "autograd/var.h"
@@ -35,6 +36,11 @@ class WorkingWeights {
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
     void finish();  // after backward(): the parameters get their gradients
+
+    // Of a leaf of backward() (Var::identity) that is a working weight: the parameter's identity; else the leaf itself.
+    const void* parameter_of(const void* leaf) const;
+    // Before finish(), for leaves whose gradients are final: what it would do for them.
+    void finish(std::span<const void* const> leaves);
 
    private:
     WorkingWeights& weights_;
@@ -61,6 +67,8 @@ class WorkingWeights {
     bool asked = true;
   };
   const Var& get(const Var& parameter, const Tensor& scale, DType dtype);
+  template <class Chosen>
+  void give_gradients(const Chosen& chosen);  // of those entries to their parameters
 
   std::map<std::pair<const void*, DType>, Entry> entries_;  // by the parameter's memory and the element type
 };

@@ -21,6 +21,11 @@ class Buffers {
   void put_back() {
     for (auto& [buffer, copy] : kept_) buffer.copy_from(copy);
   }
+  std::vector<Tensor> tensors() const {
+    std::vector<Tensor> tensors;
+    for (const auto& [buffer, copy] : kept_) tensors.push_back(buffer);
+    return tensors;
+  }
 
  private:
   std::vector<std::pair<Tensor, Tensor>> kept_;

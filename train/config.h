@@ -91,9 +91,9 @@ struct TrainingConfig {
   i64 batch_size = 64, accumulate = 1;
   u64 seed = 1;
   Precision precision = Precision::kHighest;
-  bool mixed_precision = false, winograd = true, graph = false;
+  bool mixed_precision = false, winograd = true, graph = false, sync_batch_norm = true;
   double ema_decay = 0;
-  i64 log_every = 20, checkpoint_every = 5000, keep_checkpoints = 2;
+  i64 log_every = 20, checkpoint_every = 5000, keep_checkpoints = 2, compare_every = 1000;
   std::string init_weights, init_prefix;
   bool init_bgr = false;
   Transfer init_transfer = Transfer::kParts;
@@ -102,18 +102,23 @@ struct TrainingConfig {
   void fields(Field&& field) {
     TESSERA_FIELD(steps, "updates of the parameters", at_least(1));
     TESSERA_FIELD(epochs, "passes over the training images, in place of steps; 0: as that says", at_least(0));
-    TESSERA_FIELD(batch_size, "images of one forward pass", at_least(1));
+    TESSERA_FIELD(batch_size, "images of one forward pass, of all processes together", at_least(1));
     TESSERA_FIELD(accumulate, "passes per update, which sees batch_size * accumulate images", at_least(1));
     TESSERA_FIELD(seed, "of the initial weights, the order of the images and their augmentation");
     TESSERA_FIELD(precision, "of matrix products and convolutions (docs/precision.md)");
     TESSERA_FIELD(mixed_precision, "bf16 activations, on CUDA devices (docs/precision.md)");
     TESSERA_FIELD(graph,
                   "passes of sizes and numbers of objects that come again as a graph, on CUDA devices (docs/gpu.md)");
+    TESSERA_FIELD(sync_batch_norm,
+                  "of several processes: normalise with the statistics of the whole batch; false: of each one's share");
     TESSERA_FIELD(winograd, "3x3 convolutions by Winograd's algorithm (docs/winograd.md)");
     TESSERA_FIELD(ema_decay, "of a moving average of the weights, used for evaluation; 0: none", at_least(0).below(1));
     TESSERA_FIELD(log_every, "steps from one printed line to the next; the log file has every step", at_least(1));
     TESSERA_FIELD(checkpoint_every, "steps from one checkpoint to the next", at_least(1));
     TESSERA_FIELD(keep_checkpoints, "latest checkpoints that are kept, besides the best", at_least(1));
+    TESSERA_FIELD(compare_every,
+                  "of several processes: steps from one comparison of their weights and optimiser states to the next",
+                  at_least(1));
     TESSERA_FIELD(init_weights,
                   "file to start from: a run's folder or checkpoint, or another tool's .safetensors, .pth, .pkl");
     TESSERA_FIELD(init_prefix, "put before the names of that file; empty: found out");
@@ -132,7 +137,7 @@ struct EvaluationConfig {
   template <class Field>
   void fields(Field&& field) {
     TESSERA_FIELD(every, "steps from one evaluation to the next; also after the last; 0: only then", at_least(0));
-    TESSERA_FIELD(batch_size, "images of one forward pass", at_least(1));
+    TESSERA_FIELD(batch_size, "images of one forward pass, of all processes together", at_least(1));
     TESSERA_FIELD(
         metric,
         "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");

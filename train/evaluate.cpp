@@ -1,9 +1,11 @@
 #include "train/evaluate.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "data/loader.h"
 #include "eval/checks.h"
+#include "train/gather_objects.h"
 #include "train/progress.h"
 #include "train/signals.h"
 
@@ -35,8 +37,8 @@ void check_segments(const Segmenter& model, const Metric& metric) {
 }
 
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
-                                   const std::shared_ptr<const SampleSource>& images, const Config& config,
-                                   bool quiet) {
+                                   const std::shared_ptr<const SampleSource>& images, const Config& config, bool quiet,
+                                   Communicator& communicator) {
   const auto start = std::chrono::steady_clock::now();
   const NoGrad no_grad;
   // What is told: of the metric and of its twin for boxes or masks, as far as model and annotations have what it
@@ -59,26 +61,33 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
                                   : "the model has no masks and some annotations no box");
   const bool training = model.training();
   model.eval();
-  Loader loader(images, loader_config(config, false, model.device()));
-  Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet);
-  Evaluation result;
-  std::vector<Detection> boxes;  // the same objects, ranked by their boxes
+  Loader loader(images, loader_config(config, false, model.device(), communicator));
+  Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet && communicator.first());
+  std::vector<ObjectsOfBatch> of_batches;
   i64 done = 0;
   while (!SignalGuard::received()) {
     const std::optional<Batch> batch = loader.next();
     if (!batch) break;
     const Detections found = model.detect(*batch);
+    ObjectsOfBatch& objects = of_batches.emplace_back();
     for (size_t n = 0; n < found.size(); ++n)
-      for (const Instance& instance : found[n]) {
-        const Detection& detection =
-            result.detections.emplace_back(to_detection(instance, batch->samples[n].image_id, category_ids));
-        boxes.push_back({detection.image_id, detection.category_id, instance.box_score, instance.box, std::nullopt});
-      }
-    progress.update(done += batch->size());
+      for (const Instance& instance : found[n])
+        objects.push_back({to_detection(instance, batch->samples[n].image_id, category_ids), instance.box_score});
+    progress.update(std::min(images->size(), done += batch->size() * communicator.size()));
   }
   model.train(training);
-  if (SignalGuard::received()) return std::nullopt;
+  const double signal = SignalGuard::received();
+  for (const std::vector<double>& of_rank : communicator.gather({&signal, 1}))
+    if (of_rank[0] != 0) return std::nullopt;
+  Evaluation result;
+  std::vector<Detection> boxes;  // the same objects, ranked by their boxes
+  for (ObjectsOfBatch& objects : gather_objects(std::move(of_batches), communicator))
+    for (auto& [detection, box_score] : objects) {
+      boxes.push_back({detection.image_id, detection.category_id, box_score, detection.bbox, std::nullopt});
+      result.detections.push_back(std::move(detection));
+    }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!communicator.first()) return result;
   const DetectionList found(result.detections), ranked_boxes(boxes);
   for (const Metric* metric : told) {
     result.scores.emplace_back(metric,

@@ -8,6 +8,7 @@
 
 #include "eval/score.h"
 #include "models/segmenter.h"
+#include "train/communicator.h"
 #include "train/sources.h"
 
 namespace tessera {
@@ -29,12 +30,13 @@ void check_segments(const Segmenter& model, const Metric& metric);
 
 // Detects in every picture of `images` (data set `truth`) and scores what it finds by config.evaluation.metric and by
 // the metric that tells of boxes what this one tells of masks, or the other way round, as far as the model and the
-// annotations have what they compare; where nothing can be told, that is an error. Boxes are ranked by their own scores.
-// The model is used in evaluation mode without gradients and left in the mode it was in. category_ids: of the model's
-// classes, by index.
-// Nothing when a signal asked to stop (train/signals.h).
+// annotations have what they compare; where nothing can be told, that is an error. Boxes are ranked by their own
+// scores. The model is used in evaluation mode without gradients and left in the mode it was in. category_ids: of the
+// model's classes, by index. Of several processes each detects in its share of the pictures; the first one has the
+// figures, to the last bit those of one process, and the others have none. Nothing when a signal asked to stop
+// (train/signals.h).
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config,
-                                   bool quiet = false);
+                                   bool quiet = false, Communicator& communicator = single_process());
 
 }  // namespace tessera

@@ -103,15 +103,16 @@ void Log::flush() {
 }
 
 void Log::step(const StepRecord& r) {
-  const Json record{{"event", "step"},
-                    {"step", r.step},
-                    {"loss", r.loss},
-                    {"losses", object(r.losses)},
-                    {"lr", r.lr},
-                    {"grad_norm", r.grad_norm},
-                    {"ms", r.milliseconds},
-                    {"images_per_s", r.images_per_second},
-                    {"memory_mb", r.memory_mb}};
+  Json record{{"event", "step"},
+              {"step", r.step},
+              {"loss", r.loss},
+              {"losses", object(r.losses)},
+              {"lr", r.lr},
+              {"grad_norm", r.grad_norm},
+              {"ms", r.milliseconds},
+              {"images_per_s", r.images_per_second},
+              {"memory_mb", r.memory_mb}};
+  if (r.waiting_milliseconds.size() > 1) record["waiting_ms"] = r.waiting_milliseconds;
   pending_ += record.dump() + "\n";
   flush();
   if (options_.quiet) return;

@@ -20,13 +20,42 @@ void add_to(Figures& figures, const std::string& name, double value) {
   }
 }
 
-BatchLosses forward_and_backward(double weight, nn::WorkingWeights& working_weights,
-                                 const std::function<Losses()>& losses) {
+// Gives what backward() has finished to the sums of all processes.
+class Sender : public LeafObserver {
+ public:
+  Sender(nn::WorkingWeights::Pass& pass, GradientSums& sums) : pass_(pass), sums_(sums) {}
+
+  void begin(const std::vector<const void*>& leaves) override {
+    for (const void* leaf : leaves) sums_.expect(pass_.parameter_of(leaf));
+  }
+  void done(const void* leaf) override {
+    finished_.push_back(leaf);
+    sums_.ready(pass_.parameter_of(leaf));
+    if (!sums_.complete()) return;
+    pass_.finish(finished_);
+    finished_.clear();
+    sums_.send();
+  }
+
+ private:
+  nn::WorkingWeights::Pass& pass_;
+  GradientSums& sums_;
+  std::vector<const void*> finished_;  // and not sent
+};
+
+// seed: the gradient of the total, weights[0].
+BatchLosses forward_and_backward(const std::vector<double>& weights, const Tensor& seed,
+                                 nn::WorkingWeights& working_weights, const std::function<Losses()>& losses,
+                                 GradientSums* sums = nullptr) {
   nn::WorkingWeights::Pass pass(working_weights);
-  BatchLosses result{.losses = losses(), .total = {}, .weight = weight};
-  const Var sum = result.losses.total();
+  BatchLosses result{.losses = losses(), .total = {}, .weights = weights};
+  std::vector<double> beside_the_first;
+  for (const double weight : weights) beside_the_first.push_back(weight / weights[0]);
+  const Var sum = result.losses.total(beside_the_first);
   result.total = sum.value();
-  sum.backward(Tensor::full(result.total.shape(), weight, result.total.dtype(), result.total.device()));
+  std::optional<Sender> sender;
+  if (sums) sender.emplace(pass, *sums);
+  sum.backward(seed.reshape(result.total.shape()), sender ? &*sender : nullptr);
   pass.finish();
   return result;
 }
@@ -44,29 +73,38 @@ void BatchLosses::read(const double*& number, const Batch& batch, StepRecord& re
     for (const Sample& sample : batch.samples)
       TESSERA_CHECK(std::isfinite(*number++), "{} of {} are not finite", marks.what, sample.name());
   std::string values, bad;
-  const auto take = [&](const std::string& name) {
+  const auto take = [&](const std::string& name, double weight) {
     values += fmt::format("{}{} {:.6g}", values.empty() ? "" : ", ", name, *number);
     if (!std::isfinite(*number) && bad.empty()) bad = name;
     return weight * *number++;
   };
-  for (const LossTerm& term : losses.terms) add_to(record.losses, term.name, take(term.name));
-  record.loss += take("their sum");
+  for (const LossTerm& term : losses.terms) add_to(record.losses, term.name, take(term.name, weights[term.normaliser]));
+  record.loss += take("their sum", weights[0]);
   TESSERA_CHECK(bad.empty(), "{} is not finite ({})", bad, values);
 }
 
-BatchLosses Passes::operator()(Segmenter& model, const Batch& batch, double weight, const StepContext& context) {
+BatchLosses Passes::operator()(Segmenter& model, const Batch& batch, const std::vector<double>& weights,
+                               const StepContext& context, GradientSums* sums) {
   if (replayed_)
     if (const std::optional<Segmenter::Prepared> prepared = model.prepare(batch))
-      return replay(model, *prepared, weight);
-  return forward_and_backward(weight, working_weights_, [&] { return model.losses(batch, context); });
+      return replay(model, *prepared, weights);
+  const Tensor seed = Tensor::full({1}, weights[0], DType::kF32, model.device());
+  return forward_and_backward(
+      weights, seed, working_weights_, [&] { return model.losses(batch, context); }, sums);
 }
 
-BatchLosses Passes::replay(Segmenter& model, const Segmenter::Prepared& prepared, double weight) {
-  const auto weights = std::make_shared<nn::WorkingWeights>();
-  const auto work = [&](const std::vector<Tensor>& tensors) {
+BatchLosses Passes::replay(Segmenter& model, const Segmenter::Prepared& prepared, const std::vector<double>& weights) {
+  TESSERA_CHECK(weights.size() == 1, "training.graph: of a model whose terms have several normalisers");
+  // The weight changes from step to step where there are several processes: it is data, and no part of the work.
+  std::vector<Tensor> given = prepared.tensors;
+  given.push_back(Tensor::full({1}, weights[0], DType::kF32, model.device()));
+  const auto working_weights = std::make_shared<nn::WorkingWeights>();
+  const auto work = [&](std::vector<Tensor> tensors) {
     model.zero_grad();  // also what a recording left for itself
-    Recorded recorded{.working_weights = weights};
-    recorded.result = forward_and_backward(weight, *weights, [&] {
+    const Tensor seed = tensors.back();
+    tensors.pop_back();
+    Recorded recorded{.working_weights = working_weights};
+    recorded.result = forward_and_backward({1}, seed, *working_weights, [&] {
       return model.losses_of({tensors, prepared.counts});
     });
     for (LossTerm& term : recorded.result.losses.terms) term.value = Var(term.value.value());
@@ -75,8 +113,9 @@ BatchLosses Passes::replay(Segmenter& model, const Segmenter::Prepared& prepared
     return recorded;
   };
   const auto keep = [&] { return [buffers = std::make_shared<Buffers>(model)] { buffers->put_back(); }; };
-  const Recorded recorded = graphs_(prepared.tensors, prepared.counts, work, keep);
+  Recorded recorded = graphs_(given, prepared.counts, work, keep);
   for (const auto& [parameter, gradient] : recorded.gradients) parameter->grad() = gradient;
+  recorded.result.weights = weights;
   return recorded.result;
 }
 

@@ -9,6 +9,7 @@
 #include "models/replay.h"
 #include "models/segmenter.h"
 #include "nn/working_weights.h"
+#include "train/gradient_sums.h"
 #include "train/log.h"
 
 namespace tessera {
@@ -17,8 +18,8 @@ namespace tessera {
 // been launched.
 struct BatchLosses {
   Losses losses;
-  Tensor total;
-  double weight = 1;
+  Tensor total;                 // of the terms as they count beside the first
+  std::vector<double> weights;  // by LossTerm::normaliser
 
   void watch(std::vector<Tensor>& numbers) const;
   // Throws what is not finite, or else adds the losses to the record. Moves on behind the batch's numbers.
@@ -32,8 +33,11 @@ class Passes {
   // (Segmenter::prepare). A graph keeps the memory of a pass, and two are kept.
   explicit Passes(bool replayed = false) : replayed_(replayed) {}
 
-  // Gradients are added to those that are there; with graphs there may be none.
-  BatchLosses operator()(Segmenter& model, const Batch& batch, double weight, const StepContext& context);
+  // Gradients are added to those that are there; with graphs there may be none. weights: of the batch's losses in the
+  // update, by LossTerm::normaliser. sums: of the last batch of an update, whose gradients travel while they are
+  // computed; its finish() is the caller's.
+  BatchLosses operator()(Segmenter& model, const Batch& batch, const std::vector<double>& weights,
+                         const StepContext& context, GradientSums* sums = nullptr);
 
  private:
   struct Recorded {
@@ -41,7 +45,7 @@ class Passes {
     std::vector<std::pair<Var*, Tensor>> gradients = {};
     std::shared_ptr<nn::WorkingWeights> working_weights = {};  // the graph reads and writes them
   };
-  BatchLosses replay(Segmenter& model, const Segmenter::Prepared& prepared, double weight);
+  BatchLosses replay(Segmenter& model, const Segmenter::Prepared& prepared, const std::vector<double>& weights);
 
   bool replayed_;
   nn::WorkingWeights working_weights_;

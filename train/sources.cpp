@@ -40,7 +40,7 @@ Batch inference_batch(const Tensor& image, const Config& config) {
   return make_batch(std::move(samples), config.input.statistics(), config.input.divisor, config.input.least());
 }
 
-LoaderConfig loader_config(const Config& config, bool training, Device device) {
+LoaderConfig loader_config(const Config& config, bool training, Device device, const Communicator& communicator) {
   return {.batch_size = training ? config.training.batch_size : config.evaluation.batch_size,
           .training = training,
           .seed = config.training.seed,
@@ -50,7 +50,9 @@ LoaderConfig loader_config(const Config& config, bool training, Device device) {
           .statistics = config.input.statistics(),
           .divisor = config.input.divisor,
           .least = config.input.least(),
-          .device = device};
+          .device = device,
+          .share = communicator.rank(),
+          .shares = communicator.size()};
 }
 
 }  // namespace tessera

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/coco_source.h"
+#include "train/communicator.h"
 #include "train/config.h"
 
 namespace tessera {
@@ -23,7 +24,8 @@ std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const C
 // One such picture, u8 [H, W, 3], in a batch of its own.
 Batch inference_batch(const Tensor& image, const Config& config);
 
-// How a loader makes batches of a source, for a model on that device.
-LoaderConfig loader_config(const Config& config, bool training, Device device = {});
+// How a loader makes batches of a source, for a model on that device; this process's share of them.
+LoaderConfig loader_config(const Config& config, bool training, Device device = {},
+                           const Communicator& communicator = single_process());
 
 }  // namespace tessera

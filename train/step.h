@@ -24,8 +24,10 @@ struct TrainingState {
   bool updating = false;  // between two steps: the weights are those of neither
 };
 
-// One update from training.accumulate batches; pictures: of the data set. A loss or gradient that is not finite is an
-// error that names term, step and images, and leaves weights and state as they were.
-StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, TrainingState& state, Loader& loader);
+// One update from training.accumulate batches, of which each process has a share; pictures: of the data set. A loss or
+// gradient that is not finite is an error that names term, step and images, and leaves weights and state as they were,
+// on all processes.
+StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, TrainingState& state, Loader& loader,
+                      Communicator& communicator, GradientSums& sums);
 
 }  // namespace tessera

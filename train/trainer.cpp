@@ -4,10 +4,12 @@
 #include <chrono>
 #include <utility>
 
+#include "autograd/norm.h"
 #include "eval/score.h"
 #include "tensor/device_runtime.h"
 #include "tensor/file.h"
 #include "train/buffers.h"
+#include "train/compare_ranks.h"
 #include "train/evaluate.h"
 #include "train/resume.h"
 #include "train/signals.h"
@@ -78,40 +80,71 @@ class Run {
         job_(job),
         config_(job.config),
         state_{.optimizer = Optimizer(config_.optimizer, model), .ema = {}, .passes = Passes(config_.training.graph)},
+        communicator_(*job.communicator),
         saved_(resume()),
         saved_step_(state_.step),
         buffers_(model),
-        log_(job.folder, state_.step,
-             {.steps = config_.training.steps, .every = config_.training.log_every, .quiet = job.quiet}) {
+        sums_(communicator_, model) {
+    if (!communicator_.first()) return;
+    log_.emplace(
+        job.folder, state_.step,
+        Log::Options{.steps = config_.training.steps, .every = config_.training.log_every, .quiet = job.quiet});
     if (job.resume)
-      log_.say(saved_.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved_.string()));
+      log_->say(saved_.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved_.string()));
   }
 
   void steps() {
-    Loader loader(job_.data, loader_config(config_, true, model_.device()), state_.batches);
+    check_same(communicator_, "step to go on from", std::to_string(state_.step));
+    compare();
+    std::optional<WholeBatch> whole_batch;
+    const bool several = communicator_.size() > 1, whole = several && config_.training.sync_batch_norm;
+    if (whole) whole_batch.emplace([&](const Tensor& sums) { communicator_.sum(sums); });
+    Loader loader(job_.data, loader_config(config_, true, model_.device(), communicator_), state_.batches);
     model_.train();
     try {
       once_in_a_while_evaluate();  // the run before may have been stopped in one
-      while (state_.step < config_.training.steps && !SignalGuard::received()) {
+      while (state_.step < config_.training.steps && !stopped()) {
         buffers_.keep();
         try {
-          unlogged_ = train_step(model_, config_, job_.data->size(), state_, loader);
+          unlogged_ = train_step(model_, config_, job_.data->size(), state_, loader, communicator_, sums_);
         } catch (...) {
           buffers_.put_back();
           throw;
         }
+        if (several && !whole) communicator_.broadcast(buffers_.tensors());  // running statistics of other shares
         begin();
-        log_.step(*std::exchange(unlogged_, std::nullopt));
+        if (log_) log_->step(*std::exchange(unlogged_, std::nullopt));
+        if (state_.step % config_.training.compare_every == 0) compare();
         once_in_a_while_save();
         once_in_a_while_evaluate();
       }
       if (saved_step_ != state_.step) sync_and_save();
     } catch (const std::exception& error) {
-      fail("{}{}", error.what(), rescue());
+      fail("{}{}", error.what(), communicator_.first() ? rescue() : "");
     }
   }
 
+  int signal() const { return signal_; }
+
  private:
+  // Did a signal ask any of the processes to end?
+  bool stopped() {
+    const double mine = SignalGuard::received();
+    for (const std::vector<double>& of_rank : communicator_.gather({&mine, 1}))
+      signal_ = std::max(signal_, static_cast<int>(of_rank[0]));
+    return signal_ != 0;
+  }
+
+  // All processes must have the same weights and states.
+  void compare() {
+    if (communicator_.size() == 1) return;
+    std::vector<NamedTensor> tensors = nn::state_dict(model_);
+    std::ranges::copy(state_.optimizer.state(), std::back_inserter(tensors));
+    if (state_.ema)
+      for (const auto& [name, tensor] : state_.ema->state()) tensors.push_back({"average." + name, tensor});
+    check_same(communicator_, tensors);
+  }
+
   // The checkpoint that the run continues from; empty: there is none.
   std::filesystem::path resume() {
     if (config_.training.ema_decay > 0) state_.ema.emplace(model_, config_.training.ema_decay);
@@ -122,7 +155,7 @@ class Run {
   }
 
   void begin() {
-    if (std::exchange(begun_, true)) return;
+    if (std::exchange(begun_, true) || !communicator_.first()) return;
     std::filesystem::create_directories(job_.folder);
     if (saved_.empty()) remove_run(job_.folder);
     set_aside_checkpoints(job_.folder, saved_step_);
@@ -146,7 +179,8 @@ class Run {
     saved_step_ = state_.step;
   }
   void sync_and_save() {
-    log_.sync();  // the log is never behind the checkpoint
+    if (!communicator_.first()) return;
+    log_->sync();  // the log is never behind the checkpoint
     save();
     prune_checkpoints(job_.folder, config_.training.keep_checkpoints);
   }
@@ -160,16 +194,20 @@ class Run {
     return job_.evaluate && its_turn && state_.evaluated != step;
   }
   void once_in_a_while_evaluate() {
-    if (!evaluation_due() || SignalGuard::received()) return;
+    if (!evaluation_due() || stopped()) return;
     const auto start = std::chrono::steady_clock::now();
     const std::optional<Scores> scores = evaluate(model_, job_, state_);
     if (!scores) return;  // stopped by a signal; a resumed run makes up for it
+    if (!communicator_.first()) {
+      state_.evaluated = state_.step;
+      return;
+    }
     begin();
     // The line in the log comes last: where it is missing, the evaluation is repeated.
     const double figure = merit(*scores, config_.evaluation.metric);
     if (figure > state_.best) link_file(saved_, best_path(job_.folder));
-    log_.evaluation(state_.step, *scores,
-                    std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    log_->evaluation(state_.step, *scores,
+                     std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     state_.evaluated = state_.step;
     state_.best = std::max(state_.best, figure);
   }
@@ -179,8 +217,8 @@ class Run {
     if (state_.step == 0) return "";
     std::string failure;
     try {
-      if (unlogged_) log_.step(*unlogged_);
-      log_.sync();
+      if (unlogged_) log_->step(*unlogged_);
+      log_->sync();
     } catch (const std::exception&) {  // a line that cannot be written is no reason to lose a step
     }
     try {
@@ -199,10 +237,13 @@ class Run {
   const Job& job_;
   const Config& config_;
   TrainingState state_;
+  Communicator& communicator_;
   std::filesystem::path saved_;  // the checkpoint of step saved_step_; empty: there is none
   i64 saved_step_;
   Buffers buffers_;
-  Log log_;
+  GradientSums sums_;
+  std::optional<Log> log_;              // the first process's
+  int signal_ = 0;                      // that asked any of them to end
   bool begun_ = false;                  // is the folder this run's?
   std::optional<StepRecord> unlogged_;  // of the last finished step, until it is given to the log
 };
@@ -217,8 +258,9 @@ int train(Segmenter& model, const Job& given) {
   const ArithmeticScope arithmetic({.precision = training.precision, .winograd = training.winograd});
   model.training_dtype = training.mixed_precision ? DType::kBF16 : DType::kF32;
   const SignalGuard signals;
-  Run(model, job).steps();
-  return SignalGuard::received();
+  Run run(model, job);
+  run.steps();
+  return run.signal();
 }
 
 bool holds_run(const std::filesystem::path& folder) {

@@ -11,12 +11,14 @@
 #include "data/loader.h"
 #include "models/segmenter.h"
 #include "train/checkpoint.h"
+#include "train/communicator.h"
 #include "train/config.h"
 #include "train/log.h"
 
 namespace tessera {
 
-// Evaluates the model as it is (evaluation mode, no gradients); nothing when a signal stopped it.
+// Evaluates the model as it is (evaluation mode, no gradients); nothing when a signal stopped it. Of several processes
+// the first one alone needs the scores.
 using Evaluator = std::function<std::optional<Scores>(Segmenter& model)>;
 
 struct Job {
@@ -28,6 +30,9 @@ struct Job {
   Evaluator evaluate;  // empty: no evaluation
   bool resume = false;
   bool quiet = false;  // print nothing
+  // The processes of the run, each of which calls train() with the same job: they share the batches and the pictures of
+  // an evaluation, and the first alone writes and prints.
+  Communicator* communicator = &single_process();
 };
 
 // Trains `model` from its present weights, or with job.resume from the last checkpoint in the folder, exactly as if
@@ -40,8 +45,8 @@ struct Job {
 // A checkpoint is written every training.checkpoint_every steps, before each evaluation, and at the end. An error saves
 // the last finished step, if that is not on the disk yet, and its message tells where it lies. A loss or gradient that
 // is not finite is an error before the update, naming term, step and images: a resumed run tries the same step again.
-// The signals of train/signals.h let the present step finish and save. Returns the signal's number, 0 when all steps
-// are done.
+// The signals of train/signals.h, to whichever process, let the present step finish and save. Returns the signal's
+// number, 0 when all steps are done.
 int train(Segmenter& model, const Job& job);
 
 // Does the folder hold a run already: a log with lines, or checkpoints?

@@ -81,11 +81,14 @@ Losses EffSeg::losses(const Batch& batch, const StepContext& context) {
   fqdet::Matches matches;
   Losses losses{detector_.losses(output, truth, matches)};
   for (LossTerm& term : mask_losses(output, matches, objects, batch, context)) losses.terms.push_back(std::move(term));
-  if (config_.head.group > 0) {  // the mean over the groups, as over the GPUs that they stand for
-    const i64 groups = (batch.size() + config_.head.group - 1) / config_.head.group;
-    for (LossTerm& term : losses.terms) term.value = term.value * (1 / static_cast<double>(groups));
-  }
+  for (const double groups : normalisers(batch))  // the mean over them, as over the GPUs that they stand for
+    for (LossTerm& term : losses.terms) term.value = term.value * (1 / groups);
   return losses;
+}
+
+std::vector<double> EffSeg::normalisers(const Batch& batch) const {
+  if (config_.head.group == 0) return {};
+  return {static_cast<double>((batch.size() + config_.head.group - 1) / config_.head.group)};
 }
 
 std::vector<LossTerm> EffSeg::mask_losses(const fqdet::Output& output, const fqdet::Matches& matches,

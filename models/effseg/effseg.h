@@ -20,6 +20,7 @@ class EffSeg : public Segmenter {
 
   // The detector's terms and the head's. The host waits for the device: it counts the matches and sorts RoIs by level.
   Losses losses(const Batch& batch, const StepContext& context) override;
+  std::vector<double> normalisers(const Batch& batch) const override;  // groups, with head.group
   // Every prediction of the detector with its mask. The score of the mask is the class score times how sure the mask's
   // pixels are, that of the box the class score alone; the box is the detector's.
   // Panoptic: the segments that panoptic_segments() makes of the predictions, each with the box of its mask.

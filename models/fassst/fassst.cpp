@@ -17,6 +17,8 @@ namespace tessera::fassst {
 
 namespace {
 
+constexpr size_t kRegions = 1;  // of the normalisers; the first: cells
+
 // Rows of the backbone whose maps go into the pyramid: at strides 8, 16, 32, or 4, 8, 16 and 32 as the start of the
 // way down. Of MobileNetV2's rows at one stride the last that is no classifier.
 std::vector<i64> pyramid_rows(const Config& config) {
@@ -110,12 +112,18 @@ Losses Fassst::losses(const Batch& batch, const StepContext& context) {
   const Tensor in = training_boxes(drawn, of_positives);
   const Tensor wanted = mask_targets(of_objects, regions(drawn.object, in, batch.padded), 2 * config_.mask.side);
   const Var logits = masks(maps, regions(drawn.picture, in, batch.padded));
-  losses.terms.push_back({"loss_mask", mask_loss(logits, wanted) * config_.loss.mask_weight});
+  losses.terms.push_back({"loss_mask", mask_loss(logits, wanted) * config_.loss.mask_weight, kRegions});
   return losses;
 }
 
-double Fassst::normaliser(const Batch& batch) const {
-  return static_cast<double>(assign(batch, grid()).positives());
+std::vector<double> Fassst::normalisers(const Batch& batch) const {
+  const Assignment assignment = assign(batch, grid());
+  std::vector<i64> of_picture(static_cast<size_t>(batch.size()));
+  for (const i64 object : assignment.object)
+    ++of_picture[static_cast<size_t>(assignment.picture[static_cast<size_t>(object)])];
+  i64 regions = 0;
+  for (const i64 count : of_picture) regions += std::min(count, config_.loss.max_rois);
+  return {static_cast<double>(assignment.positives()), static_cast<double>(regions)};
 }
 
 Detections Fassst::detect(const Batch& batch) {

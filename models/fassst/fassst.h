@@ -22,7 +22,8 @@ class Fassst : public Segmenter {
   // loss_object, loss_box, loss_class, loss_mask (criterion.h). From the second epoch on masks are learned in the boxes
   // that are predicted well. The host does not wait.
   Losses losses(const Batch& batch, const StepContext& context) override;
-  double normaliser(const Batch& batch) const override;  // cells that learn an object
+  // Cells that learn an object, and the regions among them whose masks are learned.
+  std::vector<double> normalisers(const Batch& batch) const override;
   // Every cell above the threshold with its mask; regions of all pictures are one batch.
   Detections detect(const Batch& batch) override;
 

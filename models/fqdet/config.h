@@ -1,7 +1,8 @@
 // Every choice in FQDet (Picron et al., NeurIPS 2022). Defaults are what EffSeg's tables stand on ("paper"); what the
 // authors' code calls FQDetV2 ("release") stands in the meaning where it differs.
 //
-// The losses are sums, not means, and the normaliser is 1: of several batches of one update the gradients are averaged.
+// The losses are sums over the pictures of a batch, without a normaliser: of several batches of one update the gradients
+// are averaged.
 // The published runs take one or two pictures per GPU and average over the GPUs. One device repeats them exactly with
 // batches of that size, accumulated as often as there were GPUs. A larger batch in their place has the sum of its
 // pictures' losses, a gradient that many times as large: the optimiser's clipping by the norm sees it, AdamW itself

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include <thread>
 
 #include "autograd/arrange.h"
@@ -24,6 +26,31 @@ std::vector<double> list(const Tensor& x) {
 }
 
 using List = std::vector<double>;
+
+TEST_CASE("tape: an observer learns of each leaf when its gradient is final, while backward() still runs") {
+  struct Notes : LeafObserver {
+    std::vector<const void*> reached, finished;
+    std::vector<float> first_of_late;
+    const Var* early = nullptr;
+    const Var* late = nullptr;
+    void begin(const std::vector<const void*>& leaves) override { reached = leaves; }
+    void done(const void* leaf) override {
+      finished.push_back(leaf);
+      if (leaf == late->identity()) CHECK_FALSE(early->grad());  // the early one's is not computed yet
+    }
+  };
+  const Var early(Tensor::full({3}, 2), true), late(Tensor::full({3}, 5), true), unused(Tensor::full({3}, 1), true);
+  const Var twice(Tensor::full({3}, 3), true);
+  const Var total = sum(exp(early * twice) * late + twice);
+  Notes notes;
+  notes.early = &early, notes.late = &late;
+  total.backward(Tensor::full({}, 1), &notes);
+  CHECK(notes.reached.size() == 3);
+  REQUIRE(notes.finished.size() == 3);
+  CHECK(notes.finished[0] == late.identity());
+  CHECK(std::ranges::count(notes.finished, twice.identity()) == 1);
+  CHECK(twice.grad());
+}
 
 }  // namespace
 

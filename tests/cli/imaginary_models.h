@@ -166,13 +166,13 @@ class ImaginaryGrid : public CellNetwork {
   Losses losses(const Batch& batch, const StepContext& context) override {
     const Output output = forward(batch);
     const Objects truth = objects(batch, output);
-    const double share = 1 / std::max(1.0, normaliser(batch));
+    const double share = 1 / std::max<double>(1, static_cast<double>(batch.objects()));
     Losses losses{
         {{"loss_classes", sigmoid_focal_loss(output.logits, labels(output, truth), 0.25, 2, Reduction::kSum) * share}}};
     if (context.epoch >= 1) losses.terms.push_back({"loss_boxes", box_loss(output, truth) * share});
     return losses;
   }
-  double normaliser(const Batch& batch) const override { return static_cast<double>(batch.objects()); }
+  std::vector<double> normalisers(const Batch& batch) const override { return {static_cast<double>(batch.objects())}; }
 
   Detections detect(const Batch& batch) override {
     Detections found;

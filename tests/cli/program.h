@@ -112,7 +112,7 @@ struct Workshop {
     Arguments result;
     for (std::string line; std::getline(lines, line);) {
       nlohmann::ordered_json json = nlohmann::ordered_json::parse(line);
-      for (const char* key : {"ms", "images_per_s", "memory_mb", "seconds"}) json.erase(key);
+      for (const char* key : {"ms", "images_per_s", "memory_mb", "waiting_ms", "seconds"}) json.erase(key);
       result.push_back(json.dump());
     }
     return result;

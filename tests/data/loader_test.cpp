@@ -64,6 +64,41 @@ LoaderConfig training(i64 batch_size, int workers) {
   return config;
 }
 
+TEST_CASE("loader: the shares of several processes make up every batch, in order") {
+  const auto source = std::make_shared<FakeSource>(10);
+  Loader whole(source, training(5, 2));
+  const std::vector<std::vector<i64>> expected = take(whole, 4);
+  std::vector<std::vector<i64>> joined(4);
+  for (const i64 share : {0, 1, 2}) {
+    LoaderConfig config = training(5, 2);
+    config.share = share, config.shares = 3;
+    Loader part(source, config, share == 1 ? 2 : 0);  // one goes on from a checkpoint
+    size_t b = share == 1 ? 2 : 0;
+    for (const std::vector<i64>& batch : take(part, static_cast<int>(4 - b))) {
+      CHECK(batch.size() == (share == 0 ? 1 : 2));
+      joined[b].insert(joined[b].end(), batch.begin(), batch.end());
+      ++b;
+    }
+  }
+  for (const size_t b : {2, 3}) CHECK(joined[b] == expected[b]);
+  LoaderConfig config = training(2, 0);
+  config.share = 0, config.shares = 3;
+  CHECK_ERROR(Loader(source, config), "batches of 2 images cannot be shared by 3 processes");
+}
+
+TEST_CASE("loader: in an evaluation every process has every so many-th batch") {
+  const auto source = std::make_shared<FakeSource>(7);
+  std::vector<i64> seen;
+  for (const i64 share : {0, 1, 2}) {
+    LoaderConfig config{.batch_size = 2, .training = false, .workers = static_cast<int>(share)};
+    config.share = share, config.shares = 3;
+    Loader part(source, config);
+    const std::vector<std::vector<i64>> expected[] = {{{0, 1}, {6}}, {{2, 3}}, {{4, 5}}};
+    CHECK(take(part, share == 0 ? 2 : 1) == expected[share]);
+    CHECK_FALSE(part.next());
+  }
+}
+
 TEST_CASE("loader: training reads shuffled epochs one behind the other, no batch short") {
   const auto source = std::make_shared<FakeSource>(10);
   Loader loader(source, training(4, 2));

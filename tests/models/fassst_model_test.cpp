@@ -163,7 +163,7 @@ TEST_CASE("fassst: pictures without objects train the objectness alone; nothing 
     losses.total().backward();
     for (const auto& [name, parameter] : nn::named_parameters(*model))
       if (name.starts_with("tail.")) CHECK(!has_value(parameter->grad()));
-    CHECK(model->normaliser(batch) == 0);
+    CHECK(model->normalisers(batch) == std::vector<double>{0, 0});
     CHECK(model->passed_over().empty());
   }
 }
@@ -177,7 +177,7 @@ TEST_CASE("fassst: objects that no cell takes are counted, and the others learne
     const Losses losses = model->losses(batch, {.step = pass});
     for (const LossTerm& term : losses.terms) CHECK(std::isfinite(term.value.value().item()));
   }
-  CHECK(model->normaliser(batch) == 5);
+  CHECK(model->normalisers(batch) == std::vector<double>{5, 5});
   CHECK(model->passed_over().starts_with("10 of 20 objects were not learned: no cell of the 2 x 2 grid"));
 }
 

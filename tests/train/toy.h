@@ -42,7 +42,7 @@ class Toy : public Segmenter {
     counter.data<float>()[0] += 1;  // a buffer that changes in training, like running statistics
     std::vector<float> wanted;
     for (const Sample& sample : batch.samples) wanted.push_back(static_cast<float>(sample.index % 2));
-    const double share = 1.0 / std::max(1.0, normaliser(batch));
+    const double share = 1.0 / (averaged ? 1 : std::max<double>(1, static_cast<double>(batch.objects())));
     const Var prediction = mean(Var(batch_images(batch, {})), {1, 2}) * weight + bias * norm;  // [N, 3]
     const Var error = prediction - Var(Tensor::from(wanted, {batch.size(), 1}));
     std::vector<LossTerm> terms{{"loss_fit", sum(error * error) * share},
@@ -51,7 +51,9 @@ class Toy : public Segmenter {
     return {terms};
   }
 
-  double normaliser(const Batch& batch) const override { return averaged ? 1 : static_cast<double>(batch.objects()); }
+  std::vector<double> normalisers(const Batch& batch) const override {
+    return averaged ? std::vector<double>() : std::vector{static_cast<double>(batch.objects())};
+  }
 
   Detections detect(const Batch& batch) override {
     return Detections(batch.size());

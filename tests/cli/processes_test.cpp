@@ -1,0 +1,111 @@
+// Runs of several processes, as mpirun starts them.
+#include "tests/cli/program.h"
+#include "train/checkpoint.h"
+#include "train/communicator.h"
+
+namespace tessera::test {
+namespace {
+
+bool can_run() {
+  static const bool can = has_mpi() && std::system("command -v mpirun >/dev/null") == 0;
+  if (!can) MESSAGE("left out, there is no MPI: ", mpi_support());
+  return can;
+}
+
+// What begins a command line of mpirun; the program of each process has one thread.
+const Arguments kMpirun = {"mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"};
+const Surroundings kOneThread = {.environment = {"OMP_NUM_THREADS=1"}};
+
+Program start(const fs::path& folder, i64 count, const Arguments& arguments, const std::string& name = "tessera") {
+  Arguments all = kMpirun;
+  for (const std::string& word : {std::string("-np"), std::to_string(count), (binary_dir() / name).string()})
+    all.push_back(word);
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return Program(folder, all, "/usr/bin/env", kOneThread);
+}
+
+Outcome run_processes(i64 count, const Arguments& arguments, const std::string& name = "tessera") {
+  const TemporaryFolder folder;
+  return start(folder.path(), count, arguments, name).wait();
+}
+
+std::vector<double> losses(const std::string& out) {
+  std::vector<double> result;
+  for (const std::string& line : workshop().log(out))
+    if (const auto json = nlohmann::json::parse(line); json.contains("loss")) result.push_back(json["loss"]);
+  return result;
+}
+
+void check_close(const std::vector<double>& found, const std::vector<double>& expected) {
+  REQUIRE(found.size() == expected.size());
+  for (size_t i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-5));
+}
+
+const Arguments kAccumulate = {"--set", "training.batch_size=3", "--set", "training.accumulate=2"};
+
+TEST_CASE("processes: two of the program train as one does, with batch normalisation and accumulated batches") {
+  if (!can_run()) return;
+  succeeds(workshop().train("alone", kAccumulate));
+  const Outcome two = run_processes(2, workshop().train("two", kAccumulate));
+  REQUIRE_MESSAGE(two.code == 0, two.err);
+  check_close(losses("two"), losses("alone"));
+  CHECK(two.out.find("2 processes, rank 0 (") != std::string::npos);
+  CHECK(two.out.find("1 threads each") != std::string::npos);
+  const std::string line = read_file(workshop().folder / "two" / "log.jsonl");
+  CHECK(nlohmann::json::parse(line.substr(0, line.find('\n')))["waiting_ms"].size() == 2);
+
+  run_processes(2, workshop().train("two_again", kAccumulate));
+  const auto end = [](const std::string& out) { return read_file(checkpoint_path(workshop().folder / out, 8)); };
+  CHECK(end("two_again") == end("two"));
+  CHECK(losses("two_again") == losses("two"));
+}
+
+TEST_CASE("processes: two of the program evaluate to the digits of one") {
+  if (!can_run()) return;
+  const Arguments arguments{"eval", "--checkpoint", trained(), "--json"};
+  const auto figures = [&](i64 count) {
+    const TemporaryFolder folder;
+    Arguments all = arguments;
+    all.push_back((folder / "figures.json").string());
+    const Outcome outcome = count == 1 ? run(all) : run_processes(count, all);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return read_file(folder / "figures.json");
+  };
+  CHECK(figures(3) == figures(1));
+}
+
+TEST_CASE("processes: a configuration that differs, and data that one of them lacks, end all with rank and host") {
+  if (!can_run()) return;
+  const TemporaryFolder folder;
+  Arguments own = workshop().train("differs");
+  // Two programs of one launch: the second has another option.
+  Arguments all = kMpirun;
+  const auto program = [&](const Arguments& more) {
+    for (const char* word : {"-np", "1"}) all.push_back(word);
+    all.push_back((binary_dir() / "tessera").string());
+    all.insert(all.end(), own.begin(), own.end());
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  SUBCASE("a configuration") {
+    program({});
+    all.push_back(":");
+    program({"--set", "optimizer.lr=0.5"});
+    const Outcome outcome = Program(folder.path(), all, "/usr/bin/env", kOneThread).wait();
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err.find("rank 1 (") != std::string::npos);
+    CHECK(outcome.err.find("has another configuration than rank 0 (") != std::string::npos);
+    CHECK(outcome.err.find("lr = 0.5") != std::string::npos);
+  }
+  SUBCASE("data") {
+    program({});
+    all.push_back(":");
+    program({"--set", "data.train_annotations=nowhere.json"});
+    const Outcome outcome = Program(folder.path(), all, "/usr/bin/env", kOneThread).wait();
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err.find("nowhere.json") != std::string::npos);
+    CHECK(outcome.err.find("rank 1 (") != std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace tessera::test
