@@ -90,10 +90,12 @@ void describe_data(const Job& job, const CocoSource& data) {
 }
 
 // What a user should know before the first step.
-void warn(Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val, i64 processes) {
+void warn(Segmenter& model, const Config& config, const CocoSource& train, const CocoSource* val,
+          const Communicator& communicator) {
+  if (!communicator.first()) return;
   std::vector<std::string> lines = warnings(model, config, train, val);
   Config of_process = config;
-  of_process.training.batch_size = (config.training.batch_size + processes - 1) / processes;
+  of_process.training.batch_size = (config.training.batch_size + communicator.size() - 1) / communicator.size();
   const MemoryEstimate memory = estimate_memory(of_process, train, model.device());
   fmt::print("memory: {}\n", memory.str());
   if (memory.total() > memory.available)
@@ -213,7 +215,7 @@ struct TrainCommand {
     }
     const std::string place = resumed ? resumed->device : device.empty() ? "cpu" : device;
     model->to(chosen_device(place, config.training.precision, communicator));
-    warn(*model, config, *sets.train, sets.val.get(), communicator.size());
+    warn(*model, config, *sets.train, sets.val.get(), communicator);
     if (dry_run) return describe(*model, config), describe_data(job, *sets.train);
 
     if (communicator.size() > 1)

@@ -14,9 +14,16 @@
 #include <string_view>
 #include <vector>
 
+#include "tensor/error.h"
 #include "tensor/tensor.h"
 
 namespace tessera {
+
+// What a call throws then: nothing is wrong with this rank.
+class RanksError : public Error {
+ public:
+  using Error::Error;
+};
 
 class Communicator {
  public:

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <utility>
 
-#include "tensor/error.h"
+#include "train/communicator.h"
 
 namespace tessera {
 
@@ -57,7 +57,7 @@ MpiService::Ticket MpiService::begin(Begin operation, Lane lane) {
   auto ticket = std::make_shared<bool>(false);
   {
     const std::lock_guard lock(mutex_);
-    if (!failure_.empty()) throw_error(failure_);
+    if (!failure_.empty()) throw RanksError(failure_);
     asked_.push_back({std::move(operation), lane, ticket});
   }
   asked_for_.notify_one();
@@ -69,7 +69,7 @@ void MpiService::wait(const Ticket& ticket) {
   waiting_ = true;
   done_.wait(lock, [&] { return *ticket || !failure_.empty(); });
   waiting_ = false;
-  if (!*ticket) throw_error(failure_);
+  if (!*ticket) throw RanksError(failure_);
 }
 
 void MpiService::leave(const std::string& reason) {

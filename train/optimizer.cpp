@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "ops/arrange.h"
 #include "ops/reduce.h"
 
 namespace tessera {
@@ -78,8 +79,8 @@ ops::GradientScale Optimizer::clip(const Tensor& watched) const {
   std::vector<Tensor> gradients;
   for (const Slot& slot : slots_)
     if (slot.moves()) gradients.push_back(slot.parameter->grad());
-  const Tensor sum =
-      gradients.empty() ? Tensor::zeros({1}, DType::kF64, slots_[0].m.device()) : ops::sum_of_squares(gradients);
+  const Tensor sum = gradients.empty() ? Tensor::zeros({1}, DType::kF64, slots_[0].parameter->value().device())
+                                       : ops::sum_of_squares(gradients);
   return ops::clip_grad_norm(sum, config_.clip_norm, watched);
 }
 
@@ -91,6 +92,7 @@ void Optimizer::step(double factor, const Tensor& scale) {
     const Slot& slot = slots_[i];
     if (!slot.moves()) continue;
     ++steps[i];
+    if (communicator_ && slot.owner != communicator_->rank()) continue;
     const Tensor &value = slot.parameter->value(), &gradient = slot.parameter->grad();
     if (config_.kind == OptimizerKind::kAdamW) {
       adamw.push_back({value,
@@ -115,6 +117,59 @@ void Optimizer::step(double factor, const Tensor& scale) {
   }
   ops::adamw_step(adamw, scale);
   ops::sgd_step(sgd, scale);
+  if (communicator_) exchange_parameters();
+}
+
+void Optimizer::shard(Communicator& communicator) {
+  if (communicator.size() == 1) return;
+  communicator_ = &communicator;
+  // Each next parameter goes to the rank that has least.
+  std::vector<i64> numbers(static_cast<size_t>(communicator.size()));
+  for (Slot& slot : slots_) {
+    const auto least = std::ranges::min_element(numbers);
+    *least += slot.parameter->value().numel();
+    slot.owner = least - numbers.begin();
+  }
+  drop_others();
+}
+
+void Optimizer::drop_others() {
+  if (!communicator_) return;
+  for (Slot& slot : slots_)
+    if (slot.owner != communicator_->rank()) slot.m = slot.v = Tensor();
+}
+
+void Optimizer::collect() {
+  if (!communicator_) return;
+  for (Slot& slot : slots_) {
+    const bool mine = slot.owner == communicator_->rank();
+    for (Tensor* moment : {&slot.m, &slot.v}) {
+      if (moment == &slot.v && config_.kind != OptimizerKind::kAdamW) continue;
+      const Tensor& value = slot.parameter->value();
+      const Tensor host = mine ? moment->to_host() : Tensor::empty(value.shape(), value.dtype());
+      communicator_->broadcast({&host, 1}, slot.owner);
+      if (!mine && communicator_->first()) *moment = host;
+    }
+  }
+}
+
+// The parameters of each rank travel as one tensor.
+void Optimizer::exchange_parameters() {
+  for (i64 owner = 0; owner < communicator_->size(); ++owner) {
+    std::vector<Tensor> parts;
+    for (const Slot& slot : slots_)
+      if (slot.owner == owner && slot.moves())
+        parts.push_back(slot.parameter->value().reshape({slot.parameter->value().numel()}));
+    if (parts.empty()) continue;
+    const Tensor all = ops::concat(parts, 0);
+    communicator_->broadcast({&all, 1}, owner);
+    if (owner == communicator_->rank()) continue;
+    i64 begin = 0;
+    for (Tensor& part : parts) {  // the parameters' own memory
+      part.copy_from(all.rows(begin, begin + part.numel()));
+      begin += part.numel();
+    }
+  }
 }
 
 void Optimizer::take_back() {
@@ -134,7 +189,7 @@ void Optimizer::zero_grad() {
 std::vector<NamedTensor> Optimizer::state() const {
   std::vector<NamedTensor> state{{"steps", steps_}};
   for (const Slot& slot : slots_) {
-    state.push_back({"m." + slot.name, slot.m});
+    if (slot.m) state.push_back({"m." + slot.name, slot.m});
     if (slot.v) state.push_back({"v." + slot.name, slot.v});
   }
   return state;

@@ -18,6 +18,7 @@
 #include "nn/module.h"
 #include "ops/optimizer.h"
 #include "tensor/fields.h"
+#include "train/communicator.h"
 
 namespace tessera {
 
@@ -50,6 +51,7 @@ struct OptimizerConfig {
   double clip_norm = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double momentum = 0.9;
+  bool sharded = false;
   std::vector<ParameterGroup> groups = {
       {.match = {"norm", "patch_embed", "cls_token"}, .lr_factor = {}, .weight_decay = 0.0, .frozen = {}}};
 
@@ -64,6 +66,9 @@ struct OptimizerConfig {
     TESSERA_FIELD(beta2, "adamw: decay of the second moment", at_least(0).below(1));
     TESSERA_FIELD(eps, "adamw: added to the root of the second moment", at_least(0));
     TESSERA_FIELD(momentum, "sgd: decay of the velocity", between(0, 1));
+    TESSERA_FIELD(sharded,
+                  "of several processes each keeps the moments of a share of the parameters: less memory, the same "
+                  "weights (docs/distributed.md)");
     TESSERA_FIELD(groups, "parameters of which other things hold; of several groups that say it the first decides");
   }
 };
@@ -93,12 +98,21 @@ class Optimizer {
   void step(double factor, const Tensor& scale = {});
   void take_back();
 
+  // Shares the moments among the ranks, each of which has those of some parameters (ZeRO's first stage: Rajbhandari et
+  // al., SC 2020): as many numbers as can be had by whole parameters. step() then updates these, and gives the others'
+  // their new values from the ranks that have them: it is collective.
+  void shard(Communicator& communicator);
+  // Collective: has the first rank have all moments, on the host, until drop_others().
+  void collect();
+  void drop_others();
+
   // The first parameter whose gradient is not finite. Where each one is, their sum of squares overflows: all of them.
   std::string first_non_finite() const;
 
   void zero_grad();
 
-  // Name and memory of all that must survive a restart: "m.<parameter>", "v.<parameter>", "steps".
+  // Name and memory of all that must survive a restart: "m.<parameter>", "v.<parameter>", "steps". Sharded: what is
+  // here.
   std::vector<NamedTensor> state() const;
 
  private:
@@ -106,11 +120,15 @@ class Optimizer {
     std::string name;
     Var* parameter;
     double lr, weight_decay;
-    Tensor m, v;  // first and second moment; sgd has no v
+    Tensor m, v;    // first and second moment; sgd has no v; neither where another rank has them
+    i64 owner = 0;  // the rank that has them
     bool moves() const { return parameter->grad().defined(); }
   };
 
+  void exchange_parameters();
+
   OptimizerConfig config_;
+  Communicator* communicator_ = nullptr;  // of the ranks that share the moments; null: all are here
   std::vector<Slot> slots_;
   Tensor steps_;  // i64 [slots]: updates each parameter has seen (t in the formula)
 };

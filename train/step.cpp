@@ -129,6 +129,8 @@ StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, Trai
       results.push_back(
           state.passes(model, data.batches[i], data.weights[i], context, several && last ? &sums : nullptr));
       results.back().watch(watched_parts);
+    } catch (const RanksError&) {
+      throw;
     } catch (const Error& error) {
       fail("{}", refusal(record.step, {&data.batches[i], 1}, error));
     }

@@ -93,9 +93,11 @@ class Run {
       log_->say(saved_.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved_.string()));
   }
 
-  void steps() {
+  // Gives the signal that stopped any of the processes, 0: none did.
+  int steps() {
     check_same(communicator_, "step to go on from", std::to_string(state_.step));
     compare();
+    if (sharded()) state_.optimizer.shard(communicator_);
     std::optional<WholeBatch> whole_batch;
     const bool several = communicator_.size() > 1, whole = several && config_.training.sync_batch_norm;
     if (whole) whole_batch.emplace([&](const Tensor& sums) { communicator_.sum(sums); });
@@ -119,12 +121,12 @@ class Run {
         once_in_a_while_evaluate();
       }
       if (saved_step_ != state_.step) sync_and_save();
+      stopped();
+      return signal_;
     } catch (const std::exception& error) {
       fail("{}{}", error.what(), communicator_.first() ? rescue() : "");
     }
   }
-
-  int signal() const { return signal_; }
 
  private:
   // Did a signal ask any of the processes to end?
@@ -135,11 +137,13 @@ class Run {
     return signal_ != 0;
   }
 
+  bool sharded() const { return config_.optimizer.sharded && communicator_.size() > 1; }
+
   // All processes must have the same weights and states.
   void compare() {
     if (communicator_.size() == 1) return;
     std::vector<NamedTensor> tensors = nn::state_dict(model_);
-    std::ranges::copy(state_.optimizer.state(), std::back_inserter(tensors));
+    if (!begun_ || !sharded()) std::ranges::copy(state_.optimizer.state(), std::back_inserter(tensors));
     if (state_.ema)
       for (const auto& [name, tensor] : state_.ema->state()) tensors.push_back({"average." + name, tensor});
     check_same(communicator_, tensors);
@@ -179,9 +183,14 @@ class Run {
     saved_step_ = state_.step;
   }
   void sync_and_save() {
-    if (!communicator_.first()) return;
+    state_.optimizer.collect();
+    if (!communicator_.first()) {
+      saved_step_ = state_.step;
+      return;
+    }
     log_->sync();  // the log is never behind the checkpoint
     save();
+    state_.optimizer.drop_others();
     prune_checkpoints(job_.folder, config_.training.keep_checkpoints);
   }
   void once_in_a_while_save() {
@@ -224,6 +233,7 @@ class Run {
     try {
       if (saved_step_ != state_.step) {
         TESSERA_CHECK(!state_.updating, "the update of the weights was cut off");
+        TESSERA_CHECK(!sharded(), "the other processes have a part of its moments");
         save();
       }
     } catch (const std::exception& error) {
@@ -258,9 +268,8 @@ int train(Segmenter& model, const Job& given) {
   const ArithmeticScope arithmetic({.precision = training.precision, .winograd = training.winograd});
   model.training_dtype = training.mixed_precision ? DType::kBF16 : DType::kF32;
   const SignalGuard signals;
-  Run run(model, job);
-  run.steps();
-  return run.signal();
+  const int heard = Run(model, job).steps();
+  return std::max(heard, SignalGuard::received());  // that one came at the very end
 }
 
 bool holds_run(const std::filesystem::path& folder) {

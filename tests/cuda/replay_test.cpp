@@ -242,7 +242,7 @@ TEST_CASE("replay: from the third pass of a size on it is one launch, and two si
     model->zero_grad();
     const Batch batch = test::rectangles(objects);
     const i64 before = device_counts().launches;
-    passes(*model, batch, 1, {});
+    passes(*model, batch, {1}, {});
     return device_counts().launches - before;
   };
   const i64 eager = launches({2, 1});

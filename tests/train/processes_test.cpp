@@ -8,6 +8,7 @@
 #include "tests/train/threads_communicator.h"
 #include "tests/train/toy_runs.h"
 #include "train/gather_objects.h"
+#include "train/gradient_sums.h"
 
 namespace tessera {
 namespace {
@@ -158,7 +159,6 @@ TEST_CASE("processes: a parameter without a gradient on one rank takes part with
 
 TEST_CASE("processes: a signal to one rank stops all of them behind the same step") {
   std::once_flag raised;
-  std::array<int, 2> signals{};
   const RanksRun run(2, [&](i64 rank, Toy& toy, Job&) {
     if (rank == 1)
       toy.disturb = [&](const Batch&, std::vector<LossTerm>&) {
@@ -168,6 +168,35 @@ TEST_CASE("processes: a signal to one rank stops all of them behind the same ste
   for (const std::string& error : run.errors) CHECK(error.empty());
   CHECK(test::logged_step(run.folder.path()) < 12);
   CHECK(run.weights[0] == run.weights[1]);
+}
+
+TEST_CASE("processes: moments that are shared give the same bits, and checkpoints that know nothing of it") {
+  const auto shared = [](i64, Toy&, Job& job) { job.config.optimizer.sharded = true; };
+  const RanksRun whole(2), parts(2, shared);
+  for (const std::string& error : parts.errors) CHECK(error == "");
+  CHECK(parts.weights == whole.weights);
+  CHECK(test::timeless(parts.folder.path()) == test::timeless(whole.folder.path()));
+  // Both go on in the same way, with any number of ranks.
+  const auto continued = [](const RanksRun& run, size_t ranks, bool sharded) {
+    const test::TemporaryFolder folder;
+    const auto all = std::filesystem::copy_options::recursive;
+    std::filesystem::copy(run.folder.path(), folder / "run", all);
+    const auto errors = on_ranks(ranks, [&](Communicator& communicator) {
+      Toy toy;
+      Job job = make_job(folder / "run");
+      job.config.training.batch_size = 6;
+      job.config.training.steps = 14;
+      job.config.optimizer.sharded = sharded;
+      job.communicator = &communicator;
+      job.resume = true;
+      train(toy, job);
+    });
+    for (const std::string& error : errors) CHECK(error == "");
+    CHECK(test::logged_step(folder / "run") == 14);
+    return test::timeless(folder / "run");
+  };
+  CHECK(continued(parts, 1, false) == continued(whole, 1, false));
+  CHECK(continued(parts, 3, true) == continued(whole, 3, false));
 }
 
 TEST_CASE("processes: what they found is put together in the order of the batches") {

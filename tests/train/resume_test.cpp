@@ -44,7 +44,7 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "augment.flip_probability augment.shortest augment.longest augment.crop_probability augment.crop_shortest "
         "augment.crop_min augment.crop_max augment.least_pixels augment.jitter_scale augment.jitter_size optimizer.lr "
         "optimizer.weight_decay optimizer.clip_norm optimizer.beta1 optimizer.beta2 optimizer.eps optimizer.momentum "
-        "optimizer.groups schedule.kind schedule.milestones schedule.milestone_epochs schedule.gamma "
+        "optimizer.sharded optimizer.groups schedule.kind schedule.milestones schedule.milestone_epochs schedule.gamma "
         "schedule.final_factor schedule.warmup_steps schedule.warmup_epochs schedule.warmup_factor training.steps "
         "training.epochs training.accumulate "
         "training.precision training.mixed_precision training.graph training.sync_batch_norm training.winograd "

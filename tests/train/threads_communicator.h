@@ -34,7 +34,7 @@ class Meeting {
       all_here_.notify_all();
     }
     all_here_.wait(lock, [&] { return leaving_ || !failure_.empty(); });
-    if (!failure_.empty()) throw_error(failure_);
+    if (!failure_.empty()) throw RanksError(failure_);
     std::vector<std::string> all = given_;
     if (--here_ == 0) {
       leaving_ = false;
