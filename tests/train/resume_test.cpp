@@ -47,7 +47,7 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "optimizer.groups schedule.kind schedule.milestones schedule.milestone_epochs schedule.gamma "
         "schedule.final_factor schedule.warmup_steps schedule.warmup_epochs schedule.warmup_factor training.steps "
         "training.epochs training.accumulate "
-        "training.precision training.mixed_precision training.graph training.winograd training.log_every "
+        "training.precision training.mixed_precision training.graph training.winograd training.tune training.log_every "
         "training.checkpoint_every "
         "training.keep_checkpoints evaluation.every evaluation.batch_size evaluation.metric ");
 }
