@@ -100,7 +100,7 @@ Call training_step() {
   const fqdet::Matches matches{Tensor::from(query).to(device()), Tensor::from(object).to(device())};
   const auto weights = std::make_shared<nn::WorkingWeights>();
   return [=, batch = make_batch(noise_samples(kPictures, {400, 600}, kObjects, 80), {}, 1)] {
-    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
+    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true, .tune = arithmetic().tune});
     optimizer->zero_grad();
     nn::WorkingWeights::Pass pass(*weights);
     const ObjectMasks objects = object_masks(batch, device());

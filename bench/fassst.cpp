@@ -43,7 +43,7 @@ Call training_step() {
       std::make_shared<Optimizer>(OptimizerConfig{.kind = OptimizerKind::kSgd, .clip_norm = 10}, *model);
   const auto weights = std::make_shared<nn::WorkingWeights>();
   return [=, batch = make_batch(noise_samples(8, kInput, 5, 80))] {
-    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
+    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true, .tune = arithmetic().tune});
     optimizer->zero_grad();
     nn::WorkingWeights::Pass pass(*weights);
     model->losses(batch, {.epoch = 1}).total().backward();

@@ -2,7 +2,6 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
-#include <optional>
 #include <thread>
 
 #include "bench/bench.h"
@@ -35,16 +34,19 @@ int main(int argc, char** argv) {
   app.add_option("--device", device, "Where to compute: cpu or cuda; on another device than the CPU by wall time")
       ->capture_default_str();
   app.add_option("--python", options.python, "The Python that has the peers, PyTorch and SciPy; none: ours alone");
-  std::optional<tessera::ArithmeticScope> arithmetic;
+  tessera::Arithmetic arithmetic;
   app.add_option_function<std::string>(
          "--precision",
          [&](const std::string& chosen) {
            for (const auto& [name, level] : names_of(tessera::Precision()))
-             if (chosen == name) arithmetic.emplace(tessera::Arithmetic{.precision = level});
+             if (chosen == name) arithmetic.precision = level;
          },
          "Of matrix products and convolutions")
       ->check(CLI::IsMember({"highest", "high", "medium"}))
       ->default_str("highest");
+  app.add_flag_callback(
+      "--no-tune", [&] { arithmetic.tune = false; },
+      "Convolutions on a GPU by the algorithm that cuDNN recommends, not by the fastest of several");
   app.add_option("--json", options.json, "File for the results");
   app.add_flag("--list", options.list, "Print the names of the cases");
   CLI::Option* compared =
@@ -87,6 +89,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  const tessera::ArithmeticScope scope(arithmetic);
   try {
     if (*compared) return compare(files[0], files[1], threshold / 100) > 0 ? 1 : 0;
     if (*eval) {

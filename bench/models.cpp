@@ -62,7 +62,7 @@ Call sparseinst_step(DType dtype) {
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{}, *model);
   const auto weights = std::make_shared<nn::WorkingWeights>();
   return [=, batch = make_batch(noise_samples(4, {320, 320}, 5, 80))] {
-    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
+    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true, .tune = arithmetic().tune});
     optimizer->zero_grad();
     nn::WorkingWeights::Pass pass(*weights);
     model->losses(batch, {}).total().backward();
@@ -90,7 +90,7 @@ Call resnet_step() {
   const auto optimizer = std::make_shared<Optimizer>(OptimizerConfig{.kind = OptimizerKind::kSgd}, *model);
   const Tensor classes = Tensor::from(std::vector<i64>{1, 2, 3, 4}).to(device());
   return [=, images = Var(random_tensor({4, 224, 224, 3}))] {
-    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true});
+    const ArithmeticScope as_in_training({.precision = precision(), .winograd = true, .tune = arithmetic().tune});
     optimizer->zero_grad();
     const Var pooled = reshape(adaptive_avg_pool2d((*model->body)(images).back(), 1, 1), {4, 2048});
     cross_entropy(model->head(pooled), classes, Reduction::kMean).backward();

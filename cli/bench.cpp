@@ -64,7 +64,7 @@ void add_bench(CLI::App& app) {
   add_inference(*bench, command->inference);
   bench->add_option("--json", command->json, "file for the figures, as JSON");
   add_device(*bench, command->device);
-  add_precision(*bench);
+  add_arithmetic(*bench);
   bench->callback([command] { command->run(); });
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -12,6 +13,7 @@
 #include "data/video.h"
 #include "ops/cpu/simd/simd_table.h"
 #include "ops/kernel_table.h"
+#include "ops/tuned_choices.h"
 #include "tensor/nearest_name.h"
 #include "train/communicator.h"
 
@@ -75,6 +77,8 @@ void print_machine() {
   fmt::print("operators  {} (tessera info --ops)\n", KernelTableBase::all().size());
   fmt::print("video      {}{}\n", has_video() ? "" : "none: ", video_support());
   fmt::print("processes  {}{}\n", has_mpi() ? "" : "one alone: ", mpi_support());
+  for (const std::filesystem::path& file : ops::choices_files(ops::cache_folder()))
+    fmt::print("tuned      {}\n", file.string());
 }
 
 // The tables of these operators, or all of them.

@@ -24,21 +24,31 @@ Device chosen_device(const std::string& name, Precision asked, const Communicato
   return device;
 }
 
-void add_precision(CLI::App& command) {
+void add_arithmetic(CLI::App& command) {
+  const auto chosen = std::make_shared<Arithmetic>();
   const auto scope = std::make_shared<std::optional<ArithmeticScope>>();
-  const auto use = [scope](const std::string& chosen) {
+  const auto use_level = [=](const std::string& given) {
     for (const auto& [name, level] : names_of(Precision()))
-      if (chosen == name) scope->emplace(Arithmetic{.precision = level});
+      if (given == name) chosen->precision = level;
+    scope->emplace(*chosen);
   };
   std::vector<std::string> names;
   for (const auto& [name, level] : names_of(Precision())) names.push_back(name);
   command
-      .add_option_function<std::string>("--precision", use,
+      .add_option_function<std::string>("--precision", use_level,
                                         "of matrix products and convolutions: highest is that of f32, high and medium "
                                         "are faster on machines with bfloat16 tiles and on GPUs")
       ->check(CLI::IsMember(names))
       ->type_name("LEVEL")
       ->default_str("highest");
+  command.add_flag_callback(
+      "--no-tune",
+      [=] {
+        chosen->tune = false;
+        scope->emplace(*chosen);
+      },
+      "convolutions on a GPU by the algorithm that cuDNN recommends, not by the fastest of several, which is found out "
+      "once per machine; no difference elsewhere");
 }
 
 void add_inference(CLI::App& command, nn::InferenceOptions& options) {
@@ -68,7 +78,7 @@ void ModelOptions::add(CLI::App& command) {
   command.add_option("--config", config, "configuration in place of the stored one");
   command.add_option("--set", overrides, "option to change: section.key=value")->allow_extra_args(false);
   add_device(command, device);
-  add_precision(command);
+  add_arithmetic(command);
 }
 
 LoadedModel ModelOptions::load(const std::string& annotations, const Communicator& communicator) const {

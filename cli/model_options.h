@@ -19,13 +19,13 @@ void add_device(CLI::App& command, std::string& name);
 Device chosen_device(const std::string& name, Precision asked = precision(),
                      const Communicator& communicator = single_process());
 
-// --precision, which holds from when the command line is read until the command goes.
-void add_precision(CLI::App& command);
+// --precision and --no-tune, which hold from when the command line is read until the command goes.
+void add_arithmetic(CLI::App& command);
 
 // --exact, --dtype and --graph: how nn::fuse_for_inference prepares a model whose weights are final.
 void add_inference(CLI::App& command, nn::InferenceOptions& options);
 
-// A trained model, and where it runs: --checkpoint, --config, --set, --device and --precision.
+// A trained model, and where it runs: --checkpoint, --config, --set, --device, --precision and --no-tune.
 struct ModelOptions {
   std::string checkpoint, config, device = "cpu";
   std::vector<std::string> overrides;

@@ -270,6 +270,9 @@ void add_train(CLI::App& app) {
   train->add_flag_callback(
       "--mixed-precision", [command] { command->overrides.push_back("training.mixed_precision=true"); },
       "short for --set training.mixed_precision=true: bf16 activations, on CUDA devices");
+  train->add_flag_callback(
+      "--no-tune", [command] { command->overrides.push_back("training.tune=false"); },
+      "short for --set training.tune=false: convolutions on CUDA devices by the algorithm that cuDNN recommends");
   add_device(*train, command->device);
   train->add_option("--out", command->out, "folder for log and checkpoints (default: runs/<name of the file>)");
   CLI::Option* resume =

@@ -28,6 +28,9 @@ struct Arithmetic {
   // Whether conv2d and conv2d_backward_input may use Winograd's algorithm (docs/winograd.md), which has about 3 times
   // the rounding error of the direct form.
   bool winograd = false;
+  // Whether convolutions on a GPU take the fastest of several algorithms, timed once per machine (docs/gpu.md), or else
+  // the one that cuDNN recommends. They differ in the order of their sums.
+  bool tune = true;
 };
 
 Arithmetic arithmetic();  // that of the innermost scope on this thread, or else the defaults

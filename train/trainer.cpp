@@ -265,7 +265,8 @@ int train(Segmenter& model, const Job& given) {
   resolve_epochs(job.config, job.data->size());
   const TrainingConfig& training = job.config.training;
   check(model, job);
-  const ArithmeticScope arithmetic({.precision = training.precision, .winograd = training.winograd});
+  const ArithmeticScope arithmetic(
+      {.precision = training.precision, .winograd = training.winograd, .tune = training.tune});
   model.training_dtype = training.mixed_precision ? DType::kBF16 : DType::kF32;
   const SignalGuard signals;
   const int heard = Run(model, job).steps();

@@ -1,23 +1,25 @@
-// Dense convolutions by cuDNN. What it wants described (shapes, the algorithm, its workspace) is kept per shape and GPU
-// for the life of the process, so that a call costs a look-up.
-//
-// The forward takes the one algorithm that every epilogue can follow, an implicit matrix product; it is deterministic.
-// The gradients take the first of those that cuDNN recommends that is deterministic, with the math type it comes with.
+// Dense convolutions by cuDNN. A convolution is planned when its shape is first met on a GPU, and a later call costs a
+// look-up. Of the engines for its graph (ops/cuda/dnn_graph.h) the fastest of the first few is taken: they are timed on
+// the operands at hand, once per machine (ops/tuned_choices.h). Untuned (ops/precision.h), and where the work is being
+// recorded and nothing can be timed, it is the first that cuDNN recommends. What no graph takes goes to the older
+// interface (ops/cuda/dnn_legacy.h).
 #include "ops/cuda/dnn.h"
 
-#include <cudnn.h>
+#include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <limits>
 #include <map>
 #include <mutex>
-#include <tuple>
+#include <optional>
 
+#include "ops/cuda/dnn_legacy.h"
 #include "ops/precision.h"
-#include "tensor/allocator.h"
+#include "ops/tuned_choices.h"
 #include "tensor/cuda/runtime.h"
 #include "tensor/device_counts.h"
-#include "tensor/error.h"
 
 namespace tessera::cuda {
 
@@ -25,229 +27,230 @@ namespace {
 
 using ops::Conv2dDims;
 
-constexpr size_t kWorkspace = size_t{512} << 20;  // bytes that an algorithm may use
-constexpr cudnnConvolutionFwdAlgo_t kForwardAlgorithm = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
+constexpr int kTried = 6, kRuns = 3;  // engines that are timed, runs of each, of which the fastest counts
+constexpr double kDidNotRun = std::numeric_limits<double>::infinity();
 
-void check_dnn(cudnnStatus_t status, const char* call) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
-  char detail[512] = "";
-  cudnnGetLastErrorString(detail, sizeof detail);
-  fail("cuda: {}: {} failed: {} {}", OpScope::current() ? OpScope::current() : "convolution", call,
-       cudnnGetErrorString(status), detail);
+int current_gpu() {
+  int index = 0;
+  check(cudaGetDevice(&index), "cudaGetDevice");
+  return index;
 }
 
-bool is_of(cudnnStatus_t status, cudnnStatus_t category) {  // the categories are a thousand apart
-  return status / 1000 == category / 1000;
+// "NVIDIA H200 9.0 driver 13.0 cuDNN 9.19.0"
+std::string machine_name(int gpu) {
+  cudaDeviceProp properties{};
+  int driver = 0;
+  check(cudaGetDeviceProperties(&properties, gpu), "cudaGetDeviceProperties");
+  check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+  const size_t version = cudnnGetVersion();
+  return fmt::format("{} {}.{} driver {}.{} cuDNN {}.{}.{}", properties.name, properties.major, properties.minor,
+                     driver / 1000, driver % 1000 / 10, version / 10000, version / 100 % 100, version % 100);
 }
 
-// For questions whether cuDNN takes these sizes: whether it does. Some it calls wrong in place of not supported.
-bool taken(cudnnStatus_t status, const char* call) {
-  if (is_of(status, CUDNN_STATUS_NOT_SUPPORTED) || is_of(status, CUDNN_STATUS_BAD_PARAM)) return false;
-  check_dnn(status, call);
-  return true;
+// Whether the current stream's work is recorded instead of done.
+bool is_recorded() {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream(), &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
 }
 
-// For the work itself: whether cuDNN did it.
-bool done(cudnnStatus_t status, const char* call) {
-  if (is_of(status, CUDNN_STATUS_NOT_SUPPORTED) || status == CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER) return false;
-  check_dnn(status, call);
-  return true;
-}
-
-enum class Direction { kForward, kBackwardInput, kBackwardWeight };
-
-// Not freed: it lives as long as the process.
-struct Plan {
-  cudnnTensorDescriptor_t x = nullptr, y = nullptr, bias = nullptr;
-  cudnnFilterDescriptor_t weight = nullptr;
-  cudnnConvolutionDescriptor_t convolution = nullptr;
-  bool taken = false;
-  int algorithm = 0;  // of the direction's enumeration
-  size_t workspace = 0;
+struct Event {
+  cudaEvent_t event = nullptr;
+  Event() { check(cudaEventCreate(&event), "cudaEventCreate"); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { cudaEventDestroy(event); }
 };
 
-// The flag: whether more than the sum is asked for. What cuDNN refuses with it, it may take without.
-using Key = std::tuple<Direction, bool, DType, Precision, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64>;
+Tensor workspace_of(const ConvolutionPlan& plan) {
+  return Tensor::empty({plan.workspace()}, DType::kU8, {kDevice, current_gpu()});
+}
 
-// What the process holds of cuDNN on one GPU. One thread at a time uses it.
-struct Dnn {
-  std::mutex mutex;
+using Key = std::array<i64, 18>;
+
+Key key_of(const Convolution& c, bool tuned) {
+  const Conv2dDims& d = c.dims;
+  return {static_cast<i64>(c.direction),
+          static_cast<i64>(c.dtype),
+          c.tf32,
+          c.bias,
+          c.residual,
+          c.relu,
+          tuned,
+          d.N,
+          d.H,
+          d.W,
+          d.Ci,
+          d.Co,
+          d.Kh,
+          d.Kw,
+          d.stride,
+          d.padding,
+          d.dilation,
+          d.groups};
+}
+
+cudnnHandle_t make_handle() {
   cudnnHandle_t handle = nullptr;
-  cudnnActivationDescriptor_t identity = nullptr, relu = nullptr;
-  std::map<Key, Plan> plans;
+  check_dnn(cudnnCreate(&handle), "cudnnCreate");
+  return handle;
+}
 
-  Dnn() {
-    check_dnn(cudnnCreate(&handle), "cudnnCreate");
-    const auto activation = [](cudnnActivationDescriptor_t& descriptor, cudnnActivationMode_t mode) {
-      check_dnn(cudnnCreateActivationDescriptor(&descriptor), "cudnnCreateActivationDescriptor");
-      check_dnn(cudnnSetActivationDescriptor(descriptor, mode, CUDNN_PROPAGATE_NAN, 0), "cudnnSetActivationDescriptor");
-    };
-    activation(identity, CUDNN_ACTIVATION_IDENTITY);
-    activation(relu, CUDNN_ACTIVATION_RELU);
+// What the process holds of cuDNN on one GPU. One thread at a time uses it. Not freed: it lives as long as the process.
+class Dnn {
+ public:
+  explicit Dnn(int gpu) : choices_(ops::choices_file(ops::cache_folder(), machine_name(gpu))) {}
+
+  // legacy(handle) does it where no graph does. Whether it was done.
+  template <class Legacy>
+  bool run(const Convolution& convolution, const Operands& operands, const Legacy& legacy) {
+    const std::lock_guard lock(mutex_);
+    check_dnn(cudnnSetStream(handle_, stream()), "cudnnSetStream");  // another one within a branch
+    return run_plan(convolution, operands) || legacy(handle_);
   }
+
+ private:
+  bool run_plan(const Convolution& convolution, const Operands& operands);
+  std::optional<ConvolutionPlan> make_plan(const Convolution& convolution, const Operands& operands, bool tuned);
+  std::string tune(const std::vector<Candidate>& all, const Operands& operands);
+  double time(const Candidate& candidate, const Operands& operands);  // milliseconds
+
+  std::mutex mutex_;
+  cudnnHandle_t handle_ = make_handle();
+  PlanTarget target_{handle_};
+  ops::TunedChoices choices_;
+  std::map<Key, std::optional<ConvolutionPlan>> plans_;  // nothing: no graph takes it
 };
+
+bool Dnn::run_plan(const Convolution& c, const Operands& operands) {
+  for (const void* address : {operands.x, operands.weight, operands.y, operands.bias, operands.residual})
+    if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0) return false;
+  bool tuned = arithmetic().tune;
+  auto found = plans_.find(key_of(c, tuned));
+  if (found == plans_.end() && tuned && is_recorded()) {
+    tuned = false;
+    found = plans_.find(key_of(c, tuned));
+  }
+  if (found == plans_.end()) found = plans_.emplace(key_of(c, tuned), make_plan(c, operands, tuned)).first;
+  std::optional<ConvolutionPlan>& plan = found->second;
+  if (!plan) return false;
+  try {
+    Tensor workspace = workspace_of(*plan);
+    plan->run(handle_, operands, workspace.raw());
+    count_device_launch();
+    return true;
+  } catch (const Refused&) {
+    plan.reset();
+    return false;
+  }
+}
+
+std::optional<ConvolutionPlan> Dnn::make_plan(const Convolution& c, const Operands& operands, bool tuned) {
+  std::vector<Candidate> all = candidates(target_, c);
+  if (tuned && all.size() > 1) {
+    const std::string chosen = choices_.choose(name_of(c), [&] { return tune(all, operands); });
+    const auto place = std::ranges::find(all, chosen, &Candidate::name);
+    if (place != all.end()) std::rotate(all.begin(), place, place + 1);
+  }
+  for (const Candidate& candidate : all) try {
+      ConvolutionPlan plan(target_, candidate);
+      if (plan.workspace() <= kMostWorkspace) return plan;
+    } catch (const Refused&) {
+    }
+  return std::nullopt;
+}
+
+// The name of the fastest. Each computes what was asked for, into the place where it belongs.
+std::string Dnn::tune(const std::vector<Candidate>& all, const Operands& operands) {
+  std::vector<double> times;
+  int tried = 0;
+  for (size_t i = 0; i < all.size() && tried < kTried; ++i) {
+    times.push_back(time(all[i], operands));
+    if (times.back() != kDidNotRun) ++tried;
+  }
+  const std::optional<size_t> best = ops::fastest(times);
+  return best ? all[*best].name : "";
+}
+
+double Dnn::time(const Candidate& candidate, const Operands& operands) try {
+  const ConvolutionPlan plan(target_, candidate);
+  if (plan.workspace() > kMostWorkspace) return kDidNotRun;
+  Tensor workspace = workspace_of(plan);
+  const Event begin, end;
+  double least = kDidNotRun;
+  for (int run = -1; run < kRuns; ++run) {  // the first loads the kernels and does not count
+    check(cudaEventRecord(begin.event, stream()), "cudaEventRecord");
+    plan.run(handle_, operands, workspace.raw());
+    check(cudaEventRecord(end.event, stream()), "cudaEventRecord");
+    check(cudaEventSynchronize(end.event), "cudaEventSynchronize");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin.event, end.event), "cudaEventElapsedTime");
+    if (run >= 0) least = std::min<double>(least, milliseconds);
+  }
+  return least;
+} catch (const Refused&) {
+  return kDidNotRun;
+}
 
 // Of the current GPU.
 Dnn& dnn() {
   static auto* mutex = new std::mutex;
   static auto* instances = new std::map<int, Dnn>;
-  int index = 0;
-  check(cudaGetDevice(&index), "cudaGetDevice");
+  const int gpu = current_gpu();
   const std::lock_guard lock(*mutex);
-  return (*instances)[index];
+  return instances->try_emplace(gpu, gpu).first->second;
 }
 
-cudnnDataType_t data_type(DType dtype) {
-  return dtype == DType::kBF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+bool fits(const Conv2dDims& dims) {
+  return std::max({dims.N * dims.H * dims.W * dims.Ci, dims.N * dims.Ho * dims.Wo * dims.Co, dims.padding, dims.stride,
+                   dims.dilation}) <= std::numeric_limits<int>::max();
 }
 
-cudnnTensorDescriptor_t describe(DType dtype, i64 N, i64 H, i64 W, i64 C) {
-  cudnnTensorDescriptor_t descriptor = nullptr;
-  check_dnn(cudnnCreateTensorDescriptor(&descriptor), "cudnnCreateTensorDescriptor");
-  check_dnn(cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NHWC, data_type(dtype), static_cast<int>(N),
-                                       static_cast<int>(C), static_cast<int>(H), static_cast<int>(W)),
-            "cudnnSetTensor4dDescriptor");
-  return descriptor;
+Convolution describe(Direction direction, const Tensor& operand, const Conv2dDims& dims) {
+  return {.direction = direction,
+          .dtype = operand.dtype(),
+          .tf32 = operand.dtype() == DType::kF32 && precision() != Precision::kHighest,
+          .bias = false,
+          .residual = false,
+          .relu = false,
+          .dims = dims};
 }
 
-// The first recommended algorithm that is deterministic and computes with `math`'s products; perf: cuDNN's struct for
-// the direction. query(most, count, found) asks for the list, measure(algorithm, bytes) for the workspace with the math
-// type that is then set.
-template <class Perf, class Query, class Measure>
-void choose_algorithm(Plan& plan, cudnnMathType_t math, const Query& query, const Measure& measure) {
-  constexpr int kMost = 16;
-  Perf found[kMost];
-  int count = 0;
-  if (!taken(query(kMost, &count, found), "cudnnGetConvolutionAlgorithm")) return;
-  for (int i = 0; i < count && !plan.taken; ++i) {
-    if (found[i].status != CUDNN_STATUS_SUCCESS || found[i].determinism != CUDNN_DETERMINISTIC) continue;
-    if (math == CUDNN_FMA_MATH && found[i].mathType != CUDNN_FMA_MATH) continue;
-    check_dnn(cudnnSetConvolutionMathType(plan.convolution, found[i].mathType), "cudnnSetConvolutionMathType");
-    plan.taken = taken(measure(found[i].algo, &plan.workspace), "cudnnGetConvolutionWorkspaceSize") &&
-                 plan.workspace <= kWorkspace;
-    plan.algorithm = found[i].algo;
-  }
+// cuDNN reads what is given as const.
+void* address(const Tensor& tensor) {
+  return tensor.defined() ? const_cast<void*>(tensor.raw()) : nullptr;
 }
-
-Plan make_plan(const Dnn& d, Direction direction, DType dtype, const Conv2dDims& dims) {
-  Plan plan;
-  constexpr i64 kMost = std::numeric_limits<int>::max();
-  if (std::max({dims.N * dims.H * dims.W * dims.Ci, dims.N * dims.Ho * dims.Wo * dims.Co, dims.padding, dims.stride,
-                dims.dilation}) > kMost)
-    return plan;
-  plan.x = describe(dtype, dims.N, dims.H, dims.W, dims.Ci);
-  plan.y = describe(dtype, dims.N, dims.Ho, dims.Wo, dims.Co);
-  plan.bias = describe(dtype, 1, 1, 1, dims.Co);
-  check_dnn(cudnnCreateFilterDescriptor(&plan.weight), "cudnnCreateFilterDescriptor");
-  check_dnn(cudnnSetFilter4dDescriptor(plan.weight, data_type(dtype), CUDNN_TENSOR_NHWC, static_cast<int>(dims.Co),
-                                       static_cast<int>(dims.group_in()), static_cast<int>(dims.Kh),
-                                       static_cast<int>(dims.Kw)),
-            "cudnnSetFilter4dDescriptor");
-  const int padding = static_cast<int>(dims.padding), stride = static_cast<int>(dims.stride),
-            dilation = static_cast<int>(dims.dilation);
-  check_dnn(cudnnCreateConvolutionDescriptor(&plan.convolution), "cudnnCreateConvolutionDescriptor");
-  check_dnn(cudnnSetConvolution2dDescriptor(plan.convolution, padding, padding, stride, stride, dilation, dilation,
-                                            CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
-            "cudnnSetConvolution2dDescriptor");
-  check_dnn(cudnnSetConvolutionGroupCount(plan.convolution, static_cast<int>(dims.groups)),
-            "cudnnSetConvolutionGroupCount");
-  // The default allows TF32; products of bf16 are exact in f32, so tensor cores take nothing away from them.
-  const cudnnMathType_t math = dtype == DType::kBF16                ? CUDNN_TENSOR_OP_MATH
-                               : precision() == Precision::kHighest ? CUDNN_FMA_MATH
-                                                                    : CUDNN_DEFAULT_MATH;
-  check_dnn(cudnnSetConvolutionMathType(plan.convolution, math), "cudnnSetConvolutionMathType");
-  switch (direction) {
-    case Direction::kForward:
-      plan.algorithm = kForwardAlgorithm;
-      plan.taken = taken(cudnnGetConvolutionForwardWorkspaceSize(d.handle, plan.x, plan.weight, plan.convolution,
-                                                                 plan.y, kForwardAlgorithm, &plan.workspace),
-                         "cudnnGetConvolutionForwardWorkspaceSize");
-      break;
-    case Direction::kBackwardInput:
-      choose_algorithm<cudnnConvolutionBwdDataAlgoPerf_t>(
-          plan, math,
-          [&](int most, int* count, auto* found) {
-            return cudnnGetConvolutionBackwardDataAlgorithm_v7(d.handle, plan.weight, plan.y, plan.convolution, plan.x,
-                                                               most, count, found);
-          },
-          [&](auto algorithm, size_t* bytes) {
-            return cudnnGetConvolutionBackwardDataWorkspaceSize(d.handle, plan.weight, plan.y, plan.convolution, plan.x,
-                                                                algorithm, bytes);
-          });
-      break;
-    case Direction::kBackwardWeight:
-      choose_algorithm<cudnnConvolutionBwdFilterAlgoPerf_t>(
-          plan, math,
-          [&](int most, int* count, auto* found) {
-            return cudnnGetConvolutionBackwardFilterAlgorithm_v7(d.handle, plan.x, plan.y, plan.convolution,
-                                                                 plan.weight, most, count, found);
-          },
-          [&](auto algorithm, size_t* bytes) {
-            return cudnnGetConvolutionBackwardFilterWorkspaceSize(d.handle, plan.x, plan.y, plan.convolution,
-                                                                  plan.weight, algorithm, bytes);
-          });
-      break;
-  }
-  return plan;
-}
-
-// run(d, plan, workspace) enqueues the convolution of tensors like x, and `more` than the sum. Whether cuDNN did it.
-template <class Run>
-bool convolve(Direction direction, bool more, const Conv2dDims& dims, const Tensor& x, const char* call,
-              const Run& run) {
-  Dnn& d = dnn();
-  const std::lock_guard lock(d.mutex);
-  const Key key{direction, more,    x.dtype(), precision(), dims.N,       dims.H,        dims.W,     dims.Ci,
-                dims.Co,   dims.Kh, dims.Kw,   dims.stride, dims.padding, dims.dilation, dims.groups};
-  auto found = d.plans.find(key);
-  if (found == d.plans.end()) found = d.plans.emplace(key, make_plan(d, direction, x.dtype(), dims)).first;
-  Plan& plan = found->second;
-  if (!plan.taken) return false;
-  Tensor workspace = Tensor::empty({static_cast<i64>(plan.workspace)}, DType::kU8, x.device());
-  check_dnn(cudnnSetStream(d.handle, stream()), "cudnnSetStream");  // another one within a branch
-  count_device_launch();
-  plan.taken = done(run(d, plan, workspace.raw()), call);
-  return plan.taken;
-}
-
-constexpr float kOne = 1, kZero = 0;
 
 }  // namespace
 
 bool dense_conv2d(const Conv2dDims& dims, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, bool relu, Tensor& y) {
-  const bool more = bias.defined() || residual.defined() || relu;
-  const auto run = [&](const Dnn& d, const Plan& plan, void* workspace) {
-    if (!more)
-      return cudnnConvolutionForward(d.handle, &kOne, plan.x, x.raw(), plan.weight, weight.raw(), plan.convolution,
-                                     kForwardAlgorithm, workspace, plan.workspace, &kZero, plan.y, y.raw());
-    // Here cuDNN wants a bias in any case.
-    const Tensor shift = bias.defined() ? bias : Tensor::zeros({dims.Co}, x.dtype(), x.device());
-    const Tensor& term = residual.defined() ? residual : y;
-    return cudnnConvolutionBiasActivationForward(d.handle, &kOne, plan.x, x.raw(), plan.weight, weight.raw(),
-                                                 plan.convolution, kForwardAlgorithm, workspace, plan.workspace,
-                                                 residual.defined() ? &kOne : &kZero, plan.y, term.raw(), plan.bias,
-                                                 shift.raw(), relu ? d.relu : d.identity, plan.y, y.raw());
-  };
-  return convolve(Direction::kForward, more, dims, x, "cudnnConvolutionForward", run);
+  if (!fits(dims)) return false;
+  // cuDNN wants a bias before all else that follows the sum.
+  const Tensor shift =
+      bias.defined() || !(residual.defined() || relu) ? bias : Tensor::zeros({dims.Co}, x.dtype(), x.device());
+  Convolution convolution = describe(Direction::kForward, x, dims);
+  convolution.bias = shift.defined();
+  convolution.residual = residual.defined();
+  convolution.relu = relu;
+  const Operands operands{address(x), address(weight), address(y), address(shift), address(residual)};
+  return dnn().run(convolution, operands, [&](cudnnHandle_t handle) {
+    return legacy_conv2d(handle, dims, x, weight, shift, residual, relu, y);
+  });
 }
 
 bool dense_conv2d_backward_input(const Conv2dDims& dims, const Tensor& gy, const Tensor& weight, Tensor& gx) {
-  const auto run = [&](const Dnn& d, const Plan& plan, void* workspace) {
-    return cudnnConvolutionBackwardData(d.handle, &kOne, plan.weight, weight.raw(), plan.y, gy.raw(), plan.convolution,
-                                        static_cast<cudnnConvolutionBwdDataAlgo_t>(plan.algorithm), workspace,
-                                        plan.workspace, &kZero, plan.x, gx.raw());
-  };
-  return convolve(Direction::kBackwardInput, false, dims, gy, "cudnnConvolutionBackwardData", run);
+  if (!fits(dims)) return false;
+  const Operands operands{address(gx), address(weight), address(gy), nullptr, nullptr};
+  return dnn().run(describe(Direction::kBackwardInput, gy, dims), operands,
+                   [&](cudnnHandle_t handle) { return legacy_conv2d_backward_input(handle, dims, gy, weight, gx); });
 }
 
 bool dense_conv2d_backward_weight(const Conv2dDims& dims, const Tensor& gy, const Tensor& x, Tensor& gw) {
-  const auto run = [&](const Dnn& d, const Plan& plan, void* workspace) {
-    return cudnnConvolutionBackwardFilter(d.handle, &kOne, plan.x, x.raw(), plan.y, gy.raw(), plan.convolution,
-                                          static_cast<cudnnConvolutionBwdFilterAlgo_t>(plan.algorithm), workspace,
-                                          plan.workspace, &kZero, plan.weight, gw.raw());
-  };
-  return convolve(Direction::kBackwardWeight, false, dims, gy, "cudnnConvolutionBackwardFilter", run);
+  if (!fits(dims)) return false;
+  const Operands operands{address(x), address(gw), address(gy), nullptr, nullptr};
+  return dnn().run(describe(Direction::kBackwardWeight, gy, dims), operands,
+                   [&](cudnnHandle_t handle) { return legacy_conv2d_backward_weight(handle, dims, gy, x, gw); });
 }
 
 }  // namespace tessera::cuda

@@ -98,7 +98,7 @@ for part in $parts; do
         step 120 "bench_networks_$precision" "${bench[@]}" -f "models, batch" --precision $precision --json "$log/bench_networks_$precision.json" &&
           step 5 "fallbacks_$precision" sh -c '! grep ^fallbacks: "$1"' sh "$log/bench_networks_$precision.log"
       done
-      for options in "" "--graph" "--dtype bf16" "--dtype bf16 --graph"; do
+      for options in "" "--no-tune" "--graph" "--dtype bf16" "--dtype bf16 --no-tune" "--dtype bf16 --graph"; do
         name=bench_sparseinst_${options//[^a-z0-9]/}
         # shellcheck disable=SC2086  # options are words
         step 60 "$name" "$folder/tessera" bench --model r50_giam --device "$device" --precision medium $options --json "$log/$name.json"

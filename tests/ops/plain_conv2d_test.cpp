@@ -1,7 +1,11 @@
-// The handwritten convolution of ops/cuda and the packed convolution of a CUDA device against the CPU's. Without a GPU
-// a build for one has nothing to run here.
+// The convolutions of a CUDA device against the CPU's: the handwritten one, the packed one, the library's. Without a
+// GPU a build for one has nothing to run here.
 #include "ops/cuda/plain_conv2d.h"
 
+#include <iterator>
+#include <vector>
+
+#include "ops/precision.h"
 #include "tensor/device_runtime.h"
 #include "tests/ops/compare.h"
 
@@ -106,6 +110,45 @@ TEST_CASE("conv2d_packed: a CUDA device gives what the CPU gives, with bias, res
         CHECK(difference(ops::conv2d_packed(o.x.to(device), there, o.gy.to(device)).to_host(),
                          ops::conv2d_packed(o.x, here, o.gy)) < 2e-6);
       }
+  });
+}
+
+TEST_CASE("conv2d: a CUDA device's fastest algorithm and the recommended one are near the CPU, and repeat their bits") {
+  on_cuda([](Device device) {
+    Random random(24);
+    std::vector<Sizes> sizes(std::begin(kSizes), std::end(kSizes));
+    for (const i64 channels : {3, 64, 81, 100, 258})  // multiples of 16 bytes and others
+      sizes.push_back({2, 20, 20, channels, channels, 3, 3, {.padding = 1}});
+    for (const Sizes& s : sizes)
+      for (const bool tune : {true, false}) {
+        const ArithmeticScope arithmetic({.tune = tune});
+        const Operands o(random, s);
+        CAPTURE(o.x.shape().str());
+        CAPTURE(o.weight.shape().str());
+        const Tensor x = o.x.to(device), weight = o.weight.to(device), gy = o.gy.to(device);
+        const auto check = [](const auto& work, const Tensor& expected) {
+          const Tensor result = work().to_host();
+          CHECK(difference(result, expected) < 4e-6);
+          CHECK(same_bits(work().to_host(), result));
+        };
+        check([&] { return ops::conv2d(x, weight, o.bias.to(device), s.params); },
+              ops::conv2d(o.x, o.weight, o.bias, s.params));
+        check([&] { return ops::conv2d_backward_input(gy, weight, x.shape(), s.params); },
+              ops::conv2d_backward_input(o.gy, o.weight, o.x.shape(), s.params));
+        check([&] { return ops::conv2d_backward_weight(gy, x, weight.shape(), s.params); },
+              ops::conv2d_backward_weight(o.gy, o.x, o.weight.shape(), s.params));
+      }
+  });
+}
+
+TEST_CASE("conv2d: a CUDA device takes maps that lie at any address") {
+  on_cuda([](Device device) {
+    Random random(25);
+    const Tensor x = random_tensor(random, {3, 3, 3, 3}, DType::kF32);  // 108 bytes each
+    const Tensor weight = random_tensor(random, {4, 3, 3, 3}, DType::kF32);
+    const Conv2dParams params{.padding = 1};
+    CHECK(difference(ops::conv2d(x.to(device).rows(1, 3), weight.to(device), Tensor(), params).to_host(),
+                     ops::conv2d(x.rows(1, 3), weight, Tensor(), params)) < 2e-6);
   });
 }
 
