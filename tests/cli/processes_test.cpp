@@ -1,4 +1,7 @@
 // Runs of several processes, as mpirun starts them.
+#include <fstream>
+#include <iterator>
+
 #include "tests/cli/program.h"
 #include "train/checkpoint.h"
 #include "train/communicator.h"
@@ -74,6 +77,84 @@ TEST_CASE("processes: two of the program evaluate to the digits of one") {
     return read_file(folder / "figures.json");
   };
   CHECK(figures(3) == figures(1));
+}
+
+// The processes that mpirun has started, in the order of their ranks.
+std::vector<pid_t> children(pid_t parent) {
+  std::vector<pid_t> found;
+  for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "stat");
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    const size_t name_end = text.rfind(')');
+    if (name_end == std::string::npos) continue;
+    std::istringstream rest(text.substr(name_end + 1));
+    char state = 0;
+    pid_t of = 0;
+    if (rest >> state >> of && of == parent) found.push_back(std::stoi(entry.path().filename()));
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+// A long run of two, of which the second rank gets a signal once some steps are done.
+struct Disturbed {
+  Outcome outcome;
+  double seconds = 0;  // from the signal to the end
+
+  Disturbed(const std::string& out, int signal) {
+    const TemporaryFolder folder;
+    const Program program = start(
+        folder.path(), 2, workshop().train(out, {"--set", "training.steps=100000", "--set", "evaluation.every=0"}));
+    const fs::path log = workshop().folder / out / "log.jsonl";
+    for (int i = 0; i < 6000; ++i) {
+      const std::string text = fs::exists(log) ? read_file(log) : "";
+      if (std::ranges::count(text, '\n') >= 5) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    const std::vector<pid_t> ranks = children(program.id());
+    REQUIRE(ranks.size() == 2);
+    const auto sent = std::chrono::steady_clock::now();
+    kill(ranks[1], signal);
+    outcome = program.wait();
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - sent).count();
+  }
+};
+
+void check_goes_on(const std::string& out) {
+  const auto step = [&] { return last_checkpoint(workshop().folder / out)->info().step; };
+  const i64 before = step();
+  CHECK(before > 0);
+  const Arguments more{"--resume", "--set", fmt::format("training.steps={}", before + 2)};
+  const Outcome outcome = run_processes(2, workshop().train(out, more));
+  CHECK_MESSAGE(outcome.code == 0, outcome.err);
+  CHECK(step() == before + 2);
+}
+
+TEST_CASE("processes: SIGTERM to one rank ends all behind a checkpoint, with its exit code") {
+  if (!can_run()) return;
+  const Disturbed run("terminated", SIGTERM);
+  CHECK(run.outcome.code == 128 + SIGTERM);
+  CHECK(run.outcome.out.find("stopped by signal 15; --resume continues") != std::string::npos);
+  check_goes_on("terminated");
+}
+
+TEST_CASE("processes: a rank that is killed ends all within seconds, and a restart continues") {
+  if (!can_run()) return;
+  const Disturbed run("killed", SIGKILL);
+  CHECK(run.outcome.code != 0);
+  CHECK(run.seconds < 30);
+  CHECK(run.outcome.err.find("rank 1") != std::string::npos);  // mpirun's own words
+  check_goes_on("killed");
+}
+
+TEST_CASE("processes: a rank that stands still ends all within 30 seconds, after the first has saved") {
+  if (!can_run()) return;
+  const Disturbed run("stopped", SIGSTOP);
+  CHECK(run.outcome.code == 1);
+  CHECK(run.seconds < 30);
+  CHECK(run.outcome.err.find("has not been heard of for 12 s") != std::string::npos);
+  CHECK(run.outcome.err.find("is saved in") != std::string::npos);
+  check_goes_on("stopped");
 }
 
 TEST_CASE("processes: a configuration that differs, and data that one of them lacks, end all with rank and host") {

@@ -60,6 +60,7 @@ class Program {
     posix_spawn_file_actions_destroy(&actions);
   }
   void send(int number) const { kill(id_, number); }
+  pid_t id() const { return id_; }
   Outcome wait() const {
     int status = 0;
     waitpid(id_, &status, 0);
