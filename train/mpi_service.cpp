@@ -20,7 +20,8 @@ using namespace std::chrono_literals;
 constexpr auto kBeatEvery = 1s;
 constexpr auto kLostAfter = 12s;  // without a sign of life: a rank that was stopped, or whose machine is cut off
 constexpr auto kFarewell = 12s;   // for the others to save and to end, once one failed
-constexpr std::chrono::microseconds kIdle = 2ms, kBusy = 100us, kAwaited = 10us;  // from one look to the next
+constexpr std::chrono::microseconds kIdle = 2ms, kBusy = 100us;  // from one look to the next
+constexpr auto kSpin = 2ms;                                      // who waits looks without a pause for so long
 
 std::string in_words(int code) {
   char text[MPI_MAX_ERROR_STRING] = "";
@@ -65,11 +66,19 @@ MpiService::Ticket MpiService::begin(Begin operation, Lane lane) {
 }
 
 void MpiService::wait(const Ticket& ticket) {
-  std::unique_lock lock(mutex_);
-  waiting_ = true;
-  done_.wait(lock, [&] { return *ticket || !failure_.empty(); });
-  waiting_ = false;
-  if (!*ticket) throw RanksError(failure_);
+  const auto begun = Clock::now();
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (*ticket) return;
+      if (!failure_.empty()) throw RanksError(failure_);
+    }
+    turn();
+    if (Clock::now() - begun < kSpin)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(kBusy);
+  }
 }
 
 void MpiService::leave(const std::string& reason) {
@@ -88,7 +97,6 @@ void MpiService::fail(const std::string& why, std::optional<int> lost) {
     const std::lock_guard lock(mutex_);
     if (failure_.empty()) failure_ = why;
   }
-  done_.notify_all();
   tell_of_failure();
 }
 
@@ -116,18 +124,12 @@ void MpiService::run(std::promise<void>& ready) {
   ready.set_value();
   beaten_ = heard_ = Clock::now();
   while (true) {
-    bool busy = false;
-    try {
-      busy = turn();
-    } catch (const std::exception& error) {
-      fail(fmt::format("{}: {}", name(rank_), error.what()));
-    }
+    const bool busy = turn();
     std::unique_lock lock(mutex_);
     if (ending_ && !leaving_) break;
     if (busy) {
-      const auto pause = waiting_ ? kAwaited : kBusy;
       lock.unlock();
-      std::this_thread::sleep_for(pause);
+      std::this_thread::sleep_for(kBusy);
     } else {
       asked_for_.wait_for(lock, kIdle, [&] { return !asked_.empty() || ending_ || leaving_; });
     }
@@ -138,8 +140,8 @@ void MpiService::run(std::promise<void>& ready) {
 
 void MpiService::connect() {
   int provided = 0;
-  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
-  TESSERA_CHECK(provided >= MPI_THREAD_FUNNELED, "MPI: this library can't be called by a thread of its own");
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+  TESSERA_CHECK(provided >= MPI_THREAD_SERIALIZED, "MPI: this library can't be called by several threads");
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
   for (MPI_Comm* made : {&lanes_[kCalls], &lanes_[kSums], &notes_}) {
@@ -178,6 +180,17 @@ void MpiService::share_cores(MPI_Comm local) {
 }
 
 bool MpiService::turn() {
+  const std::unique_lock lock(turn_, std::try_to_lock);
+  if (!lock) return true;
+  try {
+    return move_on();
+  } catch (const std::exception& error) {
+    fail(fmt::format("{}: {}", name(rank_), error.what()));
+    return false;
+  }
+}
+
+bool MpiService::move_on() {
   begin_asked();
   test_active();
   listen();
@@ -223,7 +236,6 @@ void MpiService::test_active() {
   if (ended.empty()) return;
   const std::lock_guard lock(mutex_);
   for (const Ticket& ticket : ended) *ticket = true;
-  done_.notify_all();
 }
 
 void MpiService::listen() {
@@ -273,11 +285,7 @@ void MpiService::say_farewell() {
   send_to_all(kDone, "");
   const auto begun = Clock::now();
   while (static_cast<int>(gone_.size()) < size_ - 1 && !(failed() && Clock::now() - begun > kFarewell)) {
-    try {
-      turn();
-    } catch (const std::exception& error) {
-      fail(fmt::format("{}: {}", name(rank_), error.what()));
-    }
+    turn();
     std::this_thread::sleep_for(kIdle);
   }
 }

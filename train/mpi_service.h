@@ -1,5 +1,5 @@
-// The one thread of a process that calls MPI. It moves on what was begun while others compute, and tells the other
-// ranks that this one lives: a rank that computes for long is not lost, one that is stopped or cut off is.
+// A thread that moves on what was begun with MPI while others compute, and tells the other ranks that this one lives: a
+// rank that computes for long is not lost, one that is stopped or cut off is. Who waits does its work meanwhile.
 #pragma once
 
 #include <mpi.h>
@@ -60,7 +60,8 @@ class MpiService {
   void run(std::promise<void>& ready);
   void connect();
   void share_cores(MPI_Comm local);
-  bool turn();  // moves everything on; false: nothing is under way
+  bool turn();  // moves everything on, if no other thread does; false: nothing is under way
+  bool move_on();
   void begin_asked();
   void test_active();
   void listen();
@@ -76,16 +77,16 @@ class MpiService {
   std::vector<std::string> hosts_;
   MPI_Comm lanes_[2] = {MPI_COMM_NULL, MPI_COMM_NULL}, notes_ = MPI_COMM_NULL;
 
-  // The thread's own.
+  std::mutex turn_;  // guards all calls of MPI, and the next three
   std::list<Active> active_;
   std::list<Sending> sendings_;
   Clock::time_point beaten_, heard_;  // when this rank told, and when the rank before it was heard of
   std::set<int> gone_;                // ranks that wait for nothing any more
 
   std::mutex mutex_;  // guards all below
-  std::condition_variable asked_for_, done_;
+  std::condition_variable asked_for_;
   std::deque<Active> asked_;
-  bool waiting_ = false, ending_ = false;
+  bool ending_ = false;
   std::string failure_;  // why no operation can be done any more; empty: they can
   std::function<void()> on_failure_;
   std::optional<std::string> leaving_;  // what the others are still to be told
