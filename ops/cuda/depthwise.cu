@@ -68,7 +68,7 @@ __global__ void depthwise_kernel(Window window, MapDims in, MapDims out, const T
 
 // A kernel of 3 x 3 by steps of kStride. A thread has kRun neighbouring pixels of a row: it reads each weight once for
 // all of them, and each pixel of x once for all that see it. runs: the map of y with so many pixels as one.
-constexpr int kRun = 4;
+constexpr int kRun = 2;
 template <class T, int kWidth, int kStride>
 __global__ void depthwise_runs_kernel(Window window, MapDims in, MapDims out, MapDims runs, const T* __restrict__ x,
                                       const T* __restrict__ packed, ConvEpilogue<T> epilogue, T* __restrict__ y) {
