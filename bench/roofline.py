@@ -48,7 +48,8 @@ KIND = [
 
 # Row of the table; kernel, of several that match the one with the widest accesses; which part of the loaded bytes comes
 # from HBM; bytes written per byte of it where the region stores nothing. Sizes of the rows: bilinear to twice the size,
-# pooling 3 x 3 by steps of 2, depthwise 3 x 3, RoIAlign with 2 x 2 points per bin, deformable 3 x 3. T: f32 or bf16.
+# pooling 3 x 3 by steps of 2, depthwise 3 x 3 by steps of 1, RoIAlign with 2 x 2 points per bin a pixel apart (9 reads
+# in 3 rows of 4) of a map as large as the result, deformable 3 x 3. T: f32 or bf16.
 KERNELS = [
     ("relu", r"pieces_kernel<Formula<Relu>, \d, T, T>", 1, 0),
     ("sigmoid", r"pieces_kernel<Formula<Sigmoid>, \d, T, T>", 1, 0),
@@ -76,13 +77,12 @@ KERNELS = [
     ("permute, f32", r"permute_tiles_kernel<unsigned int>", 1, 0),
     ("permute, bf16", r"permute_tiles_kernel<unsigned short>", 1, 0),
     ("bilinear", r"bilinear_kernel<T, \d>", 1 / 24, 0),
-    ("bilinear, backward", r"backward_kernel<T, \d>", 1 / 8, 1 / 4),
+    ("bilinear, backward", r"backward_kernel<T, \d>", 1 / 5, 1 / 4),
     ("max pooling", r"max_pool2d_kernel<T, \d(, 3)?>", 4 / 9, 1 / 2),
     ("max pooling, backward", r"max_pool2d_backward_kernel<T, \d>", 1 / 9, 2),
-    ("depthwise", r"depthwise_kernel<T, \d(, 3)?>", 1 / 18, 1),
-    ("depthwise, input gradient", r"depthwise_backward_kernel<T, \d(, 3)?>", 1 / 18, 1),
+    ("depthwise", r"depthwise_(runs_kernel<T, \d, 1>|kernel<T, \d, 3>)", 1 / 12, 1),
     ("depthwise, weight gradient", r"column_sums_kernel<\d, PositionSums<T, \d> >", 1, 0),
-    ("RoIAlign", r"roi_align_kernel<T, \d(, true)?>", 1 / 16, 0),
+    ("RoIAlign", r"roi_align_kernel<T, \d(, true)?>", 1 / 12, 1),
     ("deformable columns", r"columns_kernel<T, \d>", 1 / 36, 0),
 ]
 

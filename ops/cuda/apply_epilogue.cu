@@ -21,8 +21,8 @@ __global__ void epilogue_kernel(i64 n, Divider pieces_of_row, i64 pitch, ConvEpi
         const u32 piece = static_cast<u32>(i), c = piece % pieces_of_row * kWidth;
         const i64 at = piece / pieces_of_row * pitch + c;
         auto values = Channels<kWidth>::load(y + at);
-        for (int j = 0; j < kWidth; ++j) values.value[j] = epilogue(values.value[j], at + j, c + j);
-        return Piece{at, values};
+        values.add(1, epilogue.template begin<kWidth>(c));
+        return Piece{at, epilogue.finish(values, at)};
       },
       [&](i64, const Piece& piece) { piece.values.store(y + piece.at); });
 }
@@ -32,7 +32,7 @@ __global__ void epilogue_kernel(i64 n, Divider pieces_of_row, i64 pitch, ConvEpi
 template <class T>
 void apply_epilogue(i64 rows, i64 columns, i64 pitch, const T* bias, const T* residual, ops::Activation activation,
                     T* y) {
-  dispatch_pieces<T>(columns, {y, y + pitch}, [&]<int kWidth>() {
+  dispatch_pieces<T>(columns, {y, y + pitch, bias, residual}, [&]<int kWidth>() {
     const i64 n = rows * columns / kWidth;
     launch<epilogue_kernel<T, kWidth>>(over_batches(n), n, Divider(columns / kWidth), pitch,
                                        ConvEpilogue<T>{bias, residual, activation}, y);

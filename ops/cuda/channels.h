@@ -15,10 +15,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <type_traits>
 
 #include "ops/cuda/storage.h"
 #include "ops/cuda/units.h"
@@ -37,23 +39,26 @@ struct alignas(kWidth < 4 ? 4 * kWidth : 16) Channels {
   }
   __device__ static Channels load(const float* at) { return *reinterpret_cast<const Channels*>(at); }
   __device__ void store(float* at) const { *reinterpret_cast<Channels*>(at) = *this; }
-  __device__ static Channels load(const BFloat16* at) { return of(*reinterpret_cast<const Halves*>(at)); }
+  __device__ static Channels load(const BFloat16* at) { return of(*reinterpret_cast<const Stored*>(at)); }
   // Zero instead of what is not there, without a branch around the load.
   __device__ static Channels load_if(bool there, const float* at) { return there ? load(at) : zero(); }
   __device__ static Channels load_if(bool there, const BFloat16* at) {
-    return of(there ? *reinterpret_cast<const Halves*>(at) : Halves{});
+    return of(there ? *reinterpret_cast<const Stored*>(at) : Stored{});
   }
   __device__ void store(BFloat16* at) const {
     if constexpr (kWidth == 1) {
       cuda::store(at, value[0]);
     } else {
-      Pairs pairs;
-      for (int i = 0; i < kWidth; i += 2) pairs.value[i / 2] = bf16_pair(value[i], value[i + 1]);
-      *reinterpret_cast<Pairs*>(at) = pairs;
+      std::array<u32, kWidth / 2> pairs;
+      for (int i = 0; i < kWidth / 2; ++i) pairs[i] = bf16_pair(value[2 * i], value[2 * i + 1]);
+      *reinterpret_cast<Stored*>(at) = std::bit_cast<Stored>(pairs);
     }
   }
   __device__ void add(float weight, const Channels& x) {
     for (int i = 0; i < kWidth; ++i) value[i] += weight * x.value[i];
+  }
+  __device__ void add(const Channels& weight, const Channels& x) {
+    for (int i = 0; i < kWidth; ++i) value[i] += weight.value[i] * x.value[i];
   }
   __device__ float dot(const Channels& x) const {
     float sum = 0;
@@ -62,17 +67,24 @@ struct alignas(kWidth < 4 ? 4 * kWidth : 16) Channels {
   }
 
  private:
-  struct alignas(2 * kWidth) Halves {
-    BFloat16 value[kWidth];
-  };
-  __device__ static Channels of(const Halves& halves) {
+  // kWidth channels in bf16. CUDA's own vectors are one access each; of a struct it may make one per member.
+  using Stored = std::conditional_t<kWidth == 8, uint4,
+                                    std::conditional_t<kWidth == 4, uint2, std::conditional_t<kWidth == 2, u32, u16>>>;
+  static_assert(sizeof(Stored) == 2 * kWidth);
+
+  __device__ static Channels of(const Stored& stored) {
     Channels x;
-    for (int i = 0; i < kWidth; ++i) x.value[i] = halves.value[i].to_float();
+    if constexpr (kWidth == 1) {
+      x.value[0] = std::bit_cast<float>(u32{stored} << 16);
+    } else {
+      const auto pairs = std::bit_cast<std::array<u32, kWidth / 2>>(stored);
+      for (int i = 0; i < kWidth / 2; ++i) {
+        x.value[2 * i] = std::bit_cast<float>(pairs[i] << 16);
+        x.value[2 * i + 1] = std::bit_cast<float>(pairs[i] & 0xFFFF0000);
+      }
+    }
     return x;
   }
-  struct alignas(2 * kWidth) Pairs {
-    u32 value[(kWidth + 1) / 2];
-  };
 };
 
 // f.operator()<kWidth>() with the neighbouring channels of rows of T that a thread reads and writes at once: 16 bytes

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ops/conv2d.h"
-#include "ops/cuda/storage.h"
+#include "ops/cuda/channels.h"
 
 namespace tessera::cuda {
 
@@ -15,8 +15,33 @@ struct ConvEpilogue {
   __device__ float operator()(float sum, i64 at, i64 c) const {
     if (bias) sum += load(bias + c);
     if (residual) sum += load(residual + at);
-    if (activation != ops::Activation::kNone && sum < 0) return 0;
-    return activation == ops::Activation::kRelu6 && sum > 6 ? 6.0f : sum;
+    return bounds()(sum);
+  }
+
+  // The same for neighbouring channels: what their sums begin with, and what follows.
+  template <int kWidth>
+  __device__ Channels<kWidth> begin(i64 c) const {
+    return bias ? Channels<kWidth>::load(bias + c) : Channels<kWidth>::zero();
+  }
+  template <int kWidth>
+  __device__ Channels<kWidth> finish(Channels<kWidth> sum, i64 at) const {
+    if (residual) sum.add(1, Channels<kWidth>::load(residual + at));
+    const Bounds activated = bounds();
+    for (float& value : sum.value) value = activated(value);
+    return sum;
+  }
+
+ private:
+  struct Bounds {
+    float low, high;
+    __device__ float operator()(float value) const {  // two selections, no branch
+      const float raised = value < low ? low : value;
+      return raised > high ? high : raised;
+    }
+  };
+  __device__ Bounds bounds() const {
+    return {activation == ops::Activation::kNone ? -INFINITY : 0.0f,
+            activation == ops::Activation::kRelu6 ? 6.0f : INFINITY};
   }
 };
 

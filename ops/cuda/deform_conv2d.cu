@@ -46,10 +46,14 @@ __global__ void columns_kernel(Chunk chunk, RowLanes lanes, const T* __restrict_
   const u32 begin = chunk.offset_group(i) * chunk.offset_channels(), end = begin + chunk.offset_channels();
 #pragma unroll 2
   for (u32 c = begin + lanes.lane() * kWidth; c < end; c += lanes.count * kWidth) {
+    Channels<kWidth> corners[4];
+    for (int k = 0; k < 4; ++k) {
+      const bool inside = sample.inside(k, chunk.H, chunk.W);
+      corners[k] = Channels<kWidth>::load_if(inside, map + (inside ? pixel_of(sample, k, chunk.W) * chunk.C + c : 0));
+    }
     auto sum = Channels<kWidth>::zero();
     for (int k = 0; k < 4; ++k)
-      if (sample.inside(k, chunk.H, chunk.W))
-        sum.add(mask * sample.weight(k), Channels<kWidth>::load(map + pixel_of(sample, k, chunk.W) * chunk.C + c));
+      if (sample.inside(k, chunk.H, chunk.W)) sum.add(mask * sample.weight(k), corners[k]);
     sum.store(columns + chunk.column(i, c));
   }
 }

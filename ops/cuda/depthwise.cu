@@ -1,11 +1,12 @@
 // Depthwise convolution in CUDA. There is no sum over channels, so there is no matrix product to make of it, and memory
-// limits it: one thread per result pixel and 16 bytes of channels, or one, adds up what its window sees, neighbouring
-// threads have neighbouring channels, and the pixels that windows share come from the cache. The weight is turned to
-// [T, C] first, T = Kh Kw kernel positions, so that it is read like a pixel.
+// limits it: one thread per result pixel, or kRun of them, and 16 bytes of channels, or one, adds up what its window
+// sees, neighbouring threads have neighbouring channels, and the pixels that windows share come from the cache. The
+// weight is packed as [T, C] first, T = Kh Kw kernel positions, so that it is read like a pixel.
 //
 //   forward          y [n, oh, ow, c] = act(sum over t of x[n, oh s - p + kh d, ow s - p + kw d, c] w[t, c] + ...)
 //   input gradient   gx[n, h, w, c]   = sum over t of gy[n, (h + p - kh d) / s, (w + p - kw d) / s, c] w[t, c]
-//                    where the quotients are whole and inside
+//                    where the quotients are whole and inside; by steps of 1 the convolution of gy with the kernel
+//                    turned about its middle
 //   weight gradient  gw[c, t]         = sum over pixels of gy of gy x: sums down the columns (ops/cuda/columns.h), a
 //                    "sample" per kernel position, whose chunks one warp per weight adds up
 #include "ops/cuda/columns.h"
@@ -21,8 +22,11 @@ namespace {
 using ops::Conv2dDims;
 
 template <class T>
-__global__ void pack_kernel(i64 C, i64 positions, const T* weight, T* packed) {
-  for (const i64 i : indices(C * positions)) packed[i] = weight[i % C * positions + i / C];
+__global__ void pack_kernel(i64 C, i64 positions, bool turned, const T* weight, T* packed) {
+  for (const i64 i : indices(C * positions)) {
+    const i64 position = i / C;
+    packed[i] = weight[i % C * positions + (turned ? positions - 1 - position : position)];
+  }
 }
 
 // A convolution's window in 32-bit integers. A stride beyond them is never taken a step of.
@@ -45,26 +49,58 @@ __device__ void each_tap(const Window& window, Visit&& visit) {
 #pragma unroll(kSide > 0 ? kSide : 1)
     for (int kw = 0; kw < width; ++kw) visit(kh, kw);
 }
-template <class F>
-void dispatch_side(const Conv2dDims& d, F&& f) {
-  if (d.Kh == 3 && d.Kw == 3) return f.template operator()<3>();
-  f.template operator()<0>();
-}
 
-template <class T, int kWidth, int kSide>
+template <class T, int kWidth>
 __global__ void depthwise_kernel(Window window, MapDims in, MapDims out, const T* __restrict__ x,
                                  const T* __restrict__ packed, ConvEpilogue<T> epilogue, T* __restrict__ y) {
   for (const MapPosition at : positions<kWidth>(out)) {
-    auto sum = Channels<kWidth>::zero();
-    each_tap<kSide>(window, [&](int kh, int kw) {
+    auto sum = epilogue.template begin<kWidth>(at.c);
+    each_tap<0>(window, [&](int kh, int kw) {
       const int h = scalar::seen_place(at.h, kh, window), w = scalar::seen_place(at.w, kw, window);
       const bool inside = h >= 0 && h < in.H && w >= 0 && w < in.W;
       const auto pixel = Channels<kWidth>::load_if(inside, x + (inside ? in.at(at.n, h, w, at.c) : 0)),
                  weight = Channels<kWidth>::load(packed + (kh * window.width + kw) * in.C + at.c);
-      for (int j = 0; j < kWidth; ++j) sum.value[j] += pixel.value[j] * weight.value[j];
+      sum.add(pixel, weight);
     });
-    for (int j = 0; j < kWidth; ++j) sum.value[j] = epilogue(sum.value[j], at.index + j, at.c + j);
-    sum.store(y + at.index);
+    epilogue.finish(sum, at.index).store(y + at.index);
+  }
+}
+
+// A kernel of 3 x 3 by steps of kStride. A thread has kRun neighbouring pixels of a row: it reads each weight once for
+// all of them, and each pixel of x once for all that see it. runs: the map of y with so many pixels as one.
+constexpr int kRun = 2;
+template <class T, int kWidth, int kStride>
+__global__ void depthwise_runs_kernel(Window window, MapDims in, MapDims out, MapDims runs, const T* __restrict__ x,
+                                      const T* __restrict__ packed, ConvEpilogue<T> epilogue, T* __restrict__ y) {
+  constexpr int kSide = 3, kSeen = (kRun - 1) * kStride + kSide;
+  for (const MapPosition at : positions<kWidth>(runs)) {
+    const int first = at.w * kRun, top = at.h * kStride - window.padding, left = first * kStride - window.padding;
+    Channels<kWidth> sums[kRun];
+    for (auto& sum : sums) sum = epilogue.template begin<kWidth>(at.c);
+#pragma unroll
+    for (int kh = 0; kh < kSide; ++kh) {
+      const int h = top + kh;
+      if (h < 0 || h >= in.H) continue;
+      Channels<kWidth> weights[kSide], pixels[kSeen];
+#pragma unroll
+      for (int kw = 0; kw < kSide; ++kw) weights[kw] = Channels<kWidth>::load(packed + (kh * kSide + kw) * in.C + at.c);
+      const T* const line = x + in.at(at.n, h, 0, at.c);
+#pragma unroll
+      for (int k = 0; k < kSeen; ++k) {
+        const bool inside = left + k >= 0 && left + k < in.W;
+        pixels[k] = Channels<kWidth>::load_if(inside, line + (inside ? (left + k) * in.C : 0));
+      }
+#pragma unroll
+      for (int run = 0; run < kRun; ++run)
+#pragma unroll
+        for (int kw = 0; kw < kSide; ++kw) sums[run].add(pixels[run * kStride + kw], weights[kw]);
+    }
+#pragma unroll
+    for (int run = 0; run < kRun; ++run)
+      if (first + run < out.W) {
+        const i64 index = out.at(at.n, at.h, first + run, at.c);
+        epilogue.finish(sums[run], index).store(y + index);
+      }
   }
 }
 
@@ -81,7 +117,7 @@ __global__ void depthwise_backward_kernel(Window window, MapDims in, MapDims out
           h >= 0 && w >= 0 && down % stride == 0 && right % stride == 0 && from_h < out.H && from_w < out.W;
       const auto gradient = Channels<kWidth>::load_if(inside, gy + (inside ? out.at(at.n, from_h, from_w, at.c) : 0)),
                  weight = Channels<kWidth>::load(packed + (kh * window.width + kw) * in.C + at.c);
-      for (int j = 0; j < kWidth; ++j) sum.value[j] += gradient.value[j] * weight.value[j];
+      sum.add(gradient, weight);
     });
     sum.store(gx + at.index);
   }
@@ -111,7 +147,7 @@ struct PositionSums {
             Channels<kWidth>::load_if(inside, x + (inside ? in.at(static_cast<int>(pixel_row / Ho), h, w, c) : 0))};
   }
   __device__ void add(i64, const ChannelPair<kWidth>& pair, Channels<kWidth> (&sums)[kSums]) const {
-    for (int j = 0; j < kWidth; ++j) sums[0].value[j] += pair.first.value[j] * pair.second.value[j];
+    sums[0].add(pair.first, pair.second);
   }
 };
 
@@ -127,32 +163,43 @@ __global__ void join_chunks_kernel(i64 C, i64 positions, i64 chunks, const float
 
 }  // namespace
 
-Tensor depthwise_pack(const Tensor& weight) {
+Tensor depthwise_pack(const Tensor& weight, bool turned) {
   const i64 C = weight.dim(0), positions = weight.dim(1) * weight.dim(2);
   Tensor packed = Tensor::empty({positions, C}, weight.dtype(), weight.device());
   dispatch_storage(weight, [&]<class T>() {
-    launch<pack_kernel<T>>(over(C * positions), C, positions, weight.device_data<T>(), packed.device_data<T>());
+    launch<pack_kernel<T>>(over(C * positions), C, positions, turned, weight.device_data<T>(), packed.device_data<T>());
   });
   return packed;
 }
 
 void depthwise(const Conv2dDims& d, const Tensor& x, const Tensor& packed, const Tensor& bias, const Tensor& residual,
                ops::Activation activation, Tensor& y) {
-  const MapDims in = map_of(x), out = map_of(y);
+  const MapDims in = map_of(x), out = map_of(y), runs(d.N, d.Ho, ceil_div(d.Wo, kRun), d.Ci);
   const Window window(d);
   dispatch_storage(x, [&]<class T>() {
     const T *from = x.device_data<T>(), *weight = packed.device_data<T>();
     T* to = y.device_data<T>();
     const ConvEpilogue<T> epilogue{data_or_null<T>(bias), data_or_null<T>(residual), activation};
-    dispatch_pieces<T>(d.Ci, {from, weight, to}, [&]<int kWidth>() {
-      dispatch_side(d, [&]<int kSide>() {
-        launch<depthwise_kernel<T, kWidth, kSide>>(over_map<kWidth>(out), window, in, out, from, weight, epilogue, to);
-      });
+    dispatch_pieces<T>(d.Ci, {from, weight, epilogue.bias, epilogue.residual, to}, [&]<int kWidth>() {
+      const auto by_runs = [&]<int kStride>() {
+        launch<depthwise_runs_kernel<T, kWidth, kStride>>(over_map<kWidth>(runs), window, in, out, runs, from, weight,
+                                                          epilogue, to);
+      };
+      const bool side_3 = d.Kh == 3 && d.Kw == 3 && d.dilation == 1;
+      if (side_3 && d.stride == 1) return by_runs.template operator()<1>();
+      if (side_3 && d.stride == 2) return by_runs.template operator()<2>();
+      launch<depthwise_kernel<T, kWidth>>(over_map<kWidth>(out), window, in, out, from, weight, epilogue, to);
     });
   });
 }
 
 void depthwise_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
+  if (d.stride == 1 && d.Kh == d.Kw) {
+    Conv2dDims turned = d;
+    turned.H = d.Ho, turned.W = d.Wo, turned.Ho = d.H, turned.Wo = d.W;
+    turned.padding = (d.Kh - 1) * d.dilation - d.padding;
+    return depthwise(turned, gy, depthwise_pack(weight, true), Tensor(), Tensor(), ops::Activation::kNone, gx);
+  }
   const MapDims in = map_of(gx), out = map_of(gy);
   const Window window(d);
   const Tensor packed = depthwise_pack(weight);
@@ -160,10 +207,12 @@ void depthwise_backward_input(const Conv2dDims& d, const Tensor& gy, const Tenso
     const T *from = gy.device_data<T>(), *w = packed.device_data<T>();
     T* to = gx.device_data<T>();
     dispatch_pieces<T>(d.Ci, {from, w, to}, [&]<int kWidth>() {
-      dispatch_side(d, [&]<int kSide>() {
+      const auto run = [&]<int kSide>() {
         launch<depthwise_backward_kernel<T, kWidth, kSide>>(over_map<kWidth>(in), window, in, out, window.stride, from,
                                                             w, to);
-      });
+      };
+      if (d.Kh == 3 && d.Kw == 3) return run.template operator()<3>();
+      run.template operator()<0>();
     });
   });
 }

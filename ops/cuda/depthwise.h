@@ -5,7 +5,8 @@
 
 namespace tessera::cuda {
 
-Tensor depthwise_pack(const Tensor& weight);  // [C, Kh, Kw, 1] -> [Kh Kw, C]
+// [C, Kh, Kw, 1] -> [Kh Kw, C]; turned: the last position first.
+Tensor depthwise_pack(const Tensor& weight, bool turned = false);
 
 // packed: of the weight. y = act(conv(x) + bias + residual); bias and residual may be undefined.
 void depthwise(const ops::Conv2dDims& dims, const Tensor& x, const Tensor& packed, const Tensor& bias,

@@ -28,7 +28,8 @@ __global__ void column_moments_kernel(Columns d, const T* __restrict__ x, float*
     const T* column = x + share.sample * d.rows * d.C + share.c;
     const auto first = Channels<kWidth>::load(column + share.begin * d.C);
     Channels<kWidth> sum = Channels<kWidth>::zero(), squares = Channels<kWidth>::zero();
-    read_ahead<4>(
+    constexpr int kReads = kWidth == 8 ? 2 : 4;  // more would leave few warps
+    read_ahead<kReads>(
         share.begin, share.end, share.step, [&](i64 row) { return Channels<kWidth>::load(column + row * d.C); },
         [&](i64, const Channels<kWidth>& values) {
           for (int j = 0; j < kWidth; ++j) {

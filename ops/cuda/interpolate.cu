@@ -3,7 +3,7 @@
 // Rows and columns separate, and an axis is small: a first kernel computes for both axes which inputs each output
 // position reads, with what weights (in f64, as on the CPU), and which outputs read each input position. A network of
 // fixed sizes does that once. The sources ascend with the position, so the readers of an input are neighbours and are
-// found by bisection. The main kernels only look these tables up. Backward gathers, in ascending order. Memory bounds
+// found by bisection. The main kernels only look these tables up. Backward gathers, in a fixed order. Memory bounds
 // both: each map is read or written once, and read again from the cache where pixels are shared.
 #include <map>
 #include <mutex>
@@ -92,23 +92,29 @@ __global__ void bilinear_kernel(MapDims in, MapDims part, MapDims whole, const W
   }
 }
 
+// kTogether columns of readers at a time, whose weights are found once for all rows.
 template <class T, int kWidth>
-__global__ void backward_kernel(MapDims in, MapDims out, AxisTables rows, AxisTables columns, const T* gy, T* gx) {
+__global__ void backward_kernel(MapDims in, MapDims out, AxisTables rows, AxisTables columns, const T* __restrict__ gy,
+                                T* __restrict__ gx) {
+  constexpr int kTogether = 4;
   for (const MapPosition at : positions<kWidth>(in)) {
     const Readers vertical = rows.readers[at.h], horizontal = columns.readers[at.w];
-    Channels<kWidth> sum = Channels<kWidth>::zero();
-    for (int i = vertical.begin; i < vertical.end; ++i) {
-      const float row_weight = rows.weights[i].of(at.h);
-      struct Tap {
-        Weights column;
-        Channels<kWidth> gradient;
-      };
-      read_ahead<4>(
-          horizontal.begin, horizontal.end, 1,
-          [&](i64 j) {
-            return Tap{columns.weights[j], Channels<kWidth>::load(gy + out.at(at.n, i, static_cast<int>(j), at.c))};
-          },
-          [&](i64, const Tap& tap) { sum.add(row_weight * tap.column.of(at.w), tap.gradient); });
+    auto sum = Channels<kWidth>::zero();
+    for (int first = horizontal.begin; first < horizontal.end; first += kTogether) {
+      float weights[kTogether];
+      int column[kTogether];  // beyond the last, that one again, without a weight
+      for (int k = 0; k < kTogether; ++k) {
+        column[k] = scalar::smaller(first + k, horizontal.end - 1);
+        weights[k] = first + k < horizontal.end ? columns.weights[column[k]].of(at.w) : 0.0f;
+        column[k] = column[k] * out.C + at.c;
+      }
+      for (int i = vertical.begin; i < vertical.end; ++i) {
+        const float row_weight = rows.weights[i].of(at.h);
+        const T* const line = gy + out.at(at.n, i, 0, 0);
+        Channels<kWidth> gradients[kTogether];
+        for (int k = 0; k < kTogether; ++k) gradients[k] = Channels<kWidth>::load(line + column[k]);
+        for (int k = 0; k < kTogether; ++k) sum.add(row_weight * weights[k], gradients[k]);
+      }
     }
     sum.store(gx + at.index);
   }

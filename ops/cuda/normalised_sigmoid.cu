@@ -20,7 +20,10 @@ template <class T>
 struct LoadSigmoid {
   const T* x;
   __device__ T read(i64 at) const { return x[at]; }
-  __device__ double value(T element, i64) const { return scalar::Libm::sigmoid(convert<float>(element)); }
+  __device__ double value(T element, i64) const {
+    all_are_read();
+    return scalar::Libm::sigmoid(convert<float>(element));
+  }
 };
 struct StoreFloat {
   float* sums;
@@ -37,8 +40,9 @@ template <class T, int kWidth>
 __global__ void divide_kernel(MapDims map, const T* x, const float* sums, T* y) {
   for (const MapPosition at : positions<kWidth>(map)) {
     auto values = Channels<kWidth>::load(x + at.index);
+    const auto totals = Channels<kWidth>::load(sums + i64{at.n} * map.C + at.c);
     for (int j = 0; j < kWidth; ++j)
-      values.value[j] = scalar::Libm::sigmoid(values.value[j]) / bounded(sums[i64{at.n} * map.C + at.c + j]);
+      values.value[j] = scalar::Libm::sigmoid(values.value[j]) / bounded(totals.value[j]);
     values.store(y + at.index);
   }
 }
@@ -75,6 +79,7 @@ struct LoadPair {
   };
   __device__ Pair read(i64 at) const { return {gy[at], x[at]}; }
   __device__ PairSum::Value value(const Pair& pair, i64) const {
+    all_are_read();
     const double s = scalar::Libm::sigmoid(convert<float>(pair.x));
     return {s, convert<float>(pair.gy) * s};
   }
@@ -90,15 +95,16 @@ struct StorePair {
 };
 
 template <class T, int kWidth>
-__global__ void input_gradient_kernel(MapDims map, const T* gy, const T* x, const float* scales, const float* products,
-                                      T* gx) {
+__global__ void sigmoid_gradient_kernel(MapDims map, const T* gy, const T* x, const float* scales,
+                                        const float* products, T* gx) {
   for (const MapPosition at : positions<kWidth>(map)) {
     const i64 slice = i64{at.n} * map.C + at.c;
     auto gradient = Channels<kWidth>::load(gy + at.index);
-    const auto values = Channels<kWidth>::load(x + at.index);
+    const auto values = Channels<kWidth>::load(x + at.index), scale = Channels<kWidth>::load(scales + slice),
+               product = Channels<kWidth>::load(products + slice);
     for (int j = 0; j < kWidth; ++j) {
       const float s = scalar::Libm::sigmoid(values.value[j]);
-      gradient.value[j] = (1 - s) * s * scales[slice + j] * (gradient.value[j] - products[slice + j]);
+      gradient.value[j] = (1 - s) * s * scale.value[j] * (gradient.value[j] - product.value[j]);
     }
     gradient.store(gx + at.index);
   }
@@ -114,8 +120,8 @@ void gradient_of(const ops::ReduceDims& dims, const Tensor& gy, const Tensor& x,
                   StorePair{scales.device_data<float>(), products.device_data<float>()});
   const MapDims map = as_map(dims);
   dispatch_pieces<T>(map.C, {gradient, values, to}, [&]<int kWidth>() {
-    launch<input_gradient_kernel<T, kWidth>>(over_map<kWidth>(map), map, gradient, values, scales.device_data<float>(),
-                                             products.device_data<float>(), to);
+    launch<sigmoid_gradient_kernel<T, kWidth>>(over_map<kWidth>(map), map, gradient, values,
+                                               scales.device_data<float>(), products.device_data<float>(), to);
   });
 }
 

@@ -35,6 +35,7 @@ struct Planes {
 template <class Bits>
 __global__ void permute_tiles_kernel(Planes planes, const Bits* __restrict__ x, Bits* __restrict__ y) {
   constexpr int kSide = kTile<Bits>, kRows = kMostThreads / kWarp;  // a warp has every kRows-th row of a tile
+  constexpr int kAcross = kSide / kWarp, kEach = kSide * kSide / kMostThreads;
   struct Tile {
     Bits values[kSide][kSide + std::max<int>(1, 4 / sizeof(Bits))];
   };
@@ -42,23 +43,34 @@ __global__ void permute_tiles_kernel(Planes planes, const Bits* __restrict__ x, 
   const u32 rows = blockIdx.x / planes.tiles_a;
   const i64 a0 = blockIdx.x % planes.tiles_a * kSide, b0 = rows % planes.tiles_b * kSide;
   u32 rest = rows / planes.tiles_b;
+#pragma unroll 1  // there is seldom more than one
   for (int d = planes.rank - 1; d >= 0; --d) {
     const u32 i = rest % planes.size[d];
     rest = rest / planes.size[d];
     x += i * planes.x_step[d];
     y += i * planes.y_step[d];
   }
+  // The thread's elements of the tile are so many rows and columns from its first, which is (warp, lane): visit(k,
+  // down, across) for the k-th. What is inside has them below `width` and `height` where the tile is read.
+  const auto each = [](const auto& visit) {
 #pragma unroll
-  for (int r = warp(); r < kSide; r += kRows)
-#pragma unroll
-    for (int column = lane(); column < kSide; column += kWarp)
-      if (a0 + column < planes.A && b0 + r < planes.B) values[r][column] = x[a0 + column + (b0 + r) * planes.step_b];
+    for (int k = 0; k < kEach; ++k) visit(k, k / kAcross * kRows, k % kAcross * kWarp);
+  };
+  const Bits* const from = x + (b0 + warp()) * planes.step_b + a0 + lane();
+  const auto inside = [](i64 begin, i64 end) { return static_cast<int>(std::min<i64>(kSide, end - begin)); };
+  const int width = inside(a0, planes.A), height = inside(b0, planes.B);
+  Bits read[kEach];
+  each([&](int k, int down, int across) {
+    const bool there = across < width - lane() && down < height - warp();
+    read[k] = there ? from[down * planes.step_b + across] : Bits{};
+  });
+  each([&](int k, int down, int across) { values[warp() + down][lane() + across] = read[k]; });
   __syncthreads();
-#pragma unroll
-  for (int r = warp(); r < kSide; r += kRows)
-#pragma unroll
-    for (int column = lane(); column < kSide; column += kWarp)
-      if (a0 + r < planes.A && b0 + column < planes.B) y[(a0 + r) * planes.step_a + b0 + column] = values[column][r];
+  Bits* const to = y + (a0 + warp()) * planes.step_a + b0 + lane();
+  each([&](int, int down, int across) {
+    if (across < height - lane() && down < width - warp())
+      to[down * planes.step_a + across] = values[lane() + across][warp() + down];
+  });
 }
 
 Planes planes_of(const ops::PermuteDims& dims) {

@@ -6,14 +6,14 @@
 //   input gradient   pixels of x            Ci / groups      kh, kw, o          patches of gy      w
 //   weight gradient  Co / groups            kh, kw, i        pixels of y        gy                 patches of x
 //
-// Forward and towards the input on tensor cores (ops/cuda/patch_product.h), where the precision and the channels allow
-// it; the weight is turned for the latter. Else a block of 256 threads has a tile of 64 x 64 of C, a thread 4 x 4
+// On tensor cores (ops/cuda/patch_product.h, ops/cuda/patch_gradient.h), where the precision and the channels allow it;
+// the weight is turned for the input gradient. Else a block of 256 threads has a tile of 64 x 64 of C, a thread 4 x 4
 // elements of it, 16 apart. Over the depth, 16 at a time, the block copies a tile of A and one of B to shared memory,
 // from where each value is used 64 times. What bounds it is the arithmetic and the looking up, not memory. A sum is
 // taken by one thread in ascending order of the depth: the result does not depend on the order of threads or blocks.
 #include "ops/arrange.h"
 #include "ops/cuda/conv_epilogue.h"
-#include "ops/cuda/patch_product.h"
+#include "ops/cuda/patch_gradient.h"
 #include "ops/cuda/plain_conv2d.h"
 #include "ops/scalar/conv2d.h"
 
@@ -190,16 +190,19 @@ struct NarrowDims {
   static int narrow(i64 size) { return static_cast<int>(size); }
 };
 
+// Where channel c of x lies that an output pixel sees at position t; null outside.
+template <class T>
+__device__ const T* seen_by(const NarrowDims& n, const T* x, int pixel, int t, int c) {
+  const int h = scalar::seen_place(pixel / n.Wo % n.Ho, t / n.Kw, n), w = scalar::seen_place(pixel % n.Wo, t % n.Kw, n);
+  const bool inside = h >= 0 && h < n.H && w >= 0 && w < n.W;
+  return inside ? x + (((pixel / n.Wo / n.Ho * n.H + h) * n.W + w) * n.Ci + c) : nullptr;
+}
+
 template <class Tile, class T>
 __global__ void conv2d_tensor_kernel(PatchDims d, NarrowDims n, const T* x, const T* weight, ConvEpilogue<T> epilogue,
                                      T* y) {
   const int group = static_cast<int>(blockIdx.z);
-  const auto patch = [&](int pixel, int t, int i) {
-    const int h = scalar::seen_place(pixel / n.Wo % n.Ho, t / n.Kw, n),
-              w = scalar::seen_place(pixel % n.Wo, t % n.Kw, n);
-    const bool inside = h >= 0 && h < n.H && w >= 0 && w < n.W;
-    return inside ? x + (((pixel / n.Wo / n.Ho * n.H + h) * n.W + w) * n.Ci + group * d.width + i) : nullptr;
-  };
+  const auto patch = [&](int pixel, int t, int i) { return seen_by(n, x, pixel, t, group * d.width + i); };
   patch_product<Tile, CopiedRows>(d, weight + group * d.columns * d.positions * d.width, patch,
                                   [&](int pixel, int column, float sum) {
                                     const int o = group * d.columns + column, at = pixel * n.Co + o;
@@ -223,6 +226,22 @@ __global__ void conv2d_backward_input_tensor_kernel(PatchDims d, NarrowDims n, c
       [&](int pixel, int column, float sum) { store(gx + (pixel * n.Ci + group * d.columns + column), sum); });
 }
 
+// gw: [parts, groups, O, T, I]. Block z: group and part.
+template <class Tile, class T>
+__global__ void conv2d_backward_weight_tensor_kernel(PatchDims d, NarrowDims n, int part_rows, int parts, const T* gy,
+                                                     const T* x, float* gw) {
+  const int group = static_cast<int>(blockIdx.z) / parts, part = static_cast<int>(blockIdx.z) % parts;
+  const i64 first = (i64{part} * (gridDim.z / parts) + group) * d.columns;
+  patch_gradient<Tile>(
+      d, part, part_rows, [&](int pixel, int o) { return gy + (pixel * n.Co + group * d.columns + o); },
+      [&](int pixel, int t, int i) { return seen_by(n, x, pixel, t, group * d.width + i); },
+      [&](int o, int t, int i, float sum) { gw[((first + o) * d.positions + t) * d.width + i] = sum; });
+}
+
+PatchDims patch_dims(const Conv2dDims& d, i64 rows, i64 columns, i64 width) {
+  return {static_cast<int>(rows), static_cast<int>(columns), static_cast<int>(d.Kh * d.Kw), static_cast<int>(width)};
+}
+
 // All that is counted along the way fits an int.
 template <class T, class... Rows>
 bool conv2d_on_tensor_cores(const Conv2dDims& d, i64 width, const Rows*... rows) {
@@ -239,8 +258,7 @@ void plain_conv2d(const Conv2dDims& d, const Tensor& x, const Tensor& weight, co
     const T *from = x.device_data<T>(), *w = weight.device_data<T>();
     const ConvEpilogue<T> epilogue{data_or_null<T>(bias), data_or_null<T>(residual), activation};
     if (conv2d_on_tensor_cores<T>(d, d.group_in(), from, w)) {
-      const PatchDims p{static_cast<int>(d.N * d.Ho * d.Wo), static_cast<int>(d.group_out()),
-                        static_cast<int>(d.Kh * d.Kw), static_cast<int>(d.group_in())};
+      const PatchDims p = patch_dims(d, d.N * d.Ho * d.Wo, d.group_out(), d.group_in());
       return dispatch_tile<T>(p.columns, [&]<class Tile>() {
         launch<conv2d_tensor_kernel<Tile, T>>(Tile::launch_of(p.rows, p.columns, d.groups), p, NarrowDims(d), from, w,
                                               epilogue, y.device_data<T>());
@@ -253,8 +271,7 @@ void plain_conv2d(const Conv2dDims& d, const Tensor& x, const Tensor& weight, co
 void plain_conv2d_backward_input(const Conv2dDims& d, const Tensor& gy, const Tensor& weight, Tensor& gx) {
   dispatch_storage(gy, [&]<class T>() {
     if (conv2d_on_tensor_cores<T>(d, d.group_out(), gy.device_data<T>())) {
-      const PatchDims p{static_cast<int>(d.N * d.H * d.W), static_cast<int>(d.group_in()),
-                        static_cast<int>(d.Kh * d.Kw), static_cast<int>(d.group_out())};
+      const PatchDims p = patch_dims(d, d.N * d.H * d.W, d.group_in(), d.group_out());
       const Shape by_group{d.groups, p.width, p.positions, p.columns};
       const Tensor turned = ops::permute(weight.reshape(by_group), {0, 3, 2, 1});
       return dispatch_tile<T>(p.columns, [&]<class Tile>() {
@@ -270,8 +287,21 @@ void plain_conv2d_backward_input(const Conv2dDims& d, const Tensor& gy, const Te
 
 void plain_conv2d_backward_weight(const Conv2dDims& d, const Tensor& gy, const Tensor& x, Tensor& gw) {
   dispatch_storage(gy, [&]<class T>() {
-    run(BackwardWeight<T>{d, gy.device_data<T>(), x.device_data<T>(), gw.device_data<T>()}, d.group_out(),
-        d.Kh * d.Kw * d.group_in());
+    const T *g = gy.device_data<T>(), *from = x.device_data<T>();
+    if (conv2d_on_tensor_cores<T>(d, d.group_out(), g) && conv2d_on_tensor_cores<T>(d, d.group_in(), from)) {
+      const PatchDims p = patch_dims(d, d.N * d.Ho * d.Wo, d.group_out(), d.group_in());
+      return dispatch_tile<T, 64>(p.width, [&]<class Tile>() {
+        Launch shape = Tile::launch_of(p.columns, 0);
+        shape.grid.y = static_cast<unsigned>(p.positions * ceil_div(p.width, Tile::kColumns));
+        in_parts<T>(p.rows, i64{shape.grid.x} * shape.grid.y * d.groups, gw,
+                    [&](i64 part_rows, i64 parts, float* sums) {
+                      shape.grid.z = static_cast<unsigned>(d.groups * parts);
+                      launch<conv2d_backward_weight_tensor_kernel<Tile, T>>(
+                          shape, p, NarrowDims(d), static_cast<int>(part_rows), static_cast<int>(parts), g, from, sums);
+                    });
+      });
+    }
+    run(BackwardWeight<T>{d, g, from, gw.device_data<T>()}, d.group_out(), d.Kh * d.Kw * d.group_in());
   });
 }
 

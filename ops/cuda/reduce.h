@@ -11,7 +11,7 @@
 //
 // A block of 256 threads is `width` neighbouring i times `depth` values of c times as many o as remain, so that
 // neighbouring threads read neighbouring elements whatever the shape. A thread reduces every depth-th value of its
-// chunk, 4 to 16 of them unless count is very large, and reads four before it computes with the first; the block joins
+// chunk, 8 to 16 of them unless count is very large, and reads eight before it computes with the first; the block joins
 // its threads' values in shared memory; a second launch joins the chunks. The order depends on the shape alone. Memory
 // limits it: each element is read once.
 #pragma once
@@ -26,12 +26,12 @@
 namespace tessera::cuda {
 
 struct ReduceLayout {
-  static constexpr int kThreads = 256;
+  static constexpr int kThreads = 256, kReads = 8;
   explicit ReduceLayout(const ops::ReduceDims& dims_) : dims(dims_) {
     const auto power_of_two = [](i64 n, int limit) {
       return static_cast<int>(std::bit_ceil(static_cast<u64>(std::clamp<i64>(n, 1, limit))));
     };
-    depth = power_of_two(ceil_div(dims.count, 4), kThreads / power_of_two(dims.inner, kWarp));
+    depth = power_of_two(ceil_div(dims.count, kReads), kThreads / power_of_two(dims.inner, kWarp));
     width = power_of_two(dims.inner, kThreads / depth);
     chunk = std::max<i64>(16 * depth, ceil_div(dims.count, 4096));
     chunks = std::max<i64>(1, ceil_div(dims.count, chunk));
@@ -62,7 +62,7 @@ __global__ void reduce_kernel(ReduceLayout layout, Load load, Store store) {
   const bool inside = o < dims.outer && i < dims.inner;
   const i64 end = inside ? std::min((chunk + 1) * layout.chunk, dims.count) : 0;
   Value value = Op::none();
-  read_ahead<4>(
+  read_ahead<ReduceLayout::kReads>(
       chunk * layout.chunk + d, end, depth, [&](i64 c) { return load.read((o * dims.count + c) * dims.inner + i); },
       [&](i64 c, const auto& what) { value = Op::of(value, load.value(what, c)); });
   values[t] = value;

@@ -1,9 +1,10 @@
 // RoIAlign in CUDA; ops/roi_align.h states the formula, ops/scalar/roi_align.h has its axes.
 //
-//   forward    a block has some rows of a roi's bins. It finds the points of each row and each column of bins once, in
-//              f64: the pixels that they lie between and f32 weights, in shared memory. Neighbouring threads have
-//              neighbouring channels; the four corners of a point come from the cache: with sampling_ratio 2 that is 16
-//              reads per value, which bounds it
+//   forward    the mean of a bin's points is a sum over the pixels between which they lie, and rows and columns have
+//              weights of their own:  y[i, j] = sum over v and u of weight(i, v) weight(j, u) x[v, u].  A block has
+//              some rows and columns of a roi's bins and finds their weights once, in f64, and keeps them in f32 in
+//              shared memory. Neighbouring threads have neighbouring channels. A pixel is read once for all points of a
+//              bin that see it: 9 reads per value where 2 x 2 points lie a pixel apart. They come from the cache
 //   backward   gx is cut into tiles of 8 x 8 pixels and 32 lanes of channels, one block each; a warp has a row of the
 //              tile in registers. The block looks for the rois that touch the tile, 256 at a time, and goes through
 //              them in order, kRois at a time: first the weights of their bins on the tile's rows and columns (shared
@@ -85,83 +86,91 @@ __device__ RoiPoints points_of(const RoiAxis& axis, int bin) {
   return points;
 }
 
-// A row or column of points: the two pixels that it lies between and their weights.
-struct alignas(16) Tap {
-  int low, high;
-  float near, far;
-
-  __device__ static Tap of(const RoiAxis& axis, int bin, double point) {
-    const RoiPixels pixels = axis.pixels(axis.place(bin, point));
-    const int low = static_cast<int>(pixels.low);
-    const float far = static_cast<float>(pixels.fraction);
-    return {low, pixels.fraction > 0 ? low + 1 : low, 1 - far, far};
-  }
-};
-
 constexpr i64 kSharedBytes = 96 * 1024;  // of a block, whatever it keeps there
 
-// A bin's points along one axis.
-struct Bin {
-  static constexpr int kKept = 8;
-  RoiPoints points;
-  Tap taps[kKept];  // of the first of them; unless these are all, what follows is found where it is needed
+// The pixels along one axis that a bin's points lie between: first, first + 1, ...
+struct Pixels {
+  int first, count;
 
-  template <bool kAll>
-  __device__ Tap tap(const RoiAxis& axis, int bin, int k) const {
-    return kAll || k < kKept ? taps[k] : Tap::of(axis, bin, points.first + k);
+  __device__ static Pixels of(const RoiAxis& axis, int bin) {
+    const RoiPoints points = points_of(axis, bin);
+    if (points.count == 0) return {0, 0};
+    const RoiPixels a = axis.pixels(axis.place(bin, points.first)),
+                    b = axis.pixels(axis.place(bin, points.first + static_cast<double>(points.count - 1)));
+    const i64 low = smaller(a.low, b.low), high = larger(a.low + (a.fraction > 0), b.low + (b.fraction > 0));
+    return {static_cast<int>(low), static_cast<int>(high - low + 1)};
   }
 };
 
-// blockIdx.x: the roi. blockIdx.y: which `most` of its rows of bins. pieces: kWidth channels of a bin each. kAll: no
-// bin has more than kKept points along an axis.
-template <class T, int kWidth, bool kAll>
-__global__ void roi_align_kernel(Dims d, int most, Divider width, Divider pieces, const T* __restrict__ x,
+// A bin's pixels and what they weigh: kept of the first kKept of them, with zeros beyond the last, and found where they
+// are needed of the others.
+struct Bin {
+  static constexpr int kKept = 28;
+  float weights[kKept];
+  Pixels pixels;
+
+  template <bool kAllKept>
+  __device__ float weight(const RoiAxis& axis, int bin, int k) const {
+    return kAllKept || k < kKept ? weights[k] : weight_of(axis, bin, pixels.first + k);
+  }
+};
+
+// blockIdx: the roi; which `most_rows` of its rows of bins; which `most_columns` of its columns. pieces: kWidth
+// channels of a bin each.
+template <class T, int kWidth>
+__global__ void roi_align_kernel(Dims d, int most_rows, Divider most_columns, Divider pieces, const T* __restrict__ x,
                                  const float* __restrict__ rois, T* __restrict__ y) {
   struct Shared {
     RoiAxis axis[2];
   };
   auto& [axes] = shared_memory<Shared>();
-  Bin* const bins = dynamic_shared<Bin>();  // [most] rows, then [width] columns
+  Bin* const bins = dynamic_shared<Bin>();  // rows, then columns
   const float* const roi = rois + i64{blockIdx.x} * 5;
   if (threadIdx.x < 2) axes[threadIdx.x] = axis_of(d, roi, static_cast<int>(threadIdx.x));
   __syncthreads();
-  const int first = static_cast<int>(blockIdx.y) * most, rows = most < d.height - first ? most : d.height - first;
-  for (int k = static_cast<int>(threadIdx.x); k < (most + d.width) * Bin::kKept; k += kMostThreads) {
-    const int bin = k / Bin::kKept, point = k % Bin::kKept, at = bin < most ? first + bin : bin - most;
-    const RoiAxis& axis = axes[bin < most ? 0 : 1];
-    const RoiPoints points = points_of(axis, at);
-    if (point == 0) bins[bin].points = points;
-    if (point < points.count) bins[bin].taps[point] = Tap::of(axis, at, points.first + point);
+  const int first_row = static_cast<int>(blockIdx.y) * most_rows,
+            first_column = static_cast<int>(blockIdx.z) * static_cast<int>(most_columns),
+            rows = smaller(most_rows, d.height - first_row),
+            columns = smaller(static_cast<int>(most_columns), d.width - first_column);
+  for (int i = static_cast<int>(threadIdx.x); i < (rows + columns) * Bin::kKept; i += kMostThreads) {
+    const int bin = i / Bin::kKept, k = i % Bin::kKept;
+    const int at = bin < rows ? first_row + bin : first_column + bin - rows;
+    const RoiAxis& axis = axes[bin < rows ? 0 : 1];
+    const Pixels pixels = Pixels::of(axis, at);
+    bins[bin].weights[k] = k < pixels.count ? weight_of(axis, at, pixels.first + k) : 0.0f;
+    if (k == 0) bins[bin].pixels = pixels;
   }
   __syncthreads();
   const bool usable = axes[0].points > 0 && axes[1].points > 0;
-  const float share = usable ? static_cast<float>(1 / (axes[0].points * axes[1].points)) : 0.0f;
-  const T* const map = x + (usable ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * d.C;
-  T* const out = y + (i64{blockIdx.x} * d.height + first) * d.width * d.C;
-  const u32 items = static_cast<u32>(rows * d.width * static_cast<int>(d.C / kWidth));
+  const i64 C = d.C;
+  const T* const map = x + (usable ? static_cast<i64>(roi[0]) : 0) * d.H * d.W * C;
+  const u32 items = static_cast<u32>(rows) * most_columns * static_cast<u32>(C / kWidth);
   for (u32 item = threadIdx.x; item < items; item += kMostThreads) {
     const u32 bin = item / pieces, c = item % pieces * kWidth;
-    const int i = static_cast<int>(bin / width), j = static_cast<int>(bin % width);
-    const Bin &row = bins[i], &column = bins[most + j];
+    const int i = static_cast<int>(bin / most_columns), j = static_cast<int>(bin % most_columns);
+    if (j >= columns) continue;
+    const Bin &row = bins[i], &column = bins[rows + j];
     auto sum = Channels<kWidth>::zero();
-    for (int a = 0; a < row.points.count; ++a) {
-      const Tap v = row.tap<kAll>(axes[0], first + i, a);
-      const T *const above = map + i64{v.low} * d.W * d.C + c, *const below = map + i64{v.high} * d.W * d.C + c;
-#pragma unroll 2
-      for (int b = 0; b < column.points.count; ++b) {
-        const Tap u = column.tap<kAll>(axes[1], j, b);
-        const auto top_left = Channels<kWidth>::load(above + u.low * d.C),
-                   top_right = Channels<kWidth>::load(above + u.high * d.C),
-                   bottom_left = Channels<kWidth>::load(below + u.low * d.C),
-                   bottom_right = Channels<kWidth>::load(below + u.high * d.C);
-        sum.add(v.near * u.near, top_left);
-        sum.add(v.near * u.far, top_right);
-        sum.add(v.far * u.near, bottom_left);
-        sum.add(v.far * u.far, bottom_right);
+    const auto add = [&]<bool kAllKept, int kTogether>() {
+      for (int v = 0; v < row.pixels.count; ++v) {
+        const float row_weight = row.weight<kAllKept>(axes[0], first_row + i, v);
+        const T* at = map + (i64{row.pixels.first + v} * d.W + column.pixels.first) * C + c;
+        for (int u = 0; u < column.pixels.count; u += kTogether, at += kTogether * C) {
+          float weights[kTogether];
+          Channels<kWidth> pixels[kTogether];
+          for (int k = 0; k < kTogether; ++k) {
+            weights[k] = row_weight * column.weight<kAllKept>(axes[1], first_column + j, u + k);
+            pixels[k] = Channels<kWidth>::load_if(weights[k] != 0, at + k * C);
+          }
+          for (int k = 0; k < kTogether; ++k) sum.add(weights[k], pixels[k]);
+        }
       }
-    }
-    for (float& value : sum.value) value *= share;
-    sum.store(out + i64{item} * kWidth);
+    };
+    if (row.pixels.count <= Bin::kKept && column.pixels.count <= Bin::kKept)
+      add.template operator()<true, 4>();
+    else
+      add.template operator()<false, 1>();
+    sum.store(y + ((i64{blockIdx.x} * d.height + first_row + i) * d.width + first_column + j) * C + c);
   }
 }
 
@@ -278,25 +287,20 @@ __global__ void roi_align_backward_kernel(Dims d, int batch, const T* gy, const 
 
 void roi_align_cuda(const Tensor& x, const Tensor& rois, const ops::RoiAlignParams& params, Tensor& y) {
   const Dims d = dims_of(rois, params, x.shape());
-  const i64 most_bins = kSharedBytes / static_cast<i64>(sizeof(Bin));
-  TESSERA_CHECK(d.width < most_bins, "roi_align: {} x {} bins are too wide for {}: at most {}", d.height, d.width,
-                x.device(), most_bins - 1);
   dispatch_storage(x, [&]<class T>() {
     const T* in = x.device_data<T>();
     T* out = y.device_data<T>();
     dispatch_pieces<T>(d.C, {in, out}, [&]<int kWidth>() {
-      constexpr i64 kItems = 2048;  // of a block, so that finding the points is a small part of its work
-      const i64 of_row = std::max<i64>(1, d.width * (d.C / kWidth));
-      const i64 most = std::clamp<i64>(ceil_div(kItems, of_row), 1, std::min<i64>(d.height, most_bins - d.width));
-      const Launch shape{.grid = {static_cast<unsigned>(d.rois), static_cast<unsigned>(ceil_div(d.height, most))},
+      // of a block: items, so that finding the weights is a small part of its work, and bins
+      constexpr i64 kItems = 2048, kMostBins = 256;
+      const i64 columns = std::min<i64>(d.width, kMostBins), of_row = std::max<i64>(1, columns * (d.C / kWidth));
+      const i64 rows = std::min<i64>({d.height, kMostBins, ceil_div(kItems, of_row)});
+      const Launch shape{.grid = {static_cast<unsigned>(d.rois), static_cast<unsigned>(ceil_div(d.height, rows)),
+                                  static_cast<unsigned>(ceil_div(d.width, columns))},
                          .block = kMostThreads,
-                         .shared = static_cast<size_t>(most + d.width) * sizeof(Bin)};
-      const auto run = [&]<bool kAll>() {
-        launch<roi_align_kernel<T, kWidth, kAll>>(shape, d, static_cast<int>(most), Divider(d.width),
-                                                  Divider(d.C / kWidth), in, rois.device_data<float>(), out);
-      };
-      if (params.sampling_ratio > 0 && params.sampling_ratio <= Bin::kKept) return run.template operator()<true>();
-      run.template operator()<false>();
+                         .shared = static_cast<size_t>(rows + columns) * sizeof(Bin)};
+      launch<roi_align_kernel<T, kWidth>>(shape, d, static_cast<int>(rows), Divider(columns), Divider(d.C / kWidth), in,
+                                          rois.device_data<float>(), out);
     });
   });
 }

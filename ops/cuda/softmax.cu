@@ -15,7 +15,7 @@ namespace {
 using namespace cuda;
 using namespace scalar;
 
-constexpr int kThreads = 128;
+constexpr int kThreads = 128, kReads = 4;
 
 // Who computes a slice: a whole warp, or one thread.
 struct ByWarp {
@@ -70,20 +70,21 @@ __global__ void softmax_kernel(Slices dims, const float* __restrict__ x, float* 
   const i64 start = dims.start(slice);
   const float* in = x + start;
   float* out = y + start;
-  float largest = -INFINITY;
-#pragma unroll 4
-  for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) largest = MaxOf::of(in[c * dims.inner], largest);
+  const auto each = [&](const auto& use) {
+    read_ahead<kReads>(
+        Lanes::first(), dims.count, Lanes::kLanes, [&](i64 c) { return in[c * dims.inner]; }, use);
+  };
+  float largest = -INFINITY, sum = 0;
+  each([&](i64, float value) { largest = MaxOf::of(value, largest); });
   largest = Lanes::max(largest);
-  float sum = 0;
-#pragma unroll 4
-  for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) sum += std::exp(in[c * dims.inner] - largest);
+  each([&](i64, float value) { sum += std::exp(value - largest); });
   sum = Lanes::sum(sum);
   const float log_sum = std::log(sum);
-#pragma unroll 4
-  for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
-    const float shifted = in[c * dims.inner] - largest;
+  each([&](i64 c, float value) {
+    all_are_read();
+    const float shifted = value - largest;
     out[c * dims.inner] = F::kLog ? shifted - log_sum : std::exp(shifted) / sum;
-  }
+  });
 }
 
 template <class Lanes, class F>
@@ -92,18 +93,22 @@ __global__ void softmax_backward_kernel(Slices dims, const float* __restrict__ g
   const i64 slice = dims.of_thread<Lanes>();
   if (slice >= dims.number) return;
   const i64 start = dims.start(slice);
+  struct Pair {
+    float gy, y;
+  };
+  const auto each = [&](const auto& use) {
+    const auto read = [&](i64 c) {
+      const i64 at = start + c * dims.inner;
+      return Pair{gy[at], y[at]};
+    };
+    read_ahead<kReads>(Lanes::first(), dims.count, Lanes::kLanes, read, use);
+  };
   float sum = 0;
-#pragma unroll 4
-  for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
-    const i64 at = start + c * dims.inner;
-    sum += F::kLog ? gy[at] : gy[at] * y[at];
-  }
+  each([&](i64, const Pair& pair) { sum += F::kLog ? pair.gy : pair.gy * pair.y; });
   sum = Lanes::sum(sum);
-#pragma unroll 4
-  for (i64 c = Lanes::first(); c < dims.count; c += Lanes::kLanes) {
-    const i64 at = start + c * dims.inner;
-    gx[at] = F::kLog ? gy[at] - std::exp(y[at]) * sum : y[at] * (gy[at] - sum);
-  }
+  each([&](i64 c, const Pair& pair) {
+    gx[start + c * dims.inner] = F::kLog ? pair.gy - std::exp(pair.y) * sum : pair.y * (pair.gy - sum);
+  });
 }
 
 template <class Lanes>

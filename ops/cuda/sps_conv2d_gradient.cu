@@ -13,7 +13,7 @@
 // numbered by a scan, and blocks beyond the last return at once. Bounded by the multiply-adds.
 #include "ops/arrange.h"
 #include "ops/cuda/group_by_key.h"
-#include "ops/cuda/patch_product.h"
+#include "ops/cuda/patch_gradient.h"
 #include "ops/cuda/scan.h"
 #include "ops/cuda/sps_features.h"
 #include "ops/cuda/tile_product.h"
@@ -223,72 +223,39 @@ __global__ void weight_gradient_kernel(SpsFeatures<T> features, i64 Fo, i64 part
 template <class Tile, class T>
 __global__ void weight_gradient_tensor_kernel(SpsFeatures<T> features, int Fo, int part_rows, const i32* ids,
                                               const T* gy, float* gw) {
-  const int Fi = static_cast<int>(features.width), position = static_cast<int>(blockIdx.y) % kPositions;
-  const int first_o = static_cast<int>(blockIdx.x) * Tile::kRows,
-            first_i = static_cast<int>(blockIdx.y) / kPositions * Tile::kColumns;
-  const int begin = static_cast<int>(blockIdx.z) * part_rows,
-            end = std::min(begin + part_rows, static_cast<int>(features.active_rows));
-  const auto gradients = [&](int k) {
-    return [&, row = begin + k](int index) {
-      return row < end && first_o + index < Fo ? gy + (row * Fo + first_o + index) : nullptr;
-    };
-  };
-  const auto gathered = [&](int k) {
-    const int row = begin + k;
-    return [&, from = row < end ? features.at(ids[row * kPositions + position], first_i) : nullptr](int index) {
-      return from && first_i + index < Fi ? from + index : nullptr;
-    };
-  };
-  Tile product;
-  product.run((end - begin + Tile::kDepth - 1) / Tile::kDepth,
-              CopiedSteps<Tile, Tile::kRows, decltype(gradients)>(gradients),
-              CopiedSteps<Tile, Tile::kColumns, decltype(gathered)>(gathered));
-  product.each([&](int row, int column, float sum) {
-    const int o = first_o + row, i = first_i + column;
-    if (o < Fo && i < Fi) gw[((i64{blockIdx.z} * Fo + o) * kPositions + position) * Fi + i] = sum;
-  });
-}
-
-template <class T>
-__global__ void add_parts_kernel(i64 n, i64 parts, const float* sums, T* gw) {
-  for (const i64 i : indices(n)) {
-    float sum = 0;
-    for (i64 part = 0; part < parts; ++part) sum += sums[part * n + i];
-    store(gw + i, sum);
-  }
+  const PatchDims d{static_cast<int>(features.active_rows), Fo, kPositions, static_cast<int>(features.width)};
+  const int part = static_cast<int>(blockIdx.z);
+  patch_gradient<Tile>(
+      d, part, part_rows, [&](int row, int o) { return gy + (row * Fo + o); },
+      [&](int row, int t, int i) { return features.at(ids[row * kPositions + t], i); },
+      [&](int o, int t, int i, float sum) { gw[((i64{part} * Fo + o) * kPositions + t) * d.width + i] = sum; });
 }
 
 void gradient_of_weight(const Tensor& ids, const Tensor& gy, const Tensor& active, const Tensor& passive, Tensor& gw) {
-  constexpr i64 kBlocks = 512, kFewestRows = 128;  // worth having; worth a part
-  const i64 N = active.dim(0), Fo = gy.dim(1), Fi = active.dim(1);
+  const i64 Fo = gy.dim(1), Fi = active.dim(1);
   if (gw.numel() == 0) return;
   dispatch_storage(gy, [&]<class T>() {
     const SpsFeatures<T> features(active, passive);
     const T* g = gy.device_data<T>();
     const i32* id = ids.device_data<i32>();
     // launch_at(grid, rows of a part, [parts, Fo, 9, Fi]), with tiles of so many rows and columns
-    const auto in_parts = [&](i64 tile_rows, i64 tile_columns, const auto& launch_at) {
+    const auto by_tiles = [&](i64 tile_rows, i64 tile_columns, const auto& launch_at) {
       const i64 tiles_o = ceil_div(Fo, tile_rows), tiles_i = kPositions * ceil_div(Fi, tile_columns);
-      const i64 most = std::max<i64>(1, std::min(ceil_div(kBlocks, tiles_o * tiles_i), ceil_div(N, kFewestRows)));
-      const i64 part_rows = std::max<i64>(1, ceil_div(N, most)), parts = std::max<i64>(1, ceil_div(N, part_rows));
-      const bool direct = parts == 1 && gw.dtype() == DType::kF32;
-      Tensor sums = direct ? gw : Tensor::empty({parts, gw.numel()}, DType::kF32, gw.device());
-      launch_at(dim3(static_cast<unsigned>(tiles_o), static_cast<unsigned>(tiles_i), static_cast<unsigned>(parts)),
-                part_rows, sums.device_data<float>());
-      if (!direct)
-        launch<add_parts_kernel<T>>(over(gw.numel()), gw.numel(), parts, sums.device_data<float>(),
-                                    gw.device_data<T>());
+      in_parts<T>(active.dim(0), tiles_o * tiles_i, gw, [&](i64 part_rows, i64 parts, float* sums) {
+        launch_at(dim3(static_cast<unsigned>(tiles_o), static_cast<unsigned>(tiles_i), static_cast<unsigned>(parts)),
+                  part_rows, sums);
+      });
     };
     if (on_tensor_cores<T>(Fo, gy.numel(), g) &&
         on_tensor_cores<T>(Fi, features.values(), features.active, features.passive))
       return dispatch_tile<T, 64>(Fi, [&]<class Tile>() {
-        in_parts(Tile::kRows, Tile::kColumns, [&](dim3 grid, i64 part_rows, float* sums) {
+        by_tiles(Tile::kRows, Tile::kColumns, [&](dim3 grid, i64 part_rows, float* sums) {
           launch<weight_gradient_tensor_kernel<Tile, T>>(
               {.grid = grid, .block = Tile::kThreads, .shared = Tile::kShared}, features, static_cast<int>(Fo),
               static_cast<int>(part_rows), id, g, sums);
         });
       });
-    in_parts(TileProduct::kRows, TileProduct::kColumns, [&](dim3 grid, i64 part_rows, float* sums) {
+    by_tiles(TileProduct::kRows, TileProduct::kColumns, [&](dim3 grid, i64 part_rows, float* sums) {
       dispatch_width(by_four(Fi, features.active, features.passive) && by_four(Fo, g), [&]<int kWidth>() {
         launch<weight_gradient_kernel<T, kWidth>>({.grid = grid, .block = TileProduct::kThreads}, features, Fo,
                                                   part_rows, id, g, sums);

@@ -119,6 +119,15 @@ __device__ inline Indices indices(i64 n) {
   return Indices(n);
 }
 
+// What was read before it stays read before it. What is computed with values that are read together begins with it if
+// it branches, as a division does: else the compiler moves each read to its use, and a thread waits for one after the
+// other.
+__device__ inline void all_are_read() {
+#ifndef TESSERA_CUDA_EMULATED
+  asm volatile("" ::: "memory");
+#endif
+}
+
 // write(i, read(i)) for all i of [0, n), for kernels that do little else than move memory: a thread has kBatch of them,
 // blockDim.x apart, and reads all before it writes the first, so that it waits for memory once.
 //   launch<copy_kernel>(over_batches(n), n, x, y);
@@ -141,7 +150,8 @@ __device__ void read_then_write(i64 n, Read&& read, Write&& write) {
   }
 }
 
-// use(i, read(i)) for i = begin, begin + step, ... before end, of which kReads are read before the first is used.
+// use(i, read(i)) for i = begin, begin + step, ... before end, of which kReads are read before the first is used; of
+// the last ones half as many, and so on.
 template <int kReads, class Read, class Use>
 __device__ void read_ahead(i64 begin, i64 end, i64 step, Read&& read, Use&& use) {
   i64 i = begin;
@@ -153,8 +163,7 @@ __device__ void read_ahead(i64 begin, i64 end, i64 step, Read&& read, Use&& use)
 #pragma unroll
     for (int k = 0; k < kReads; ++k) use(i + k * step, values[k]);
   }
-#pragma unroll 1
-  for (; i < end; i += step) use(i, read(i));
+  if constexpr (kReads > 1) read_ahead<kReads / 2>(i, end, step, read, use);
 }
 
 __device__ inline int lane() {

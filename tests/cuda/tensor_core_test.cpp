@@ -68,7 +68,7 @@ TEST_CASE("tensor cores: index convolution and its gradients are those of operan
   }
 }
 
-TEST_CASE("tensor cores: the convolution of our own and its input's gradient are those of operands rounded to TF32") {
+TEST_CASE("tensor cores: the convolution of our own and its gradients are those of operands rounded to TF32") {
   const auto device = other_device();
   if (!device) return;
   const ArithmeticScope scope({.precision = Precision::kHigh});
@@ -83,13 +83,16 @@ TEST_CASE("tensor cores: the convolution of our own and its input's gradient are
       const ops::Conv2dDims dims = ops::conv2d_dims("conv2d", x.shape(), w.shape(), params);
       const Tensor gy = random_tensor(random, dims.output(), DType::kF32);
       Tensor y = Tensor::empty(dims.output(), DType::kF32, *device),
-             gx = Tensor::empty(x.shape(), DType::kF32, *device);
+             gx = Tensor::empty(x.shape(), DType::kF32, *device), gw = Tensor::empty(w.shape(), DType::kF32, *device);
       cuda::plain_conv2d(dims, x.to(*device), w.to(*device), {}, {}, ops::Activation::kNone, y);
       cuda::plain_conv2d_backward_input(dims, gy.to(*device), w.to(*device), gx);
+      cuda::plain_conv2d_backward_weight(dims, gy.to(*device), x.to(*device), gw);
       CHECK(distance(y, ops::conv2d(rounded(x), rounded(w), {}, params)) < kSum);
-      Tensor exact = Tensor::zeros(x.shape(), DType::kF64);
+      Tensor exact = Tensor::zeros(x.shape(), DType::kF64), exact_w = Tensor::zeros(w.shape(), DType::kF64);
       ops::conv2d_backward_input_kernels(dims, rounded(gy), rounded(w), exact);
       CHECK(distance(gx, exact) < kSum);
+      ops::conv2d_backward_weight_kernels(dims, rounded(gy), rounded(x), exact_w);
+      CHECK(distance(gw, exact_w) < kSum);
     }
 }
 

@@ -83,6 +83,10 @@ OP_CASES(conv2d) {
     for (const i64 stride : {1, 2})
       add(convolution({2, 7, 6, C}, C, 3, 3, {.stride = stride, .padding = 1, .groups = C}));
   add(convolution({1, 12, 11, 9}, 9, 5, 5, {.padding = 4, .dilation = 2, .groups = 9}));
+  add(convolution({1, 6, 9, 8}, 8, 3, 3, {.groups = 8}));
+  add(convolution({1, 4, 9, 8}, 8, 3, 3, {.padding = 4, .groups = 8}));  // a border of pixels that see padding alone
+  add(convolution({1, 7, 9, 8}, 8, 3, 3, {.padding = 1, .dilation = 2, .groups = 8}));
+  add(convolution({2, 12, 11, 32}, 48, 3, 3, {.padding = 1, .groups = 2}));  // what tensor cores have tiles for
   for (const i64 groups : {1, 6})
     add(convolution({1, 5, 6, 6}, 6, 3, 3, {.padding = 1, .groups = groups, .activation = Activation::kRelu}));
   add(convolution({2, 5, 6, 6}, 9, 1, 1, {.activation = Activation::kRelu}, false));

@@ -107,6 +107,10 @@ OP_CASES(roi_align) {
   add(roi_case("129 channels, more rows than a strip", {2, 37, 9, 129}, boxes({2, 37, 9, 129}, 12, 1), square));
   add(roi_case("132 channels", {1, 9, 10, 132}, boxes({1, 9, 10, 132}, 3, 1), square));
   add(roi_case("one bin", {1, 20, 20, 6}, boxes({1, 20, 20, 6}, 4, 1), {.height = 1, .width = 1}));
+  add(roi_case("bins of many pixels", {1, 45, 70, 4}, boxes({1, 45, 70, 4}, 5, 1), {.height = 1, .width = 2}));
+  add(roi_case("far apart points", {1, 45, 70, 4}, boxes({1, 45, 70, 4}, 5, 1),
+               {.height = 1, .width = 1, .sampling_ratio = 3}));
+  add(roi_case("more columns than a block", {1, 3, 8, 2}, boxes({1, 3, 8, 2}, 2, 1), {.height = 2, .width = 700}));
 
   const auto run = [](const Shape& x, const std::vector<float>& rois, const RoiAlignParams& p) {
     roi_align(Var(Tensor::zeros(x)), Var(Tensor::from(rois, {static_cast<i64>(rois.size() / 5), 5})), p);
