@@ -121,8 +121,8 @@ void MpiService::run(std::promise<void>& ready) {
     ready.set_exception(std::current_exception());
     return;
   }
-  ready.set_value();
   beaten_ = heard_ = Clock::now();
+  ready.set_value();
   while (true) {
     const bool busy = turn();
     std::unique_lock lock(mutex_);
