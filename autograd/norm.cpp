@@ -1,6 +1,5 @@
 #include "autograd/norm.h"
 
-#include <algorithm>
 #include <numeric>
 #include <vector>
 
@@ -35,22 +34,17 @@ struct BatchStatistics {
   Tensor mean, variance, share, unbiased_share;
 };
 
-// Each part gives its rows, their sum, and the sum of the squares around its own mean m_i:
-//   sum (x - m)^2 = sum_i (M2_i + P_i m_i^2) - P m^2, in f64
+// The mean first, and around it the squares, so that nothing cancels.
 BatchStatistics statistics_of(const Tensor& part, const WholeBatch::AddUp& add_up) {
   const Tensor x = part.to(DType::kF32);
   const i64 C = x.dim(-1), P = x.numel() / C;
-  const Tensor mean = ops::mul_scalar(channel_sums(x), 1 / static_cast<double>(std::max<i64>(P, 1)));
-  const Tensor centred = ops::sub(x, mean), m = mean.to(DType::kF64);
-  const Tensor squares = channel_sums(ops::mul(centred, centred)).to(DType::kF64);
-  const Tensor rows = Tensor::full({1}, static_cast<double>(P), DType::kF64, x.device());
-  const Tensor sums = ops::concat({ops::mul(m, rows), ops::add(squares, ops::mul(ops::mul(m, m), rows)), rows}, 0);
+  const Tensor one = Tensor::full({1}, 1, DType::kF32, x.device());
+  const Tensor sums = ops::concat({channel_sums(x), ops::mul_scalar(one, static_cast<double>(P))}, 0);
   add_up(sums);
-  const Tensor all_rows = sums.rows(2 * C, 2 * C + 1), one = Tensor::full({1}, 1, DType::kF64, x.device());
-  const Tensor all_mean = ops::div(sums.rows(0, C), all_rows);
-  const Tensor variance = ops::sub(ops::div(sums.rows(C, 2 * C), all_rows), ops::mul(all_mean, all_mean));
-  return {all_mean.to(DType::kF32), ops::clamp_min(variance, 0).to(DType::kF32),
-          ops::div(one, all_rows).to(DType::kF32), ops::div(one, ops::sub(all_rows, one)).to(DType::kF32)};
+  const Tensor rows = sums.rows(C, C + 1), mean = ops::div(sums.rows(0, C), rows);
+  const Tensor centred = ops::sub(x, mean), squares = channel_sums(ops::mul(centred, centred));
+  add_up(squares);
+  return {mean, ops::div(squares, rows), ops::div(one, rows), ops::div(one, ops::sub(rows, one))};
 }
 
 // running = (1 - momentum) running + momentum value
@@ -73,9 +67,9 @@ Var whole_batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& r
                     const Tensor& gy, Gradients& gradients) mutable {
                   auto g = ops::batch_norm_backward(gy, x, weight, s.mean, invstd, false);
                   const i64 C = weight.dim(0);
-                  const Tensor sums = ops::concat({g.bias, g.weight}, 0).to(DType::kF64);
+                  const Tensor sums = ops::concat({g.bias, g.weight}, 0);
                   add_up(sums);
-                  const Tensor shares = ops::mul(sums.to(DType::kF32), s.share), scale = ops::mul(weight, invstd);
+                  const Tensor shares = ops::mul(sums, s.share), scale = ops::mul(weight, invstd);
                   const Tensor shift = ops::mul(scale, shares.rows(0, C)),
                                slope = ops::mul(scale, shares.rows(C, 2 * C));
                   g.x = ops::sub(g.x, ops::batch_norm(x, slope, shift, s.mean, s.variance, fixed).y);

@@ -8,7 +8,7 @@
 namespace tessera {
 
 // While one lives, what batch_norm gets in training on this thread are parts of batches, of which other processes have
-// the rest: add_up(f64 tensor) makes it the sum over all of them, in place. Mean and variance are then those of the
+// the rest: add_up(f32 tensor) makes it the sum over all of them, in place. Mean and variance are then those of the
 // whole batch, and so are the gradients of x.
 class WholeBatch {
  public:

@@ -50,19 +50,19 @@ const Arguments kAccumulate = {"--set", "training.batch_size=3", "--set", "train
 
 TEST_CASE("processes: two of the program train as one does, with batch normalisation and accumulated batches") {
   if (!can_run()) return;
-  succeeds(workshop().train("alone", kAccumulate));
-  const Outcome two = run_processes(2, workshop().train("two", kAccumulate));
+  succeeds(workshop().train("ranks_alone", kAccumulate));
+  const Outcome two = run_processes(2, workshop().train("ranks_two", kAccumulate));
   REQUIRE_MESSAGE(two.code == 0, two.err);
-  check_close(losses("two"), losses("alone"));
+  check_close(losses("ranks_two"), losses("ranks_alone"));
   CHECK(two.out.find("2 processes, rank 0 (") != std::string::npos);
   CHECK(two.out.find("1 threads each") != std::string::npos);
-  const std::string line = read_file(workshop().folder / "two" / "log.jsonl");
+  const std::string line = read_file(workshop().folder / "ranks_two" / "log.jsonl");
   CHECK(nlohmann::json::parse(line.substr(0, line.find('\n')))["waiting_ms"].size() == 2);
 
-  run_processes(2, workshop().train("two_again", kAccumulate));
+  run_processes(2, workshop().train("ranks_two_again", kAccumulate));
   const auto end = [](const std::string& out) { return read_file(checkpoint_path(workshop().folder / out, 8)); };
-  CHECK(end("two_again") == end("two"));
-  CHECK(losses("two_again") == losses("two"));
+  CHECK(end("ranks_two_again") == end("ranks_two"));
+  CHECK(losses("ranks_two_again") == losses("ranks_two"));
 }
 
 TEST_CASE("processes: two of the program evaluate to the digits of one") {
@@ -83,6 +83,8 @@ TEST_CASE("processes: two of the program evaluate to the digits of one") {
 std::vector<pid_t> children(pid_t parent) {
   std::vector<pid_t> found;
   for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     std::ifstream file(entry.path() / "stat");
     std::string text((std::istreambuf_iterator<char>(file)), {});
     const size_t name_end = text.rfind(')');
@@ -90,7 +92,7 @@ std::vector<pid_t> children(pid_t parent) {
     std::istringstream rest(text.substr(name_end + 1));
     char state = 0;
     pid_t of = 0;
-    if (rest >> state >> of && of == parent) found.push_back(std::stoi(entry.path().filename()));
+    if (rest >> state >> of && of == parent) found.push_back(std::stoi(name));
   }
   std::ranges::sort(found);
   return found;
@@ -132,35 +134,35 @@ void check_goes_on(const std::string& out) {
 
 TEST_CASE("processes: SIGTERM to one rank ends all behind a checkpoint, with its exit code") {
   if (!can_run()) return;
-  const Disturbed run("terminated", SIGTERM);
+  const Disturbed run("ranks_terminated", SIGTERM);
   CHECK(run.outcome.code == 128 + SIGTERM);
   CHECK(run.outcome.out.find("stopped by signal 15; --resume continues") != std::string::npos);
-  check_goes_on("terminated");
+  check_goes_on("ranks_terminated");
 }
 
 TEST_CASE("processes: a rank that is killed ends all within seconds, and a restart continues") {
   if (!can_run()) return;
-  const Disturbed run("killed", SIGKILL);
+  const Disturbed run("ranks_killed", SIGKILL);
   CHECK(run.outcome.code != 0);
   CHECK(run.seconds < 30);
   CHECK(run.outcome.err.find("rank 1") != std::string::npos);  // mpirun's own words
-  check_goes_on("killed");
+  check_goes_on("ranks_killed");
 }
 
 TEST_CASE("processes: a rank that stands still ends all within 30 seconds, after the first has saved") {
   if (!can_run()) return;
-  const Disturbed run("stopped", SIGSTOP);
+  const Disturbed run("ranks_stopped", SIGSTOP);
   CHECK(run.outcome.code == 1);
   CHECK(run.seconds < 30);
   CHECK(run.outcome.err.find("has not been heard of for 12 s") != std::string::npos);
   CHECK(run.outcome.err.find("is saved in") != std::string::npos);
-  check_goes_on("stopped");
+  check_goes_on("ranks_stopped");
 }
 
 TEST_CASE("processes: a configuration that differs, and data that one of them lacks, end all with rank and host") {
   if (!can_run()) return;
   const TemporaryFolder folder;
-  Arguments own = workshop().train("differs");
+  Arguments own = workshop().train("ranks_differs");
   // Two programs of one launch: the second has another option.
   Arguments all = kMpirun;
   const auto program = [&](const Arguments& more) {
