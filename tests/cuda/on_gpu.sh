@@ -8,6 +8,7 @@
 #   ops         every operator's cases, and gradients
 #   goldens     stored reference results of operators and networks, from $GOLDENS (../shared/goldens)
 #   networks    training, mixed precision, graphs, branches, memory: the tests that need a device
+#   processes   two processes with a GPU each train as one does, with NCCL (two GPUs, mpirun)
 #   sanitizer   memcheck and racecheck on kernels with barriers or atomics (compute-sanitizer)
 #   bench       whole networks in f32, TF32 and bf16, with and without replay, what the libraries refused, then every kernel;
 #               beside PyTorch where $PYTHON names an interpreter that has it
@@ -16,9 +17,9 @@
 # cuBLAS and cuDNN come from the loader's path, the toolkit or pip's nvidia packages. DEVICE=cuda-emulated rehearses without a GPU.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-folder=${1:?usage: on_gpu.sh FOLDER [ops|goldens|networks|sanitizer|bench|profile]...}
+folder=${1:?usage: on_gpu.sh FOLDER [ops|goldens|networks|processes|sanitizer|bench|profile]...}
 shift
-parts=${*:-ops goldens networks sanitizer bench profile}
+parts=${*:-ops goldens networks processes sanitizer bench profile}
 device=${DEVICE:-cuda}
 goldens=${GOLDENS:-../shared/goldens}
 log=$folder/gpu
@@ -82,6 +83,12 @@ for part in $parts; do
       ;;
     networks)
       step 300 networks "$folder/tessera_tests" -tc='device*,devices*,mixed precision*,bf16:*,tensor cores:*,graph:*,replay:*,branch:*,upload:*'
+      ;;
+    processes)
+      command -v mpirun >/dev/null || { left_out processes "no mpirun on the PATH"; continue; }
+      "$folder/tessera" info | grep -q '^processes  one alone' && { left_out processes "a build without MPI"; continue; }
+      [[ $device != cuda || $(nvidia-smi -L | wc -l) -ge 2 ]] || { left_out processes "there is one GPU"; continue; }
+      step 200 processes tests/cuda/two_processes.sh "$folder" "$device"
       ;;
     sanitizer)
       command -v compute-sanitizer >/dev/null || { left_out sanitizer "no compute-sanitizer on the PATH"; continue; }
