@@ -40,6 +40,7 @@ MpiService::MpiService() {
   std::promise<void> ready;
   thread_ = std::jthread([&] { run(ready); });
   ready.get_future().get();
+  if (threads_ > 0) omp_set_num_threads(threads_);  // of the thread that calls
 }
 
 MpiService::~MpiService() {
@@ -176,7 +177,7 @@ void MpiService::share_cores(MPI_Comm local) {
   const int bytes = static_cast<int>(sizeof own);
   check(MPI_Allgather(&own, bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, local), "MPI_Allgather");
   const auto sharing = std::ranges::count_if(all, [&](const cpu_set_t& other) { return CPU_EQUAL(&own, &other); });
-  omp_set_num_threads(std::max(1, CPU_COUNT(&own) / static_cast<int>(sharing)));
+  threads_ = std::max(1, CPU_COUNT(&own) / static_cast<int>(sharing));
 }
 
 bool MpiService::turn() {

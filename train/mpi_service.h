@@ -74,6 +74,7 @@ class MpiService {
   void fail(const std::string& why, std::optional<int> lost = {});
 
   int rank_ = 0, size_ = 1, local_rank_ = 0;
+  int threads_ = 0;  // that compute; 0: whoever set the environment decides
   std::vector<std::string> hosts_;
   MPI_Comm lanes_[2] = {MPI_COMM_NULL, MPI_COMM_NULL}, notes_ = MPI_COMM_NULL;
 
