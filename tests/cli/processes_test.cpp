@@ -65,6 +65,15 @@ TEST_CASE("processes: two of the program train as one does, with batch normalisa
   CHECK(losses("ranks_two_again") == losses("ranks_two"));
 }
 
+TEST_CASE("processes: weights that a fixed normalisation is folded into have their gradients summed, too") {
+  if (!can_run()) return;
+  const Arguments frozen = {"--set", "model.backbone.norm=\"frozen\"", "--set", "optimizer.lr=1e-4"};
+  succeeds(workshop().train("ranks_folded_alone", frozen));
+  const Outcome two = run_processes(2, workshop().train("ranks_folded", frozen));
+  REQUIRE_MESSAGE(two.code == 0, two.err);
+  check_close(losses("ranks_folded"), losses("ranks_folded_alone"));
+}
+
 TEST_CASE("processes: two of the program evaluate to the digits of one") {
   if (!can_run()) return;
   const Arguments arguments{"eval", "--checkpoint", trained(), "--json"};
