@@ -112,7 +112,11 @@ void Log::step(const StepRecord& r) {
               {"ms", r.milliseconds},
               {"images_per_s", r.images_per_second},
               {"memory_mb", r.memory_mb}};
-  if (r.waiting_milliseconds.size() > 1) record["waiting_ms"] = r.waiting_milliseconds;
+  if (r.ranks.size() > 1)
+    for (const StepRecord::Rank& rank : r.ranks) {
+      record["waiting_ms"].push_back(rank.waiting_milliseconds);
+      record["rank_images_per_s"].push_back(rank.images_per_second);
+    }
   pending_ += record.dump() + "\n";
   flush();
   if (options_.quiet) return;

@@ -88,18 +88,19 @@ void read(const Tensor& numbers, const std::vector<Batch>& batches, const std::v
                      Error(fmt::format("the gradient of {} is not finite", optimizer.first_non_finite()))));
 }
 
-// This rank's losses and images become those of all.
-void add_ranks(StepRecord& record, i64& images, double waited, Communicator& communicator) {
-  std::vector<double> mine{waited, static_cast<double>(images), record.loss};
+// This rank's losses and images become those of all. seconds: of the step; waited: of these, for others.
+void add_ranks(StepRecord& record, i64& images, double seconds, double waited, Communicator& communicator) {
+  std::vector<double> mine{seconds, waited, static_cast<double>(images), record.loss};
   for (const auto& [name, value] : record.losses) mine.push_back(value);
   std::vector<double> sums(mine.size());
   for (const std::vector<double>& of_rank : communicator.gather(mine)) {
-    record.waiting_milliseconds.push_back(of_rank[0] * 1e3);
+    record.ranks.push_back({.waiting_milliseconds = of_rank[1] * 1e3,
+                            .images_per_second = of_rank[2] / std::max(1e-9, of_rank[0] - of_rank[1])});
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += of_rank[i];
   }
-  images = static_cast<i64>(sums[1]);
-  record.loss = sums[2];
-  for (size_t i = 0; i < record.losses.size(); ++i) record.losses[i].second = sums[3 + i];
+  images = static_cast<i64>(sums[2]);
+  record.loss = sums[3];
+  for (size_t i = 0; i < record.losses.size(); ++i) record.losses[i].second = sums[4 + i];
 }
 
 }  // namespace
@@ -156,9 +157,10 @@ StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, Trai
   state.step += 1;
   state.batches = loader.position();
 
+  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   i64 images = data.images;
-  add_ranks(record, images, communicator.waited() - waited, communicator);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  add_ranks(record, images, elapsed(), communicator.waited() - waited, communicator);
+  const double seconds = elapsed();
   record.milliseconds = seconds * 1e3;
   record.images_per_second = static_cast<double>(images) / seconds;
   record.memory_mb = static_cast<double>(memory_report(device).peak) / 1e6;

@@ -113,7 +113,8 @@ struct Workshop {
     Arguments result;
     for (std::string line; std::getline(lines, line);) {
       nlohmann::ordered_json json = nlohmann::ordered_json::parse(line);
-      for (const char* key : {"ms", "images_per_s", "memory_mb", "waiting_ms", "seconds"}) json.erase(key);
+      for (const char* key : {"ms", "images_per_s", "memory_mb", "waiting_ms", "rank_images_per_s", "seconds"})
+        json.erase(key);
       result.push_back(json.dump());
     }
     return result;

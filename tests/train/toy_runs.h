@@ -45,7 +45,8 @@ inline std::vector<std::string> timeless(const std::filesystem::path& folder) {
   std::vector<std::string> result;
   for (std::string line; std::getline(lines, line);) {
     nlohmann::ordered_json json = nlohmann::ordered_json::parse(line);
-    for (const char* key : {"ms", "images_per_s", "memory_mb", "waiting_ms", "seconds"}) json.erase(key);
+    for (const char* key : {"ms", "images_per_s", "memory_mb", "waiting_ms", "rank_images_per_s", "seconds"})
+      json.erase(key);
     result.push_back(json.dump());
   }
   return result;
