@@ -30,15 +30,8 @@ std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& 
   return scores;
 }
 
-// The first figure of the metric that decides which checkpoint is the best.
-double merit(const Scores& scores, const std::string& metric) {
-  for (const auto& [name, figures] : scores)
-    if (name == find_metric(metric).short_name() && !figures.empty()) return figures.front().second;
-  fail("evaluation: there are no figures for {}", metric);
-}
-
 void restore(Segmenter& model, const Job& job, TrainingState& state, const Checkpoint& checkpoint) {
-  const CheckpointInfo& info = checkpoint.info();
+  const CheckpointInfo info = info_with_evaluation(checkpoint, job.folder);
   TESSERA_CHECK(info.classes == job.classes && info.category_ids == job.category_ids,
                 "{}: was trained on other classes than those of the training data", checkpoint.path().string());
   const std::vector<OptionChange> changes = changes_on_resume(checkpoint, job.config);
@@ -48,11 +41,6 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const Check
   state.evaluated = info.evaluated;
   const bool comparable = std::none_of(changes.begin(), changes.end(), [](const auto& c) { return c.new_figures; });
   if (comparable) state.best = info.best;
-  // An evaluation of this very step came after the checkpoint.
-  const Scores scores = logged_evaluation(job.folder, state.step);
-  if (scores.empty()) return;
-  state.evaluated = state.step;
-  if (comparable) state.best = std::max(state.best, merit(scores, job.config.evaluation.metric));
 }
 
 void check(Segmenter& model, const Job& job) {
@@ -86,9 +74,11 @@ class Run {
         buffers_(model),
         sums_(communicator_, model) {
     if (!communicator_.first()) return;
-    log_.emplace(
-        job.folder, state_.step,
-        Log::Options{.steps = config_.training.steps, .every = config_.training.log_every, .quiet = job.quiet});
+    log_.emplace(job.folder, state_.step,
+                 Log::Options{.steps = config_.training.steps,
+                              .every = config_.training.log_every,
+                              .quiet = job.quiet,
+                              .tensorboard = config_.training.tensorboard});
     if (job.resume)
       log_->say(saved_.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved_.string()));
   }
@@ -213,12 +203,13 @@ class Run {
     }
     begin();
     // The line in the log comes last: where it is missing, the evaluation is repeated.
-    const double figure = merit(*scores, config_.evaluation.metric);
-    if (figure > state_.best) link_file(saved_, best_path(job_.folder));
+    const std::optional<double> figure = merit(*scores, config_.evaluation.metric);
+    TESSERA_CHECK(figure, "evaluation: there are no figures for {}", config_.evaluation.metric);
+    if (*figure > state_.best) link_file(saved_, best_path(job_.folder));
     log_->evaluation(state_.step, *scores,
                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     state_.evaluated = state_.step;
-    state_.best = std::max(state_.best, figure);
+    state_.best = std::max(state_.best, *figure);
   }
 
   // After an error: saves the last finished step and tells what is on the disk.
@@ -281,6 +272,7 @@ bool holds_run(const std::filesystem::path& folder) {
 
 void remove_run(const std::filesystem::path& folder) {
   for (const std::filesystem::path& path : list_checkpoints(folder)) std::filesystem::remove(path);
+  for (const std::filesystem::path& path : event_files(folder)) std::filesystem::remove(path);
   std::filesystem::remove(best_path(folder));
   std::filesystem::remove(folder / "log.jsonl");
 }
