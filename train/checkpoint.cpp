@@ -87,6 +87,10 @@ class Metadata {
   const SafeTensors& file_;
 };
 
+bool has_part(const SafeTensors& file, std::string_view prefix) {
+  return std::ranges::any_of(file.tensors(), [&](const NamedTensor& entry) { return entry.name.starts_with(prefix); });
+}
+
 // The step in a checkpoint's file name.
 std::optional<i64> step_of(const fs::path& path) {
   const std::string name = path.filename().string();
@@ -158,7 +162,19 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   return checkpoint;
 }
 
+bool Checkpoint::has_averages() const {
+  return has_part(file_, "ema.");
+}
+
+bool Checkpoint::has_optimizer() const {
+  return has_part(file_, "optimizer.");
+}
+
 void Checkpoint::restore(nn::Module& module, Optimizer& optimizer, Ema* ema) const {
+  TESSERA_CHECK(has_optimizer(),
+                "{}: has the weights alone, without the optimiser's state: no run can be resumed from it; "
+                "training.init_weights begins one with these weights, in another folder",
+                path().string());
   std::vector<NamedTensor> targets;
   append(targets, "model.", nn::state_dict(module));
   if (ema) append(targets, "ema.", ema->state());

@@ -1,6 +1,7 @@
 // Checkpoints: everything a run needs to go on, or a model to be used, in one safetensors file.
 //
 // Tensors: "model.<name>" the weights, "ema.<name>" their moving averages, "optimizer.<name>" the optimiser's moments.
+// A slim one, for use alone (tessera export --slim), has its averages as weights, and nothing else.
 // Metadata: "tessera" the format's version, and the fields of CheckpointInfo. Files are complete or absent: a save that
 // fails (a full disk, a crash) leaves the previous checkpoint whole. A checkpoint precedes the evaluation of its step:
 // whether there was one, the log knows.
@@ -40,6 +41,8 @@ class Checkpoint {
 
   const CheckpointInfo& info() const { return info_; }
   const std::filesystem::path& path() const { return file_.path(); }
+  bool has_averages() const;
+  bool has_optimizer() const;  // else nothing can go on from it
 
   // Everything, for going on. Missing, unexpected and mis-shaped tensors are one error that lists them all.
   void restore(nn::Module& module, Optimizer& optimizer, Ema* ema) const;
