@@ -135,6 +135,7 @@ void save_checkpoint(const fs::path& path, const CheckpointInfo& info, nn::Modul
                     {"seed", fmt::format("{}", info.seed)},
                     {"evaluated", fmt::format("{}", info.evaluated)},
                     {"best", fmt::format("{}", info.best)},
+                    {"no_better", fmt::format("{}", info.no_better)},
                     {"device", info.device},
                     {"config", info.config},
                     {"classes", nlohmann::json(info.classes).dump()},
@@ -153,7 +154,9 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   info.seed = metadata.number<u64>("seed");
   info.evaluated = metadata.number<i64>("evaluated");
   info.best = metadata.number<double>("best");
-  if (checkpoint.file_.metadata().contains("device")) info.device = metadata.text("device");  // older ones lack it
+  const auto has = [&](const char* key) { return checkpoint.file_.metadata().contains(key); };  // older ones lack some
+  if (has("no_better")) info.no_better = metadata.number<i64>("no_better");
+  if (has("device")) info.device = metadata.text("device");
   info.config = metadata.text("config");
   metadata.list("classes", [&](auto element) { info.classes.emplace_back(std::string_view(element)); });
   metadata.list("category_ids", [&](auto element) { info.category_ids.push_back(i64(element)); });

@@ -25,6 +25,7 @@ struct CheckpointInfo {
   u64 seed = 0;
   i64 evaluated = 0;           // the step of the last evaluation before this checkpoint
   double best = -1;            // the best figure of merit until then
+  i64 no_better = 0;           // evaluations in a row until then that did not raise it
   std::string device = "cpu";  // where the run computes
   std::string config = {};     // the complete configuration as TOML
   std::vector<std::string> classes = {};

@@ -137,7 +137,7 @@ struct TrainingConfig {
 };
 
 struct EvaluationConfig {
-  i64 every = 7330, batch_size = 1;
+  i64 every = 7330, batch_size = 1, patience = 0;
   std::string metric = "segm";
 
   template <class Field>
@@ -147,6 +147,8 @@ struct EvaluationConfig {
     TESSERA_FIELD(
         metric,
         "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");
+    TESSERA_FIELD(patience, "the run ends after so many evaluations in a row that did not raise that figure; 0: never",
+                  at_least(0));
   }
 };
 

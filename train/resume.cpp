@@ -84,7 +84,10 @@ CheckpointInfo info_with_evaluation(const Checkpoint& checkpoint, const std::fil
   const Scores scores = logged_evaluation(folder, info.step);
   if (scores.empty() || info.evaluated == info.step) return info;
   info.evaluated = info.step;
-  info.best = std::max(info.best, merit(scores, stored_config(checkpoint).evaluation.metric).value_or(info.best));
+  if (const auto figure = merit(scores, stored_config(checkpoint).evaluation.metric)) {
+    info.no_better = *figure > info.best ? 0 : info.no_better + 1;
+    info.best = std::max(info.best, *figure);
+  }
   return info;
 }
 

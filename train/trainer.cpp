@@ -40,7 +40,9 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const Check
   state.batches = info.loader_position;
   state.evaluated = info.evaluated;
   const bool comparable = std::none_of(changes.begin(), changes.end(), [](const auto& c) { return c.new_figures; });
-  if (comparable) state.best = info.best;
+  if (!comparable) return;
+  state.best = info.best;
+  state.no_better = info.no_better;
 }
 
 void check(Segmenter& model, const Job& job) {
@@ -95,7 +97,7 @@ class Run {
     model_.train();
     try {
       once_in_a_while_evaluate();  // the run before may have been stopped in one
-      while (state_.step < config_.training.steps && !stopped()) {
+      while (state_.step < config_.training.steps && !out_of_patience() && !stopped()) {
         buffers_.keep();
         try {
           unlogged_ = train_step(model_, config_, job_.data->size(), state_, loader, communicator_, sums_);
@@ -164,6 +166,7 @@ class Run {
                      .seed = config_.training.seed,
                      .evaluated = state_.evaluated,
                      .best = state_.best,
+                     .no_better = state_.no_better,
                      .device = model_.device().str(),
                      .config = to_toml(config_),
                      .classes = job_.classes,
@@ -192,8 +195,24 @@ class Run {
     const bool its_turn = step == config_.training.steps || (every > 0 && step > 0 && step % every == 0);
     return job_.evaluate && its_turn && state_.evaluated != step;
   }
+  // Ends the run early, and also one that is resumed behind that.
+  bool out_of_patience() {
+    const i64 patience = config_.evaluation.patience;
+    if (patience == 0 || state_.no_better < patience) return false;
+    if (log_)
+      log_->say(fmt::format("step {}: {} evaluations have not raised {:.4f}: the run ends (evaluation.patience)",
+                            state_.step, state_.no_better, state_.best));
+    return true;
+  }
+
   void once_in_a_while_evaluate() {
     if (!evaluation_due() || stopped()) return;
+    evaluate_now();
+    // The first process alone knows.
+    const double count = static_cast<double>(state_.no_better);
+    state_.no_better = static_cast<i64>(communicator_.gather({&count, 1})[0][0]);
+  }
+  void evaluate_now() {
     const auto start = std::chrono::steady_clock::now();
     const std::optional<Scores> scores = evaluate(model_, job_, state_);
     if (!scores) return;  // stopped by a signal; a resumed run makes up for it
@@ -209,6 +228,7 @@ class Run {
     log_->evaluation(state_.step, *scores,
                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     state_.evaluated = state_.step;
+    state_.no_better = *figure > state_.best ? 0 : state_.no_better + 1;
     state_.best = std::max(state_.best, *figure);
   }
 
