@@ -1,11 +1,13 @@
-// tessera convert: weights of other tools into ours. tessera export: the way back.
+// tessera convert: weights of other tools into ours. tessera export: the way back, or a checkpoint for use alone.
 #include <fmt/core.h>
 
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/model_report.h"
 #include "cli/output.h"
 #include "train/loaded_model.h"
+#include "train/resume.h"
 #include "train/weights.h"
 
 namespace tessera {
@@ -50,13 +52,28 @@ struct ConvertCommand {
 
 struct ExportCommand {
   std::string checkpoint, config, out;
+  bool slim = false;
 
   void run() const {
-    check_outputs({out}, {find_checkpoint(checkpoint), config});
-    const LoadedModel loaded = load(checkpoint, {}, config);
+    const std::filesystem::path file = find_checkpoint(checkpoint);
+    check_outputs({out}, {file, config});
+    slim ? write_slim(Checkpoint::open(file)) : write_reference(file);
+  }
+
+ private:
+  void write_reference(const std::filesystem::path& file) const {
+    const LoadedModel loaded = load(file, {}, config);
     const std::vector<NamedTensor> tensors = reference_tensors(*loaded.model);
     save_safetensors(out, tensors, {{"format", "pt"}});
     fmt::print("{} tensors in {}\n", tensors.size(), out);
+  }
+
+  // What the log tells of the checkpoint comes along: the log stays behind.
+  void write_slim(const Checkpoint& from) const {
+    const LoadedModel loaded = load(from.path());
+    save_checkpoint(out, info_with_evaluation(from, from.path().parent_path()), *loaded.model, nullptr, nullptr);
+    const auto megabytes_of = [](const auto& path) { return megabytes(std::filesystem::file_size(path)); };
+    fmt::print("checkpoint in {}: {} of {}\n", out, megabytes_of(out), megabytes_of(from.path()));
   }
 };
 
@@ -78,10 +95,15 @@ void add_convert(CLI::App& app) {
 }
 
 void add_export(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("export", "Writes a model's weights for PyTorch: reference names, OIHW");
+  CLI::App* command = app.add_subcommand("export", "Writes a model's weights for PyTorch, or to be passed on");
   const auto options = std::make_shared<ExportCommand>();
   command->add_option("--checkpoint", options->checkpoint, "checkpoint file, or the folder of a run")->required();
-  command->add_option("--config", options->config, "configuration in place of the stored one");
+  CLI::Option* config = command->add_option("--config", options->config, "configuration in place of the stored one");
+  command
+      ->add_flag("--slim", options->slim,
+                 "a checkpoint again, of weights (averaged ones, where the run kept them), configuration and classes, "
+                 "without the optimiser's state: a third of the size or less, for use alone")
+      ->excludes(config);
   command->add_option("OUT", options->out, "safetensors file to write")->required();
   command->callback([options] { options->run(); });
 }

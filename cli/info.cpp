@@ -1,4 +1,4 @@
-// tessera info: this build and machine, the table operator x device, the numbers of a model.
+// tessera info: this build and machine, the table operator x device, the numbers of a model, what a checkpoint is.
 #include <fmt/ranges.h>
 #include <omp.h>
 
@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/info_checkpoint.h"
 #include "cli/info_model.h"
 #include "data/video.h"
 #include "ops/cpu/simd/simd_table.h"
@@ -31,6 +32,7 @@ struct InfoOptions {
   bool ops = false;
   std::vector<std::string> operators;  // of the table; empty: all
   ModelInfoOptions model;
+  std::string checkpoint;
 };
 
 std::string processor() {
@@ -112,9 +114,10 @@ void print_ops(const std::vector<std::string>& operators) {
 }
 
 void info(const InfoOptions& options) {
-  if (!options.ops && options.model.model.empty()) print_machine();
+  if (!options.ops && options.model.model.empty() && options.checkpoint.empty()) print_machine();
   if (options.ops) print_ops(options.operators);
   if (!options.model.model.empty()) print_model(options.model);
+  if (!options.checkpoint.empty()) print_checkpoint(options.checkpoint);
 }
 
 }  // namespace
@@ -138,7 +141,8 @@ std::string version_text() {
 void add_info(CLI::App& app) {
   auto options = std::make_shared<InfoOptions>();
   ModelInfoOptions& model = options->model;
-  CLI::App* command = app.add_subcommand("info", "Tells about this build and machine, the operators, or a model");
+  CLI::App* command =
+      app.add_subcommand("info", "Tells about this build and machine, the operators, a model or a checkpoint");
   CLI::Option* ops =
       command
           ->add_option("--ops", options->operators, "the table operator x device, of all operators or of those named")
@@ -153,6 +157,10 @@ void add_info(CLI::App& app) {
       ->needs(name)
       ->check(CLI::Range(0, 100));
   command->add_option("--json", model.json, "file for the figures, as JSON; lists all modules")->needs(name);
+  command->add_option(
+      "--checkpoint", options->checkpoint,
+      "checkpoint file, or a run's folder (its best, else its latest); tells model, classes, data, what "
+      "it holds and how good it is");
   command->callback([options, ops] {
     options->ops = ops->count() > 0;
     std::erase(options->operators, "");  // CLI11's value of an option that stands alone

@@ -87,6 +87,10 @@ class Metadata {
   const SafeTensors& file_;
 };
 
+bool has_part(const SafeTensors& file, std::string_view prefix) {
+  return std::ranges::any_of(file.tensors(), [&](const NamedTensor& entry) { return entry.name.starts_with(prefix); });
+}
+
 // The step in a checkpoint's file name.
 std::optional<i64> step_of(const fs::path& path) {
   const std::string name = path.filename().string();
@@ -131,6 +135,7 @@ void save_checkpoint(const fs::path& path, const CheckpointInfo& info, nn::Modul
                     {"seed", fmt::format("{}", info.seed)},
                     {"evaluated", fmt::format("{}", info.evaluated)},
                     {"best", fmt::format("{}", info.best)},
+                    {"no_better", fmt::format("{}", info.no_better)},
                     {"device", info.device},
                     {"config", info.config},
                     {"classes", nlohmann::json(info.classes).dump()},
@@ -149,7 +154,9 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   info.seed = metadata.number<u64>("seed");
   info.evaluated = metadata.number<i64>("evaluated");
   info.best = metadata.number<double>("best");
-  if (checkpoint.file_.metadata().contains("device")) info.device = metadata.text("device");  // older ones lack it
+  const auto has = [&](const char* key) { return checkpoint.file_.metadata().contains(key); };  // older ones lack some
+  if (has("no_better")) info.no_better = metadata.number<i64>("no_better");
+  if (has("device")) info.device = metadata.text("device");
   info.config = metadata.text("config");
   metadata.list("classes", [&](auto element) { info.classes.emplace_back(std::string_view(element)); });
   metadata.list("category_ids", [&](auto element) { info.category_ids.push_back(i64(element)); });
@@ -158,7 +165,19 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   return checkpoint;
 }
 
+bool Checkpoint::has_averages() const {
+  return has_part(file_, "ema.");
+}
+
+bool Checkpoint::has_optimizer() const {
+  return has_part(file_, "optimizer.");
+}
+
 void Checkpoint::restore(nn::Module& module, Optimizer& optimizer, Ema* ema) const {
+  TESSERA_CHECK(has_optimizer(),
+                "{}: has the weights alone, without the optimiser's state: no run can be resumed from it; "
+                "training.init_weights begins one with these weights, in another folder",
+                path().string());
   std::vector<NamedTensor> targets;
   append(targets, "model.", nn::state_dict(module));
   if (ema) append(targets, "ema.", ema->state());

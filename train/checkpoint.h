@@ -1,6 +1,7 @@
 // Checkpoints: everything a run needs to go on, or a model to be used, in one safetensors file.
 //
 // Tensors: "model.<name>" the weights, "ema.<name>" their moving averages, "optimizer.<name>" the optimiser's moments.
+// A slim one, for use alone (tessera export --slim), has its averages as weights, and nothing else.
 // Metadata: "tessera" the format's version, and the fields of CheckpointInfo. Files are complete or absent: a save that
 // fails (a full disk, a crash) leaves the previous checkpoint whole. A checkpoint precedes the evaluation of its step:
 // whether there was one, the log knows.
@@ -24,6 +25,7 @@ struct CheckpointInfo {
   u64 seed = 0;
   i64 evaluated = 0;           // the step of the last evaluation before this checkpoint
   double best = -1;            // the best figure of merit until then
+  i64 no_better = 0;           // evaluations in a row until then that did not raise it
   std::string device = "cpu";  // where the run computes
   std::string config = {};     // the complete configuration as TOML
   std::vector<std::string> classes = {};
@@ -40,6 +42,8 @@ class Checkpoint {
 
   const CheckpointInfo& info() const { return info_; }
   const std::filesystem::path& path() const { return file_.path(); }
+  bool has_averages() const;
+  bool has_optimizer() const;  // else nothing can go on from it
 
   // Everything, for going on. Missing, unexpected and mis-shaped tensors are one error that lists them all.
   void restore(nn::Module& module, Optimizer& optimizer, Ema* ema) const;

@@ -91,7 +91,8 @@ struct TrainingConfig {
   i64 batch_size = 64, accumulate = 1;
   u64 seed = 1;
   Precision precision = Precision::kHighest;
-  bool mixed_precision = false, winograd = true, tune = true, graph = false, sync_batch_norm = true;
+  bool mixed_precision = false, winograd = true, tune = true, graph = false, sync_batch_norm = true,
+       tensorboard = false;
   double ema_decay = 0;
   i64 log_every = 20, checkpoint_every = 5000, keep_checkpoints = 2, compare_every = 1000;
   std::string init_weights, init_prefix;
@@ -118,6 +119,7 @@ struct TrainingConfig {
         "the one that cuDNN recommends (docs/gpu.md)");
     TESSERA_FIELD(ema_decay, "of a moving average of the weights, used for evaluation; 0: none", at_least(0).below(1));
     TESSERA_FIELD(log_every, "steps from one printed line to the next; the log file has every step", at_least(1));
+    TESSERA_FIELD(tensorboard, "also write the log's figures as an event file, for TensorBoard (docs/training.md)");
     TESSERA_FIELD(checkpoint_every, "steps from one checkpoint to the next", at_least(1));
     TESSERA_FIELD(keep_checkpoints, "latest checkpoints that are kept, besides the best", at_least(1));
     TESSERA_FIELD(compare_every,
@@ -135,7 +137,7 @@ struct TrainingConfig {
 };
 
 struct EvaluationConfig {
-  i64 every = 7330, batch_size = 1;
+  i64 every = 7330, batch_size = 1, patience = 0;
   std::string metric = "segm";
 
   template <class Field>
@@ -145,6 +147,8 @@ struct EvaluationConfig {
     TESSERA_FIELD(
         metric,
         "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");
+    TESSERA_FIELD(patience, "the run ends after so many evaluations in a row that did not raise that figure; 0: never",
+                  at_least(0));
   }
 };
 

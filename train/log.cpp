@@ -1,15 +1,12 @@
 #include "train/log.h"
 
-#include <fcntl.h>
 #include <simdjson.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "eval/score.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -59,47 +56,35 @@ std::string short_form(const StepRecord& r) {
   return fmt::format("loss {:.4f}  lr {:.2e}  {:.1f} img/s  {:.0f} MB", r.loss, r.lr, r.images_per_second, r.memory_mb);
 }
 
-}  // namespace
-
-Log::Log(const std::filesystem::path& folder, i64 step, const Options& options)
-    : path_(folder / "log.jsonl"),
-      first_(step),
-      options_(options),
-      progress_("train", step, options.steps, is_terminal() && !options.quiet) {}
-
-Log::~Log() {
-  if (file_ >= 0) ::close(file_);
-}
-
-void Log::open() {
-  const std::string before = std::filesystem::exists(path_) ? read_file(path_) : "";
+// Removes lines of later steps, and one that is cut off.
+void keep_until(i64 last, const std::filesystem::path& path) {
+  const std::string before = std::filesystem::exists(path) ? read_file(path) : "";
   std::string kept;
   for_each_line(before, [&](std::string_view line, i64 step, const simdjson::dom::element&) {
-    if (step <= first_) kept += line;
+    if (step <= last) kept += line;
     return true;
   });
-  if (kept != before) write_file(path_, kept);
-  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  TESSERA_CHECK(file_ >= 0, "{}: cannot be opened: {}", path_.string(), std::strerror(errno));
-  size_ = static_cast<i64>(kept.size());
+  if (kept != before) write_file(path, kept);
+}
+
+}  // namespace
+
+std::optional<double> merit(const Scores& scores, const std::string& metric) {
+  for (const auto& [name, figures] : scores)
+    if (name == find_metric(metric).short_name() && !figures.empty()) return figures.front().second;
+  return std::nullopt;
+}
+
+Log::Log(const std::filesystem::path& folder, i64 step, const Options& options)
+    : options_(options),
+      file_(folder / "log.jsonl", [path = folder / "log.jsonl", step] { keep_until(step, path); }),
+      progress_("train", step, options.steps, is_terminal() && !options.quiet) {
+  if (options.tensorboard) events_.emplace(folder, step);
 }
 
 void Log::flush() {
-  if (pending_.empty()) return;
-  if (file_ < 0) open();
-  size_t done = 0;
-  while (done < pending_.size()) {
-    const ssize_t put = ::write(file_, pending_.data() + done, pending_.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      const int reason = errno;
-      (void)!::ftruncate(file_, size_);  // half a line is no line
-      fail("{}: cannot be written: {}", path_.string(), std::strerror(reason));
-    }
-    done += static_cast<size_t>(put);
-  }
-  size_ += static_cast<i64>(done);
-  pending_.clear();
+  file_.flush();
+  if (events_) events_->flush();
 }
 
 void Log::step(const StepRecord& r) {
@@ -117,7 +102,15 @@ void Log::step(const StepRecord& r) {
       record["waiting_ms"].push_back(rank.waiting_milliseconds);
       record["rank_images_per_s"].push_back(rank.images_per_second);
     }
-  pending_ += record.dump() + "\n";
+  file_.add(record.dump() + "\n");
+  if (events_) {
+    Figures scalars{{"train/loss", r.loss},
+                    {"train/lr", r.lr},
+                    {"train/grad_norm", r.grad_norm},
+                    {"train/images_per_s", r.images_per_second}};
+    for (const auto& [name, value] : r.losses) scalars.emplace_back("train/" + name, value);
+    events_->add(r.step, scalars);
+  }
   flush();
   if (options_.quiet) return;
   if (r.step % options_.every != 0 && r.step != 1 && r.step != options_.steps)
@@ -140,7 +133,13 @@ void Log::evaluation(i64 step, const Scores& scores, double seconds) {
   Json line{{"event", "eval"}, {"step", step}};
   for (const auto& [task, figures] : scores) line[task] = object(figures);
   line["seconds"] = seconds;
-  pending_ += line.dump() + "\n";
+  file_.add(line.dump() + "\n");
+  if (events_) {
+    Figures scalars;
+    for (const auto& [task, figures] : scores)
+      for (const auto& [name, value] : figures) scalars.emplace_back(task + "/" + name, value);
+    events_->add(step, scalars);
+  }
   flush();
   std::string text = fmt::format("step {}:", step);
   for (const auto& [task, figures] : scores)
@@ -157,8 +156,8 @@ void Log::say(const std::string& text) {
 }
 
 void Log::sync() {
-  flush();
-  TESSERA_CHECK(file_ < 0 || fsync(file_) == 0, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
+  file_.sync();
+  if (events_) events_->sync();
 }
 
 LogContents read_log(const std::filesystem::path& folder) {

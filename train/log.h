@@ -8,13 +8,19 @@
 // others, and "rank_images_per_s":[55.1,69.8], what it does in the rest: the slow one waits least.
 // Numbers are written with all their digits: two runs with the same seed have equal lines but for ms, images_per_s,
 // memory_mb, waiting_ms, rank_images_per_s and seconds. A step's number counts the updates done, from 1.
+//
+// With Options::tensorboard the figures are also written as an event file (train/event_file.h): train/loss, train/lr,
+// train/grad_norm, train/images_per_s and train/<term> of every step, <task>/<figure> of every evaluation.
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "train/append_file.h"
+#include "train/event_file.h"
 #include "train/progress.h"
 
 namespace tessera {
@@ -22,6 +28,9 @@ namespace tessera {
 using Figures = std::vector<std::pair<std::string, double>>;
 // Figures per task, the figure of merit first: {{"segm", {{"AP", 0.31}, ..}}, {"bbox", ..}}.
 using Scores = std::vector<std::pair<std::string, Figures>>;
+
+// The first figure of this metric (eval/score.h), by which checkpoints are compared; nothing: there is none of it.
+std::optional<double> merit(const Scores& scores, const std::string& metric);
 
 struct StepRecord {
   i64 step = 0;
@@ -41,16 +50,14 @@ class Log {
   struct Options {
     i64 steps = 0;       // of the whole run
     i64 every = 20;      // one printed line per so many steps
-    bool quiet = false;  // print nothing, write the file only
+    bool quiet = false;  // print nothing, write the files only
+    bool tensorboard = false;
   };
 
   // Continues folder/log.jsonl after `step`: lines of later steps (of a run that went on past its last checkpoint) and
   // a line cut off by a crash are removed. With step 0 the log starts empty. The file is touched with the first line
   // only: a call that fails before it leaves the log as it was.
   Log(const std::filesystem::path& folder, i64 step, const Options& options);
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
-  ~Log();
 
   // A line that cannot be written is an error, and is written with the next one, or by sync().
   void step(const StepRecord& record);
@@ -59,15 +66,11 @@ class Log {
   void sync();                        // what was written is on the disk when this returns
 
  private:
-  void open();
   void flush();
 
-  std::filesystem::path path_;
-  i64 first_;  // the step to continue after
   Options options_;
-  int file_ = -1;
-  i64 size_ = 0;         // of the file, in whole lines
-  std::string pending_;  // lines that are not in the file yet
+  AppendFile file_;
+  std::optional<EventFile> events_;
   Progress progress_;
   i64 printed_ = 0;  // lines under the last header
 };

@@ -1,8 +1,9 @@
 #include "train/resume.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <iterator>
+
+#include "train/log.h"
 
 namespace tessera {
 
@@ -76,6 +77,18 @@ std::vector<Setting> stored_settings(const Checkpoint& checkpoint) {
 
 Config stored_config(const Checkpoint& checkpoint) {
   return make_config(stored_settings(checkpoint));
+}
+
+CheckpointInfo info_with_evaluation(const Checkpoint& checkpoint, const std::filesystem::path& folder) {
+  CheckpointInfo info = checkpoint.info();
+  const Scores scores = logged_evaluation(folder, info.step);
+  if (scores.empty() || info.evaluated == info.step) return info;
+  info.evaluated = info.step;
+  if (const auto figure = merit(scores, stored_config(checkpoint).evaluation.metric)) {
+    info.no_better = *figure > info.best ? 0 : info.no_better + 1;
+    info.best = std::max(info.best, *figure);
+  }
+  return info;
 }
 
 std::vector<OptionChange> changes_on_resume(const Checkpoint& checkpoint, const Config& config) {

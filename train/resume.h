@@ -1,6 +1,7 @@
 // Resuming a run: its configuration is the one in the checkpoint, what is given anew is laid over it.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace tessera {
 // The settings that a checkpoint holds, also one of an earlier version, and the configuration that they make.
 std::vector<Setting> stored_settings(const Checkpoint& checkpoint);
 Config stored_config(const Checkpoint& checkpoint);
+
+// What the run in `folder` knew at its checkpoint. The evaluation of that very step came after it: the log has it.
+CheckpointInfo info_with_evaluation(const Checkpoint& checkpoint, const std::filesystem::path& folder);
 
 struct OptionChange {
   std::string name, before, after;  // values as TOML

@@ -18,6 +18,7 @@ struct TrainingState {
   i64 batches = 0;    // batches taken from the loader; what they hold follows from this number and the seed
   i64 evaluated = 0;  // the step of the last evaluation
   double best = -1;   // the best figure of merit so far
+  i64 no_better = 0;  // evaluations in a row that did not raise it
   Optimizer optimizer;
   std::optional<Ema> ema;
   Passes passes = Passes();

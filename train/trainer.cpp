@@ -30,15 +30,8 @@ std::optional<Scores> evaluate(Segmenter& model, const Job& job, TrainingState& 
   return scores;
 }
 
-// The first figure of the metric that decides which checkpoint is the best.
-double merit(const Scores& scores, const std::string& metric) {
-  for (const auto& [name, figures] : scores)
-    if (name == find_metric(metric).short_name() && !figures.empty()) return figures.front().second;
-  fail("evaluation: there are no figures for {}", metric);
-}
-
 void restore(Segmenter& model, const Job& job, TrainingState& state, const Checkpoint& checkpoint) {
-  const CheckpointInfo& info = checkpoint.info();
+  const CheckpointInfo info = info_with_evaluation(checkpoint, job.folder);
   TESSERA_CHECK(info.classes == job.classes && info.category_ids == job.category_ids,
                 "{}: was trained on other classes than those of the training data", checkpoint.path().string());
   const std::vector<OptionChange> changes = changes_on_resume(checkpoint, job.config);
@@ -47,12 +40,9 @@ void restore(Segmenter& model, const Job& job, TrainingState& state, const Check
   state.batches = info.loader_position;
   state.evaluated = info.evaluated;
   const bool comparable = std::none_of(changes.begin(), changes.end(), [](const auto& c) { return c.new_figures; });
-  if (comparable) state.best = info.best;
-  // An evaluation of this very step came after the checkpoint.
-  const Scores scores = logged_evaluation(job.folder, state.step);
-  if (scores.empty()) return;
-  state.evaluated = state.step;
-  if (comparable) state.best = std::max(state.best, merit(scores, job.config.evaluation.metric));
+  if (!comparable) return;
+  state.best = info.best;
+  state.no_better = info.no_better;
 }
 
 void check(Segmenter& model, const Job& job) {
@@ -86,9 +76,11 @@ class Run {
         buffers_(model),
         sums_(communicator_, model) {
     if (!communicator_.first()) return;
-    log_.emplace(
-        job.folder, state_.step,
-        Log::Options{.steps = config_.training.steps, .every = config_.training.log_every, .quiet = job.quiet});
+    log_.emplace(job.folder, state_.step,
+                 Log::Options{.steps = config_.training.steps,
+                              .every = config_.training.log_every,
+                              .quiet = job.quiet,
+                              .tensorboard = config_.training.tensorboard});
     if (job.resume)
       log_->say(saved_.empty() ? "no checkpoint yet: starting anew" : fmt::format("resumed from {}", saved_.string()));
   }
@@ -105,7 +97,7 @@ class Run {
     model_.train();
     try {
       once_in_a_while_evaluate();  // the run before may have been stopped in one
-      while (state_.step < config_.training.steps && !stopped()) {
+      while (state_.step < config_.training.steps && !out_of_patience() && !stopped()) {
         buffers_.keep();
         try {
           unlogged_ = train_step(model_, config_, job_.data->size(), state_, loader, communicator_, sums_);
@@ -174,6 +166,7 @@ class Run {
                      .seed = config_.training.seed,
                      .evaluated = state_.evaluated,
                      .best = state_.best,
+                     .no_better = state_.no_better,
                      .device = model_.device().str(),
                      .config = to_toml(config_),
                      .classes = job_.classes,
@@ -202,8 +195,24 @@ class Run {
     const bool its_turn = step == config_.training.steps || (every > 0 && step > 0 && step % every == 0);
     return job_.evaluate && its_turn && state_.evaluated != step;
   }
+  // Ends the run early, and also one that is resumed behind that.
+  bool out_of_patience() {
+    const i64 patience = config_.evaluation.patience;
+    if (patience == 0 || state_.no_better < patience) return false;
+    if (log_)
+      log_->say(fmt::format("step {}: {} evaluations have not raised {:.4f}: the run ends (evaluation.patience)",
+                            state_.step, state_.no_better, state_.best));
+    return true;
+  }
+
   void once_in_a_while_evaluate() {
     if (!evaluation_due() || stopped()) return;
+    evaluate_now();
+    // The first process alone knows.
+    const double count = static_cast<double>(state_.no_better);
+    state_.no_better = static_cast<i64>(communicator_.gather({&count, 1})[0][0]);
+  }
+  void evaluate_now() {
     const auto start = std::chrono::steady_clock::now();
     const std::optional<Scores> scores = evaluate(model_, job_, state_);
     if (!scores) return;  // stopped by a signal; a resumed run makes up for it
@@ -213,12 +222,14 @@ class Run {
     }
     begin();
     // The line in the log comes last: where it is missing, the evaluation is repeated.
-    const double figure = merit(*scores, config_.evaluation.metric);
-    if (figure > state_.best) link_file(saved_, best_path(job_.folder));
+    const std::optional<double> figure = merit(*scores, config_.evaluation.metric);
+    TESSERA_CHECK(figure, "evaluation: there are no figures for {}", config_.evaluation.metric);
+    if (*figure > state_.best) link_file(saved_, best_path(job_.folder));
     log_->evaluation(state_.step, *scores,
                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     state_.evaluated = state_.step;
-    state_.best = std::max(state_.best, figure);
+    state_.no_better = *figure > state_.best ? 0 : state_.no_better + 1;
+    state_.best = std::max(state_.best, *figure);
   }
 
   // After an error: saves the last finished step and tells what is on the disk.
@@ -281,6 +292,7 @@ bool holds_run(const std::filesystem::path& folder) {
 
 void remove_run(const std::filesystem::path& folder) {
   for (const std::filesystem::path& path : list_checkpoints(folder)) std::filesystem::remove(path);
+  for (const std::filesystem::path& path : event_files(folder)) std::filesystem::remove(path);
   std::filesystem::remove(best_path(folder));
   std::filesystem::remove(folder / "log.jsonl");
 }

@@ -51,7 +51,7 @@ int train(Segmenter& model, const Job& job);
 
 // Does the folder hold a run already: a log with lines, or checkpoints?
 bool holds_run(const std::filesystem::path& folder);
-// Removes its log and checkpoints; other files stay.
+// Removes its log, event files and checkpoints; other files stay.
 void remove_run(const std::filesystem::path& folder);
 
 }  // namespace tessera

@@ -17,6 +17,7 @@ const CheckpointInfo kInfo{.step = 12,
                            .seed = 18446744073709551615u,
                            .evaluated = 10,
                            .best = 1.0 / 3,
+                           .no_better = 2,
                            .device = "cuda:1",
                            .config = "[training]\nsteps = 3\n",
                            .classes = {"a \"quoted\" cat", "dog"},
@@ -46,6 +47,7 @@ TEST_CASE("checkpoint: what is saved comes back, information and tensors") {
   CHECK(info.seed == kInfo.seed);
   CHECK(info.evaluated == 10);
   CHECK(info.best == kInfo.best);
+  CHECK(info.no_better == 2);
   CHECK(info.device == "cuda:1");
   CHECK(info.config == kInfo.config);
   CHECK(info.classes == kInfo.classes);

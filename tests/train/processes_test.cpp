@@ -101,6 +101,15 @@ TEST_CASE("processes: a run of two goes on with one and with three") {
   }
 }
 
+TEST_CASE("processes: all end when the first one's figures do not get better") {
+  const RanksRun run(2, [](i64 rank, Toy&, Job& job) {
+    job.config.evaluation.patience = 1;
+    job.evaluate = [rank](Segmenter&) { return rank == 0 ? Scores{{"segm", {{"AP", 0.5}}}} : Scores(); };
+  });
+  for (const std::string& error : run.errors) CHECK(error.empty());
+  CHECK(run.figures("loss").size() == 8);
+}
+
 TEST_CASE("processes: a loss that is not finite on one rank refuses the step on all, naming rank and images") {
   for (const i64 culprit : {0, 1}) {
     const RanksRun run(2, [&](i64 rank, Toy& toy, Job&) {

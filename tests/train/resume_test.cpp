@@ -48,9 +48,9 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "schedule.final_factor schedule.warmup_steps schedule.warmup_epochs schedule.warmup_factor training.steps "
         "training.epochs training.accumulate "
         "training.precision training.mixed_precision training.graph training.sync_batch_norm training.winograd "
-        "training.tune training.log_every "
-        "training.checkpoint_every "
-        "training.keep_checkpoints training.compare_every evaluation.every evaluation.batch_size evaluation.metric ");
+        "training.tune training.log_every training.tensorboard training.checkpoint_every "
+        "training.keep_checkpoints training.compare_every evaluation.every evaluation.batch_size evaluation.metric "
+        "evaluation.patience ");
 }
 
 TEST_CASE("resume: the stored configuration comes back, and what is given anew is laid over it") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <csignal>
 #include <limits>
 
@@ -377,6 +378,45 @@ TEST_CASE("trainer: resuming with another seed, other classes or fewer steps is 
   CHECK(contains(refused([](Job& job) { job.classes = {"signal"}; }), "other classes"));
   CHECK(contains(refused([](Job& job) { job.config.training.steps = 11; }), "has done 12 steps already"));
   CHECK(contents(folder.path()) == before);
+}
+
+TEST_CASE("trainer: without better figures the run ends, also when it is resumed in between and afterwards") {
+  const test::TemporaryFolder whole, part;
+  const auto run_in = [](const fs::path& folder, bool resumed, i64 fails_at, i64 patience) {
+    Toy toy;
+    toy.disturb = [&](const Batch&, std::vector<LossTerm>& terms) {
+      if (fails_at > 0 && toy.contexts.back().step == fails_at) terms[1].value = terms[1].value * std::nan("");
+    };
+    Job job = make_job(folder);
+    job.config.training.steps = 24;
+    job.config.training.keep_checkpoints = 10;
+    job.config.evaluation.patience = patience;
+    job.resume = resumed;
+    job.evaluate = [&](Segmenter&) -> std::optional<Scores> {  // 0.25 0.5 0.5 0.25 0.25 0.25
+      const i64 step = logged_step(folder);
+      return Scores{{"segm", {{"AP", step == 8 || step == 12 ? 0.5 : 0.25}}}};
+    };
+    if (fails_at > 0) {
+      CHECK(contains(failure(toy, job), "--resume continues"));
+    } else {
+      CHECK(train(toy, job) == 0);
+    }
+  };
+  run_in(whole.path(), false, 0, 2);
+  CHECK(logged_step(whole.path()) == 16);
+  CHECK(Checkpoint::open(checkpoint_path(whole.path(), 16)).info().no_better == 1);  // it precedes the evaluation
+  const std::map<std::string, std::string> ended = contents(whole.path());
+  run_in(whole.path(), true, 0, 2);
+  CHECK(contents(whole.path()) == ended);
+
+  run_in(part.path(), false, 10, 2);
+  run_in(part.path(), true, 12, 2);
+  run_in(part.path(), true, 0, 2);
+  CHECK(timeless(part.path()) == timeless(whole.path()));
+  CHECK(read_file(checkpoint_path(part.path(), 16)) == ended.at("checkpoint-00000016.safetensors"));
+
+  run_in(whole.path(), true, 0, 0);  // it can go on
+  CHECK(logged_step(whole.path()) == 24);
 }
 
 TEST_CASE("trainer: a length in epochs ends after so many passes, is stored, and may grow when the run is resumed") {
