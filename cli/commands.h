@@ -8,6 +8,7 @@
 namespace tessera {
 
 void add_data(CLI::App& app);
+void add_data_check(CLI::App& data);  // below data
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_predict(CLI::App& app);
