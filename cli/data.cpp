@@ -144,6 +144,8 @@ void add_data(CLI::App& app) {
   shapes->add_option("--seed", config->seed, "another seed, other pictures")->capture_default_str();
   shapes->callback([config] { write_shapes(*config); });
   add_stats(*data);
+  add_data_check(*data);
+  add_data_split(*data);
 }
 
 }  // namespace tessera

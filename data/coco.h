@@ -81,7 +81,10 @@ void index_coco(CocoDataset& dataset);
 // 000000000042.jpg.
 CocoDataset load_coco(const std::filesystem::path& path);
 
-// The same, of a file that may have images alone, as test sets and images.json of tessera predict, or be panoptic.
+// The entries of such a file as they stand there, not indexed: ids may be unknown, or occur twice.
+CocoDataset read_coco_entries(const std::filesystem::path& path);
+
+// load_coco of a file that may have images alone, as test sets and images.json of tessera predict, or be panoptic.
 CocoDataset load_image_list(const std::filesystem::path& path);
 
 // Writes a file that any COCO tool reads: atomically, numbers with all their digits, RLE compressed.
@@ -95,6 +98,7 @@ std::string annotation_place(const CocoDataset& dataset, i64 position);
 // Throws, naming the file and the annotation, unless a mask can be made of it: its polygons have points within reach
 // and their image has a size, its runs add up to the size of the image where that is known.
 void check_mask(const CocoDataset& dataset, i64 position);
+void check_mask(const CocoAnnotation& annotation, const CocoImage& image);  // names neither
 
 // The annotation's mask at its image's size, which only polygons need; throws when none can be made.
 Rle annotation_mask(const CocoAnnotation& annotation, i64 height, i64 width);

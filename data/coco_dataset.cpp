@@ -132,7 +132,7 @@ void index_coco(CocoDataset& dataset) {
 
 namespace {
 
-CocoDataset read_coco(const std::filesystem::path& path, bool images_suffice) {
+CocoDataset read_entries(const std::filesystem::path& path, bool images_suffice) {
   CocoDataset dataset;
   dataset.name = path.string();
   bool images = false, categories = false, annotations = false;
@@ -161,6 +161,10 @@ CocoDataset read_coco(const std::filesystem::path& path, bool images_suffice) {
        {std::pair(images, "images"), {categories, "categories"}, {annotations, "annotations"}})
     TESSERA_CHECK(present || (images_suffice && key != std::string_view("images")),
                   "{}: there is no \"{}\"; is this a COCO annotation file?", dataset.name, key);
+  return dataset;
+}
+
+CocoDataset indexed(CocoDataset dataset) {
   index_coco(dataset);
   return dataset;
 }
@@ -168,11 +172,15 @@ CocoDataset read_coco(const std::filesystem::path& path, bool images_suffice) {
 }  // namespace
 
 CocoDataset load_coco(const std::filesystem::path& path) {
-  return read_coco(path, false);
+  return indexed(read_entries(path, false));
+}
+
+CocoDataset read_coco_entries(const std::filesystem::path& path) {
+  return read_entries(path, false);
 }
 
 CocoDataset load_image_list(const std::filesystem::path& path) {
-  return is_panoptic(path) ? load_panoptic_dataset(path) : read_coco(path, true);
+  return is_panoptic(path) ? load_panoptic_dataset(path) : indexed(read_entries(path, true));
 }
 
 bool is_finite(const XywhBox& box) {
@@ -184,21 +192,24 @@ std::string annotation_place(const CocoDataset& dataset, i64 position) {
                      dataset.annotations[static_cast<size_t>(position)].id);
 }
 
+void check_mask(const CocoAnnotation& annotation, const CocoImage& image) {
+  check_segmentation(annotation.segmentation);
+  if (const Rle* rle = std::get_if<Rle>(&annotation.segmentation)) {
+    check_size(*rle, image.height, image.width);
+    check_rle(*rle);
+  } else if (const PngSegment* segment = std::get_if<PngSegment>(&annotation.segmentation)) {
+    check_size(segment_mask(*segment), image.height, image.width);
+  } else {
+    TESSERA_CHECK(image.has_size(), "a mask made of polygons needs \"height\" and \"width\" of image {}", image.id);
+    check_mask_size(image.height, image.width);
+    check_polygons(std::get<Polygons>(annotation.segmentation));
+  }
+}
+
 void check_mask(const CocoDataset& dataset, i64 position) {
   const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
-  const CocoImage& image = dataset.images[static_cast<size_t>(dataset.image_index.at(annotation.image_id))];
   try {
-    check_segmentation(annotation.segmentation);
-    if (const Rle* rle = std::get_if<Rle>(&annotation.segmentation)) {
-      check_size(*rle, image.height, image.width);
-      check_rle(*rle);
-    } else if (const PngSegment* segment = std::get_if<PngSegment>(&annotation.segmentation)) {
-      check_size(segment_mask(*segment), image.height, image.width);
-    } else {
-      TESSERA_CHECK(image.has_size(), "a mask made of polygons needs \"height\" and \"width\" of image {}", image.id);
-      check_mask_size(image.height, image.width);
-      check_polygons(std::get<Polygons>(annotation.segmentation));
-    }
+    check_mask(annotation, dataset.images[static_cast<size_t>(dataset.image_index.at(annotation.image_id))]);
   } catch (const Error& error) {
     fail("{}: {}", annotation_place(dataset, position), error.what());
   }

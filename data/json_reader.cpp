@@ -103,6 +103,24 @@ bool is_null(Value value) {
   return value.raw_json_token().starts_with("null");
 }
 
+namespace {
+
+// simdjson cannot go back to the beginning of one that is empty.
+template <class Container>
+std::string_view text_of(Container container, const char* empty) {
+  return bool(container.is_empty()) ? std::string_view(empty) : std::string_view(container.raw_json());
+}
+
+}  // namespace
+
+std::string_view text_of(Value value) {
+  const std::string_view token = value.raw_json_token();
+  const std::string_view text = token.starts_with('{')   ? text_of(read_object(value), "{}")
+                                : token.starts_with('[') ? text_of(read_array(value), "[]")
+                                                         : token;
+  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+}
+
 std::string in_words(Value value) {
   return token_in_words(value.raw_json_token());
 }

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "data/cityscapes.h"
+#include "data/data_check.h"
 #include "data/image.h"
 #include "data/parallel.h"
 #include "train/evaluate.h"
@@ -21,29 +22,8 @@ void refuse(const Lines& faults) {
   TESSERA_CHECK(faults.empty(), "before the first step: {}", fmt::join(faults, "; and "));
 }
 
-enum class Fault { kNone, kAbsent, kUnreadable, kOtherSize };
-
-struct Checked {
-  Fault fault = Fault::kNone;
-  std::string what = {};
-};
-
-Checked check_picture(const CocoImage& image, const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / image.file_name;
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return {Fault::kAbsent, image.file_name};
-  try {
-    const ImageSize size = image_size(file);
-    if (size == ImageSize{image.height, image.width}) return {};
-    return {Fault::kOtherSize, fmt::format("{} is {} x {} (height x width), annotated {} x {}", image.file_name,
-                                           size.height, size.width, image.height, image.width)};
-  } catch (const Error& error) {
-    return {Fault::kUnreadable, error.what()};
-  }
-}
-
 Lines picture_faults(const CocoSource& source, const std::string& folder_option) {
-  std::vector<Checked> checked(static_cast<size_t>(source.size()));
+  std::vector<CheckedPicture> checked(static_cast<size_t>(source.size()));
   Progress progress("check pictures", 0, source.size());
   constexpr i64 kBlock = 1024;  // between two updates of the progress line, which one thread draws
   for (i64 first = 0; first < source.size(); first += kBlock) {
@@ -55,9 +35,9 @@ Lines picture_faults(const CocoSource& source, const std::string& folder_option)
   }
   Tally absent, unreadable, other_size;
   for (const auto& [fault, what] : checked) {
-    if (fault == Fault::kAbsent) absent.add(what);
-    if (fault == Fault::kUnreadable) unreadable.add(what);
-    if (fault == Fault::kOtherSize) other_size.add(what);
+    if (fault == PictureFault::kAbsent) absent.add(what);
+    if (fault == PictureFault::kUnreadable) unreadable.add(what);
+    if (fault == PictureFault::kOtherSize) other_size.add(what);
   }
   Lines faults;
   const auto tell = [&](const Tally& tally, const char* what, const char* way_out) {
@@ -75,21 +55,12 @@ Lines picture_faults(const CocoSource& source, const std::string& folder_option)
 
 // Ids and names of the validation set's categories must be among the training set's.
 Lines category_faults(const CocoDataset& train, const CocoDataset& val) {
-  Tally strange;
-  for (const CocoCategory& category : val.categories) {
-    const auto found = train.class_index.find(category.id);
-    if (found == train.class_index.end()) {
-      strange.add(fmt::format("{} \"{}\"", category.id, category.name));
-      continue;
-    }
-    const std::string& name = train.categories[static_cast<size_t>(found->second)].name;
-    if (name != category.name) strange.add(fmt::format("{} \"{}\", there \"{}\"", category.id, category.name, name));
-  }
-  if (strange.count == 0) return {};
-  return {
-      fmt::format("{} of the {} categories of {} are not those of {} ({}): both files must give a class the same id "
-                  "and name",
-                  strange.count, val.categories.size(), val.name, train.name, strange.names())};
+  const std::vector<std::string> strange = strange_categories(val, train);
+  if (strange.empty()) return {};
+  return {fmt::format(
+      "{} of the {} categories of {} are not those of {} ({}): both files must give a class the same id "
+      "and name",
+      strange.size(), val.categories.size(), val.name, train.name, first_few(strange, strange.size(), Tally::kNamed))};
 }
 
 bool has_empty_box(const CocoAnnotation& annotation) {

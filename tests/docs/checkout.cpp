@@ -53,7 +53,7 @@ case "${{name/_emulated/}} $1" in
   "tessera eval" | "tessera predict" | "tessera maps") words+=("${{small[@]}}") ;;
   "tessera bench") words+=(--size 64 --seconds 0.1) ;;
   "tessera info") [[ " $* " == *" --model "* ]] && words+=(--size 64) ;;
-  "tessera data") words+=(--train 6 --val 3 --size 64) ;;
+  "tessera data") [[ $2 == shapes ]] && words+=(--train 6 --val 3 --size 64) ;;
   "tessera_tests "*) words=(--count) ;;
   "tessera_ops bench") words+=(-p 'nobias') ;;
   "tessera_bench "*) words+=(--list) ;;
@@ -91,6 +91,10 @@ void Checkout::write_data() const {
   const fs::path own = folder_ / "my", coco = folder_ / "coco";
   const Outcome made = run({"data", "shapes", "--out", own.string(), "--train", "6", "--val", "3", "--size", "64"});
   REQUIRE_MESSAGE(made.code == 0, made.err);
+  nlohmann::json all = read_json(own / "instances_train.json");  // of slides with two fields each
+  for (size_t i = 0; i < all["images"].size(); ++i)
+    all["images"][i]["file_name"] = fmt::format("slide{}_{}.png", i / 2, i % 2);
+  write_file(own / "instances_all.json", all.dump());
   fs::create_directory_symlink(own / "val", folder_ / "folder");
   fs::create_directory(folder_ / "frames");
   for (i64 i = 0; i < 3; ++i) save_png(folder_ / "frames" / fmt::format("{}.png", i), moving_square(i));
