@@ -71,7 +71,8 @@ std::vector<std::vector<double>> Communicator::gather(std::span<const double> mi
        gather(std::string_view(reinterpret_cast<const char*>(mine.data()), mine.size_bytes()))) {
     TESSERA_CHECK(bytes.size() == mine.size_bytes(), "communicator: {} has {} numbers where {} has {}",
                   name(std::ssize(result)), bytes.size() / sizeof(double), name(rank_), mine.size());
-    std::memcpy(result.emplace_back(mine.size()).data(), bytes.data(), bytes.size());
+    std::vector<double>& numbers = result.emplace_back(mine.size());
+    if (!numbers.empty()) std::memcpy(numbers.data(), bytes.data(), bytes.size());
   }
   return result;
 }

@@ -19,12 +19,12 @@ struct Record {
 template <class T>
 void put(std::string& bytes, const T* values, size_t count) {
   static_assert(std::is_trivially_copyable_v<T>);
-  bytes.append(reinterpret_cast<const char*>(values), count * sizeof(T));
+  if (count > 0) bytes.append(reinterpret_cast<const char*>(values), count * sizeof(T));
 }
 
 template <class T>
 void take(std::string_view& bytes, T* values, size_t count) {
-  std::memcpy(values, bytes.data(), count * sizeof(T));
+  if (count > 0) std::memcpy(values, bytes.data(), count * sizeof(T));
   bytes.remove_prefix(count * sizeof(T));
 }
 
