@@ -181,7 +181,8 @@ std::array<std::string, kSplitParts> split_file(const std::filesystem::path& fil
       text += ":";
     }
     if (key != "images" && key != "annotations") {
-      for (std::string& text : texts) text += json::text_of(value);
+      const std::string_view whole = json::text_of(value);  // once: what was read cannot be read again
+      for (std::string& text : texts) text += whole;
       return;
     }
     std::array<const char*, kSplitParts> before;
