@@ -34,17 +34,19 @@ struct BatchStatistics {
   Tensor mean, variance, share, unbiased_share;
 };
 
-// The mean first, and around it the squares, so that nothing cancels.
+// The mean first, and around it the squares, so that nothing cancels:
+//   mean = sum x / P,  variance = sum (x - mean)^2 / P,  each sum over this part and then over all
+// P is known on the device alone; of fewer than two rows it counts as so many that nothing is divided by 0.
 BatchStatistics statistics_of(const Tensor& part, const WholeBatch::AddUp& add_up) {
   const Tensor x = part.to(DType::kF32);
   const i64 C = x.dim(-1), P = x.numel() / C;
   const Tensor one = Tensor::full({1}, 1, DType::kF32, x.device());
   const Tensor sums = ops::concat({channel_sums(x), ops::mul_scalar(one, static_cast<double>(P))}, 0);
   add_up(sums);
-  const Tensor rows = sums.rows(C, C + 1), mean = ops::div(sums.rows(0, C), rows);
+  const Tensor rows = ops::clamp_min(sums.rows(C, C + 1), 1), mean = ops::div(sums.rows(0, C), rows);
   const Tensor centred = ops::sub(x, mean), squares = channel_sums(ops::mul(centred, centred));
   add_up(squares);
-  return {mean, ops::div(squares, rows), ops::div(one, rows), ops::div(one, ops::sub(rows, one))};
+  return {mean, ops::div(squares, rows), ops::div(one, rows), ops::div(one, ops::clamp_min(ops::sub(rows, one), 1))};
 }
 
 // running = (1 - momentum) running + momentum value

@@ -37,7 +37,7 @@ struct EvalCommand {
     check_outputs({json}, inputs);
     const auto source = inference_source(dataset, folder, loaded.config);
     check_pictures(*source, images.empty() ? "data.val_images" : "--images");
-    print_warnings(missing_figures(*dataset, loaded.config.evaluation.metric));
+    if (communicator.first()) print_warnings(missing_figures(*dataset, loaded.config.evaluation.metric));
     const std::optional<Evaluation> result =
         evaluate(*loaded.model, loaded.info.category_ids, *dataset, source, loaded.config, false, communicator);
     if (!communicator.first()) return;

@@ -139,7 +139,7 @@ Evaluator evaluator(const Config& config, const std::vector<i64>& category_ids,
                     const std::shared_ptr<const CocoSource>& val, Communicator& communicator) {
   return [config, category_ids, val, &communicator](Segmenter& model) -> std::optional<Scores> {
     const std::optional<Evaluation> result =
-        evaluate(model, category_ids, val->dataset(), val, config, !communicator.first(), communicator);
+        evaluate(model, category_ids, val->dataset(), val, config, false, communicator);
     if (!result) return std::nullopt;
     Scores scores;
     for (const auto& [metric, score] : result->scores) scores.emplace_back(metric->short_name(), score.figures);

@@ -38,7 +38,7 @@ std::optional<double> find_number(Value value);
 std::optional<std::string_view> find_string(Value value);
 std::optional<size_t> find_numbers(Value value, std::span<double> numbers);  // as many as fit; how many there are
 bool is_null(Value value);
-std::string_view text_of(Value value);  // as it stands in the file
+std::string_view text_of(Value value);  // as it stands in the file; reads the value, which can be done once
 std::string in_words(Value value);      // for messages: "null", "a list", "the string "17"", "NaN (...)"
 
 const char* in_words(simdjson::error_code error);    // never those of the parser

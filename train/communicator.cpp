@@ -77,6 +77,11 @@ std::vector<std::vector<double>> Communicator::gather(std::span<const double> mi
   return result;
 }
 
+void Communicator::check_sum(const Tensor& tensor) {
+  TESSERA_CHECK(tensor.dtype() == DType::kF32 || tensor.dtype() == DType::kF64,
+                "communicator: sums are of f32 or f64, not {}", name_of(tensor.dtype()));
+}
+
 Communicator& single_process() {
   static SingleProcess process;
   return process;

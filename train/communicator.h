@@ -57,6 +57,7 @@ class Communicator {
 
  protected:
   Communicator(i64 rank, i64 size, i64 local_rank) : rank_(rank), size_(size), local_rank_(local_rank) {}
+  static void check_sum(const Tensor& tensor);  // throws where a type cannot be added up
 
  private:
   i64 rank_, size_, local_rank_;

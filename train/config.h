@@ -143,7 +143,7 @@ struct EvaluationConfig {
   template <class Field>
   void fields(Field&& field) {
     TESSERA_FIELD(every, "steps from one evaluation to the next; also after the last; 0: only then", at_least(0));
-    TESSERA_FIELD(batch_size, "images of one forward pass, of all processes together", at_least(1));
+    TESSERA_FIELD(batch_size, "images of one forward pass, of one process", at_least(1));
     TESSERA_FIELD(
         metric,
         "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");

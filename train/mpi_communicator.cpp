@@ -21,8 +21,6 @@ namespace {
 constexpr size_t kShort = 256, kRoom = kShort - sizeof(u64);
 
 MPI_Datatype type_of(const Tensor& tensor) {
-  TESSERA_CHECK(tensor.dtype() == DType::kF32 || tensor.dtype() == DType::kF64,
-                "communicator: sums are of f32 or f64, not {}", name_of(tensor.dtype()));
   return tensor.dtype() == DType::kF32 ? MPI_FLOAT : MPI_DOUBLE;
 }
 
@@ -92,6 +90,7 @@ class MpiCommunicator : public Communicator {
   };
 
   Sum begin(const Tensor& tensor, MpiService::Lane lane) {
+    check_sum(tensor);
     const Tensor host = tensor.to_host();
     const auto add = [host, type = type_of(tensor), n = count_of(tensor.numel())](MPI_Comm comm, MPI_Request* request) {
       return MPI_Iallreduce(MPI_IN_PLACE, const_cast<void*>(host.raw()), n, type, MPI_SUM, comm, request);

@@ -41,7 +41,7 @@ class MpiService {
   Ticket begin(Begin operation, Lane lane = kCalls);
   void wait(const Ticket& ticket);  // throws when it can't be done
   void leave(const std::string& reason);
-  void on_failure(std::function<void()> call);  // once, by this service's thread
+  void on_failure(std::function<void()> call);  // once, by whichever thread finds out
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -24,8 +24,6 @@ bool on_gpu(const Tensor& tensor) {
 }
 
 ncclDataType_t type_of(const Tensor& tensor) {
-  TESSERA_CHECK(tensor.dtype() == DType::kF32 || tensor.dtype() == DType::kF64,
-                "communicator: sums are of f32 or f64, not {}", name_of(tensor.dtype()));
   return tensor.dtype() == DType::kF32 ? ncclFloat32 : ncclFloat64;
 }
 
@@ -112,6 +110,7 @@ class NcclCommunicator : public Communicator {
   }
 
   static void all_reduce(const Tensor& tensor, ncclComm_t comm) {
+    check_sum(tensor);
     const DeviceScope scope("sum", tensor.device());
     check(ncclAllReduce(tensor.raw(), const_cast<void*>(tensor.raw()), static_cast<size_t>(tensor.numel()),
                         type_of(tensor), ncclSum, comm, cuda::stream()),

@@ -1,7 +1,6 @@
 // Several processes of one run, here threads: what they compute together is what one computes alone.
 #include <cmath>
 #include <limits>
-#include <mutex>
 
 #include "autograd/norm.h"
 #include "tests/support/temporary_folder.h"
@@ -166,19 +165,6 @@ TEST_CASE("processes: a parameter without a gradient on one rank takes part with
   for (const std::string& error : errors) CHECK(error == "");
 }
 
-TEST_CASE("processes: a signal to one rank stops all of them behind the same step") {
-  std::once_flag raised;
-  const RanksRun run(2, [&](i64 rank, Toy& toy, Job&) {
-    if (rank == 1)
-      toy.disturb = [&](const Batch&, std::vector<LossTerm>&) {
-        if (toy.contexts.back().step == 2) std::call_once(raised, [] { std::raise(SIGTERM); });
-      };
-  });
-  for (const std::string& error : run.errors) CHECK(error.empty());
-  CHECK(test::logged_step(run.folder.path()) < 12);
-  CHECK(run.weights[0] == run.weights[1]);
-}
-
 TEST_CASE("processes: moments that are shared give the same bits, and checkpoints that know nothing of it") {
   const auto shared = [](i64, Toy&, Job& job) { job.config.optimizer.sharded = true; };
   const RanksRun whole(2), parts(2, shared);
@@ -269,6 +255,22 @@ TEST_CASE("batch_norm: parts of a batch have the statistics and gradients of the
   close(ops::add(parts[0].gweight, parts[1].gweight), whole.gweight);
   close(ops::add(parts[0].gbias, parts[1].gbias), whole.gbias);
   for (const Result& part : parts) close(part.mean, whole.mean), close(part.variance, whole.variance);
+}
+
+TEST_CASE("batch_norm: of a whole batch with one row or none the statistics are numbers") {
+  for (const i64 rows : {0, 1}) {
+    CAPTURE(rows);
+    const auto errors = on_ranks(2, [&](Communicator& communicator) {
+      const WholeBatch scope([&](const Tensor& sums) { communicator.sum(sums); });
+      const Var x(Tensor::full({communicator.first() ? rows : 0, 4}, 3), true), one(Tensor::full({4}, 1), true);
+      Tensor mean = Tensor::zeros({4}), variance = Tensor::full({4}, 1);
+      const Var y = batch_norm(x, one, one, mean, variance, true, 0.1, 1e-5);
+      y.backward(Tensor::full(y.shape(), 1));
+      for (const Tensor& tensor : {mean, variance, one.grad()})
+        for (const float value : tensor.span<float>()) TESSERA_CHECK(std::isfinite(value), "not finite");
+    });
+    for (const std::string& error : errors) CHECK(error == "");
+  }
 }
 
 }  // namespace
