@@ -19,7 +19,7 @@ void check_shell(const fs::path& folder, const std::string& command) {
 
 }  // namespace
 
-#ifndef __SANITIZE_ADDRESS__  // the examples would have to be built as this library is
+#ifndef TESSERA_SANITIZED  // the examples would have to be built as this library is
 
 TEST_CASE("library: the examples build against an installed copy, and each does what it says") {
   const TemporaryFolder folder;

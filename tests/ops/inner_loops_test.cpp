@@ -66,7 +66,7 @@ bool has(const std::string& text, const char* part) {
 }  // namespace
 
 TEST_CASE("simd: no inner loop of a micro-kernel touches the stack") {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__) || !defined(__x86_64__)
+#if defined(TESSERA_SANITIZED) || !defined(__OPTIMIZE__) || !defined(__x86_64__)
   MESSAGE("skipped: not the optimised x86 code");
 #else
   const std::filesystem::path folder = test::binary_dir() / "ops";

@@ -122,7 +122,7 @@ TEST_CASE("pickle: circles, towers, bombs and huge claims end in a message at on
   CHECK_ERROR(read("\x80\2}U\1w"s + array("K\1\x85", "c8") + "s."), "NumPy's type c8");
   CHECK_ERROR(read("\x80\2}U\1w"s + array("K\1\x85", "O8") + "s."), "holds no tensors");  // nor do texts
   CHECK_ERROR(read("\x80\2K\1."), "holds no tensors");
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TESSERA_SANITIZED
   constexpr std::clock_t kSeconds = 20;  // every access is checked
 #else
   constexpr std::clock_t kSeconds = 5;
