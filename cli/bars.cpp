@@ -9,7 +9,7 @@ namespace tessera {
 
 namespace {
 
-constexpr i64 kScale = 2;                                              // of the text
+constexpr i64 kText = 20;                                              // height of a line
 constexpr i64 kWidth = 720, kMargin = 16, kNames = 170, kValues = 90;  // pixels; bars lie between names and values
 constexpr i64 kTitle = 36, kRow = 32, kBar = 22;
 constexpr Colour kWhite = {255, 255, 255}, kAxis = {120, 120, 120};
@@ -19,7 +19,7 @@ void fill(Tensor& image, i64 x, i64 y, i64 width, i64 height, Colour colour) {
 }
 
 void draw_chart(Tensor& image, const BarChart& chart, i64 top) {
-  draw_text(image, kMargin, top + 8, chart.title, kScale, kWhite);
+  draw_text(image, kMargin, top + 8, chart.title, kText, kWhite);
   double low = 0, high = 0;
   for (const Bar& bar : chart.bars) {
     if (!std::isfinite(bar.value)) continue;
@@ -34,8 +34,8 @@ void draw_chart(Tensor& image, const BarChart& chart, i64 top) {
   i64 y = top + kTitle;
   for (size_t i = 0; i < chart.bars.size(); ++i, y += kRow) {
     const Bar& bar = chart.bars[i];
-    draw_text(image, kMargin, y + 2, bar.name, kScale, kWhite);
-    draw_text(image, left + length + 8, y + 2, fmt::format("{:.4g}", bar.value), kScale, kWhite);
+    draw_text(image, kMargin, y + 2, bar.name, kText, kWhite);
+    draw_text(image, left + length + 8, y + 2, fmt::format("{:.4g}", bar.value), kText, kWhite);
     if (!std::isfinite(bar.value)) continue;
     const i64 from = place(std::min(bar.value, 0.0)), to = place(std::max(bar.value, 0.0));
     fill(image, from, y, to - from, kBar, colour_of(static_cast<i64>(i)));

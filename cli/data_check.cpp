@@ -110,7 +110,8 @@ void add_data_check(CLI::App& data) {
       "annotated; ids that occur twice, annotations of an unknown image or category; absent, malformed and empty "
       "masks, boxes that are empty or reach out of the picture, areas that are not above 0; between two sets other "
       "categories, and pictures with the same content.\n"
-      "Remarks: pictures with the same content within a set, absent boxes and areas, classes without objects.");
+      "Remarks: pictures with the same content within a set or with damage within a JPEG's data, absent boxes and "
+      "areas, classes without objects.");
   const auto command = std::make_shared<DataCheckCommand>();
   check
       ->add_option("--annotations", command->annotations,

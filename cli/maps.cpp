@@ -64,7 +64,7 @@ struct MapsCommand {
     std::vector<Tensor> tiles;
     for (size_t q = 0; q < maps.size(); ++q) {
       Tensor tile = heat_map(Tensor::zeros({size, size, 3}, DType::kU8), maps[q]);
-      draw_text(tile, 0, 0, fmt::format("{}", q), 1, {40, 40, 40});
+      draw_text(tile, 0, 0, fmt::format("{}", q), 12, {40, 40, 40});
       tiles.push_back(std::move(tile));
     }
     return tiled(tiles, static_cast<i64>(std::ceil(std::sqrt(static_cast<double>(tiles.size())))));

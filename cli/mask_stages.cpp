@@ -58,7 +58,7 @@ Tensor MaskStages::picture(const Tensor& image, i64 query) const {
     blend_mask(tile, enlarge(mask, cell), kMaskColour, 0.5);
     blend_mask(tile, enlarge(passive, cell), kBlack, 0.55);
     outline_mask(tile, enlarge(active, cell), kActiveColour);
-    draw_text(tile, 0, 0, fmt::format("{} x {}: {:.1f} %", S, S, 100 * count(active.reshape({1, S, S})).share()), 1,
+    draw_text(tile, 0, 0, fmt::format("{} x {}: {:.1f} %", S, S, 100 * count(active.reshape({1, S, S})).share()), 12,
               {40, 40, 40});
     tiles.push_back(std::move(tile));
   }

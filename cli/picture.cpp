@@ -1,8 +1,11 @@
 #include "cli/picture.h"
 
 #include <algorithm>
+#include <array>
+#include <limits>
 #include <numeric>
 
+#include "cli/tracks.h"
 #include "data/draw.h"
 #include "data/transforms.h"
 
@@ -19,7 +22,48 @@ i64 readable_factor(ImageSize size) {
   return std::max<i64>(1, (std::min(readable.height, readable.width) + side - 1) / side);
 }
 
-// The annotated objects of one image (crowd regions left out) as instances of score 1.
+// A part of a picture in pixels, for what stands there.
+struct Area {
+  i64 x, y, width, height;
+};
+
+i64 common_pixels(const Area& a, const Area& b) {
+  const i64 width = std::min(a.x + a.width, b.x + b.width) - std::max(a.x, b.x);
+  const i64 height = std::min(a.y + a.height, b.y + b.height) - std::max(a.y, b.y);
+  return std::max<i64>(width, 0) * std::max<i64>(height, 0);
+}
+
+// Where the label of a box stands: the first of some places around and inside it that covers least of the `others`.
+Area place_label(const Area& box, ImageSize label, ImageSize picture, const std::vector<Area>& others) {
+  const i64 right = box.x + box.width - label.width, bottom = box.y + box.height;
+  const std::array<std::pair<i64, i64>, 8> places = {{{box.x, box.y - label.height},
+                                                      {box.x, bottom},
+                                                      {right, box.y - label.height},
+                                                      {right, bottom},
+                                                      {box.x, box.y},
+                                                      {box.x, bottom - label.height},
+                                                      {right, bottom - label.height},
+                                                      {box.x, box.y + (box.height - label.height) / 2}}};
+  Area best{};
+  i64 least = std::numeric_limits<i64>::max();
+  for (const auto& [x, y] : places) {
+    const Area place{std::clamp<i64>(x, 0, std::max<i64>(0, picture.width - label.width)),
+                     std::clamp<i64>(y, 0, std::max<i64>(0, picture.height - label.height)), label.width, label.height};
+    i64 covered = 0;
+    for (const Area& other : others) covered += common_pixels(place, other);
+    if (covered < least) least = covered, best = place;
+  }
+  return best;
+}
+
+}  // namespace
+
+void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position) {
+  const CocoImage& info = dataset.images.at(static_cast<size_t>(position));
+  TESSERA_CHECK(size.height == info.height && size.width == info.width, "{}: has {} x {} pixels, but {} says {} x {}",
+                file.string(), size.height, size.width, dataset.name, info.height, info.width);
+}
+
 std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image) {
   std::vector<Instance> instances;
   const CocoImage& info = dataset.images.at(static_cast<size_t>(image));
@@ -35,14 +79,6 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
   return instances;
 }
 
-}  // namespace
-
-void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position) {
-  const CocoImage& info = dataset.images.at(static_cast<size_t>(position));
-  TESSERA_CHECK(size.height == info.height && size.width == info.width, "{}: has {} x {} pixels, but {} says {} x {}",
-                file.string(), size.height, size.width, dataset.name, info.height, info.width);
-}
-
 ImageSize drawn_size(ImageSize image) {
   const i64 factor = readable_factor(image);
   return {image.height * factor, image.width * factor};
@@ -51,8 +87,10 @@ ImageSize drawn_size(ImageSize image) {
 Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instances,
                       const std::vector<std::string>& classes, Label label, const std::vector<i64>& colours) {
   const i64 factor = readable_factor({image.dim(0), image.dim(1)});
-  const i64 text_scale = std::max<i64>(1, std::min(image.dim(0), image.dim(1)) * factor / 400);
   Tensor picture = factor > 1 ? enlarge(image, factor) : image.clone();
+  const ImageSize size{picture.dim(0), picture.dim(1)};
+  const i64 side = std::min(size.height, size.width);
+  const i64 thickness = std::max<i64>(1, side / 400), text_height = std::max<i64>(13, side / 32);
   std::vector<size_t> order(instances.size());  // the least certain first
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
@@ -66,19 +104,28 @@ Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instance
     if (!instance.has_mask()) continue;
     const Tensor mask = enlarge(decode_rle(instance.mask), factor);
     blend_mask(picture, mask, colour_at(place), 0.45);
-    outline_mask(picture, mask, colour_at(place));
+    outline_mask(picture, mask, colour_at(place), thickness);
   }
-  for (size_t place = 0; place < order.size(); ++place) {  // labels last: no mask may cover one
+  struct PlacedLabel {
+    std::string text;
+    Area area;
+    Colour colour;
+  };
+  std::vector<PlacedLabel> labels;  // the most certain has the choice of places
+  std::vector<Area> taken;
+  for (size_t place = order.size(); place-- > 0;) {
     const Instance& instance = instances[order[place]];
-    const XywhBox& box = instance.box;
-    if (box[2] <= 0) continue;
-    const auto scaled = [&](double value) { return static_cast<i64>(value) * factor; };
-    const Colour colour = colour_at(place);
-    draw_box(picture, scaled(box[0]), scaled(box[1]), scaled(box[2]), scaled(box[3]), colour, text_scale);
-    const std::string name = classes.at(static_cast<size_t>(instance.class_index));
-    draw_text(picture, scaled(box[0]), scaled(box[1]) - 10 * text_scale,
-              label == Label::kName ? name : fmt::format("{} {:.2f}", name, instance.score), text_scale, colour);
+    if (instance.box[2] <= 0) continue;
+    const auto scaled = [&](size_t k) { return static_cast<i64>(instance.box[k]) * factor; };
+    const Area box{scaled(0), scaled(1), scaled(2), scaled(3)};
+    const std::string& name = classes.at(static_cast<size_t>(instance.class_index));
+    std::string text = label == Label::kName ? name : fmt::format("{} {:.2f}", name, instance.score);
+    taken.push_back(place_label(box, text_size(text, text_height), size, taken));
+    labels.push_back({std::move(text), taken.back(), colour_at(place)});
+    draw_box(picture, box.x, box.y, box.width, box.height, labels.back().colour, thickness);
   }
+  std::ranges::reverse(labels);  // drawn last: no mask may cover one, and the most certain lie on top
+  for (const auto& [text, area, colour] : labels) draw_text(picture, area.x, area.y, text, text_height, colour);
   return picture;
 }
 
@@ -88,8 +135,11 @@ Tensor draw_annotated_and_found(const Tensor& image, const CocoDataset& dataset,
                      position);
   std::vector<std::string> annotated_classes;
   for (const CocoCategory& category : dataset.categories) annotated_classes.push_back(category.name);
-  return beside(draw_instances(image, annotated_instances(dataset, position), annotated_classes, Label::kName),
-                draw_instances(image, found, classes, Label::kNameAndScore));
+  const std::vector<Instance> annotated = annotated_instances(dataset, position);
+  Tracks same;  // an object that was found has the colour of the annotated one that it overlaps
+  const std::vector<i64> of_annotated = same.follow(annotated), of_found = same.follow(found);
+  return beside(draw_instances(image, annotated, annotated_classes, Label::kName, of_annotated),
+                draw_instances(image, found, classes, Label::kNameAndScore, of_found));
 }
 
 }  // namespace tessera

@@ -14,6 +14,9 @@ namespace tessera {
 // Throws unless a picture of this size is what the data set says of its image. `file` is for the message.
 void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position);
 
+// The annotated objects of one image, crowd regions left out, as instances of score 1. classes: the data set's.
+std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image);
+
 enum class Label { kName, kNameAndScore };
 
 // The size of the picture that draw_instances() makes of an image of this size.

@@ -107,8 +107,8 @@ Rle annotation_mask(const CocoAnnotation& annotation, i64 height, i64 width);
 struct Detection {
   i64 image_id = 0, category_id = 0;
   double score = 0;
-  std::optional<XywhBox> bbox;
-  std::optional<Rle> segmentation;
+  std::optional<XywhBox> bbox = {};
+  std::optional<Rle> segmentation = {};
   bool operator==(const Detection&) const = default;
 };
 

@@ -153,12 +153,13 @@ void DataCheck::check_annotations(const Done& done) {
 void DataCheck::check_pictures(const std::filesystem::path& folder, const Done& done) {
   const std::vector<CocoImage>& images = dataset_.images;
   std::vector<CheckedPicture> checked(images.size());
+  std::vector<std::string> warnings(images.size());
   contents_.assign(images.size(), std::nullopt);
   const auto check = [&](i64 i) {
     const auto decode = [&](const std::filesystem::path& file) -> ImageSize {
       const std::string bytes = read_file(file);
       contents_[static_cast<size_t>(i)] = Content{bytes.size(), std::hash<std::string_view>()(bytes)};
-      const Tensor picture = decode_image(bytes, file.string());
+      const Tensor picture = decode_image(bytes, file.string(), &warnings[static_cast<size_t>(i)]);
       return {picture.dim(0), picture.dim(1)};
     };
     checked[static_cast<size_t>(i)] = check_picture(images[static_cast<size_t>(i)], folder, decode);
@@ -171,6 +172,7 @@ void DataCheck::check_pictures(const std::filesystem::path& folder, const Done& 
     if (fault == PictureFault::kAbsent) add(Defect::kAbsentPicture, std::move(what));
     if (fault == PictureFault::kUnreadable) add(Defect::kDamagedPicture, std::move(what));
     if (fault == PictureFault::kOtherSize) add(Defect::kOtherSize, std::move(what));
+    if (!warnings[i].empty()) add(Defect::kDamagedPart, fmt::format("{}: {}", named(images[i]), warnings[i]));
     if (!contents_[i]) continue;
     if (const auto [other, fresh] = first.emplace(*contents_[i], i); !fresh)
       add(Defect::kDuplicate, fmt::format("{} = {}", named(images[i]), named(images[other->second])));

@@ -43,6 +43,7 @@ enum class Defect : u8 {
   kStrangeCategory,
   kLeak,
   kDuplicate,  // the first remark: it and those behind it may be meant
+  kDamagedPart,
   kNoBox,
   kNoArea,
   kUnusedClass,
@@ -56,7 +57,7 @@ struct DefectKind {
 };
 
 // In the order of the enumeration.
-inline constexpr std::array<DefectKind, 16> kDefectKinds = {{
+inline constexpr std::array<DefectKind, 17> kDefectKinds = {{
     {Defect::kAbsentPicture, "absent_pictures", "pictures that do not exist"},
     {Defect::kDamagedPicture, "damaged_pictures", "pictures that cannot be read"},
     {Defect::kOtherSize, "other_sizes", "pictures of another size than annotated"},
@@ -70,6 +71,7 @@ inline constexpr std::array<DefectKind, 16> kDefectKinds = {{
     {Defect::kStrangeCategory, "strange_categories", "categories that are not those of the training set"},
     {Defect::kLeak, "leaks", "pictures that the training set has, too"},
     {Defect::kDuplicate, "duplicates", "pictures with the same content as another"},
+    {Defect::kDamagedPart, "damaged_parts", "pictures of which a part may be lost"},
     {Defect::kNoBox, "absent_boxes", "annotations without a box"},
     {Defect::kNoArea, "absent_areas", "annotations without an area"},
     {Defect::kUnusedClass, "unused_classes", "classes without objects"},

@@ -3,14 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <string>
 #include <vector>
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wsign-compare"
-#include <stb/stb_easy_font.h>
-#pragma GCC diagnostic pop
 
 namespace tessera {
 
@@ -68,16 +61,20 @@ void blend_mask(Tensor& image, const Tensor& mask, Colour colour, double opacity
   }
 }
 
-void outline_mask(Tensor& image, const Tensor& mask, Colour colour) {
+void outline_mask(Tensor& image, const Tensor& mask, Colour colour, i64 thickness) {
   const Canvas canvas = canvas_of(image, "outline_mask");
   const u8* set = mask_of(mask, canvas, "outline_mask");
   const auto inside = [&](i64 y, i64 x) {
     return y >= 0 && y < canvas.height && x >= 0 && x < canvas.width && set[y * canvas.width + x];
   };
+  const auto on_border = [&](i64 y, i64 x) {
+    for (i64 d = 1; d <= thickness; ++d)
+      if (!(inside(y - d, x) && inside(y + d, x) && inside(y, x - d) && inside(y, x + d))) return true;
+    return false;
+  };
   for (i64 y = 0; y < canvas.height; ++y)
     for (i64 x = 0; x < canvas.width; ++x)
-      if (inside(y, x) && !(inside(y - 1, x) && inside(y + 1, x) && inside(y, x - 1) && inside(y, x + 1)))
-        fill_rectangle(canvas, x, y, x + 1, y + 1, colour);
+      if (set[y * canvas.width + x] && on_border(y, x)) fill_rectangle(canvas, x, y, x + 1, y + 1, colour);
 }
 
 void draw_box(Tensor& image, i64 x, i64 y, i64 width, i64 height, Colour colour, i64 thickness) {
@@ -86,31 +83,6 @@ void draw_box(Tensor& image, i64 x, i64 y, i64 width, i64 height, Colour colour,
   fill_rectangle(canvas, x, y + height - thickness, x + width, y + height, colour);
   fill_rectangle(canvas, x, y, x + thickness, y + height, colour);
   fill_rectangle(canvas, x + width - thickness, y, x + width, y + height, colour);
-}
-
-void draw_text(Tensor& image, i64 x, i64 y, std::string_view text, i64 scale, Colour background) {
-  struct Vertex {  // the layout that stb_easy_font writes: four of them per filled rectangle
-    float x, y, z;
-    u8 colour[4];
-  };
-  const Canvas canvas = canvas_of(image, "draw_text");
-  std::string line(text);
-  for (char& c : line)
-    if (c < 32 || c > 126) c = '?';  // the font has printable ASCII only and would read past its table
-  std::vector<Vertex> vertices(line.size() * 68 + 4);  // at most 17 rectangles per character
-  const i64 width = stb_easy_font_width(line.data()) * scale + 2 * scale, height = 10 * scale;
-  x = std::clamp<i64>(x, 0, std::max<i64>(0, canvas.width - width));
-  y = std::clamp<i64>(y, 0, std::max<i64>(0, canvas.height - height));
-  const int quads = stb_easy_font_print(0, 0, line.data(), nullptr, vertices.data(),
-                                        static_cast<int>(vertices.size() * sizeof(Vertex)));
-  fill_rectangle(canvas, x, y, x + width, y + height, background);
-  const int brightness = 299 * background[0] + 587 * background[1] + 114 * background[2];
-  const u8 ink = brightness > 140'000 ? 0 : 255;
-  for (int i = 0; i < quads; ++i) {
-    const Vertex &first = vertices[static_cast<size_t>(4 * i)], &third = vertices[static_cast<size_t>(4 * i + 2)];
-    const auto place = [&](float value, i64 origin) { return origin + scale + static_cast<i64>(value) * scale; };
-    fill_rectangle(canvas, place(first.x, x), place(first.y, y), place(third.x, x), place(third.y, y), {ink, ink, ink});
-  }
 }
 
 Tensor enlarge(const Tensor& image, i64 factor) {

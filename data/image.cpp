@@ -48,9 +48,9 @@ ImageHeader read_header(std::string_view bytes, const std::string& name) {
 
 }  // namespace
 
-Tensor decode_image(std::string_view bytes, const std::string& name) {
+Tensor decode_image(std::string_view bytes, const std::string& name, std::string* warning) {
   const int orientation = read_header(bytes, name).orientation;
-  return turn_upright(is_jpeg(bytes, name) ? decode_jpeg(bytes, name) : decode_png(bytes, name), orientation);
+  return turn_upright(is_jpeg(bytes, name) ? decode_jpeg(bytes, name, warning) : decode_png(bytes, name), orientation);
 }
 
 Tensor load_image(const std::filesystem::path& path) {

@@ -18,9 +18,11 @@ struct ImageSize {
 // It is upright, as EXIF or XMP says; palettes and inks (CMYK) become colours; alpha is dropped, not blended; of 16-bit
 // colours the high byte is kept, but 16-bit grey is cut off at 255. JPEGs may differ by two levels. A file that is
 // missing, cut off, damaged, of another kind or larger than 2^28 pixels is an error that names it; only damage within
-// the compressed data of a JPEG goes unnoticed, and costs a part of the picture, as in PIL.
+// the compressed data of a JPEG is none, and costs a part of the picture, as in PIL: it is libjpeg's `warning`, which
+// is empty without.
 Tensor load_image(const std::filesystem::path& path);
-Tensor decode_image(std::string_view bytes, const std::string& name);  // `name` is for messages
+Tensor decode_image(std::string_view bytes, const std::string& name,
+                    std::string* warning = nullptr);  // `name` is for messages
 
 // The values of a grey PNG of 8 or 16 bits, as they are stored: i32 [H, W]. Colour and alpha are errors.
 Tensor load_grey(const std::filesystem::path& path);

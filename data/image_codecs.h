@@ -17,7 +17,7 @@ inline constexpr const char* kTruncatedImage = "the file ends before the end of 
 
 // `bytes` begin as a file of the format does: with FF D8 FF, or PNG's eight bytes.
 ImageHeader jpeg_header(std::string_view bytes, const std::string& name);
-Tensor decode_jpeg(std::string_view bytes, const std::string& name);  // u8 [H, W, 3], as stored
+Tensor decode_jpeg(std::string_view bytes, const std::string& name, std::string* warning);  // u8 [H, W, 3], as stored
 
 ImageHeader png_header(std::string_view bytes, const std::string& name);
 Tensor decode_png(std::string_view bytes, const std::string& name);                 // u8 [H, W, 3], as stored

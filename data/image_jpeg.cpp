@@ -39,8 +39,13 @@ class JpegReader {
   ~JpegReader() { jpeg_destroy_decompress(&info); }
 
   ImageSize size() const { return {info.image_height, info.image_width}; }
+  const char* warning() const { return errors_.warning; }  // the first; empty: none
 
  private:
+  struct Errors : jpeg_error_mgr {
+    char warning[JMSG_LENGTH_MAX] = "";
+  };
+
   // The public constructor delegates to this one, so that the destructor runs when the header is no good.
   explicit JpegReader(const std::string& name) : guard(name) {
     info.err = jpeg_std_error(&errors_);
@@ -50,8 +55,11 @@ class JpegReader {
       decoder->err->format_message(decoder, message);
       guard_of(decoder).leave(message);
     };
-    // Warnings: bytes that do not belong there, damage that costs a part of the picture. As PIL does, we go on.
-    errors_.output_message = [](j_common_ptr) {};
+    // Of the first warning alone: bytes that do not belong there, damage that costs a part of the picture. As PIL does,
+    // we go on.
+    errors_.output_message = [](j_common_ptr decoder) {
+      decoder->err->format_message(decoder, static_cast<Errors*>(decoder->err)->warning);
+    };
     progress_.progress_monitor = [](j_common_ptr decoder) {
       if (reinterpret_cast<j_decompress_ptr>(decoder)->input_scan_number > kMaxScans)
         guard_of(decoder).leave("it has too many scans");
@@ -73,7 +81,7 @@ class JpegReader {
     return *static_cast<LongjmpGuard*>(decoder->client_data);
   }
 
-  jpeg_error_mgr errors_{};
+  Errors errors_{};
   jpeg_progress_mgr progress_{};
 };
 
@@ -98,7 +106,7 @@ ImageHeader jpeg_header(std::string_view bytes, const std::string& name) {
   return {reader.size(), stored_orientation(exif, xmp)};
 }
 
-Tensor decode_jpeg(std::string_view bytes, const std::string& name) {
+Tensor decode_jpeg(std::string_view bytes, const std::string& name, std::string* warning) {
   JpegReader reader(bytes, name);
   jpeg_decompress_struct& info = reader.info;
   const i64 height = reader.size().height, width = reader.size().width;
@@ -116,6 +124,7 @@ Tensor decode_jpeg(std::string_view bytes, const std::string& name) {
     }
     jpeg_finish_decompress(&info);  // reads to the end marker
   });
+  if (warning) *warning = reader.warning();
   return image;
 }
 

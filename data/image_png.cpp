@@ -1,3 +1,4 @@
+#include <isa-l/igzip_lib.h>
 #include <png.h>
 #include <zlib.h>
 
@@ -90,35 +91,6 @@ class PngReader {
   std::string_view rest_;
 };
 
-constexpr size_t kIdatBytes = 1 << 16;  // of compressed pixels in a chunk
-
-// libpng's encoder of one picture, which writes to the beginning of `rest`.
-class PngWriter {
- public:
-  LongjmpGuard guard;
-  std::span<char> rest;
-  png_structp png =
-      png_create_write_struct(PNG_LIBPNG_VER_STRING, &guard, leave_png, [](png_structp, png_const_charp) {});
-  png_infop info = png ? png_create_info_struct(png) : nullptr;
-
-  PngWriter(std::span<char> target, const std::string& name) : guard(name, "encoded"), rest(target) {
-    if (!info) png_destroy_write_struct(&png, nullptr);
-    TESSERA_CHECK(info, "{}: cannot be encoded: no memory", name);
-    png_set_write_fn(png, &rest, write, [](png_structp) {});
-  }
-  PngWriter(const PngWriter&) = delete;
-  PngWriter& operator=(const PngWriter&) = delete;
-  ~PngWriter() { png_destroy_write_struct(&png, &info); }
-
- private:
-  static void write(png_structp png, png_bytep source, size_t size) {
-    std::span<char>& rest = *static_cast<std::span<char>*>(png_get_io_ptr(png));
-    if (size > rest.size()) leave_png(png, "it grows beyond every bound");
-    std::memcpy(rest.data(), source, size);
-    rest = rest.subspan(size);
-  }
-};
-
 // ---- orientation: chunks that may stand before or behind the pixels. Malformed ones count as absent. ----
 
 std::string inflated(std::string_view zlib_stream) {
@@ -181,6 +153,42 @@ int png_orientation(std::string_view bytes) {
     bytes.remove_prefix(length + 12);
   }
   return stored_orientation(exif.empty() ? profile : exif, xmp);
+}
+
+// ---- encoding ----
+
+// A zlib stream of ISA-L's fastest search for repetitions: a quarter of the time of zlib's own fastest way, runs of
+// equal bytes alone, for the same size.
+std::string deflated(std::span<u8> bytes) {
+  std::string compressed(bytes.size() + bytes.size() / 16 + 4096, '\0');  // never needed whole
+  std::vector<u8> buffer(ISAL_DEF_LVL1_DEFAULT);
+  isal_zstream stream;
+  isal_deflate_init(&stream);
+  stream.level = 1;
+  stream.level_buf = buffer.data();
+  stream.level_buf_size = static_cast<u32>(buffer.size());
+  stream.gzip_flag = IGZIP_ZLIB;
+  stream.end_of_stream = 1;
+  stream.next_in = bytes.data();
+  stream.avail_in = static_cast<u32>(bytes.size());
+  stream.next_out = reinterpret_cast<u8*>(compressed.data());
+  stream.avail_out = static_cast<u32>(compressed.size());
+  const int code = isal_deflate(&stream);
+  TESSERA_CHECK(code == COMP_OK && stream.internal_state.state == ZSTATE_END,
+                "encode_png: {} bytes cannot be compressed (ISA-L's code {})", bytes.size(), code);
+  compressed.resize(stream.total_out);
+  return compressed;
+}
+
+std::string big_endian(size_t value) {
+  std::string bytes(4, '\0');
+  png_save_uint_32(reinterpret_cast<u8*>(bytes.data()), static_cast<png_uint_32>(value));
+  return bytes;
+}
+
+void append_chunk(std::string& file, const char* type, std::string_view data) {
+  const std::string body = type + std::string(data);
+  file += big_endian(data.size()) + body + big_endian(crc32(0, as_bytes(body), static_cast<uInt>(body.size())));
 }
 
 }  // namespace
@@ -260,25 +268,26 @@ std::string encode_png(const Tensor& image) {
       samples.push_back(static_cast<u8>(value & 0xFF));
     }
   }
-  const png_uint_32 height = static_cast<png_uint_32>(image.dim(0)), width = static_cast<png_uint_32>(image.dim(1));
-  const size_t row_bytes = size_t{width} * (deep ? 2 : grey ? 1 : 3), raw = (row_bytes + 1) * height;
-  std::string bytes(compressBound(raw) + raw / kIdatBytes * 16 + 1024, '\0');  // 12 bytes around each chunk
-  PngWriter writer({bytes.data(), bytes.size()}, fmt::format("encode_png: a picture of {}", image.shape()));
+  const size_t height = static_cast<size_t>(image.dim(0)), width = static_cast<size_t>(image.dim(1));
+  const size_t row_bytes = width * (deep ? 2 : grey ? 1 : 3);
   const u8* rows = deep ? samples.data() : image.data<u8>();
-  writer.guard.run([&] {
-    png_structp png = writer.png;
-    png_set_IHDR(png, writer.info, width, height, deep ? 16 : 8, grey ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    // Each row as its difference from the one above, and in that runs of equal bytes alone: half of the time of zlib's
-    // fastest search for longer repetitions, and of photos fewer bytes.
-    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_UP);
-    png_set_compression_strategy(png, Z_RLE);
-    png_set_compression_buffer_size(png, kIdatBytes);
-    png_write_info(png, writer.info);
-    for (png_uint_32 y = 0; y < height; ++y) png_write_row(png, rows + y * row_bytes);
-    png_write_end(png, nullptr);
-  });
-  bytes.resize(bytes.size() - writer.rest.size());
+  std::vector<u8> filtered((row_bytes + 1) * height);  // each row behind the number of its filter
+  u8* out = filtered.data();
+  for (size_t y = 0; y < height; ++y, rows += row_bytes) {
+    constexpr u8 kNone = 0, kUp = 2;  // its difference from the row above
+    *out++ = y ? kUp : kNone;
+    for (size_t i = 0; i < row_bytes; ++i) *out++ = static_cast<u8>(y ? rows[i] - rows[i - row_bytes] : rows[i]);
+  }
+  std::string bytes("\x89PNG\r\n\x1a\n", kSignatureBytes);
+  const u8 bits = deep ? 16 : 8, colour = grey ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB;
+  append_chunk(bytes, "IHDR",
+               big_endian(width) + big_endian(height) +
+                   std::string{static_cast<char>(bits), static_cast<char>(colour), 0, 0, 0});
+  const std::string compressed = deflated(filtered);
+  constexpr size_t kChunk = size_t{1} << 20;  // a reader may hold one whole
+  for (size_t at = 0; at < compressed.size(); at += kChunk)
+    append_chunk(bytes, "IDAT", std::string_view(compressed).substr(at, kChunk));
+  append_chunk(bytes, "IEND", "");
   return bytes;
 }
 

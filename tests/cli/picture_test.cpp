@@ -34,4 +34,42 @@ TEST_CASE("picture: objects have the colours of their numbers, or by their certa
   CHECK(has_colour(plain, 250, 0));
 }
 
+TEST_CASE("picture: labels of boxes at one place stand beside each other") {
+  const Tensor image = Tensor::full({400, 600, 3}, 100, DType::kU8);
+  std::vector<Instance> instances;
+  for (i64 i = 0; i < 4; ++i)
+    instances.push_back(Instance::of_box(0, 0.9 - 0.1 * static_cast<double>(i), {200, 150, 150, 100}));
+  const Tensor picture = draw_instances(image, instances, {"a square of some size"}, Label::kNameAndScore);
+  for (i64 i = 0; i < 4; ++i) {
+    const Colour colour =
+        colour_of(3 - i);  // its background covers as many pixels as that of a label alone, less the ink
+    i64 filled = 0;
+    for (const u8 *p = picture.data<u8>(), *end = p + picture.numel(); p < end; p += 3)
+      filled += p[0] == colour[0] && p[1] == colour[1] && p[2] == colour[2];
+    const ImageSize label = text_size("a square of some size 0.90", 13);
+    CHECK(filled > label.height * label.width * 6 / 10);
+  }
+}
+
+TEST_CASE("picture: an object that was found has the colour of the annotated one, whatever its place among them") {
+  CocoDataset dataset;
+  dataset.images = {{.id = 1, .file_name = "a.png", .height = 330, .width = 330}};
+  dataset.categories = {{.id = 1, .name = "square"}};
+  const auto at = [](double x) { return XywhBox{x, 100, 100, 60}; };
+  for (const double x : {10.0, 200.0})
+    dataset.annotations.push_back({.id = std::lround(x), .image_id = 1, .category_id = 1, .bbox = at(x)});
+  index_coco(dataset);
+  const Tensor image = Tensor::full({330, 330, 3}, 100, DType::kU8);
+  const Tensor picture = draw_annotated_and_found(
+      image, dataset, 0, {Instance::of_box(0, 0.9, at(203)), Instance::of_box(0, 0.5, at(12))}, {"square"});
+  const auto colour = [&](i64 x) {
+    const u8* pixel = picture.data<u8>() + (130 * picture.dim(1) + x) * 3;
+    return Colour{pixel[0], pixel[1], pixel[2]};
+  };
+  const i64 right = 330 + 4;  // where what was found begins
+  CHECK(colour(10) == colour(right + 12));
+  CHECK(colour(200) == colour(right + 203));
+  CHECK(colour(10) != colour(200));
+}
+
 }  // namespace tessera

@@ -136,6 +136,20 @@ TEST_CASE("data check: a picture is decoded to its end, not only to its header")
   CHECK(check.found(Defect::kOtherSize) == Names{"3.png is 20 x 30 (height x width), annotated 20 x 20"});
 }
 
+TEST_CASE("data check: damage within a JPEG's data, which costs a part of the picture, is a remark") {
+  const TemporaryFolder folder;
+  const CocoDataset dataset = write_set(folder, 2);
+  std::string jpeg = jpeg_bytes(load_image(folder / "1.png"));  // pictures are known by their first bytes
+  write_file(folder / "2.png", jpeg);
+  std::fill(jpeg.end() - 40, jpeg.end() - 20, '\xFF');
+  write_file(folder / "1.png", jpeg);
+  DataCheck check(dataset);
+  check.check_pictures(folder.path());
+  check_only(check, {Defect::kDamagedPart});
+  CHECK(check.found(Defect::kDamagedPart).size() == 1);
+  CHECK(check.found(Defect::kDamagedPart).at(0).starts_with("1.png (id 1): Corrupt JPEG data"));
+}
+
 TEST_CASE("data check: the same content is a duplicate within a set and a leak between two") {
   const TemporaryFolder folder, other;
   CocoDataset trained = write_set(folder, 3), held_out = write_set(other, 2, 100);

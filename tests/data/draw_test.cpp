@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "tests/support/check_error.h"
@@ -40,23 +41,45 @@ TEST_CASE("draw: an outline is the border of the mask, also where the image cuts
   CHECK(pixel(image, 1, 1) == Colour{0, 0, 0});
 }
 
+TEST_CASE("draw: a thick outline reaches as many pixels into the mask") {
+  Tensor image = kBlack.clone(), mask = Tensor::full({40, 60}, 1, DType::kU8);
+  outline_mask(image, mask, {9, 9, 9}, 3);
+  CHECK(pixel(image, 2, 30) == Colour{9, 9, 9});
+  CHECK(pixel(image, 3, 30) == Colour{0, 0, 0});
+}
+
 TEST_CASE("draw: boxes and text outside the image are clipped, not written elsewhere") {
   Tensor image = kBlack.clone();
   draw_box(image, -10, -10, 200, 200, {1, 2, 3}, 2);
   CHECK(std::set<u8>(image.span<u8>().begin(), image.span<u8>().end()) == std::set<u8>{0});
   draw_box(image, 50, 30, 100, 100, {1, 2, 3}, 2);
   CHECK(pixel(image, 30, 55) == Colour{1, 2, 3});
-  draw_text(image, 500, 500, "person 0.97 \xC3\xA9\x01", 3, {250, 250, 0});
+  draw_text(image, 500, 500, "person 0.97 \xC3\xA9\x01", 30, {250, 250, 0});
   CHECK(pixel(image, 39, 0) == Colour{250, 250, 0});
+  draw_text(image, -500, -500, "W", 400, {250, 250, 0});  // larger than the image
+  CHECK_ERROR(draw_text(image, 0, 0, "W", 0, {}), "a height of at least 1 is needed, got 0");
 }
 
-TEST_CASE("draw: text leaves ink on its background") {
-  Tensor image = kBlack.clone();
-  draw_text(image, 2, 2, "A", 2, {250, 250, 0});
-  int ink = 0;
-  for (i64 y = 2; y < 22; ++y)
-    for (i64 x = 2; x < 14; ++x) ink += pixel(image, y, x) == Colour{0, 0, 0};
-  CHECK(ink > 20);
+namespace {
+// Pixels of black ink in a line of text.
+i64 ink(std::string_view text) {
+  const ImageSize size = text_size(text, 30);
+  Tensor image = Tensor::zeros({size.height, size.width, 3}, DType::kU8);
+  draw_text(image, 0, 0, text, 30, {250, 250, 250});
+  return std::ranges::count_if(image.span<u8>(), [](u8 value) { return value < 125; }) / 3;
+}
+}  // namespace
+
+TEST_CASE("draw: text is UTF-8: each character has its own ink, and what is no UTF-8 that of U+FFFD") {
+  CHECK(ink("A") > 50);
+  CHECK(ink(" ") == 0);
+  CHECK(ink("\u00E9") > ink("e"));  // the accent
+  CHECK(ink("\u00E9") < ink("ee"));
+  CHECK(text_size("\u00E9", 30) == text_size("e", 30));
+  CHECK(text_size("\u0416", 30).width > text_size("i", 30).width);
+  for (const char* broken : {"\xE9", "\x80", "\xFF"}) CHECK(ink(broken) == ink("\uFFFD"));
+  CHECK(text_size("\xF0\x9F", 30) == text_size("\uFFFD\uFFFD", 30));  // cut off
+  CHECK(text_size("", 30).width == 15);                               // the margins
 }
 
 TEST_CASE("draw: enlarging repeats pixels and two pictures stand side by side") {
