@@ -146,6 +146,7 @@ void add_data(CLI::App& app) {
   add_stats(*data);
   add_data_check(*data);
   add_data_split(*data);
+  add_data_show(*data);
 }
 
 }  // namespace tessera
