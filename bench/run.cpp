@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "bench/bench.h"
 #include "bench/peer.h"
 #include "bench/results.h"
 #include "ops/cpu/simd/simd_table.h"
+#include "ops/kernel_table.h"
 #include "ops/precision.h"
 #include "ops/work.h"
 #include "tensor/allocator.h"
@@ -140,6 +142,7 @@ struct Sum {
   Line line;
   double operations = 0;
   bool ours = true, peer = true;
+  bool whole = true;  // no case was left out
 
   void add(const Case& one, const Line& part) {
     line.ms += one.times * part.ms;
@@ -164,25 +167,35 @@ void run_group(const std::vector<const Case*>& cases, bool whole, const Options&
   std::map<std::string, Sum> sum;
   for (const Case* one : cases) {
     step(one->group + "/" + one->name);
-    Pair pair(*one, threads, peer.get());
-    Line line = pair.measure(options.rounds);
+    std::optional<Pair> pair;
+    try {
+      pair.emplace(*one, threads, peer.get());
+    } catch (const MissingKernel& missing) {
+      before_printing();
+      results.note(
+          fmt::format("  {}/{}: not run, {} has no kernel {}", one->group, one->name, device(), missing.table()));
+      for (const std::string& name : one->sums) sum[name].whole = false;
+      continue;
+    }
+    Line line = pair->measure(options.rounds);
     line.group = one->group;
     line.name = one->name;
-    set_speed(line, pair.operations(), one->bytes, peaks);
+    set_speed(line, pair->operations(), one->bytes, peaks);
     for (const std::string& name : one->sums) {
-      if (!sum.contains(name)) sums.push_back(name);
+      if (std::ranges::find(sums, name) == sums.end()) sums.push_back(name);
       sum[name].add(*one, line);
     }
     before_printing();
     if (line.ms > 0 || line.peer_ms > 0) results.add(line);
-    if (!pair.why_no_peer().empty()) {
-      results.note("  no peer: " + pair.why_no_peer());
-      if (pair.why_no_peer() == "it died") peer = Peer::start(options, threads, why);
+    if (!pair->why_no_peer().empty()) {
+      results.note("  no peer: " + pair->why_no_peer());
+      if (pair->why_no_peer() == "it died") peer = Peer::start(options, threads, why);
     }
   }
   if (!whole) return;  // a part of a sum says nothing
   for (const std::string& name : sums) {
     Sum& total = sum[name];
+    if (!total.whole) continue;
     Line& line = total.line;
     line.group = cases.front()->group;
     line.name = "sum: " + name;

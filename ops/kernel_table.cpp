@@ -42,8 +42,8 @@ void KernelTableBase::throw_missing(Device device) const {
   for (int kind = 0; kind < kDeviceKinds; ++kind)
     if (supports(static_cast<DeviceKind>(kind)))
       known += (known.empty() ? "" : ", ") + std::string(tessera::name_of(static_cast<DeviceKind>(kind)));
-  fail("{}: no kernel for device {}; it exists for {} (see `tessera info --ops`)", name_, device,
-       known.empty() ? "no device" : known);
+  throw MissingKernel(name_, fmt::format("{}: no kernel for device {}; it exists for {} (see `tessera info --ops`)",
+                                         name_, device, known.empty() ? "no device" : known));
 }
 
 }  // namespace tessera

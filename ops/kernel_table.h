@@ -31,6 +31,16 @@
 
 namespace tessera {
 
+// A device does not have the kernel that is asked for: a gap, where every other error is a fault.
+class MissingKernel : public Error {
+ public:
+  MissingKernel(const char* table, const std::string& message) : Error(message), table_(table) {}
+  const char* table() const { return table_; }
+
+ private:
+  const char* table_;
+};
+
 // What all tables have in common: the name, the list of all tables, and the errors.
 class KernelTableBase {
  public:

@@ -1,6 +1,5 @@
 #include "tensor/device.h"
 
-#include <array>
 #include <charconv>
 #include <vector>
 
@@ -8,11 +7,6 @@
 #include "tensor/nearest_name.h"
 
 namespace tessera {
-
-const char* name_of(DeviceKind kind) {
-  constexpr std::array<const char*, kDeviceKinds> kNames = {"cpu", "cuda", "cuda-emulated", "other"};
-  return kNames.at(static_cast<size_t>(kind));
-}
 
 Device Device::parse(std::string_view name) {
   const size_t colon = name.find(':');

@@ -20,6 +20,12 @@ Table& runtimes() {
 
 }  // namespace
 
+const char* name_of(DeviceKind kind) {
+  constexpr std::array<const char*, kDeviceKinds> kNames = {"cpu", "cuda", "cuda-emulated", "other"};
+  const DeviceRuntime* runtime = runtimes().at(static_cast<size_t>(kind));
+  return runtime && runtime->name ? runtime->name : kNames[static_cast<size_t>(kind)];
+}
+
 bool register_device(DeviceKind kind, const DeviceRuntime& runtime) {
   const DeviceRuntime*& entry = runtimes()[static_cast<size_t>(kind)];
   TESSERA_CHECK(!entry, "device {} is registered twice", name_of(kind));

@@ -19,6 +19,7 @@ struct DeviceCount {
 enum class CopyDirection { kFromHost, kToHost, kWithin };
 
 struct DeviceRuntime {
+  const char* name = nullptr;  // of a device that is no part of this repository: what --device finds it by
   DeviceCount (*count)();
 
   // Memory of device `index`. allocate returns null where there is none left.

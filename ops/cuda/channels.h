@@ -132,8 +132,8 @@ struct RowLanes {
   __device__ u32 row() const { return static_cast<u32>((i64{blockIdx.x} * kThreads + threadIdx.x) >> shift); }
   __device__ int lane() const { return static_cast<int>(threadIdx.x) & (count - 1); }
   // The sum over the lanes of a row, in all of them; at most a warp has a row, and all lanes of the warp take part.
-  __device__ float sum(float value) const {
-    for (int offset = count / 2; offset > 0; offset /= 2) value += warp_shuffle_xor(value, offset);
+  __device__ float sum(float value, Where where = Where::current()) const {
+    for (int offset = count / 2; offset > 0; offset /= 2) value += warp_shuffle_xor(value, offset, where);
     return value;
   }
 };

@@ -196,11 +196,29 @@ __device__ T* dynamic_shared() {
 #endif
 }
 
+// Where a kernel calls a helper that waits, for the errors of the emulated device: the helper's last argument.
+#ifdef TESSERA_CUDA_EMULATED
+using Where = std::source_location;
+#else
+struct Where {
+  __host__ __device__ static constexpr Where current() { return {}; }
+};
+#endif
+
+// __syncthreads() of a helper that is called there.
+__device__ inline void block_barrier([[maybe_unused]] Where where) {
+#ifdef TESSERA_CUDA_EMULATED
+  __syncthreads(where);
+#else
+  __syncthreads();
+#endif
+}
+
 // --- Warp operations; all 32 lanes must take part. T has at most 8 bytes. Tensor cores: tensor/cuda/tensor_core.h
 #ifdef TESSERA_CUDA_EMULATED
 
 template <class T>
-std::array<T, kWarp> warp_values(T value, std::source_location where) {
+std::array<T, kWarp> warp_values(T value, Where where) {
   emulated::WarpValue given{};
   std::memcpy(&given, &value, sizeof(T));
   const emulated::WarpValue* all = emulated::exchange_in_warp(given, where);
@@ -211,59 +229,59 @@ std::array<T, kWarp> warp_values(T value, std::source_location where) {
 
 // The value of lane + offset; one's own where there is no such lane.
 template <class T>
-T warp_shuffle_down(T value, int offset, std::source_location where = std::source_location::current()) {
+T warp_shuffle_down(T value, int offset, Where where = Where::current()) {
   const auto values = warp_values(value, where);
   return lane() + offset < kWarp ? values[static_cast<size_t>(lane() + offset)] : value;
 }
 template <class T>
-T warp_shuffle_up(T value, int offset, std::source_location where = std::source_location::current()) {
+T warp_shuffle_up(T value, int offset, Where where = Where::current()) {
   const auto values = warp_values(value, where);
   return lane() >= offset ? values[static_cast<size_t>(lane() - offset)] : value;
 }
 // The value of lane ^ mask.
 template <class T>
-T warp_shuffle_xor(T value, int mask, std::source_location where = std::source_location::current()) {
+T warp_shuffle_xor(T value, int mask, Where where = Where::current()) {
   return warp_values(value, where)[static_cast<size_t>(lane() ^ mask)];
 }
 // The value of one lane.
 template <class T>
-T warp_shuffle(T value, int source, std::source_location where = std::source_location::current()) {
+T warp_shuffle(T value, int source, Where where = Where::current()) {
   return warp_values(value, where)[static_cast<size_t>(source) % kWarp];
 }
 // Bit i: whether lane i's condition holds.
-inline unsigned warp_ballot(bool condition, std::source_location where = std::source_location::current()) {
+inline unsigned warp_ballot(bool condition, Where where = Where::current()) {
   const auto values = warp_values(condition, where);
   unsigned bits = 0;
   for (int i = 0; i < kWarp; ++i) bits |= static_cast<unsigned>(values[static_cast<size_t>(i)]) << i;
   return bits;
 }
 // Waits for the warp and makes its writes to shared memory seen by its lanes.
-inline void warp_barrier(std::source_location where = std::source_location::current()) {
+inline void warp_barrier(Where where = Where::current()) {
   emulated::wait_for_warp(where);
 }
 
 #else
 
 template <class T>
-__device__ T warp_shuffle_down(T value, int offset) {
+__device__ T warp_shuffle_down(T value, int offset, Where = Where::current()) {
   return __shfl_down_sync(kAllLanes, value, offset);
 }
 template <class T>
-__device__ T warp_shuffle_up(T value, int offset) {
+__device__ T warp_shuffle_up(T value, int offset, Where = Where::current()) {
   return __shfl_up_sync(kAllLanes, value, offset);
 }
 template <class T>
-__device__ T warp_shuffle_xor(T value, int mask) {
+__device__ T warp_shuffle_xor(T value, int mask, Where = Where::current()) {
   return __shfl_xor_sync(kAllLanes, value, mask);
 }
 template <class T>
-__device__ T warp_shuffle(T value, int source) {
+__device__ T warp_shuffle(T value, int source, Where = Where::current()) {
   return __shfl_sync(kAllLanes, value, source);
 }
-__device__ inline unsigned warp_ballot(bool condition) {
+__device__ inline unsigned warp_ballot(bool condition, Where = Where::current()) {
   return __ballot_sync(kAllLanes, condition);
 }
-__device__ inline void warp_barrier() {
+__device__ inline void warp_barrier(Where = Where::current()) {
   __syncwarp();
 }
 

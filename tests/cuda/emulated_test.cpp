@@ -103,6 +103,10 @@ __global__ void lonely_lane_kernel(int* out) {
   if (threadIdx.x != 7) out[threadIdx.x] = warp_shuffle(1, 0);
 }
 
+__global__ void lonely_sum_kernel(int* out) {
+  if (threadIdx.x != 7) out[threadIdx.x] = warp_sum(1);
+}
+
 __global__ void atomic_kernel(int* counter) {
   atomicAdd(counter, 1);
 }
@@ -210,7 +214,7 @@ TEST_CASE("emulated: a barrier that only part of a block meets is reported with 
   CHECK_ERROR(run(), "early_exit_kernel, block (0, 0, 0) of 64 threads");
   CHECK_ERROR(run(), "59 threads (5..63) wait at the barrier of");
   CHECK_ERROR(run(), "5 threads (0..4) have ended");
-  CHECK_ERROR(launch<two_barriers_kernel>({.grid = 1, .block = 32}), "16 threads (0..30) wait at");
+  CHECK_ERROR(launch<two_barriers_kernel>({.grid = 1, .block = 32}), "16 threads (0, 2, 4, 6, ...) wait at");
   // The next launch is not disturbed.
   std::vector<int> out(100);
   launch<stride_kernel>(over(100), i64{100}, out.data());
@@ -220,7 +224,12 @@ TEST_CASE("emulated: a barrier that only part of a block meets is reported with 
 TEST_CASE("emulated: a warp operation without all its lanes is reported") {
   std::vector<int> out(32);
   CHECK_ERROR(launch<lonely_lane_kernel>({.grid = 1, .block = 32}, out.data()),
-              "31 threads (0..31) wait at the warp operation");
+              "31 threads (0..6, 8..31) wait at the warp operation");
+}
+
+TEST_CASE("emulated: of a helper that waits, the kernel's line is named") {
+  std::vector<int> out(32);
+  CHECK_ERROR(launch<lonely_sum_kernel>({.grid = 1, .block = 32}, out.data()), "emulated_test.cpp:");
 }
 
 TEST_CASE("emulated: a launch beyond a GPU's limits is refused") {

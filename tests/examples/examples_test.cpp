@@ -21,18 +21,25 @@ void check_shell(const fs::path& folder, const std::string& command) {
 
 #ifndef TESSERA_SANITIZED  // the examples would have to be built as this library is
 
-TEST_CASE("library: the examples build against an installed copy, and each does what it says") {
+TEST_CASE(
+    "library: the examples and the device of the porting guide build against an installed copy, and each does what it "
+    "says") {
   const TemporaryFolder folder;
   check_shell(folder.path(), "cmake --install " + binary_dir().string() + " --prefix " + (folder / "prefix").string());
-  check_shell(folder.path(),
-              "cmake -G Ninja -S " + (source_dir() / "examples").string() +
-                  " -B build -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DCMAKE_PREFIX_PATH=$PWD/prefix");
-  check_shell(folder.path(), "cmake --build build");
-  for (const char* command : {"build/xor", "build/shapes_classifier", "build/new_operator", "build/own_data run",
-                              "prefix/bin/tessera data shapes --out shapes --train 1 --val 1 --size 64",
-                              "build/sparseinst shapes/val/*.png drawn.png run",
-                              "cp prefix/share/tessera/configs/demo.toml prefix/share/tessera/configs/of_the_copy.toml",
-                              "prefix/bin/tessera train of_the_copy --dry-run"})
+  for (const auto& [source, build] :
+       {std::pair(source_dir() / "examples", "build"), std::pair(binary_dir() / "tests/porting/page", "abacus")}) {
+    check_shell(folder.path(),
+                fmt::format("cmake -G Ninja -S {} -B {} -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 "
+                            "-DCMAKE_PREFIX_PATH=$PWD/prefix",
+                            source.string(), build));
+    check_shell(folder.path(), fmt::format("cmake --build {}", build));
+  }
+  for (const char* command :
+       {"abacus/first_layer", "build/xor", "build/shapes_classifier", "build/new_operator", "build/own_data run",
+        "prefix/bin/tessera data shapes --out shapes --train 1 --val 1 --size 64",
+        "build/sparseinst shapes/val/*.png drawn.png run",
+        "cp prefix/share/tessera/configs/demo.toml prefix/share/tessera/configs/of_the_copy.toml",
+        "prefix/bin/tessera train of_the_copy --dry-run"})
     check_shell(folder.path(), command);
   CHECK(fs::exists(folder / "drawn.png"));
 }

@@ -1,10 +1,14 @@
 // tessera_ops: runs the op cases from the command line.
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <regex>
+#include <set>
 
+#include "ops/kernel_table.h"
 #include "tensor/nearest_name.h"
 #include "tests/ops/op_case.h"
 #include "tests/ops/op_check.h"
@@ -25,15 +29,36 @@ struct Selection {
   }
 };
 
-struct Count {
-  int passed = 0, failed = 0;
+constexpr int kWrong = 1, kMissing = 2;  // exit codes
 
-  void report(const std::string& op, const std::string& name, Device device, const std::string& wrong,
-              const char* mode) {
-    ++(wrong.empty() ? passed : failed);
-    fmt::print("{:4}  {} on {}: {}\n", wrong.empty() ? "ok" : "FAIL", op, device, name);
-    if (!wrong.empty()) fmt::print("      {}\n      {}\n", wrong, repeat_line(mode, op, device, name));
+// What became of the cases.
+class Count {
+ public:
+  // `check` returns what is wrong, or nothing.
+  template <class F>
+  void run(const std::string& op, const std::string& name, Device device, const char* mode, F&& check) {
+    try {
+      const std::string wrong = check();
+      ++(wrong.empty() ? passed_ : failed_);
+      fmt::print("{:4}  {} on {}: {}\n", wrong.empty() ? "ok" : "FAIL", op, device, name);
+      if (!wrong.empty()) fmt::print("      {}\n      {}\n", wrong, repeat_line(mode, op, device, name));
+    } catch (const MissingKernel& missing) {
+      ++not_run_;
+      missing_.insert(fmt::format("{} on {}", missing.table(), name_of(device.kind)));
+    }
   }
+
+  int finish() const {
+    TESSERA_CHECK(passed_ + failed_ + not_run_ > 0, "tessera_ops: no case matches");
+    if (not_run_ > 0)
+      fmt::print("{} not run, for want of {} kernels: {}\n", not_run_, missing_.size(), fmt::join(missing_, ", "));
+    fmt::print("{} passed, {} failed\n", passed_, failed_);
+    return failed_ > 0 ? kWrong : not_run_ > 0 ? kMissing : 0;
+  }
+
+ private:
+  int passed_ = 0, failed_ = 0, not_run_ = 0;
+  std::set<std::string> missing_;
 };
 
 int run_checks(const Selection& selection, const char* mode, std::string (*check)(const OpCase&, Device),
@@ -42,14 +67,14 @@ int run_checks(const Selection& selection, const char* mode, std::string (*check
   for (OpFamily* family : op_families()) {
     for (const OpCase& one : family->cases())
       if (selection.takes(*family, one.op, one.name))
-        for (const Device device : selection.devices) count.report(one.op, one.name, device, check(one, device), mode);
+        for (const Device device : selection.devices)
+          count.run(one.op, one.name, device, mode, [&] { return check(one, device); });
     if (!with_errors) continue;
     for (const OpError& one : family->errors())
-      if (selection.takes(*family, one.op, one.name)) count.report(one.op, one.name, {}, check_error(one), mode);
+      if (selection.takes(*family, one.op, one.name))
+        count.run(one.op, one.name, {}, mode, [&] { return check_error(one); });
   }
-  fmt::print("{} passed, {} failed\n", count.passed, count.failed);
-  TESSERA_CHECK(count.passed + count.failed > 0, "tessera_ops: no case matches");
-  return count.failed == 0 ? 0 : 1;
+  return count.finish();
 }
 
 // Median seconds of one call, over as many calls as fit into kBenchSeconds, at least five.
@@ -68,7 +93,8 @@ double measure(F&& call) {
   return seconds[seconds.size() / 2];
 }
 
-void bench_one(const OpCase& one, Device device) {
+// The line of one case. The lack of a backward kernel stands in the place of its time.
+std::string bench_line(const OpCase& one, Device device) {
   const Tensors inputs = make_inputs(one);
   const Vars vars = make_vars(one, inputs, DType::kF32, device, true);
   const double forward = measure([&] {
@@ -78,7 +104,8 @@ void bench_one(const OpCase& one, Device device) {
   std::string line = fmt::format("{:<24} {:<48} {:<6} {:10.3f} ms", one.op, one.name, device, forward * 1e3);
   line += one.flops > 0 ? fmt::format(" {:9.2f} GFLOP/s", one.flops / forward * 1e-9)
                         : fmt::format(" {:9.2f} GB/s   ", one.bytes / forward * 1e-9);
-  if (!one.grad.empty()) {
+  if (one.grad.empty()) return line;
+  try {
     const double both = measure([&] {
       const Outputs ys = one.run(vars);
       for (const Var& y : ys)
@@ -87,9 +114,10 @@ void bench_one(const OpCase& one, Device device) {
           break;
         }
     });
-    line += fmt::format(" {:10.3f} ms with backward", both * 1e3);
+    return line + fmt::format(" {:10.3f} ms with backward", both * 1e3);
+  } catch (const MissingKernel& missing) {
+    return line + fmt::format(" no kernel {}", missing.table());
   }
-  fmt::print("{}\n", line);
 }
 
 int run_bench(const Selection& selection) {
@@ -97,7 +125,13 @@ int run_bench(const Selection& selection) {
     for (const std::vector<OpCase>* cases : {&family->cases(), &family->benches()})
       for (const OpCase& one : *cases)
         if ((one.flops > 0 || one.bytes > 0) && selection.takes(*family, one.op, one.name))
-          for (const Device device : selection.devices) bench_one(one, device);
+          for (const Device device : selection.devices) {
+            try {
+              fmt::print("{}\n", bench_line(one, device));
+            } catch (const MissingKernel& missing) {
+              fmt::print("{:<24} {:<48} {:<6} no kernel {}\n", one.op, one.name, device, missing.table());
+            }
+          }
   return 0;
 }
 
@@ -136,6 +170,8 @@ int run(int argc, char** argv) {
                  "list: the names of the cases")
       ->required()
       ->check(CLI::IsMember({"test", "grad", "bench", "support", "list"}));
+  app.footer(
+      "Exit status: 0; 1 when a case fails; 2 when none fails, but some want a kernel that the device does not have.");
   app.add_option("-o,--op", selection.op, "only this operator or family (conv2d, pointwise, ...)");
   app.add_option("-d,--device", device, "only this device (cpu, ...); all by default");
   app.add_option("-p,--pattern", pattern, "only cases whose name contains this regular expression");

@@ -31,6 +31,22 @@ bool same_place(const std::source_location& a, const std::source_location& b) {
   return a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0;
 }
 
+// Numbers in ascending order, those in a row as one range: "0..4, 7, 9..12", of many the first ranges alone.
+std::string ranges(const std::vector<int>& numbers) {
+  constexpr int kMost = 4;
+  std::string text;
+  size_t first = 0;
+  for (int count = 0; first < numbers.size(); ++count) {
+    if (count == kMost) return text + ", ...";
+    size_t last = first;
+    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", numbers[first]);
+    if (last > first) text += fmt::format("..{}", numbers[last]);
+    first = last + 1;
+  }
+  return text;
+}
+
 }  // namespace
 
 void StackSwitch::leave([[maybe_unused]] const void* bottom, [[maybe_unused]] size_t size) {
@@ -133,7 +149,7 @@ bool Grid::release() {
   return true;
 }
 
-// "threads 0..31 wait at softmax.cu:40", for every place and state.
+// "; 32 threads (0..31) wait at the barrier of softmax.cu:40", for every place of a state.
 std::string Grid::describe(State state) const {
   std::map<std::string, std::vector<int>> places;
   for (int t = 0; t < count_; ++t) {
@@ -148,8 +164,8 @@ std::string Grid::describe(State state) const {
   }
   std::string text;
   for (const auto& [place, threads] : places)
-    text += fmt::format("; {} thread{} ({}{}) {}", threads.size(), threads.size() == 1 ? "" : "s", threads.front(),
-                        threads.size() == 1 ? "" : fmt::format("..{}", threads.back()), place);
+    text +=
+        fmt::format("; {} thread{} ({}) {}", threads.size(), threads.size() == 1 ? "" : "s", ranges(threads), place);
   return text;
 }
 
