@@ -2,6 +2,7 @@
 
 #include "cli/cityscapes_findings.h"
 #include "data/panoptic.h"
+#include "tensor/file.h"
 #include "train/evaluate.h"
 
 namespace tessera {
@@ -19,20 +20,34 @@ std::vector<CocoCategory> categories_of(const LoadedModel& model) {
   return categories;
 }
 
+// A field of a CSV file (RFC 4180).
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == text.npos) return text;
+  std::string field = "\"";
+  for (const char c : text) field += c == '"' ? "\"\"" : std::string(1, c);
+  return field + '"';
+}
+
 class CocoFindings : public Findings {
  public:
-  CocoFindings(const LoadedModel& model, const fs::path& out, bool annotated)
+  CocoFindings(const LoadedModel& model, const fs::path& out, bool annotated, double threshold)
       : model_(model),
+        threshold_(threshold),
         results_file_(out / "results.json"),
+        counts_file_(out / "counts.csv"),
         images_file_(annotated ? fs::path() : out / "images.json") {}
 
   std::vector<fs::path> outputs(const std::vector<std::string>& /*names*/) const override {
-    return {results_file_, images_file_};
+    return {results_file_, counts_file_, images_file_};
   }
 
   void add(FoundPicture picture) override {
-    for (const Instance& instance : picture.instances)
+    std::vector<i64> counts(model_.info.classes.size());
+    for (const Instance& instance : picture.instances) {
       results_.push_back(to_detection(instance, picture.image.id, model_.info.category_ids));
+      counts[static_cast<size_t>(instance.class_index)] += instance.score >= threshold_;
+    }
+    counts_ += fmt::format("{},{}\n", csv_field(picture.image.file_name), fmt::join(counts, ","));
     found_.images.push_back(std::move(picture.image));
   }
 
@@ -40,14 +55,19 @@ class CocoFindings : public Findings {
     found_.categories = categories_of(model_);
     if (!images_file_.empty()) save_coco(images_file_, found_);
     save_results(results_file_, results_);
+    std::string header = "picture";
+    for (const std::string& name : model_.info.classes) header += ',' + csv_field(name);
+    write_file(counts_file_, header + '\n' + counts_);
     return fmt::format("results.json ({} objects)", results_.size());
   }
 
  private:
   const LoadedModel& model_;
-  const fs::path results_file_, images_file_;  // images_file_ is empty: not to be written
-  CocoDataset found_;                          // the images that were read
+  const double threshold_;
+  const fs::path results_file_, counts_file_, images_file_;  // images_file_ is empty: not to be written
+  CocoDataset found_;                                        // the images that were read
   std::vector<Detection> results_;
+  std::string counts_;  // lines of counts.csv
 };
 
 // Segments, whose masks are a PNG of each picture.
@@ -100,10 +120,11 @@ class PanopticFindings : public Findings {
 
 }  // namespace
 
-std::unique_ptr<Findings> make_findings(const LoadedModel& model, const fs::path& out, const fs::path& annotations) {
+std::unique_ptr<Findings> make_findings(const LoadedModel& model, const fs::path& out, const fs::path& annotations,
+                                        double threshold) {
   if (model.model->finds_segments()) return std::make_unique<PanopticFindings>(model, out);
   if (fs::is_directory(annotations)) return std::make_unique<CityscapesFindings>(model, out);
-  return std::make_unique<CocoFindings>(model, out, !annotations.empty());
+  return std::make_unique<CocoFindings>(model, out, !annotations.empty(), threshold);
 }
 
 }  // namespace tessera

@@ -39,10 +39,11 @@ class Findings {
   virtual std::string save() = 0;
 };
 
-// In the folder `out`: results.json, and images.json where there are no annotations, whose image ids these would be; of
+// In the folder `out`: results.json, counts.csv with the objects of each class per picture whose score is at least
+// `threshold`, and images.json where there are no annotations, whose image ids these would be; of
 // a network that finds segments panoptic.json and a folder of PNGs; where the annotations are a folder of Cityscapes
 // its result files.
 std::unique_ptr<Findings> make_findings(const LoadedModel& model, const std::filesystem::path& out,
-                                        const std::filesystem::path& annotations);
+                                        const std::filesystem::path& annotations, double threshold);
 
 }  // namespace tessera

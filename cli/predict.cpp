@@ -42,7 +42,7 @@ class Prediction {
         below_(below_common_folder(files_)),
         annotated_(!options.annotations.empty()),
         names_(distinct_names(below_)),
-        findings_(make_findings(model, out_, options.annotations)),
+        findings_(make_findings(model, out_, options.annotations, options.threshold)),
         workers_(worker_count()) {
     if (annotated_) {
       truth_ = fs::is_directory(options_.annotations) ? load_cityscapes(options_.annotations)

@@ -25,10 +25,10 @@ void erase_no_objects(std::vector<Instance>& found, const Segmenter& model);
 // How many threads read, draw and write beside the network's.
 int worker_count();
 
-// Writes a picture of each image with its objects, results.json, and without annotations images.json; of a network that
-// finds segments panoptic.json and its PNGs in place of both, of pictures of Cityscapes its result files. Everything
-// that can be wrong with the options is found before the first image; then one that cannot be read or written is
-// reported on stderr, the others go on, and in the end that is an error. Returns the signal that stopped it
+// Writes a picture of each image with its objects, results.json, counts.csv, and without annotations images.json; of a
+// network that finds segments panoptic.json and its PNGs in their place, of pictures of Cityscapes its result files.
+// Everything that can be wrong with the options is found before the first image; then one that cannot be read or
+// written is reported on stderr, the others go on, and in the end that is an error. Returns the signal that stopped it
 // (train/signals.h), or 0.
 int predict(const LoadedModel& model, const PredictOptions& options);
 

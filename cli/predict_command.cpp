@@ -79,7 +79,9 @@ void add_predict(CLI::App& app) {
   command
       ->add_option(
           "--out", options->out,
-          "folder for the pictures, results.json, and images.json, which tells whose image ids these are; of "
+          "folder for the pictures, results.json, counts.csv (how many objects a picture has), and images.json, which "
+          "tells "
+          "whose image ids these are; of "
           "a network that finds segments panoptic.json and its folder of PNGs; of Cityscapes cityscapes/, its text "
           "files and masks; no image is overwritten. Or a video, by its ending: " +
               video_endings())
@@ -89,8 +91,9 @@ void add_predict(CLI::App& app) {
                    "image files, or folders of them; for a video also one video, or a camera (/dev/video0)")
       ->required();
   command
-      ->add_option("--threshold", options->threshold,
-                   "draw objects of at least this score; results.json holds all above inference.score_threshold")
+      ->add_option(
+          "--threshold", options->threshold,
+          "draw and count objects of at least this score; results.json holds all above inference.score_threshold")
       ->capture_default_str();
   command->add_option("--limit", predict->limit, "stop after this many images; 0: all")->capture_default_str();
   command->add_option(

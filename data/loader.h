@@ -40,7 +40,7 @@ struct LoaderConfig {
   bool group_by_aspect = false;  // training: a batch holds only wide or only tall pictures, which saves padding
   int workers = 2;               // threads; 0 loads in next()
   int prefetch = 3;              // batches under way or waiting beside the one being used
-  PixelStatistics statistics;
+  PixelStatistics statistics = {};
   i64 divisor = 32;      // padded sides are multiples of this
   ImageSize least = {};  // and at least this
   Device device = {};    // where pictures and masks of the batches lie

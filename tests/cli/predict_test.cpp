@@ -256,6 +256,23 @@ TEST_CASE("predict: an object has pixels, and a written score above the threshol
   for (const nlohmann::json& result : above) CHECK(result["score"] > scores[3]);
 }
 
+TEST_CASE("predict: counts.csv has the objects of each class that are drawn") {
+  const TemporaryFolder folder;
+  fs::copy_file(val() / "000001.png", folder / "a, b.png");
+  const std::string picture = (folder / "a, b.png").string();
+  REQUIRE(predict(folder / "all", {picture}).code == 0);
+  std::vector<double> scores;
+  for (const nlohmann::json& result : read_json(folder / "all" / "results.json")) scores.push_back(result["score"]);
+  std::ranges::sort(scores);
+  REQUIRE(predict(folder / "some", {"--threshold", fmt::format("{}", scores[3]), picture}).code == 0);
+  std::map<std::string, int> expected{{"1", 0}, {"2", 0}, {"3", 0}};
+  for (const nlohmann::json& result : read_json(folder / "some" / "results.json"))
+    expected[result["category_id"].dump()] += result["score"] >= scores[3];
+  CHECK(read_file(folder / "some" / "counts.csv") ==
+        fmt::format("picture,circle,rectangle,triangle\n\"a, b.png\",{},{},{}\n", expected["1"], expected["2"],
+                    expected["3"]));
+}
+
 TEST_CASE("predict, train, eval: strips are not enlarged to gigabytes") {
   const TemporaryFolder folder;
   const fs::path images = folder / "images", list = folder / "gt.json";

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tensor/file.h"
+#include "tests/data/test_images.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera {
@@ -139,7 +140,7 @@ TEST_CASE("data check: a picture is decoded to its end, not only to its header")
 TEST_CASE("data check: damage within a JPEG's data, which costs a part of the picture, is a remark") {
   const TemporaryFolder folder;
   const CocoDataset dataset = write_set(folder, 2);
-  std::string jpeg = jpeg_bytes(load_image(folder / "1.png"));  // pictures are known by their first bytes
+  std::string jpeg = test::jpeg_bytes(load_image(folder / "1.png"));  // pictures are known by their first bytes
   write_file(folder / "2.png", jpeg);
   std::fill(jpeg.end() - 40, jpeg.end() - 20, '\xFF');
   write_file(folder / "1.png", jpeg);

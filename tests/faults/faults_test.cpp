@@ -409,6 +409,12 @@ class Verdict {
       if (known->contains(path) && same(path, known->at(path), content)) return true;
     if (may_find_less() && path.starts_with("pictures/") && path.ends_with(".json"))
       return Json::accept(content);  // of its objects: judge_rest
+    if (may_find_less() && path == "pictures/counts.csv") {
+      std::istringstream lines(content);
+      for (std::string line; std::getline(lines, line);)
+        if (('\n' + scenario_.after.at(path)).find('\n' + line + '\n') == std::string::npos) return false;
+      return true;
+    }
     if (is_log(path) && scenario_.after.contains(path)) {
       const Arguments lines = log_lines(content), all = log_lines(scenario_.after.at(path));
       return lines.size() <= all.size() && std::equal(lines.begin(), lines.end(), all.begin());
