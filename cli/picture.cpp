@@ -33,8 +33,12 @@ i64 common_pixels(const Area& a, const Area& b) {
   return std::max<i64>(width, 0) * std::max<i64>(height, 0);
 }
 
-// Where the label of a box stands: the first of some places around and inside it that covers least of the `others`.
-Area place_label(const Area& box, ImageSize label, ImageSize picture, const std::vector<Area>& others) {
+// Where the label of boxes[own] stands: the first of some places around and inside it that covers least of the other
+// labels, and then of the other boxes.
+Area place_label(const std::vector<Area>& boxes, size_t own, ImageSize label, ImageSize picture,
+                 const std::vector<Area>& labels) {
+  constexpr i64 kLabelPixel = 8;  // counts as so many pixels of boxes
+  const Area& box = boxes[own];
   const i64 right = box.x + box.width - label.width, bottom = box.y + box.height;
   const std::array<std::pair<i64, i64>, 8> places = {{{box.x, box.y - label.height},
                                                       {box.x, bottom},
@@ -50,7 +54,8 @@ Area place_label(const Area& box, ImageSize label, ImageSize picture, const std:
     const Area place{std::clamp<i64>(x, 0, std::max<i64>(0, picture.width - label.width)),
                      std::clamp<i64>(y, 0, std::max<i64>(0, picture.height - label.height)), label.width, label.height};
     i64 covered = 0;
-    for (const Area& other : others) covered += common_pixels(place, other);
+    for (const Area& other : labels) covered += kLabelPixel * common_pixels(place, other);
+    for (size_t i = 0; i < boxes.size(); ++i) covered += i == own ? 0 : common_pixels(place, boxes[i]);
     if (covered < least) least = covered, best = place;
   }
   return best;
@@ -99,10 +104,13 @@ Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instance
     return colour_of(colours.empty() ? static_cast<i64>(place) : colours.at(order[place]));
   };
 
-  for (size_t place = 0; place < order.size(); ++place) {
-    const Instance& instance = instances[order[place]];
-    if (!instance.has_mask()) continue;
-    const Tensor mask = enlarge(decode_rle(instance.mask), factor);
+  std::vector<std::pair<i64, size_t>> masks;  // area and place: a large one hides no small one
+  for (size_t place = 0; place < order.size(); ++place)
+    if (const Instance& instance = instances[order[place]]; instance.has_mask())
+      masks.emplace_back(-rle_area(instance.mask), place);
+  std::ranges::sort(masks);
+  for (const auto& [area, place] : masks) {
+    const Tensor mask = enlarge(decode_rle(instances[order[place]].mask), factor);
     blend_mask(picture, mask, colour_at(place), 0.45);
     outline_mask(picture, mask, colour_at(place), thickness);
   }
@@ -111,18 +119,22 @@ Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instance
     Area area;
     Colour colour;
   };
+  std::vector<Area> boxes;
+  for (const size_t i : order) {
+    const auto scaled = [&](size_t k) { return static_cast<i64>(instances[i].box[k]) * factor; };
+    boxes.push_back({scaled(0), scaled(1), scaled(2), scaled(3)});
+  }
   std::vector<PlacedLabel> labels;  // the most certain has the choice of places
   std::vector<Area> taken;
   for (size_t place = order.size(); place-- > 0;) {
     const Instance& instance = instances[order[place]];
     if (instance.box[2] <= 0) continue;
-    const auto scaled = [&](size_t k) { return static_cast<i64>(instance.box[k]) * factor; };
-    const Area box{scaled(0), scaled(1), scaled(2), scaled(3)};
     const std::string& name = classes.at(static_cast<size_t>(instance.class_index));
     std::string text = label == Label::kName ? name : fmt::format("{} {:.2f}", name, instance.score);
-    taken.push_back(place_label(box, text_size(text, text_height), size, taken));
+    taken.push_back(place_label(boxes, place, text_size(text, text_height), size, taken));
     labels.push_back({std::move(text), taken.back(), colour_at(place)});
-    draw_box(picture, box.x, box.y, box.width, box.height, labels.back().colour, thickness);
+    const auto& [x, y, width, height] = boxes[place];
+    draw_box(picture, x, y, width, height, labels.back().colour, thickness);
   }
   std::ranges::reverse(labels);  // drawn last: no mask may cover one, and the most certain lie on top
   for (const auto& [text, area, colour] : labels) draw_text(picture, area.x, area.y, text, text_height, colour);

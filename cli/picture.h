@@ -22,8 +22,8 @@ enum class Label { kName, kNameAndScore };
 // The size of the picture that draw_instances() makes of an image of this size.
 ImageSize drawn_size(ImageSize image);
 
-// The image with every object's mask and outline, where it has one, box and label; the least certain first, so that the
-// best lie on top. Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3];
+// The image with every object's mask and outline, where it has one, the largest first, so that the small lie on top; and
+// its box and label, which keeps clear of those of more certain objects as far as there is room around the box. Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3];
 // masks of its size. colours: the number of each instance's colour; without them neighbours in certainty get
 // neighbouring colours.
 Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instances,
