@@ -49,16 +49,16 @@ TEST_CASE("data show: with a configuration the pictures are those of the first b
   const auto show = [&](const char* flip) {
     succeeds({"data", "show", "--config", workshop().config.string(), "--set",
               std::string("augment.flip_probability=") + flip, "--set", "training.batch_size=2", "--set",
-              "augment.shortest=[352]", "--set", "augment.longest=400", "--count", "3", "--out", page.string()});
+              "augment.shortest=[352]", "--set", "augment.longest=2000", "--count", "3", "--out", page.string()});
     return read_file(page);
   };
   const std::string plain = show("0"), flipped = show("1");
   CHECK(occurrences(plain, "<img ") == 3);
   CHECK(occurrences(plain, "batch 1: ") == 4);  // each caption is an alternative text as well
   CHECK(occurrences(plain, "batch 2: ") == 2);
-  CHECK(plain.find(", 400 x 305, of 63 x 48 in a batch of 416 x 352, 3 objects\" src=") != std::string::npos);
+  CHECK(plain.find(", 462 x 352, of 63 x 48 in a batch of 480 x 352, 3 objects\" src=") != std::string::npos);
   CHECK(first_picture(plain, folder).height == 352);
-  CHECK(first_picture(plain, folder).width == 416);
+  CHECK(first_picture(plain, folder).width == 480);
   CHECK(plain != flipped);
 }
 
