@@ -15,26 +15,10 @@ constexpr size_t kMaxPoints = 400;
 const char* const kColours[] = {"#2563eb", "#dc2626", "#16a34a", "#d97706", "#7c3aed",
                                 "#0891b2", "#be185d", "#4d7c0f", "#78716c", "#111827"};
 
-// Averages neighbouring points until at most kMaxPoints are left; drops what cannot be drawn.
-Series thinned(const Series& series, bool log_scale) {
-  if (!series.marks.empty()) return series;
-  Series kept{series.name, {}, {}};
-  for (size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
-    if (!std::isfinite(series.y[i]) || (log_scale && series.y[i] <= 0)) continue;
-    kept.x.push_back(series.x[i]);
-    kept.y.push_back(log_scale ? std::log10(series.y[i]) : series.y[i]);
-  }
-  const size_t group = (kept.x.size() + kMaxPoints - 1) / kMaxPoints;
-  if (group <= 1) return kept;
-  Series result{series.name, {}, {}};
-  for (size_t begin = 0; begin < kept.x.size(); begin += group) {
-    const size_t end = std::min(begin + group, kept.x.size());
-    double x = 0, y = 0;
-    for (size_t i = begin; i < end; ++i) x += kept.x[i], y += kept.y[i];
-    result.x.push_back(x / static_cast<double>(end - begin));
-    result.y.push_back(y / static_cast<double>(end - begin));
-  }
-  return result;
+// With the logarithms of the values, where there are any.
+Series logarithms(Series series) {
+  for (double& y : series.y) y = y > 0 ? std::log10(y) : std::numeric_limits<double>::quiet_NaN();
+  return series;
 }
 
 // The step of 1, 2 or 5 times a power of ten that cuts a range into four to ten parts.
@@ -103,6 +87,26 @@ std::string marks(const Series& series, const PlaceX& px, const PlaceY& py, cons
 
 }  // namespace
 
+Series thinned(const Series& series, size_t most) {
+  Series kept{.name = series.name, .x = {}, .y = {}, .noisy = series.noisy};
+  for (size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
+    if (!std::isfinite(series.y[i])) continue;
+    kept.x.push_back(series.x[i]);
+    kept.y.push_back(series.y[i]);
+  }
+  const size_t group = (kept.x.size() + most - 1) / most;
+  if (group <= 1) return kept;
+  Series result{.name = series.name, .x = {}, .y = {}, .noisy = series.noisy};
+  for (size_t begin = 0; begin < kept.x.size(); begin += group) {
+    const size_t end = std::min(begin + group, kept.x.size());
+    double x = 0, y = 0;
+    for (size_t i = begin; i < end; ++i) x += kept.x[i], y += kept.y[i];
+    result.x.push_back(x / static_cast<double>(end - begin));
+    result.y.push_back(y / static_cast<double>(end - begin));
+  }
+  return result;
+}
+
 const char* const kChartStyle =
     "svg { width: 100%; height: auto; background: #fff; } .grid { stroke: #e5e7eb; } "
     ".tick { font: 11px sans-serif; fill: #4b5563; } .title { font: bold 14px sans-serif; fill: #111827; }\n";
@@ -147,7 +151,8 @@ std::string to_svg(const Chart& chart) {
   std::vector<Series> series;
   Range x_range, y_range;
   for (const Series& one : chart.series) {
-    series.push_back(thinned(one, chart.log_scale));
+    const Series scaled = chart.log_scale ? logarithms(one) : one;
+    series.push_back(one.marks.empty() ? thinned(scaled, kMaxPoints) : scaled);
     for (double x : series.back().x) x_range.include(x);
     for (double y : series.back().y) y_range.include(y);
   }

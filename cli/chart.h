@@ -11,6 +11,7 @@ struct Series {
   std::string name;
   std::vector<double> x, y;
   std::vector<std::string> marks = {};  // names of the points, which are then drawn one by one and not as a line
+  bool noisy = false;                   // a page smooths it
 };
 
 struct Chart {
@@ -19,6 +20,9 @@ struct Chart {
   bool log_scale = false;  // of the y axis; values that are not positive are left out
   double y_low = std::numeric_limits<double>::infinity(), y_high = -y_low;  // the y axis holds at least these
 };
+
+// At most so many points: averages of neighbours. Values that are not finite are left out.
+Series thinned(const Series& series, size_t most);
 
 // How the parts of a chart look, for the page's style sheet.
 extern const char* const kChartStyle;

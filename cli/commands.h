@@ -11,6 +11,7 @@ void add_data(CLI::App& app);
 void add_data_check(CLI::App& data);  // below data, as are the next
 void add_data_split(CLI::App& data);
 void add_data_show(CLI::App& data);
+void add_data_stats(CLI::App& data);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_predict(CLI::App& app);

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <memory>
 
-#include "cli/chart.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/page.h"
+#include "cli/panels.h"
 #include "cli/picture.h"
 #include "data/image.h"
-#include "data/resize.h"
-#include "tensor/random.h"
 #include "train/named_config.h"
 #include "train/progress.h"
 #include "train/sources.h"
@@ -22,40 +21,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr i64 kLongest = 800;  // pixels of a picture on the page
-
-constexpr const char* kStyle = R"(
-:root { color-scheme: light dark }
-body { font: 16px/1.4 system-ui, sans-serif; margin: 1rem }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1rem }
-figure { margin: 0 }
-img { width: 100% }
-figcaption { overflow-wrap: anywhere })";
-
-std::vector<std::string> class_names(const CocoDataset& dataset) {
-  std::vector<std::string> names;
-  for (const CocoCategory& category : dataset.categories) names.push_back(category.name);
-  return names;
-}
-
-Tensor fitted(const Tensor& picture) {
-  const ImageSize size{picture.dim(0), picture.dim(1)};
-  if (std::max(size.height, size.width) <= kLongest) return picture;
-  return resize_bilinear(picture, fitted_size(size, {kLongest, kLongest}));
-}
-
-// The objects of a sample, at the size that the network sees.
-std::vector<Instance> instances_of(const Sample& sample) {
-  std::vector<Instance> instances;
-  for (i64 k = 0; k < sample.targets.count(); ++k) {
-    const Tensor& masks = sample.targets.masks;
-    const float* box = sample.targets.boxes.data<float>() + k * 4;
-    Instance object = Instance::of_mask(sample.targets.classes.data<i64>()[k], 1,
-                                        encode_rle(masks.rows(k, k + 1).reshape({masks.dim(1), masks.dim(2)})));
-    object.box = {box[0], box[1], box[2] - box[0], box[3] - box[1]};
-    instances.push_back(std::move(object));
+// The targets of a sample, at the size that the network sees.
+std::vector<PanelObject> target_objects(const CocoDataset& dataset, const Targets& targets) {
+  std::vector<PanelObject> objects;
+  for (i64 k = 0; k < targets.count(); ++k) {
+    const float* box = targets.boxes.data<float>() + k * 4;
+    const i64 class_index = targets.classes.data<i64>()[k];
+    objects.push_back(
+        {.name = dataset.categories[static_cast<size_t>(class_index)].name,
+         .class_index = class_index,
+         .object = k,
+         .mask = encode_rle(targets.masks.rows(k, k + 1).reshape({targets.masks.dim(1), targets.masks.dim(2)})),
+         .box = XywhBox{box[0], box[1], box[2] - box[0], box[3] - box[1]}});
   }
-  return instances;
+  return objects;
 }
 
 // The picture within its batch: what is padded has the colour that normalisation makes 0.
@@ -86,18 +65,17 @@ struct DataShowCommand {
     else
       show_batches();
     const std::string title = config_file.empty() ? annotations : config_file;
-    write_output(out, fmt::format("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
-                                  "content=\"width=device-width\"><title>{0}</title><style>{1}</style><h1>{0}</h1>"
-                                  "<p>{2}</p><main>{3}</main></html>\n",
-                                  escape_html(title), kStyle, escape_html(summary_), figures_));
+    write_output(
+        out, html_page(title, summary_,
+                       std::vector<PageSection>{
+                           {"pictures", "Pictures", layer_form({}) + "<div class=\"gallery\">" + panels_ + "</div>"}}));
     fmt::print("{}: {}\n", out.string(), summary_);
   }
 
  private:
-  void add(const Tensor& picture, const std::string& caption) {
-    figures_ += fmt::format(
-        "<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\"><figcaption>{0}</figcaption></figure>\n",
-        escape_html(caption), base64(encode_png(fitted(picture))));
+  void add(const Tensor& image, const std::string& title, const std::string& text, std::vector<PanelObject> objects) {
+    const std::string caption = counted_objects(objects);
+    panels_ += picture_panels(image, title, text, {{"truth", caption, std::move(objects)}}, number_++);
   }
 
   void show_annotated() {
@@ -108,7 +86,6 @@ struct DataShowCommand {
     order.resize(static_cast<size_t>(std::min(count, std::ssize(order))));
     std::ranges::sort(order);
     check_outputs({out}, {annotations});
-    const std::vector<std::string> classes = class_names(*dataset);
     Progress progress("pictures", 0, std::ssize(order));
     i64 unreadable = 0;
     for (size_t i = 0; i < order.size(); ++i) {
@@ -116,12 +93,11 @@ struct DataShowCommand {
       try {
         const Tensor image = load_image(images / info.file_name);
         check_picture_size(info.file_name, {image.dim(0), image.dim(1)}, *dataset, order[i]);
-        const std::vector<Instance> objects = annotated_instances(*dataset, order[i]);
-        add(draw_instances(image, objects, classes, Label::kName),
-            fmt::format("{}: {} x {}, {} objects", info.file_name, info.width, info.height, objects.size()));
+        add(image, info.file_name, fmt::format("{} x {}", info.width, info.height),
+            annotated_objects(*dataset, order[i]));
       } catch (const Error& error) {
         ++unreadable;
-        figures_ += fmt::format("<p>{}</p>\n", escape_html(error.what()));
+        panels_ += fmt::format("<p>{}</p>\n", escape_html(error.what()));
       }
       progress.update(static_cast<i64>(i) + 1);
     }
@@ -136,7 +112,6 @@ struct DataShowCommand {
     const Config config = make_config(settings);
     const auto source = training_source(config);
     check_outputs({out}, {config_file, config.data.train_annotations});
-    const std::vector<std::string> classes = class_names(source->dataset());
     Loader loader(source, loader_config(config, true));
     Progress progress("pictures", 0, count);
     i64 shown = 0, objects = 0, batches = 0;
@@ -144,13 +119,11 @@ struct DataShowCommand {
       const Batch batch = loader.next().value();
       for (const Sample& sample : batch.samples) {
         if (shown == count) break;
-        const Tensor drawn = draw_instances(sample.image, instances_of(sample), classes, Label::kName);
-        const i64 factor = drawn.dim(0) / sample.image.dim(0);
-        add(padded(drawn, {batch.padded.height * factor, batch.padded.width * factor}, batch.statistics),
-            fmt::format("batch {}: {}, {} x {}, of {} x {} in a batch of {} x {}, {} objects", batches + 1,
-                        sample.file.filename().string(), sample.image.dim(1), sample.image.dim(0),
-                        sample.original.width, sample.original.height, batch.padded.width, batch.padded.height,
-                        sample.targets.count()));
+        add(padded(sample.image, batch.padded, batch.statistics),
+            fmt::format("batch {}: {}", batches + 1, sample.file.filename().string()),
+            fmt::format("{} x {}, of {} x {}, in a batch of {} x {}", sample.image.dim(1), sample.image.dim(0),
+                        sample.original.width, sample.original.height, batch.padded.width, batch.padded.height),
+            target_objects(source->dataset(), sample.targets));
         objects += sample.targets.count();
         progress.update(++shown);
       }
@@ -160,7 +133,8 @@ struct DataShowCommand {
     if (const std::string left_out = source->left_out(); !left_out.empty()) summary_ += "; " + left_out;
   }
 
-  std::string figures_, summary_;
+  std::string panels_, summary_;
+  i64 number_ = 0;
 };
 
 }  // namespace

@@ -22,7 +22,8 @@ struct EvalCommand {
   nn::InferenceOptions inference;
 
   void run(Communicator& communicator) const {
-    const LoadedModel loaded = model.load(annotations, communicator);
+    LoadedModel loaded = model.load(annotations, communicator);
+    loaded.config.evaluation.loss = false;  // a fused model has none
     nn::fuse_for_inference(*loaded.model, inference);
     const DataConfig& data = loaded.config.data;
     const std::string annotation_file = annotations.empty() ? data.val_annotations : annotations;

@@ -73,6 +73,28 @@ Chart precision_recall_chart(const ApResult& result, std::optional<size_t> categ
   return chart;
 }
 
+Chart precision_recall_by_category(const ApResult& result, const std::vector<i64>& counts, size_t most) {
+  Chart chart{.title = title_of(result, "IoU 0.50"), .x_label = "recall", .series = {}, .y_low = 0, .y_high = 1};
+  std::vector<size_t> order;
+  for (size_t k = 0; k < result.per_category.size(); ++k)
+    if (precision_at(result, 0, 0, k) > -1) order.push_back(k);
+  std::ranges::stable_sort(order, std::ranges::greater(), [&](size_t k) { return counts.at(k); });
+  if (order.size() > most) {
+    chart.title += fmt::format(", the {} most frequent of {} classes", most, order.size());
+    order.resize(most);
+  }
+  for (const size_t k : order) {
+    Series series{
+        .name = fmt::format("{}: {:.3f}", result.per_category[k].name, result.per_category[k].ap50), .x = {}, .y = {}};
+    for (size_t r = 0; r < kRecallSteps; ++r) {
+      series.x.push_back(static_cast<double>(r) / (kRecallSteps - 1));
+      series.y.push_back(precision_at(result, 0, r, k));
+    }
+    chart.series.push_back(std::move(series));
+  }
+  return chart;
+}
+
 void write_precision_recall(const std::filesystem::path& path, const ApResult& result, const std::string& category) {
   const std::optional<size_t> chosen = category.empty() ? std::nullopt : std::optional(find_category(result, category));
   if (path.extension() == ".svg") return write_output(path, to_svg_file({precision_recall_chart(result, chosen)}));

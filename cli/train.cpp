@@ -143,6 +143,7 @@ Evaluator evaluator(const Config& config, const std::vector<i64>& category_ids,
     if (!result) return std::nullopt;
     Scores scores;
     for (const auto& [metric, score] : result->scores) scores.emplace_back(metric->short_name(), score.figures);
+    if (!result->losses.empty()) scores.emplace_back(kValidationLoss, result->losses);
     return scores;
   };
 }

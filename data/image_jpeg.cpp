@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstdlib>
 #include <vector>
 // clang-format off
 #include <cstdio>  // jpeglib.h needs it
@@ -85,6 +87,33 @@ class JpegReader {
   jpeg_progress_mgr progress_{};
 };
 
+// libjpeg's encoder and the bytes that it wrote so far.
+struct JpegWriter {
+  jpeg_compress_struct info{};
+  LongjmpGuard guard;
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;
+
+  explicit JpegWriter(const std::string& name) : guard(name, "encoded") {
+    info.err = jpeg_std_error(&errors_);
+    info.client_data = &guard;
+    errors_.error_exit = [](j_common_ptr encoder) {
+      char message[JMSG_LENGTH_MAX];
+      encoder->err->format_message(encoder, message);
+      static_cast<LongjmpGuard*>(encoder->client_data)->leave(message);
+    };
+  }
+  JpegWriter(const JpegWriter&) = delete;
+  JpegWriter& operator=(const JpegWriter&) = delete;
+  ~JpegWriter() {
+    jpeg_destroy_compress(&info);
+    std::free(bytes);
+  }
+
+ private:
+  jpeg_error_mgr errors_{};
+};
+
 // Four components hold inks, which PIL takes to be inverted as Adobe stores them (0 is full ink), whether the file has
 // Adobe's marker or not: each colour is what its ink and the black leave of the light.
 void cmyk_to_rgb(const u8* cmyk, i64 pixels, u8* rgb) {
@@ -126,6 +155,34 @@ Tensor decode_jpeg(std::string_view bytes, const std::string& name, std::string*
   });
   if (warning) *warning = reader.warning();
   return image;
+}
+
+std::string encode_jpeg(const Tensor& image, int quality) {
+  TESSERA_CHECK(image.dtype() == DType::kU8 && image.rank() == 3 && image.dim(2) == 3,
+                "encode_jpeg: expected u8 [H, W, 3], got {} {}", name_of(image.dtype()), image.shape());
+  TESSERA_CHECK(image.numel() > 0 && std::max(image.dim(0), image.dim(1)) <= JPEG_MAX_DIMENSION,
+                "encode_jpeg: {} cannot be a picture: sides of 1 to {} can", image.shape(), JPEG_MAX_DIMENSION);
+  JpegWriter writer(fmt::format("encode_jpeg: a picture of {}", image.shape()));
+  jpeg_compress_struct& info = writer.info;
+  const u8* pixels = image.data<u8>();
+  const i64 width = image.dim(1);
+  writer.guard.run([&] {
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, &writer.bytes, &writer.size);
+    info.image_height = static_cast<JDIMENSION>(image.dim(0));
+    info.image_width = static_cast<JDIMENSION>(width);
+    info.input_components = 3;
+    info.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&info);
+    jpeg_set_quality(&info, quality, TRUE);
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < info.image_height) {
+      JSAMPROW row = const_cast<JSAMPROW>(pixels + info.next_scanline * width * 3);  // is only read
+      jpeg_write_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_compress(&info);
+  });
+  return {reinterpret_cast<const char*>(writer.bytes), writer.size};
 }
 
 }  // namespace tessera

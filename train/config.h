@@ -139,6 +139,7 @@ struct TrainingConfig {
 struct EvaluationConfig {
   i64 every = 7330, batch_size = 1, patience = 0;
   std::string metric = "segm";
+  bool loss = false;
 
   template <class Field>
   void fields(Field&& field) {
@@ -147,6 +148,7 @@ struct EvaluationConfig {
     TESSERA_FIELD(
         metric,
         "one of `tessera score` (coco- may be left out): its first figure decides which checkpoint is the best");
+    TESSERA_FIELD(loss, "also the losses on the validation set, logged as val loss: one more forward pass per batch");
     TESSERA_FIELD(patience, "the run ends after so many evaluations in a row that did not raise that figure; 0: never",
                   at_least(0));
   }

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "data/loader.h"
 #include "eval/checks.h"
 #include "train/gather_objects.h"
+#include "train/pass.h"
 #include "train/progress.h"
 #include "train/signals.h"
 
@@ -36,6 +38,65 @@ void check_segments(const Segmenter& model, const Metric& metric) {
                 metric.name);
 }
 
+namespace {
+
+// The losses on the whole set, as one batch would have them (train/step.cpp weighs those of an update alike).
+class LossSums {
+ public:
+  explicit LossSums(const TrainingConfig& training) : training_(training) {}
+
+  void add(Segmenter& model, const Batch& batch) {
+    const Losses losses = model.losses(batch, {.step = 0, .epoch = 1, .seed = training_.seed});
+    std::vector<double> normalisers = model.normalisers(batch), factors;
+    for (const double normaliser : normalisers) factors.push_back(std::max(1.0, normaliser));
+    if (normalisers.empty()) {  // sums over the pictures: as of so many as a batch of training has
+      normalisers = {static_cast<double>(batch.size())};
+      factors = {static_cast<double>(training_.batch_size)};
+    }
+    if (numbers_.empty()) {
+      for (const LossTerm& term : losses.terms) terms_.emplace_back(term.name, term.normaliser);
+      kinds_ = normalisers.size();
+    }
+    TESSERA_CHECK(losses.terms.size() == terms_.size(), "evaluation.loss: a batch has {} terms, the first has {}",
+                  losses.terms.size(), terms_.size());
+    std::ranges::copy(normalisers, std::back_inserter(numbers_));
+    for (const LossTerm& term : losses.terms)
+      numbers_.push_back(factors[term.normaliser] * term.value.value().to(DType::kF64).to_host().data<double>()[0]);
+  }
+
+  // Added up in the order of the batches, of which each rank has every size-th: the bits are those of one process. The
+  // first rank's alone.
+  Figures total(Communicator& communicator) const {
+    const std::vector<std::string> all = communicator.gather(
+        std::string_view(reinterpret_cast<const char*>(numbers_.data()), numbers_.size() * sizeof(double)));
+    if (!communicator.first()) return {};
+    std::vector<double> sums(kinds_ + terms_.size()), of_batch(sums.size());
+    const size_t bytes = sums.size() * sizeof(double);
+    std::vector<std::string_view> rest(all.begin(), all.end());
+    for (size_t rank = 0; !rest[rank].empty(); rank = (rank + 1) % rest.size()) {
+      std::memcpy(of_batch.data(), rest[rank].data(), bytes);
+      rest[rank].remove_prefix(bytes);
+      for (size_t i = 0; i < sums.size(); ++i) sums[i] += of_batch[i];
+    }
+    Figures figures{{"loss", 0}};
+    for (size_t i = 0; i < terms_.size(); ++i) {
+      const auto& [name, normaliser] = terms_[i];
+      const double value = sums[kinds_ + i] / std::max(1.0, sums[normaliser]);
+      figures[0].second += value;
+      add_to(figures, name, value);
+    }
+    return figures;
+  }
+
+ private:
+  const TrainingConfig& training_;
+  std::vector<std::pair<std::string, size_t>> terms_;  // names and normalisers
+  size_t kinds_ = 0;                                   // of normalisers
+  std::vector<double> numbers_;  // of each batch its normalisers, and its terms times what they were divided by
+};
+
+}  // namespace
+
 std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& category_ids, const CocoDataset& truth,
                                    const std::shared_ptr<const SampleSource>& images, const Config& config, bool quiet,
                                    Communicator& communicator) {
@@ -64,6 +125,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   Loader loader(images, loader_config(config, false, model.device(), communicator));
   Progress progress("evaluate", 0, images->size(), is_terminal() && !quiet && communicator.first());
   std::vector<ObjectsOfBatch> of_batches;
+  LossSums losses(config.training);
   i64 done = 0;
   while (!SignalGuard::received()) {
     const std::optional<Batch> batch = loader.next();
@@ -73,6 +135,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
     for (size_t n = 0; n < found.size(); ++n)
       for (const Instance& instance : found[n])
         objects.push_back({to_detection(instance, batch->samples[n].image_id, category_ids), instance.box_score});
+    if (config.evaluation.loss) losses.add(model, *batch);
     progress.update(std::min(images->size(), done += batch->size() * communicator.size()));
   }
   model.train(training);
@@ -80,6 +143,7 @@ std::optional<Evaluation> evaluate(Segmenter& model, const std::vector<i64>& cat
   for (const std::vector<double>& of_rank : communicator.gather({&signal, 1}))
     if (of_rank[0] != 0) return std::nullopt;
   Evaluation result;
+  if (config.evaluation.loss) result.losses = losses.total(communicator);
   std::vector<Detection> boxes;  // the same objects, ranked by their boxes
   for (ObjectsOfBatch& objects : gather_objects(std::move(of_batches), communicator))
     for (auto& [detection, box_score] : objects) {

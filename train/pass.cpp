@@ -8,8 +8,6 @@
 
 namespace tessera {
 
-namespace {
-
 void add_to(Figures& figures, const std::string& name, double value) {
   const auto place =
       std::find_if(figures.begin(), figures.end(), [&](const auto& known) { return known.first == name; });
@@ -19,6 +17,8 @@ void add_to(Figures& figures, const std::string& name, double value) {
     place->second += value;
   }
 }
+
+namespace {
 
 // Gives what backward() has finished to the sums of all processes.
 class Sender : public LeafObserver {

@@ -14,6 +14,9 @@
 
 namespace tessera {
 
+// Adds to the figure of this name, which comes last where it is new.
+void add_to(Figures& figures, const std::string& name, double value);
+
 // What one batch gave, on the device: the host reads marks, terms and total, in this order, when the whole step has
 // been launched.
 struct BatchLosses {

@@ -30,7 +30,7 @@ std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const C
                                                              .longest = config.input.longest,
                                                              .resize = config.input.resize,
                                                              .window = config.input.window(),
-                                                             .targets = false});
+                                                             .targets = config.evaluation.loss});
 }
 
 Batch inference_batch(const Tensor& image, const Config& config) {

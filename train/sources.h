@@ -18,7 +18,8 @@ std::shared_ptr<const CocoDataset> load_data_set(const std::string& annotations,
 // [data] train_annotations and train_images, augmented as [augment] says.
 std::shared_ptr<const CocoSource> training_source(const Config& config);
 
-// The pictures of a data set as evaluation and prediction see them: resized as [input] says, without targets.
+// The pictures of a data set as evaluation and prediction see them: resized as [input] says. With targets where
+// evaluation.loss asks for losses.
 std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,
                                                    const std::filesystem::path& images, const Config& config);
 // One such picture, u8 [H, W, 3], in a batch of its own.

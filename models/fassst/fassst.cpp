@@ -99,8 +99,10 @@ Losses Fassst::losses(const Batch& batch, const StepContext& context) {
   const CellTargets targets = cell_targets(assignment, batch.size(), config_, device);
   const RegionTargets drawn = draw_regions(assignment, batch, config_.loss.max_rois, context, device);
   const Tensor of_objects = object_masks(batch, device).masks;  // [T, H, W, 1]
-  seen_ += std::ssize(assignment.boxes);
-  left_out_ += assignment.left_out();
+  if (training()) {
+    seen_ += std::ssize(assignment.boxes);
+    left_out_ += assignment.left_out();
+  }
 
   const Maps maps = forward(Var(images.to(training_dtype)));
   const Var boxes = decode(maps.raw, config_.attention.boxes);

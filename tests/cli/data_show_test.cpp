@@ -1,5 +1,4 @@
 // tessera data show: a page of pictures, as annotated or as training sees them.
-#include "data/image.h"
 #include "tests/cli/program.h"
 
 namespace tessera {
@@ -12,15 +11,6 @@ i64 occurrences(const std::string& text, const std::string& part) {
   i64 count = 0;
   for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++count;
   return count;
-}
-
-// The size of the first picture of a page.
-ImageSize first_picture(const std::string& page, const TemporaryFolder& folder) {
-  const std::string begin = "src=\"data:image/png;base64,";
-  const size_t from = page.find(begin) + begin.size();
-  write_file(folder / "base64", page.substr(from, page.find('"', from) - from));
-  REQUIRE(std::system(fmt::format("base64 -d {0}/base64 > {0}/first.png", folder.path().string()).c_str()) == 0);
-  return image_size(folder / "first.png");
 }
 
 }  // namespace
@@ -36,11 +26,10 @@ TEST_CASE("data show: the page has as many annotated pictures as asked for, othe
     return read_file(page);
   };
   const std::string four = show("4", "0"), others = show("4", "1");
-  CHECK(occurrences(four, "<img ") == 4);
-  CHECK(occurrences(four, " objects\" src=") == 4);  // alternative texts
-  CHECK(four.find("<p>") == four.rfind("<p>"));      // nothing but the summary
+  CHECK(occurrences(four, "<article>") == 4);
+  CHECK(occurrences(four, "data:image/jpeg") == 4);
   CHECK(four != others);
-  CHECK(occurrences(show("12", "3"), "<img ") == 12);
+  CHECK(occurrences(show("12", "3"), "<article>") == 12);
 }
 
 TEST_CASE("data show: with a configuration the pictures are those of the first batches, at their size") {
@@ -53,12 +42,11 @@ TEST_CASE("data show: with a configuration the pictures are those of the first b
     return read_file(page);
   };
   const std::string plain = show("0"), flipped = show("1");
-  CHECK(occurrences(plain, "<img ") == 3);
-  CHECK(occurrences(plain, "batch 1: ") == 4);  // each caption is an alternative text as well
-  CHECK(occurrences(plain, "batch 2: ") == 2);
-  CHECK(plain.find(", 462 x 352, of 63 x 48 in a batch of 480 x 352, 3 objects\" src=") != std::string::npos);
-  CHECK(first_picture(plain, folder).height == 352);
-  CHECK(first_picture(plain, folder).width == 480);
+  CHECK(occurrences(plain, "<article>") == 3);
+  CHECK(occurrences(plain, "<h4>batch 1: ") == 2);
+  CHECK(occurrences(plain, "<h4>batch 2: ") == 1);
+  CHECK(plain.find(">462 x 352, of 63 x 48, in a batch of 480 x 352<") != std::string::npos);
+  CHECK(plain.find("viewBox=\"0 0 480 352\"") != std::string::npos);  // with what is padded
   CHECK(plain != flipped);
 }
 
@@ -71,7 +59,7 @@ TEST_CASE("data show: a picture that cannot be shown is counted and named, the o
   const Outcome outcome = succeeds({"data", "show", "--annotations", (shapes / "instances_train.json").string(),
                                     "--images", (folder / "train").string(), "--out", page.string()});
   CHECK(outcome.out.find("1 of them cannot be shown") != std::string::npos);
-  CHECK(occurrences(read_file(page), "<img ") == 11);
+  CHECK(occurrences(read_file(page), "<article>") == 11);
   CHECK(read_file(page).find(damaged.filename().string() + ": is neither a JPEG nor a PNG image") != std::string::npos);
 }
 

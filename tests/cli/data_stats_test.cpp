@@ -78,4 +78,33 @@ TEST_CASE("data stats: objects without a cell are counted, and a file without ob
   CHECK(none.err.find("none.json: there is no object") != std::string::npos);
 }
 
+TEST_CASE("data stats: classes, sizes and what a model can find, as text, as JSON and as a page") {
+  const TemporaryFolder folder;
+  const std::string file = write_annotations(folder, "instances.json");
+  const fs::path json = folder / "stats.json", page = folder / "stats.html";
+  const Outcome outcome = succeeds(
+      {"data", "stats", "--annotations", file, "--limit", "2", "--json", json.string(), "--page", page.string()});
+  for (const char* part :
+       {"2 pictures, 0 without objects; 4 objects of 1 classes; 1 crowd regions are not counted",
+        "1 pictures have more than 2 objects (--limit): 1 objects cannot be found", "small (up to 32^2)"}) {
+    CAPTURE(part);
+    CHECK(outcome.out.find(part) != std::string::npos);
+  }
+  const nlohmann::json found = nlohmann::json::parse(read_file(json));
+  CHECK(found["objects"] == 4);
+  CHECK(found["classes"][0]["name"] == "rectangle");
+  CHECK(found["limit"]["objects_above"] == 1);
+  CHECK(found["sqrt_area"]["counts"][1] == 4);  // 100 to 200 pixels
+  const std::string html = read_file(page);
+  for (const char* part : {"id=\"classes\"", "rectangle: 4.", "class=\"bars heat-map\"", "log_side (mean)"}) {
+    CAPTURE(part);
+    CHECK(html.find(part) != std::string::npos);
+  }
+
+  write_file(folder / "few.toml", "[model]\nnum_masks = 3\nbackbone.kind = \"tiny\"\n");
+  const Outcome enough = succeeds({"data", "stats", "--annotations", file, "--config", (folder / "few.toml").string()});
+  CHECK(enough.out.find("no picture has more than 3 objects (model.num_masks)") != std::string::npos);
+  check_fails({"data", "stats", "--annotations", file, "--json", file}, 1, "is read by this call");
+}
+
 }  // namespace tessera

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/image_codecs.h"
 #include "data/image_orientation.h"
 #include "tensor/file.h"
 #include "tensor/random.h"
@@ -343,6 +344,25 @@ TEST_CASE("image: files that are missing, empty or no picture are errors that sa
   CHECK_ERROR(encode_png(Tensor::zeros({4, 4, 4}, DType::kU8)), "expected u8 [H, W, 3] or [H, W]");
   CHECK_ERROR(encode_png(Tensor::zeros({4, 4, 3})), "expected u8");
   CHECK_ERROR(encode_png(Tensor::zeros({0, 4, 3}, DType::kU8)), "cannot be a picture");
+}
+
+TEST_CASE("image: what is encoded as a JPEG is read again, and a better quality is closer and larger") {
+  Tensor image = Tensor::zeros({40, 60, 3}, DType::kU8);
+  for (i64 i = 0; i < image.numel(); ++i) image.data<u8>()[i] = static_cast<u8>(i / 3 % 60 * 4);  // grey, to the right
+  const auto error = [&](const std::string& jpeg) {
+    const Tensor back = decode_image(jpeg, "a.jpg");
+    REQUIRE(back.shape() == image.shape());
+    i64 sum = 0;
+    for (i64 i = 0; i < image.numel(); ++i) sum += std::abs(int{back.data<u8>()[i]} - int{image.data<u8>()[i]});
+    return static_cast<double>(sum) / static_cast<double>(image.numel());
+  };
+  const std::string good = encode_jpeg(image, 95), poor = encode_jpeg(image, 5);
+  CHECK(error(good) < 2);
+  CHECK(error(good) < error(poor));
+  CHECK(poor.size() < good.size());
+  CHECK_ERROR(encode_jpeg(Tensor::zeros({4, 4}, DType::kU8)), "encode_jpeg: expected u8 [H, W, 3], got u8 [4, 4]");
+  CHECK_ERROR(encode_jpeg(Tensor::zeros({0, 4, 3}, DType::kU8)), "cannot be a picture");
+  CHECK_ERROR(encode_jpeg(Tensor::zeros({70000, 1, 3}, DType::kU8)), "sides of 1 to 65500 can");
 }
 
 TEST_CASE("image: a header that promises a gigantic picture is refused before anything is allocated") {

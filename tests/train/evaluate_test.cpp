@@ -8,6 +8,7 @@
 #include "tests/data/test_images.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/train/threads_communicator.h"
 
 using namespace tessera;
 
@@ -18,7 +19,23 @@ class Oracle : public Segmenter {
  public:
   explicit Oracle(const CocoDataset& truth) : truth_(truth) {}
   void visit(nn::Visitor&) override {}
-  Losses losses(const Batch&, const StepContext&) override { return {}; }
+  // Of what the batch holds: a mean over the objects, which has them as its normaliser, or a sum over the pictures.
+  Losses losses(const Batch& batch, const StepContext& context) override {
+    CHECK(!training());
+    CHECK(NoGrad::active());
+    CHECK(context.epoch == 1);
+    double objects = 0, pixels = 0;
+    for (const Sample& sample : batch.samples) {
+      objects += static_cast<double>(sample.targets.count());
+      for (const u8 pixel : sample.targets.masks.span<u8>()) pixels += pixel;
+    }
+    const auto scalar = [](double value) { return Var(Tensor::full({1}, value, DType::kF64)); };
+    if (sums) return {{{"loss_pixels", scalar(pixels)}}};
+    return {{{"loss_pixels", scalar(pixels / std::max(1.0, objects))}, {"loss_one", scalar(1)}}};
+  }
+  std::vector<double> normalisers(const Batch& batch) const override {
+    return sums ? std::vector<double>() : std::vector{static_cast<double>(batch.objects())};
+  }
   bool finds_segments() const override { return segments; }
   Detections detect(const Batch& batch) override {
     CHECK(!training());
@@ -42,6 +59,7 @@ class Oracle : public Segmenter {
   }
   i64 shift = 0;
   bool segments = true;         // whether it says that its masks share no pixel
+  bool sums = false;            // losses of which no batch has a normaliser
   bool mistaken_boxes = false;  // beside each object a second one, whose box is wrong and surer
 
  private:
@@ -184,4 +202,47 @@ TEST_CASE(
   config.evaluation.metric = "panoptic";
   CHECK_ERROR(evaluate(oracle, category_ids, *truth, source, config, true),
               "image 1 (a.png): the masks found in it share");
+}
+
+TEST_CASE(
+    "evaluate: the losses are those of the whole set as one batch, by any number of processes in batches of any size") {
+  const test::TemporaryFolder folder;
+  generate_shapes({.dir = folder.path(), .train = 1, .val = 7, .size = 64});
+  const auto truth = std::make_shared<const CocoDataset>(load_coco(folder / "instances_val.json"));
+  Config config;
+  config.input.shortest = config.input.longest = 64;
+  config.training.batch_size = 4;
+  Oracle oracle(*truth);
+  const auto losses = [&](i64 batch_size, Communicator& communicator) {
+    Config own = config;
+    own.evaluation.batch_size = batch_size;
+    const auto source = inference_source(truth, folder / "val", own);
+    Oracle of_rank(*truth);
+    of_rank.sums = oracle.sums;
+    return evaluate(of_rank, {1, 2, 3}, *truth, source, own, true, communicator)->losses;
+  };
+  CHECK(losses(1, single_process()).empty());
+  config.evaluation.loss = true;
+  double pixels = 0;
+  const auto whole = inference_source(truth, folder / "val", config);
+  for (i64 i = 0; i < whole->size(); ++i)
+    for (const u8 pixel : whole->load(0, i).targets.masks.span<u8>()) pixels += pixel;
+  const double objects = static_cast<double>(truth->annotations.size());
+  for (const bool sums : {false, true}) {
+    oracle.sums = sums;
+    for (const i64 batch_size : {1, 3, 7}) {
+      const Figures figures = losses(batch_size, single_process());
+      REQUIRE(figures.size() == (sums ? 2 : 3));
+      CHECK(figures[0].first == "loss");
+      CHECK(figures[1].second == doctest::Approx(sums ? pixels * 4 / 7 : pixels / objects));
+      CHECK(figures[0].second == doctest::Approx(figures[1].second + (sums ? 0 : 1)));
+      std::array<Figures, 3> of_ranks;
+      const auto errors = test::on_ranks(3, [&](Communicator& communicator) {
+        of_ranks[static_cast<size_t>(communicator.rank())] = losses(batch_size, communicator);
+      });
+      for (const std::string& error : errors) CHECK(error == "");
+      CHECK(of_ranks[0] == figures);  // to the last bit
+      CHECK(of_ranks[1].empty());
+    }
+  }
 }

@@ -50,7 +50,7 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "training.precision training.mixed_precision training.graph training.sync_batch_norm training.winograd "
         "training.tune training.log_every training.tensorboard training.checkpoint_every "
         "training.keep_checkpoints training.compare_every evaluation.every evaluation.batch_size evaluation.metric "
-        "evaluation.patience ");
+        "evaluation.loss evaluation.patience ");
 }
 
 TEST_CASE("resume: the stored configuration comes back, and what is given anew is laid over it") {
