@@ -61,14 +61,7 @@ Area place_label(const std::vector<Area>& boxes, size_t own, ImageSize label, Im
   return best;
 }
 
-}  // namespace
-
-void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position) {
-  const CocoImage& info = dataset.images.at(static_cast<size_t>(position));
-  TESSERA_CHECK(size.height == info.height && size.width == info.width, "{}: has {} x {} pixels, but {} says {} x {}",
-                file.string(), size.height, size.width, dataset.name, info.height, info.width);
-}
-
+// The annotated objects of one image (crowd regions left out) as instances of score 1.
 std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image) {
   std::vector<Instance> instances;
   const CocoImage& info = dataset.images.at(static_cast<size_t>(image));
@@ -82,6 +75,14 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
       instances.push_back(Instance::of_box(class_index, 1, *annotation.bbox));
   }
   return instances;
+}
+
+}  // namespace
+
+void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position) {
+  const CocoImage& info = dataset.images.at(static_cast<size_t>(position));
+  TESSERA_CHECK(size.height == info.height && size.width == info.width, "{}: has {} x {} pixels, but {} says {} x {}",
+                file.string(), size.height, size.width, dataset.name, info.height, info.width);
 }
 
 ImageSize drawn_size(ImageSize image) {

@@ -14,18 +14,15 @@ namespace tessera {
 // Throws unless a picture of this size is what the data set says of its image. `file` is for the message.
 void check_picture_size(const std::filesystem::path& file, ImageSize size, const CocoDataset& dataset, i64 position);
 
-// The annotated objects of one image, crowd regions left out, as instances of score 1. classes: the data set's.
-std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image);
-
 enum class Label { kName, kNameAndScore };
 
 // The size of the picture that draw_instances() makes of an image of this size.
 ImageSize drawn_size(ImageSize image);
 
-// The image with every object's mask and outline, where it has one, the largest first, so that the small lie on top; and
-// its box and label, which keeps clear of those of more certain objects as far as there is room around the box. Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3];
-// masks of its size. colours: the number of each instance's colour; without them neighbours in certainty get
-// neighbouring colours.
+// The image with every object's mask and outline, where it has one, the largest first, so that the small lie on top;
+// and its box and label, which keeps clear of those of more certain objects as far as there is room around the box.
+// Small images are enlarged by a whole factor, so that the labels can be read. image: u8 [H, W, 3]; masks of its size.
+// colours: the number of each instance's colour; without them neighbours in certainty get neighbouring colours.
 Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instances,
                       const std::vector<std::string>& classes, Label label, const std::vector<i64>& colours = {});
 
