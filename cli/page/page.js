@@ -248,6 +248,7 @@ function listenToLayers() {
       else document.body.classList.toggle(`no-${box.name}`, !box.checked);
     document.body.classList.toggle("by-object", form.elements.colour.value === "object");
     const score = form.elements.score;
+    if (!score) return;
     score.nextElementSibling.textContent = Number(score.value).toFixed(2);
     for (const object of document.querySelectorAll("[data-score]"))
       object.classList.toggle("below", Number(object.dataset.score) < Number(score.value));
