@@ -79,7 +79,7 @@ std::string matrix_html(const Judgement& judgement) {
   const std::vector<i64> shown = matrix_classes(confusion, left_out);
   std::string html = fmt::format(
       "<p>Rows: annotated; columns: found, from a score of {:.2f} on and an overlap of 0.5, the best first "
-      "(docs/evaluation.md). A cell is as dark as its part of the row.{}</p>\n"
+      "(docs/evaluation.md). A cell is as strong as its part of the row; what never happened is empty.{}</p>\n"
       "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"confusion matrix\"><table><tr><td></td>",
       judgement.score, left_out > 0 ? fmt::format(" {} rarer classes are left out.", left_out) : std::string());
   for (const i64 k : shown) html += "<th scope=\"col\">" + escape_html(class_name(judgement, k)) + "</th>";
@@ -90,10 +90,9 @@ std::string matrix_html(const Judgement& judgement) {
     html += "<tr><th scope=\"row\">" + escape_html(class_name(judgement, row)) + "</th>";
     for (const i64 k : shown) {
       const i64 count = confusion.count(row, k);
-      html += row == confusion.classes && k == row
-                  ? "<td></td>"
-                  : fmt::format("<td class=\"heat\" style=\"--v:{:.3f}\">{}</td>",
-                                static_cast<double>(count) / static_cast<double>(std::max<i64>(1, sum)), count);
+      html += count == 0 ? "<td></td>"
+                         : fmt::format("<td class=\"heat\" style=\"--v:{:.3f}\">{}</td>",
+                                       static_cast<double>(count) / static_cast<double>(sum), count);
     }
     html += "</tr>\n";
   }
@@ -120,13 +119,15 @@ std::string mistakes_html(const TideResult& tide) {
                                                               "Dupe: on an object that was found",
                                                               "Bkg: on nothing",
                                                               "Miss: an object not found"};
-  for (size_t kind = 0; kind < kTideErrors; ++kind)
+  std::vector<double> points;
+  for (size_t kind = 0; kind < kTideErrors; ++kind) {
+    points.push_back(std::round(tide.dap[kind] * 100) / 100);
     rows.push_back({kMeanings[kind], std::to_string(tide.errors[kind].size()), fmt::format("{:.2f}", tide.dap[kind])});
+  }
   return html_table(fmt::format("TIDE, {}: by how many points AP50 ({:.2f}) would rise without the mistakes of a kind",
                                 name_of(tide.task), tide.ap50()),
                     rows) +
-         bar_figure("dAP50 by kind of mistake", {kTideErrorNames.begin(), kTideErrorNames.end()},
-                    {tide.dap.begin(), tide.dap.end()});
+         bar_figure("dAP50 by kind of mistake", {kTideErrorNames.begin(), kTideErrorNames.end()}, points);
 }
 
 std::string pictures_section(const Judgement& judgement) {
