@@ -101,6 +101,24 @@ void Checkout::write_data() const {
   if (has_video()) write_clip(folder_ / "in.mp4", even_times(3));
   write_file(folder_ / "photo.jpg", jpeg_bytes(load_image(fs::directory_iterator(own / "val")->path())));
 
+  for (i64 i = 0; i < 6; ++i) {  // bright squares on black, in the layout of the Data Science Bowl
+    const fs::path sample = folder_ / "nuclei" / fmt::format("{:02}", i);
+    fs::create_directories(sample / "images");
+    fs::create_directories(sample / "masks");
+    Tensor picture = Tensor::full({64, 64, 3}, i, DType::kU8);
+    for (i64 k = 0; k < 4; ++k) {
+      Tensor mask = Tensor::zeros({64, 64}, DType::kU8);
+      for (i64 y = 0; y < 10 + i; ++y)
+        for (i64 x = 0; x < 12; ++x) {
+          const i64 pixel = (y + 4 + k / 2 * 30) * 64 + x + 4 + k % 2 * 30;
+          mask.data<u8>()[pixel] = 255;
+          std::fill_n(picture.data<u8>() + pixel * 3, 3, static_cast<u8>(200));
+        }
+      save_png(sample / "masks" / fmt::format("{}.png", k), mask);
+    }
+    save_png(sample / "images" / fmt::format("{:02}.png", i), picture);
+  }
+
   fs::create_directories(coco / "annotations");
   write_file(coco / "all.zip", "");
   for (const std::string split : {"train", "val"}) {
