@@ -8,7 +8,8 @@
 namespace tessera {
 
 void add_data(CLI::App& app);
-void add_data_check(CLI::App& data);  // below data, as is the next
+void add_data_check(CLI::App& data);  // below data, as are the next
+void add_data_convert(CLI::App& data);
 void add_data_split(CLI::App& data);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);

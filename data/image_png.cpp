@@ -209,13 +209,14 @@ Tensor decode_png(std::string_view bytes, const std::string& name) {
   return reader.pixels();
 }
 
-Tensor decode_grey_png(std::string_view bytes, const std::string& name) {
+Tensor decode_grey_png(std::string_view bytes, const std::string& name, bool palettes) {
   PngReader reader(bytes, name);
   const int channels = png_get_channels(reader.png, reader.info);
-  TESSERA_CHECK(reader.colour() == PNG_COLOR_TYPE_GRAY, "{}: a grey PNG is expected, this one has {}", name,
+  const bool indices = palettes && reader.colour() == PNG_COLOR_TYPE_PALETTE;
+  TESSERA_CHECK(indices || reader.colour() == PNG_COLOR_TYPE_GRAY, "{}: a grey PNG is expected, this one has {}", name,
                 reader.colour() == PNG_COLOR_TYPE_PALETTE ? "a palette" : fmt::format("{} channels", channels));
   const bool deep = reader.deep_grey();
-  reader.guard.run([&] { png_set_expand_gray_1_2_4_to_8(reader.png); });
+  reader.guard.run([&] { indices ? png_set_packing(reader.png) : png_set_expand_gray_1_2_4_to_8(reader.png); });
   const Tensor samples = reader.pixels();
   Tensor grey = Tensor::empty({samples.dim(0), samples.dim(1)}, DType::kI32);
   const u8* sample = samples.data<u8>();
@@ -246,11 +247,13 @@ Tensor decode_colour_numbers_png(std::string_view bytes, const std::string& name
   return numbers;
 }
 
-std::string encode_png(const Tensor& image) {
+std::string encode_png(const Tensor& image, const Palette& palette) {
   const bool grey = image.rank() == 2, deep = image.dtype() == DType::kI32;
   TESSERA_CHECK((image.dtype() == DType::kU8 && (grey || (image.rank() == 3 && image.dim(2) == 3))) || (deep && grey),
                 "encode_png: expected u8 [H, W, 3] or [H, W], or i32 [H, W], got {} {}", name_of(image.dtype()),
                 image.shape());
+  TESSERA_CHECK(palette.empty() || (grey && !deep && palette.size() <= 256),
+                "encode_png: a palette of {} colours for {} {}", palette.size(), name_of(image.dtype()), image.shape());
   TESSERA_CHECK(image.numel() > 0 && image.numel() <= INT_MAX, "encode_png: {} cannot be a picture", image.shape());
   std::vector<u8> samples;  // of 16 bits, the high byte first
   if (deep) {
@@ -265,10 +268,14 @@ std::string encode_png(const Tensor& image) {
   std::string bytes(compressBound(raw) + raw / kIdatBytes * 16 + 1024, '\0');  // 12 bytes around each chunk
   PngWriter writer({bytes.data(), bytes.size()}, fmt::format("encode_png: a picture of {}", image.shape()));
   const u8* rows = deep ? samples.data() : image.data<u8>();
+  std::vector<png_color> colours;
+  for (const auto& [red, green, blue] : palette) colours.push_back({red, green, blue});
   writer.guard.run([&] {
     png_structp png = writer.png;
-    png_set_IHDR(png, writer.info, width, height, deep ? 16 : 8, grey ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    const int colour = !palette.empty() ? PNG_COLOR_TYPE_PALETTE : grey ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB;
+    png_set_IHDR(png, writer.info, width, height, deep ? 16 : 8, colour, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    if (!colours.empty()) png_set_PLTE(png, writer.info, colours.data(), static_cast<int>(colours.size()));
     // Each row as its difference from the one above, and in that runs of equal bytes alone: half of the time of zlib's
     // fastest search for longer repetitions, and of photos fewer bytes.
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_UP);
