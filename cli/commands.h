@@ -9,6 +9,7 @@ namespace tessera {
 
 void add_data(CLI::App& app);
 void add_data_check(CLI::App& data);  // below data, as are the next
+void add_data_convert(CLI::App& data);
 void add_data_split(CLI::App& data);
 void add_data_show(CLI::App& data);
 void add_data_stats(CLI::App& data);

@@ -49,6 +49,7 @@ void add_data(CLI::App& app) {
   shapes->callback([config] { write_shapes(*config); });
   add_data_stats(*data);
   add_data_check(*data);
+  add_data_convert(*data);
   add_data_split(*data);
   add_data_show(*data);
 }

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "cli/chart.h"
-#include "cli/mask_outline.h"
+#include "data/contours.h"
 #include "data/image_codecs.h"
 #include "data/resize.h"
 
@@ -26,10 +26,10 @@ std::string data_url(const Tensor& image) {
 // "M3 4h2v1h-2z": relative steps, since a mask has many.
 std::string path_of(const Rle& mask) {
   std::string path;
-  for (const auto& polygon : mask_outline(mask)) {
-    path += fmt::format("M{} {}", polygon[0][0], polygon[0][1]);
-    for (size_t i = 1; i < polygon.size(); ++i) {
-      const i64 dx = polygon[i][0] - polygon[i - 1][0], dy = polygon[i][1] - polygon[i - 1][1];
+  for (const std::vector<double>& outline : mask_outlines(mask)) {
+    path += fmt::format("M{} {}", outline[0], outline[1]);
+    for (size_t i = 2; i < outline.size(); i += 2) {
+      const double dx = outline[i] - outline[i - 2], dy = outline[i + 1] - outline[i - 1];
       path += dx != 0 ? fmt::format("h{}", dx) : fmt::format("v{}", dy);
     }
     path += 'z';

@@ -64,7 +64,7 @@ void describe(Segmenter& model, const Config& config) {
 std::string length(const Job& job) {
   const ScheduleConfig& schedule = job.config.schedule;
   std::string text = fmt::format("{} steps, {:.6g} an epoch", job.config.training.steps,
-                                 steps_per_epoch(job.config.training, job.data->size()));
+                                 steps_per_epoch(job.config.training, job.data->drawn_per_epoch()));
   if (schedule.warmup_steps > 0) text += fmt::format(", warm-up until step {}", schedule.warmup_steps);
   if (schedule.kind == ScheduleKind::kMultiStep && !schedule.milestones.empty())
     text += fmt::format(", the rate falls at step {}", fmt::join(schedule.milestones, ", "));
@@ -74,8 +74,11 @@ std::string length(const Job& job) {
 // "2965 images (10 without objects are left out)"
 std::string counted_images(const CocoSource& data) {
   const i64 left_out = std::ssize(data.dataset().images) - data.size();
-  return fmt::format("{} images{}", data.size(),
-                     left_out > 0 ? fmt::format(" ({} without objects are left out)", left_out) : "");
+  std::string text = fmt::format("{} images{}", data.size(),
+                                 left_out > 0 ? fmt::format(" ({} without objects are left out)", left_out) : "");
+  if (data.drawn_per_epoch() > static_cast<double>(data.size()))
+    text += fmt::format(", which make {:.6g} an epoch (data.repeat_threshold)", data.drawn_per_epoch());
+  return text;
 }
 
 // What it tells with data: the first batch.
@@ -199,7 +202,7 @@ struct TrainCommand {
     check_same(communicator, "set of training data", digest(*sets.train));
     if (sets.val) check_same(communicator, "set of validation data", digest(*sets.val));
     job.data = sets.train;
-    resolve_epochs(config, job.data->size());
+    resolve_epochs(config, job.data->drawn_per_epoch());
     for (const CocoCategory& category : sets.train->dataset().categories) {
       job.classes.push_back(category.name);
       job.category_ids.push_back(category.id);

@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 # Not those of kernels' insides, nor those that want simdjson.
 file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS tensor/*.h ops/*.h autograd/*.h nn/*.h data/*.h eval/*.h
   models/*.h train/*.h)
-list(FILTER headers EXCLUDE REGEX "/cuda/|^ops/cpu/|^data/(json_reader|coco_records|coco_rle|video_module|video_ffmpeg).h$|^train/(mpi|nccl)_")
+list(FILTER headers EXCLUDE REGEX "/cuda/|^ops/cpu/|^data/(json_reader|coco_records|coco_rle|video_module|video_ffmpeg|formats/parts).h$|^train/(mpi|nccl)_")
 list(APPEND headers tessera.h ops/cpu/parallel.h)
 set(include_dir ${PROJECT_BINARY_DIR}/include)
 add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/headers.stamp

@@ -1,7 +1,11 @@
 #include "data/coco_source.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
 
+#include "data/compose.h"
 #include "data/parallel.h"
 #include "data/rasterise.h"
 #include "tensor/random.h"
@@ -55,22 +59,6 @@ i64 draw_object(const CocoAnnotation& annotation, const Geometry& geometry, Resi
   return std::ranges::count_if(plane, [](u8 value) { return value != 0; });
 }
 
-// The tight box of a mask with at least one pixel.
-Box bounds(std::span<const u8> plane, ImageSize size) {
-  i64 left = size.width, right = 0, top = size.height, bottom = 0;
-  for (i64 y = 0; y < size.height; ++y) {
-    const std::span<const u8> row = plane.subspan(static_cast<size_t>(y * size.width), static_cast<size_t>(size.width));
-    const auto first = std::ranges::find_if(row, [](u8 value) { return value != 0; });
-    if (first == row.end()) continue;
-    const auto last = std::find_if(row.rbegin(), row.rend(), [](u8 value) { return value != 0; });
-    left = std::min<i64>(left, first - row.begin());
-    right = std::max<i64>(right, row.rend() - last);
-    top = std::min(top, y);
-    bottom = y + 1;
-  }
-  return {static_cast<double>(left), static_cast<double>(top), static_cast<double>(right), static_cast<double>(bottom)};
-}
-
 }  // namespace
 
 CocoSource::CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesystem::path images,
@@ -110,6 +98,7 @@ CocoSource::CocoSource(std::shared_ptr<const CocoDataset> dataset, std::filesyst
     if (!config_.skip_empty || std::ranges::any_of(positions, [&](i64 p) { return kept_[static_cast<size_t>(p)]; }))
       chosen_.push_back(static_cast<i64>(i));
   }
+  if (config_.repeat_threshold > 0) count_repeats();
 }
 
 std::string CocoSource::left_out() const {
@@ -134,37 +123,121 @@ ImageSize CocoSource::original_size(i64 index) const {
   return {image(index).height, image(index).width};
 }
 
-Sample CocoSource::load(i64 epoch, i64 index) const {
-  Sample sample;
-  sample.file = images_ / image(index).file_name;
-  sample.original = original_size(index);
-  sample.image_id = image(index).id;
-  sample.index = index;
-  const Tensor picture = load_image(sample.file);
-  TESSERA_CHECK(picture.dim(0) == sample.original.height && picture.dim(1) == sample.original.width,
-                "{}: the picture is {} x {} pixels (height x width), but {} says {} x {}", sample.file.string(),
-                picture.dim(0), picture.dim(1), dataset_->name, sample.original.height, sample.original.width);
-
-  const Geometry geometry = this->geometry(epoch, index);
-  sample.image = geometry.apply_to_image(picture);
-  if (config_.targets) sample.targets = targets(index, geometry);
-  return sample;
+void CocoSource::count_repeats() {
+  // Of each sample its classes, of each class the samples that have it.
+  std::vector<std::set<i64>> classes(chosen_.size());
+  std::vector<i64> pictures(dataset_->categories.size());
+  for (size_t i = 0; i < chosen_.size(); ++i) {
+    for (const i64 p : dataset_->annotations_of[static_cast<size_t>(chosen_[i])])
+      if (kept_[static_cast<size_t>(p)])
+        classes[i].insert(dataset_->class_index.at(dataset_->annotations[static_cast<size_t>(p)].category_id));
+    for (const i64 k : classes[i]) ++pictures[static_cast<size_t>(k)];
+  }
+  for (const std::set<i64>& present : classes) {
+    double repeats = 1;
+    for (const i64 k : present) {
+      const double share = static_cast<double>(pictures[static_cast<size_t>(k)]) / static_cast<double>(chosen_.size());
+      repeats = std::max(repeats, std::sqrt(config_.repeat_threshold / share));
+    }
+    repeats_.push_back(repeats);
+  }
 }
 
-Targets CocoSource::targets(i64 epoch, i64 index) const {
-  return targets(index, geometry(epoch, index));
+double CocoSource::repeats(i64 index) const {
+  return repeats_.empty() ? 1 : repeats_[static_cast<size_t>(index)];
+}
+
+Random CocoSource::random(const char* purpose, i64 epoch, i64 index) const {
+  // Of the image's place in the file, so that leaving out others does not change it.
+  return Random(config_.seed, stream_of(purpose, {static_cast<u64>(epoch), static_cast<u64>(position(index))}));
 }
 
 Geometry CocoSource::geometry(i64 epoch, i64 index) const {
   const ImageSize original = original_size(index);
   if (config_.augment) {
-    // Of the image's place in the file, so that leaving out others does not change it.
-    Random random(config_.seed, stream_of("augment", {static_cast<u64>(epoch), static_cast<u64>(position(index))}));
+    Random random = this->random("augment", epoch, index);
     return augment_geometry(*config_.augment, original, random);
   }
   Geometry geometry(original);
   geometry.resize(plain_size(original, config_.resize, config_.shortest, config_.longest, config_.window));
   return geometry;
+}
+
+Sample CocoSource::load(i64 epoch, i64 index) const {
+  return sample(epoch, index, true);
+}
+
+Targets CocoSource::targets(i64 epoch, i64 index) const {
+  return sample(epoch, index, false).targets;
+}
+
+Sample CocoSource::sample(i64 epoch, i64 index, bool picture) const {
+  const Geometry geometry = this->geometry(epoch, index);
+  if (!config_.augment || !config_.targets) return plain_sample(index, geometry, picture);
+  const AugmentConfig& augment = *config_.augment;
+  Random mosaic = random("mosaic", epoch, index), paste = random("copy-paste", epoch, index);
+  const ImageSize size = geometry.size();
+  const bool tiled = mosaic.chance(augment.mosaic_probability) && std::min(size.height, size.width) > 1;
+  Sample sample = tiled ? mosaic_sample(index, size, mosaic, picture) : plain_sample(index, geometry, picture);
+  if (paste.chance(augment.copy_paste_probability)) paste_onto(sample, index, paste);
+  if (picture) {
+    Random colours = random("colour", epoch, index);
+    jitter_colours(sample.image, augment.colour, colours);
+  }
+  return sample;
+}
+
+Sample CocoSource::plain_sample(i64 index, const Geometry& geometry, bool picture) const {
+  Sample sample;
+  sample.file = images_ / image(index).file_name;
+  sample.original = original_size(index);
+  sample.image_id = image(index).id;
+  sample.index = index;
+  if (picture) {
+    const Tensor pixels = load_image(sample.file);
+    TESSERA_CHECK(pixels.dim(0) == sample.original.height && pixels.dim(1) == sample.original.width,
+                  "{}: the picture is {} x {} pixels (height x width), but {} says {} x {}", sample.file.string(),
+                  pixels.dim(0), pixels.dim(1), dataset_->name, sample.original.height, sample.original.width);
+    sample.image = geometry.apply_to_image(pixels);
+  }
+  if (config_.targets) sample.targets = targets(index, geometry);
+  return sample;
+}
+
+// Uniform among the others; the only one of a data set is its own.
+i64 CocoSource::another(i64 index, Random& random) const {
+  if (size() == 1) return index;
+  const i64 other = random.integer(0, size() - 2);
+  return other + (other >= index);
+}
+
+Sample CocoSource::mosaic_sample(i64 index, ImageSize size, Random& random, bool picture) const {
+  const auto centre = [&](i64 side) { return random.integer((side + 3) / 4, side - (side + 3) / 4); };
+  const i64 y = centre(size.height), x = centre(size.width);
+  std::array<Sample, 4> tiles;
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    const i64 part = i == 0 ? index : another(index, random);
+    const ImageSize tile{i < 2 ? y : size.height - y, i % 2 == 0 ? x : size.width - x};
+    tiles[i] = plain_sample(part, tile_geometry(*config_.augment, original_size(part), tile, random), picture);
+  }
+  return mosaic_of(tiles);
+}
+
+void CocoSource::paste_onto(Sample& sample, i64 index, Random& random) const {
+  const ImageSize size{sample.targets.masks.dim(1), sample.targets.masks.dim(2)};
+  const i64 part = another(index, random);
+  AugmentConfig jittered = *config_.augment;
+  jittered.scale_jitter = ScaleJitter{.target = size};
+  const Geometry geometry = augment_geometry(jittered, original_size(part), random);
+  const Sample other = plain_sample(part, geometry, sample.image.defined());
+  if (other.targets.count() == 0) return;
+  std::vector<i64> objects(static_cast<size_t>(other.targets.count()));
+  std::iota(objects.begin(), objects.end(), 0);
+  random.shuffle(std::span(objects));
+  objects.resize(static_cast<size_t>(random.integer(1, std::ssize(objects))));
+  const i64 top = random.integer(0, size.height - geometry.size().height);
+  const i64 left = random.integer(0, size.width - geometry.size().width);
+  too_small_ += paste_objects(sample, other, objects, top, left, config_.augment->least_pixels);
 }
 
 Targets CocoSource::targets(i64 index, const Geometry& geometry) const {
@@ -193,7 +266,7 @@ Targets CocoSource::targets(i64 index, const Geometry& geometry) const {
       if (!box_decides && pixels > 0) ++too_small_;
       continue;
     }
-    const Box box = annotated ? *annotated : bounds(plane, size);
+    const Box box = annotated ? *annotated : mask_bounds(plane, size);
     targets.annotations.push_back(annotation.id);
     classes.push_back(dataset_->class_index.at(annotation.category_id));
     for (const double side : box) boxes.push_back(static_cast<float>(side));

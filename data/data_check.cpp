@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <mutex>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
@@ -21,19 +20,6 @@ struct Found {
   Defect defect;
   std::string what;
 };
-
-// f(i) for i in [0, n) on all threads, each followed by done(how many are).
-template <class F>
-void counted_for(i64 n, const DataCheck::Done& done, F&& f, int grain) {
-  std::mutex mutex;
-  i64 count = 0;
-  const auto work = [&](i64 i) {
-    f(i);
-    const std::lock_guard lock(mutex);
-    done(++count);
-  };
-  parallel_for(n, work, grain);
-}
 
 std::string named(const CocoImage& image) {
   return fmt::format("{} (id {})", image.file_name, image.id);

@@ -22,6 +22,23 @@ Tensor mirror_rows(const Tensor& source, i64 rows, i64 pixels, i64 bytes) {
   return result;
 }
 
+// A plane [H, W] with pixels of `bytes` bytes, turned: the pixel (y, x) of the result is the one that a quarter
+// clockwise takes to it, (x, W - 1 - y).
+void turn_plane(const u8* source, i64 height, i64 width, int quarters, i64 bytes, u8* target) {
+  const bool lies = quarters != 2;
+  const i64 rows = lies ? width : height, columns = lies ? height : width;
+  for (i64 y = 0; y < rows; ++y)
+    for (i64 x = 0; x < columns; ++x, target += bytes) {
+      const i64 from_y = quarters == 1 ? x : quarters == 2 ? height - 1 - y : height - 1 - x;
+      const i64 from_x = quarters == 1 ? width - 1 - y : quarters == 2 ? width - 1 - x : y;
+      std::memcpy(target, source + (from_y * width + from_x) * bytes, static_cast<size_t>(bytes));
+    }
+}
+
+ImageSize turned(ImageSize size, int quarters) {
+  return quarters == 2 ? size : ImageSize{size.width, size.height};
+}
+
 // A window of a plane [H, W] with pixels of `bytes` bytes.
 void copy_window(const u8* source, i64 source_width, const Crop& crop, i64 bytes, u8* target) {
   const i64 row = crop.size.width * bytes;
@@ -35,6 +52,12 @@ void copy_window(const u8* source, i64 source_width, const Crop& crop, i64 bytes
 Tensor map_image(const Flip&, const Tensor& image) {
   return mirror_rows(image, image.dim(0), image.dim(1), 3);
 }
+Tensor map_image(const Turn& turn, const Tensor& image) {
+  const ImageSize size = turned({image.dim(0), image.dim(1)}, turn.quarters);
+  Tensor result = Tensor::empty({size.height, size.width, 3}, DType::kU8);
+  turn_plane(image.data<u8>(), image.dim(0), image.dim(1), turn.quarters, 3, result.data<u8>());
+  return result;
+}
 Tensor map_image(const Resize& resize, const Tensor& image) {
   return resize_bilinear(image, resize.size);
 }
@@ -47,6 +70,15 @@ Tensor map_image(const Crop& crop, const Tensor& image) {
 // One step on masks [K, H, W].
 Tensor map_masks(const Flip&, const Tensor& masks) {
   return mirror_rows(masks, masks.dim(0) * masks.dim(1), masks.dim(2), 1);
+}
+Tensor map_masks(const Turn& turn, const Tensor& masks) {
+  const i64 height = masks.dim(1), width = masks.dim(2);
+  const ImageSize size = turned({height, width}, turn.quarters);
+  Tensor result = Tensor::empty({masks.dim(0), size.height, size.width}, DType::kU8);
+  for (i64 k = 0; k < masks.dim(0); ++k)
+    turn_plane(masks.data<u8>() + k * height * width, height, width, turn.quarters, 1,
+               result.data<u8>() + k * height * width);
+  return result;
 }
 Tensor map_masks(const Resize& resize, const Tensor& masks) {
   return resize_nearest(masks, resize.size, resize.masks);
@@ -63,6 +95,14 @@ Tensor map_masks(const Crop& crop, const Tensor& masks) {
 // One step on points x, y, x, y, ... of a picture of size `from`; an odd trailing number is no point.
 void map_points(const Flip&, ImageSize from, std::span<double> points) {
   for (size_t i = 0; i + 1 < points.size(); i += 2) points[i] = static_cast<double>(from.width) - points[i];
+}
+void map_points(const Turn& turn, ImageSize from, std::span<double> points) {
+  const double width = static_cast<double>(from.width), height = static_cast<double>(from.height);
+  for (size_t i = 0; i + 1 < points.size(); i += 2) {
+    const double x = points[i], y = points[i + 1];
+    points[i] = turn.quarters == 1 ? y : turn.quarters == 2 ? width - x : height - y;
+    points[i + 1] = turn.quarters == 1 ? width - x : turn.quarters == 2 ? height - y : x;
+  }
 }
 void map_points(const Resize& resize, ImageSize from, std::span<double> points) {
   const double scale_x = static_cast<double>(resize.size.width) / static_cast<double>(from.width);
@@ -128,6 +168,13 @@ Geometry& Geometry::flip() {
   return *this;
 }
 
+Geometry& Geometry::turn(int quarters) {
+  TESSERA_CHECK(quarters >= 1 && quarters <= 3, "geometry: {} quarter turns, expected 1 to 3", quarters);
+  steps_.emplace_back(Turn{quarters});
+  sizes_.push_back(turned(size(), quarters));
+  return *this;
+}
+
 Geometry& Geometry::resize(ImageSize size, Nearest masks) {
   TESSERA_CHECK(size.height > 0 && size.width > 0, "geometry: cannot resize to {} x {}", size.height, size.width);
   steps_.emplace_back(Resize{size, masks});
@@ -187,7 +234,8 @@ std::vector<Polygon> Geometry::apply_to_polygons(std::vector<Polygon> polygons) 
 Box Geometry::apply_to_box(Box box) const {
   for (size_t i = 0; i < steps_.size(); ++i) {
     map_points(steps_[i], sizes_[i], box);
-    if (box[0] > box[2]) std::swap(box[0], box[2]);  // a flip exchanges the sides
+    if (box[0] > box[2]) std::swap(box[0], box[2]);  // flips and turns exchange the sides
+    if (box[1] > box[3]) std::swap(box[1], box[3]);
   }
   for (size_t i = 0; i < 4; ++i) {
     box[i] = std::clamp(box[i], 0.0, static_cast<double>(i % 2 == 0 ? size().width : size().height));

@@ -1,7 +1,8 @@
 // Geometry of pictures and their annotations.
 //
-// A Geometry is a chain of flips, resizes and crops, chosen once and then applied to the picture, to masks, to polygons
-// and to boxes alike, step by step in the same order: annotations follow the picture by construction.
+// A Geometry is a chain of flips, quarter turns, resizes and crops, chosen once and then applied to the picture, to
+// masks, to polygons and to boxes alike, step by step in the same order: annotations follow the picture by
+// construction.
 #pragma once
 
 #include <array>
@@ -18,6 +19,9 @@ using Polygon = std::vector<double>;  // x0, y0, x1, y1, ...; (0, 0) is the oute
 using Box = std::array<double, 4>;    // x0, y0, x1, y1
 
 struct Flip {};  // left and right are exchanged
+struct Turn {
+  int quarters;  // 1, 2 or 3, counterclockwise: numpy's rot90
+};
 struct Resize {
   ImageSize size;
   Nearest masks;
@@ -26,14 +30,16 @@ struct Crop {
   i64 top, left;
   ImageSize size;
 };
-using GeometryStep = std::variant<Flip, Resize, Crop>;
+using GeometryStep = std::variant<Flip, Turn, Resize, Crop>;
 
 class Geometry {
  public:
   explicit Geometry(ImageSize source) : sizes_{source} {}
 
-  // Each adds a step. An empty size or a crop that reaches out of the picture is an error.
+  // Each adds a step. Quarters other than 1, 2 and 3, an empty size or a crop that reaches out of the picture is an
+  // error.
   Geometry& flip();
+  Geometry& turn(int quarters);
   Geometry& resize(ImageSize size, Nearest masks = Nearest::kPil);
   Geometry& crop(i64 top, i64 left, ImageSize size);
 

@@ -71,7 +71,12 @@ Tensor load_numbers(const std::filesystem::path& path, const char* expected, Dec
 }  // namespace
 
 Tensor load_grey(const std::filesystem::path& path) {
-  return load_numbers(path, "a grey PNG", decode_grey_png);
+  return load_numbers(path, "a grey PNG", [](auto bytes, const auto& name) { return decode_grey_png(bytes, name); });
+}
+
+Tensor load_indices(const std::filesystem::path& path) {
+  return load_numbers(path, "a grey PNG, or one with a palette,",
+                      [](auto bytes, const auto& name) { return decode_grey_png(bytes, name, true); });
 }
 
 Tensor load_colour_numbers(const std::filesystem::path& path) {

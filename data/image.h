@@ -1,9 +1,11 @@
 // Pictures on disk: JPEG and PNG in, PNG out. An image is a u8 tensor [H, W, 3], RGB.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -27,6 +29,9 @@ Tensor decode_image(std::string_view bytes, const std::string& name,
 // The values of a grey PNG of 8 or 16 bits, as they are stored: i32 [H, W]. Colour and alpha are errors.
 Tensor load_grey(const std::filesystem::path& path);
 
+// The same, and of a PNG with a palette the indices into it.
+Tensor load_indices(const std::filesystem::path& path);
+
 // The number that each pixel of a colour PNG of 8 bits stands for, R + 256 G + 65536 B, as COCO's panoptic files have
 // it: i32 [H, W]. Alpha is dropped; grey, palettes and 16 bits are errors.
 Tensor load_colour_numbers(const std::filesystem::path& path);
@@ -37,7 +42,9 @@ ImageSize image_size(const std::filesystem::path& path);
 
 // u8 [H, W, 3] or [H, W] as a PNG file, or i32 [H, W] of 0 to 65535 as one of 16 bits (load_grey reads it back).
 // save_png replaces `path` only when the whole file is written.
-std::string encode_png(const Tensor& image);
+// With a palette, of up to 256 colours, values are indices into it: u8 [H, W].
+using Palette = std::vector<std::array<u8, 3>>;
+std::string encode_png(const Tensor& image, const Palette& palette = {});
 void save_png(const std::filesystem::path& path, const Tensor& image);
 
 }  // namespace tessera

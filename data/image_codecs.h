@@ -24,8 +24,9 @@ Tensor decode_jpeg(std::string_view bytes, const std::string& name, std::string*
 std::string encode_jpeg(const Tensor& image, int quality = 85);
 
 ImageHeader png_header(std::string_view bytes, const std::string& name);
-Tensor decode_png(std::string_view bytes, const std::string& name);                 // u8 [H, W, 3], as stored
-Tensor decode_grey_png(std::string_view bytes, const std::string& name);            // i32 [H, W]; colour is an error
+Tensor decode_png(std::string_view bytes, const std::string& name);  // u8 [H, W, 3], as stored
+// i32 [H, W]; colour is an error, and so are palettes, unless their indices are asked for.
+Tensor decode_grey_png(std::string_view bytes, const std::string& name, bool palettes = false);
 Tensor decode_colour_numbers_png(std::string_view bytes, const std::string& name);  // i32 [H, W]; others are an error
 
 }  // namespace tessera

@@ -1,16 +1,21 @@
 #include "data/loader.h"
 
-#include <numeric>
 #include <utility>
 
 #include "tensor/random.h"
 
 namespace tessera {
 
+double SampleSource::drawn_per_epoch() const {
+  double sum = 0;
+  for (i64 index = 0; index < size(); ++index) sum += repeats(index);
+  return sum;
+}
+
 BatchOrder::BatchOrder(const SampleSource& source, const LoaderConfig& config) : config_(config) {
   TESSERA_CHECK(source.size() > 0, "loader: the data set holds no images to load");
   TESSERA_CHECK(config.batch_size > 0, "loader: batch_size is {}, expected at least 1", config.batch_size);
-  epoch_order_.resize(static_cast<size_t>(source.size()));
+  for (i64 index = 0; index < source.size(); ++index) repeats_.push_back(config.training ? source.repeats(index) : 1);
   if (!config.training || !config.group_by_aspect) return;
   for (i64 index = 0; index < source.size(); ++index) {
     const ImageSize size = source.original_size(index);
@@ -18,17 +23,26 @@ BatchOrder::BatchOrder(const SampleSource& source, const LoaderConfig& config) :
   }
 }
 
-std::optional<BatchOrder::Draw> BatchOrder::next_draw() {
-  const i64 size = static_cast<i64>(epoch_order_.size()), epoch = drawn_ / size, place = drawn_ % size;
-  if (!config_.training && epoch > 0) return std::nullopt;
-  if (place == 0) {
-    std::iota(epoch_order_.begin(), epoch_order_.end(), 0);
-    if (config_.training) {
-      Random(config_.seed, stream_of("shuffle", {static_cast<u64>(epoch)})).shuffle(std::span(epoch_order_));
-    }
+void BatchOrder::begin_epoch() {
+  taken_ = 0;
+  epoch_order_.clear();
+  const u64 epoch = static_cast<u64>(++epoch_);
+  Random fractions(config_.seed, stream_of("repeat", {epoch}));
+  for (size_t index = 0; index < repeats_.size(); ++index) {
+    i64 times = static_cast<i64>(repeats_[index]);
+    if (const double rest = repeats_[index] - static_cast<double>(times); rest > 0) times += fractions.chance(rest);
+    for (i64 n = 0; n < times; ++n)
+      epoch_order_.push_back({epoch_ + n * SampleSource::kRepetition, static_cast<i64>(index)});
   }
-  ++drawn_;
-  return Draw{epoch, epoch_order_[static_cast<size_t>(place)]};
+  if (config_.training) Random(config_.seed, stream_of("shuffle", {epoch})).shuffle(std::span(epoch_order_));
+}
+
+std::optional<BatchOrder::Draw> BatchOrder::next_draw() {
+  if (taken_ == epoch_order_.size()) {
+    if (!config_.training && epoch_ == 0) return std::nullopt;
+    begin_epoch();
+  }
+  return epoch_order_[taken_++];
 }
 
 std::vector<BatchOrder::Draw> BatchOrder::next() {

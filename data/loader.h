@@ -28,9 +28,14 @@ class SampleSource {
  public:
   virtual ~SampleSource() = default;
   virtual i64 size() const = 0;
-  // Sample `index` of [0, size()) as it looks in `epoch`: the same two numbers always give the same sample.
+  // Sample `index` of [0, size()) as it looks in `epoch`: the same two numbers always give the same sample. The n-th
+  // repetition within an epoch comes as that of epoch + n * kRepetition, so that it looks another way.
+  static constexpr i64 kRepetition = i64{1} << 32;
   virtual Sample load(i64 epoch, i64 index) const = 0;
   virtual ImageSize original_size(i64 index) const = 0;  // without reading the picture
+  // Training: how many times an epoch has it, at least 1. Of the fraction an epoch draws by chance whether it counts.
+  virtual double repeats(i64) const { return 1; }
+  double drawn_per_epoch() const;  // samples, on average
 };
 
 struct LoaderConfig {
@@ -62,12 +67,15 @@ class BatchOrder {
   void skip(i64 batches);
 
  private:
+  void begin_epoch();
   std::optional<Draw> next_draw();
 
   LoaderConfig config_;
-  std::vector<bool> wide_;  // per sample; empty without grouping
-  std::vector<i64> epoch_order_;
-  i64 drawn_ = 0;                // draws taken from the stream so far
+  std::vector<bool> wide_;       // per sample; empty without grouping
+  std::vector<double> repeats_;  // per sample
+  std::vector<Draw> epoch_order_;
+  i64 epoch_ = -1;
+  size_t taken_ = 0;             // draws of this epoch
   std::vector<Draw> groups_[2];  // drawn but waiting for their group to fill: tall, wide
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <mutex>
 
 #include "tensor/dtype.h"
 
@@ -26,6 +27,19 @@ void parallel_for(i64 n, F&& f, int grain = 16) {
     }
   }
   if (error) std::rethrow_exception(error);
+}
+
+// The same, each followed by done(how many are), by one thread at a time.
+template <class F, class Done>
+void counted_for(i64 n, Done&& done, F&& f, int grain) {
+  std::mutex mutex;
+  i64 count = 0;
+  const auto work = [&](i64 i) {
+    f(i);
+    const std::lock_guard lock(mutex);
+    done(++count);
+  };
+  parallel_for(n, work, grain);
 }
 
 }  // namespace tessera

@@ -70,14 +70,33 @@ i64 choose(const std::vector<i64>& values, Random& random) {
   return values[static_cast<size_t>(random.integer(0, static_cast<i64>(values.size()) - 1))];
 }
 
+Nearest nearest_of(ResizeRule rule) {
+  return rule == ResizeRule::kDetr ? Nearest::kPyTorch : Nearest::kPil;
+}
+
+// A chain that does not turn draws nothing for it: older runs go on as they began.
+Geometry oriented(const AugmentConfig& config, ImageSize source, Random& random) {
+  Geometry geometry(source);
+  if (random.chance(config.flip_probability)) geometry.flip();
+  if (config.rotate_90_probability > 0 && random.chance(config.rotate_90_probability))
+    geometry.turn(static_cast<int>(random.integer(1, 3)));
+  return geometry;
+}
+
+// A window of that size at a uniform place.
+void crop_to(ImageSize window, Geometry& geometry, Random& random) {
+  const ImageSize size = geometry.size();
+  const i64 top = random.integer(0, size.height - window.height), left = random.integer(0, size.width - window.width);
+  geometry.crop(top, left, window);
+}
+
 void jitter_scale(const ScaleJitter& jitter, ResizeRule rule, Nearest masks, Geometry& geometry, Random& random) {
   const double factor = random.uniform(jitter.min_scale, jitter.max_scale);
   geometry.resize(fitted_size(geometry.size(), jitter.target, factor, rule), masks);
   const ImageSize size = geometry.size();
   const ImageSize window{std::min(size.height, jitter.target.height), std::min(size.width, jitter.target.width)};
   if (window == size) return;
-  const i64 top = random.integer(0, size.height - window.height), left = random.integer(0, size.width - window.width);
-  geometry.crop(top, left, window);
+  crop_to(window, geometry, random);
 }
 
 void crop_absolute_range(const AugmentConfig& config, Geometry& geometry, Random& random) {
@@ -86,16 +105,14 @@ void crop_absolute_range(const AugmentConfig& config, Geometry& geometry, Random
     return random.integer(std::min(whole, config.crop_min), std::min(whole, config.crop_max));
   };
   const i64 height = side(size.height), width = side(size.width);
-  const i64 top = random.integer(0, size.height - height), left = random.integer(0, size.width - width);
-  geometry.crop(top, left, {height, width});
+  crop_to({height, width}, geometry, random);
 }
 
 }  // namespace
 
 Geometry augment_geometry(const AugmentConfig& config, ImageSize source, Random& random) {
-  Geometry geometry(source);
-  const Nearest masks = config.resize == ResizeRule::kDetr ? Nearest::kPyTorch : Nearest::kPil;
-  if (random.chance(config.flip_probability)) geometry.flip();
+  Geometry geometry = oriented(config, source, random);
+  const Nearest masks = nearest_of(config.resize);
   if (config.scale_jitter) {
     jitter_scale(*config.scale_jitter, config.resize, masks, geometry, random);
     return geometry;
@@ -108,6 +125,16 @@ Geometry augment_geometry(const AugmentConfig& config, ImageSize source, Random&
     crop_absolute_range(config, geometry, random);
   }
   resize(config.shortest, config.longest);
+  return geometry;
+}
+
+Geometry tile_geometry(const AugmentConfig& config, ImageSize source, ImageSize tile, Random& random) {
+  Geometry geometry = oriented(config, source, random);
+  const double height = static_cast<double>(geometry.size().height), width = static_cast<double>(geometry.size().width);
+  const double scale = std::max(static_cast<double>(tile.height) / height, static_cast<double>(tile.width) / width);
+  const auto scaled = [&](double side, i64 least) { return std::max<i64>(std::llround(side * scale), least); };
+  geometry.resize({scaled(height, tile.height), scaled(width, tile.width)}, nearest_of(config.resize));
+  crop_to(tile, geometry, random);
   return geometry;
 }
 

@@ -1,4 +1,6 @@
 // The resizing rule and the augmentations of the papers. Each draws a Geometry; nothing here touches a pixel.
+//
+// What of [augment] acts on pixels is elsewhere: colours (data/colour.h), several pictures in one (data/compose.h).
 #pragma once
 
 #include <array>
@@ -7,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/colour.h"
 #include "data/geometry.h"
 #include "tensor/fields.h"
 #include "tensor/random.h"
@@ -53,7 +56,7 @@ struct ScaleJitter {
 // is first resized to one of crop_shortest (no limit on the longer side) and cropped to a height and a width uniform in
 // [min(side, crop_min), min(side, crop_max)], at a uniform place.
 struct AugmentConfig {
-  double flip_probability = 0.5;
+  double flip_probability = 0.5, rotate_90_probability = 0;
   std::vector<i64> shortest = {416, 448, 480, 512, 544, 576, 608, 640};
   i64 longest = 853;
   double crop_probability = 0;
@@ -62,10 +65,13 @@ struct AugmentConfig {
   i64 least_pixels = 1;
   std::optional<ScaleJitter> scale_jitter;  // takes the place of both chains behind the flip
   ResizeRule resize = ResizeRule::kDetectron2;
+  double mosaic_probability = 0, copy_paste_probability = 0;
+  ColourJitter colour;
 
   template <class Field>
   void fields(Field&& field) {
     TESSERA_FIELD(flip_probability, "of exchanging left and right", between(0, 1));
+    TESSERA_FIELD(rotate_90_probability, "of one, two or three quarter turns", between(0, 1));
     TESSERA_FIELD(shortest, "sides that the shorter one is resized to, one chosen uniformly", at_least(1));
     TESSERA_FIELD(longest, "the longer side is at most this; paper: 864", at_least(1));
     TESSERA_FIELD(crop_probability, "of a random crop before the resize", between(0, 1));
@@ -73,6 +79,10 @@ struct AugmentConfig {
     TESSERA_FIELD(crop_min, "smallest side of a crop", at_least(1));
     TESSERA_FIELD(crop_max, "largest side of a crop", at_least(1));
     TESSERA_FIELD(least_pixels, "objects with fewer pixels left are dropped; not with detr's boxes", at_least(1));
+    TESSERA_FIELD(mosaic_probability, "of four pictures in one, around a random centre", between(0, 1));
+    TESSERA_FIELD(copy_paste_probability, "of objects of a second picture, pasted over (Simple Copy-Paste)",
+                  between(0, 1));
+    colour.fields(field);
   }
 };
 
@@ -81,5 +91,8 @@ void check(const AugmentConfig& config);
 
 // The chain for one picture; draws from `random` only, so it is a function of its seed and stream.
 Geometry augment_geometry(const AugmentConfig& config, ImageSize source, Random& random);
+
+// Flip and turn as in the chain, then resized to cover `tile` and cropped to it at a uniform place: a part of a mosaic.
+Geometry tile_geometry(const AugmentConfig& config, ImageSize source, ImageSize tile, Random& random);
 
 }  // namespace tessera

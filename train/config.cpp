@@ -110,11 +110,11 @@ std::string to_toml(const Config& config) {
   return to_toml(options_of(copy));
 }
 
-double steps_per_epoch(const TrainingConfig& training, i64 images) {
-  return static_cast<double>(images) / static_cast<double>(training.batch_size * training.accumulate);
+double steps_per_epoch(const TrainingConfig& training, double images) {
+  return images / static_cast<double>(training.batch_size * training.accumulate);
 }
 
-void resolve_epochs(Config& config, i64 images) {
+void resolve_epochs(Config& config, double images) {
   const auto steps = [&](double epochs) {
     return std::max<i64>(1, std::llround(epochs * steps_per_epoch(config.training, images)));
   };

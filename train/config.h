@@ -21,6 +21,7 @@ namespace tessera {
 struct DataConfig {
   std::string train_annotations, train_images, val_annotations, val_images;
   bool skip_empty = true, group_by_aspect = true;
+  double repeat_threshold = 0;
   i64 workers = 2, prefetch = 3;
 
   template <class Field>
@@ -32,6 +33,10 @@ struct DataConfig {
     TESSERA_FIELD(val_images, "folder of its images");
     TESSERA_FIELD(skip_empty, "leave out training images without objects");
     TESSERA_FIELD(group_by_aspect, "a batch holds only wide or only tall images");
+    TESSERA_FIELD(repeat_threshold,
+                  "pictures with a class that less than this share of them has come more than once an epoch; LVIS: "
+                  "0.001; 0: each once (docs/data.md)",
+                  between(0, 1));
     TESSERA_FIELD(workers, "threads that load images; 0: none besides the one that trains", at_least(0));
     TESSERA_FIELD(prefetch, "batches that wait for training at most", at_least(1));
   }
@@ -169,7 +174,7 @@ struct Config {
     TESSERA_FIELD(model, "the network");
     TESSERA_FIELD(data, "annotations and the folders of their images");
     TESSERA_FIELD(input, "how an image enters the network");
-    TESSERA_FIELD(augment, "what happens to training images: flip, crop, resize, or large scale jittering");
+    TESSERA_FIELD(augment, "what happens to training images (docs/data.md)");
     TESSERA_FIELD(optimizer, "how gradients change the parameters");
     TESSERA_FIELD(schedule, "the learning rate over the steps, as a factor on optimizer.lr");
     TESSERA_FIELD(training, "length, batches, numbers, files");
@@ -184,10 +189,10 @@ Config make_config(const std::vector<Setting>& settings, Config config = {});
 Config read_config(const std::filesystem::path& config, const std::vector<std::string>& overrides = {});
 std::string to_toml(const Config& config);
 
-// Updates in a pass over so many training images.
-double steps_per_epoch(const TrainingConfig& training, i64 images);
+// Updates in a pass over so many training images, a mean where some are repeated.
+double steps_per_epoch(const TrainingConfig& training, double images);
 // Sets the steps (training.steps, schedule.milestones, schedule.warmup_steps) that the lengths in epochs mean, each to
 // the nearest.
-void resolve_epochs(Config& config, i64 images);
+void resolve_epochs(Config& config, double images);
 
 }  // namespace tessera

@@ -20,6 +20,10 @@ ImageSize largest_input(const Config& config, const CocoSource& data) {
         shortest_side_size(data.original_size(i), std::ranges::max(augment.shortest), augment.longest, augment.resize);
     ImageSize& largest = config.data.group_by_aspect && size.height > size.width ? tall : wide;
     largest = {std::max(largest.height, size.height), std::max(largest.width, size.width)};
+    if (augment.rotate_90_probability > 0) {  // one of a batch may lie, another stand
+      const i64 side = std::max(largest.height, largest.width);
+      largest = {side, side};
+    }
   }
   return tall.height * tall.width > wide.height * wide.width ? tall : wide;
 }

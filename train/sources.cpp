@@ -19,7 +19,8 @@ std::shared_ptr<const CocoSource> training_source(const Config& config) {
                                             config.data.train_images,
                                             CocoSourceConfig{.augment = config.augment.config(config.input),
                                                              .seed = config.training.seed,
-                                                             .skip_empty = config.data.skip_empty});
+                                                             .skip_empty = config.data.skip_empty,
+                                                             .repeat_threshold = config.data.repeat_threshold});
 }
 
 std::shared_ptr<const CocoSource> inference_source(const std::shared_ptr<const CocoDataset>& dataset,

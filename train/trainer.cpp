@@ -273,7 +273,7 @@ class Run {
 
 int train(Segmenter& model, const Job& given) {
   Job job = given;
-  resolve_epochs(job.config, job.data->size());
+  resolve_epochs(job.config, job.data->drawn_per_epoch());
   const TrainingConfig& training = job.config.training;
   check(model, job);
   const ArithmeticScope arithmetic(

@@ -89,7 +89,10 @@ TEST_CASE("coco source: the targets alone are those of the sample, augmented or 
   const std::shared_ptr<CocoDataset> dataset = write_dataset(folder);
   AugmentConfig augment;
   augment.shortest = {40, 90};
-  for (const std::optional<AugmentConfig>& chain : {std::optional<AugmentConfig>(), std::optional(augment)}) {
+  AugmentConfig all = augment;
+  all.rotate_90_probability = all.mosaic_probability = all.copy_paste_probability = 0.5;
+  for (const std::optional<AugmentConfig>& chain :
+       {std::optional<AugmentConfig>(), std::optional(augment), std::optional(all)}) {
     const CocoSource with(dataset, folder.path(), {.augment = chain}),
         without(dataset, empty.path(), {.augment = chain});
     for (i64 epoch = 0; epoch < 4; ++epoch) {
@@ -99,6 +102,99 @@ TEST_CASE("coco source: the targets alone are those of the sample, augmented or 
       CHECK(std::ranges::equal(got.boxes.span<float>(), want.boxes.span<float>()));
     }
   }
+}
+
+// Images of one triangle each, at its place in the file as a polygon or as runs.
+std::shared_ptr<CocoDataset> triangles(const TemporaryFolder& folder, i64 count) {
+  const std::shared_ptr<CocoDataset> dataset = write_dataset(folder);
+  const CocoImage image = dataset->images[0];
+  dataset->images.clear();
+  dataset->annotations.clear();
+  for (i64 id = 1; id <= count; ++id) {
+    dataset->images.push_back({id, image.file_name, kHeight, kWidth});
+    dataset->annotations.push_back(annotation(10 * id, id, Polygons{kTriangle}));
+    if (id % 2) dataset->annotations.back().segmentation = encode_rle(triangle_mask());
+  }
+  index_coco(*dataset);
+  return dataset;
+}
+
+TEST_CASE("coco source: mosaics and pasted objects are white where their masks are, and boxes are tight around them") {
+  const TemporaryFolder folder;
+  const std::shared_ptr<CocoDataset> dataset = triangles(folder, 6);
+  CocoSourceConfig config{.augment = AugmentConfig{}};
+  config.augment->shortest = {100};
+  config.augment->rotate_90_probability = 0.5;
+  config.augment->least_pixels = 20;
+  for (const auto& [mosaic, paste] : {std::pair(1.0, 0.0), {0.0, 1.0}, {0.5, 0.5}}) {
+    CAPTURE(mosaic);
+    config.augment->mosaic_probability = mosaic;
+    config.augment->copy_paste_probability = paste;
+    const CocoSource source(dataset, folder.path(), config);
+    i64 objects = 0, foreign = 0;
+    for (i64 epoch = 0; epoch < 30; ++epoch)
+      for (i64 index = 0; index < 6; ++index) {
+        const Sample sample = source.load(epoch, index);
+        const Targets& targets = sample.targets;
+        const i64 height = sample.image.dim(0), width = sample.image.dim(1), pixels = height * width;
+        CHECK(std::min(height, width) == 100);
+        REQUIRE(targets.masks.shape() == Shape{targets.count(), height, width});
+        std::vector<u8> any(static_cast<size_t>(pixels));
+        objects += targets.count();
+        for (i64 k = 0; k < targets.count(); ++k) {
+          foreign += targets.annotations[k] != 10 * (index + 1);
+          const u8* mask = targets.masks.data<u8>() + k * pixels;
+          i64 area = 0, outside = 0;
+          const float* box = targets.boxes.data<float>() + 4 * k;
+          for (i64 i = 0; i < pixels; ++i) {
+            any[i] |= mask[i];
+            area += mask[i];
+            const double x = static_cast<double>(i % width), y = static_cast<double>(i / width);
+            outside += mask[i] && (x < box[0] - 1 || x + 1 > box[2] + 1 || y < box[1] - 1 || y + 1 > box[3] + 1);
+          }
+          CHECK(area >= 20);
+          CHECK(outside == 0);
+        }
+        i64 wrong = 0;
+        for (i64 i = 0; i < pixels; ++i) wrong += any[i] != (sample.image.data<u8>()[3 * i] >= 128);
+        CHECK(static_cast<double>(wrong) < 0.05 * static_cast<double>(pixels));
+        CHECK(sample.image_id == index + 1);
+      }
+    CHECK(objects > 200);
+    CHECK(foreign > 60);
+  }
+}
+
+TEST_CASE("coco source: what acts on pixels or is off leaves the geometry of a seed as it is") {
+  const TemporaryFolder folder;
+  const std::shared_ptr<CocoDataset> dataset = triangles(folder, 3);
+  CocoSourceConfig config{.augment = AugmentConfig{}, .seed = 9};
+  const CocoSource plain(dataset, folder.path(), config);
+  config.augment->colour = {.brightness = 0.9, .contrast = 0.5, .saturation = 0.5, .hue = 0.2};
+  const CocoSource coloured(dataset, folder.path(), config);
+  i64 changed = 0;
+  for (i64 epoch = 0; epoch < 8; ++epoch) {
+    const Sample a = plain.load(epoch, 1), b = coloured.load(epoch, 1), again = coloured.load(epoch, 1);
+    CHECK(std::ranges::equal(a.targets.masks.span<u8>(), b.targets.masks.span<u8>()));
+    CHECK(std::ranges::equal(b.image.span<u8>(), again.image.span<u8>()));
+    changed += !std::ranges::equal(a.image.span<u8>(), b.image.span<u8>());
+  }
+  CHECK(changed > 4);  // white that becomes brighter stays as it is
+}
+
+TEST_CASE("coco source: the factor of an image is that of its rarest class") {
+  const TemporaryFolder folder;
+  const std::shared_ptr<CocoDataset> dataset = triangles(folder, 8);
+  for (CocoAnnotation& each : dataset->annotations) each.category_id = 3;
+  dataset->annotations[0].category_id = 7;                                        // of one in eight
+  dataset->annotations.push_back(annotation(999, 8, Polygons{kTriangle}, true));  // a crowd region is no object
+  index_coco(*dataset);
+  const CocoSource plain(dataset, folder.path(), {}), rare(dataset, folder.path(), {.repeat_threshold = 0.5});
+  CHECK(plain.repeats(0) == 1);
+  CHECK(plain.drawn_per_epoch() == 8);
+  CHECK(rare.repeats(0) == doctest::Approx(2));  // sqrt(0.5 / (1 / 8))
+  for (i64 index = 1; index < 8; ++index) CHECK(rare.repeats(index) == 1);
+  CHECK(rare.drawn_per_epoch() == doctest::Approx(9));
 }
 
 TEST_CASE("coco source: masks follow the picture through every augmentation") {

@@ -114,6 +114,39 @@ TEST_CASE("loader: training reads shuffled epochs one behind the other, no batch
   CHECK_FALSE(std::ranges::is_sorted(first));
 }
 
+TEST_CASE("loader: a sample that an epoch has several times looks another way each time, fractions count by chance") {
+  class Repeating : public FakeSource {
+   public:
+    using FakeSource::FakeSource;
+    double repeats(i64 index) const override { return index == 0 ? 3 : index == 1 ? 1.25 : 1; }
+  };
+  const auto source = std::make_shared<Repeating>(4);
+  const auto drawn = [&](i64 position, int count) {
+    BatchOrder order(*source, training(1, 0));
+    order.skip(position);
+    std::vector<BatchOrder::Draw> draws;
+    for (int i = 0; i < count; ++i) draws.push_back(order.next().at(0));
+    return draws;
+  };
+  const std::vector<BatchOrder::Draw> draws = drawn(0, 2500);
+  i64 epochs = 0, twice = 0;
+  for (size_t begin = 0; begin + 7 < draws.size(); ++epochs) {
+    std::multiset<std::pair<i64, i64>> epoch;
+    while (begin < draws.size() && draws[begin].epoch % SampleSource::kRepetition == epochs) {
+      epoch.insert({draws[begin].index, draws[begin].epoch / SampleSource::kRepetition});
+      ++begin;
+    }
+    if (begin + 7 >= draws.size()) break;
+    twice += epoch.count({1, 1});
+    epoch.erase({1, 1});
+    CHECK(epoch == std::multiset<std::pair<i64, i64>>{{0, 0}, {0, 1}, {0, 2}, {1, 0}, {2, 0}, {3, 0}});
+  }
+  CHECK(epochs > 380);
+  CHECK(std::abs(static_cast<double>(twice) / static_cast<double>(epochs) - 0.25) < 0.07);
+  const std::vector<BatchOrder::Draw> later = drawn(100, 50);
+  CHECK(std::equal(later.begin(), later.end(), draws.begin() + 100));
+}
+
 TEST_CASE("loader: the order does not depend on the number of threads, only on the seed") {
   const auto source = std::make_shared<FakeSource>(23);
   Loader alone(source, training(3, 0));

@@ -129,6 +129,40 @@ TEST_CASE("geometry: polygons and boxes go through the steps in order") {
   CHECK(geometry.apply_to_box({-5, 20, 30, 600}) == Box{340, 10, 400, 50});  // clipped to the picture
 }
 
+TEST_CASE("geometry: a quarter turn takes pictures, masks, polygons and boxes counterclockwise; four are none") {
+  // The first pixel of the upper right corner comes to the upper left one.
+  Geometry once({6, 8});
+  once.turn(1);
+  CHECK(once.size() == ImageSize{8, 6});
+  const Tensor image = once.apply_to_image(coordinates_image(6, 8));
+  for (i64 y = 0; y < 8; ++y)
+    for (i64 x = 0; x < 6; ++x) {
+      CHECK(image.data<u8>()[(y * 6 + x) * 3] == 7 - y);
+      CHECK(image.data<u8>()[(y * 6 + x) * 3 + 1] == x);
+    }
+  CHECK(once.apply_to_box({6, 1, 8, 2}) == Box{1, 0, 2, 2});
+  CHECK(once.apply_to_polygons({{8, 0, 7, 0, 7, 3}})[0] == Polygon{0, 0, 0, 1, 3, 1});
+  for (int quarters = 1; quarters <= 3; ++quarters) {
+    CAPTURE(quarters);
+    Geometry geometry({6, 8});
+    geometry.turn(quarters);
+    Tensor masks = Tensor::zeros({2, 6, 8}, DType::kU8);
+    masks.data<u8>()[48 + 8 + 6] = masks.data<u8>()[48 + 8 + 7] = 1;  // the box above
+    const Tensor turned = geometry.apply_to_masks(masks);
+    const Box box = geometry.apply_to_box({6, 1, 8, 2});
+    const ImageSize size = geometry.size();
+    for (i64 y = 0; y < size.height; ++y)
+      for (i64 x = 0; x < size.width; ++x) {
+        const bool inside = static_cast<double>(x) >= box[0] && static_cast<double>(x) < box[2] &&
+                            static_cast<double>(y) >= box[1] && static_cast<double>(y) < box[3];
+        CHECK(turned.data<u8>()[48 + y * size.width + x] == inside);
+      }
+    geometry.turn(4 - quarters);
+    CHECK(std::ranges::equal(geometry.apply_to_masks(masks).span<u8>(), masks.span<u8>()));
+  }
+  CHECK_ERROR(once.turn(4), "4 quarter turns, expected 1 to 3");
+}
+
 TEST_CASE("geometry: a crop clips polygons to its window") {
   Geometry geometry({100, 100});
   geometry.crop(20, 10, {40, 50});
@@ -196,6 +230,36 @@ TEST_CASE("augment: the crop chain crops about half of the pictures, within abso
   CHECK(cropped < 250);
 }
 
+TEST_CASE("augment: quarter turns come as often as asked for, each as often as the others") {
+  AugmentConfig config;
+  config.flip_probability = 0;
+  config.rotate_90_probability = 0.6;
+  std::map<Box, int> corners;  // where the first pixel is
+  for (u64 index = 0; index < 1000; ++index) {
+    Random random(7, stream_of("augment", {0, index}));
+    const Geometry geometry = augment_geometry(config, {400, 640}, random);
+    const Box box = geometry.apply_to_box({0, 0, 1, 1});
+    ++corners[{box[0] > 1 ? 1.0 : 0.0, box[1] > 1 ? 1.0 : 0.0, 0, 0}];
+    CHECK((geometry.size().height > geometry.size().width) == ((box[0] > 1) != (box[1] > 1)));
+  }
+  REQUIRE(corners.size() == 4);
+  for (const auto& [corner, count] : corners) {
+    const bool upright = corner[0] == 0 && corner[1] == 0;
+    CHECK(std::abs(count - (upright ? 400 : 200)) < 60);
+  }
+}
+
+TEST_CASE("augment: a tile of a mosaic is covered by its picture, whose other side is cropped") {
+  AugmentConfig config;
+  for (const ImageSize tile : {ImageSize{30, 100}, {100, 30}, {1, 1}, {80, 120}}) {
+    Random random(7, 1);
+    const Geometry geometry = tile_geometry(config, {400, 600}, tile, random);
+    CHECK(geometry.size() == tile);
+    const Box all = geometry.apply_to_box({0, 0, 600, 400});
+    CHECK(all == Box{0, 0, static_cast<double>(tile.width), static_cast<double>(tile.height)});
+  }
+}
+
 TEST_CASE("augment: scale jitter stays within the target and reaches both ends") {
   AugmentConfig config;
   config.scale_jitter = ScaleJitter{0.5, 2.0, {128, 128}};
@@ -255,6 +319,9 @@ TEST_CASE("augment: settings that make no sense are errors naming the field") {
   CHECK_ERROR(check(with([](AugmentConfig& c) { c.crop_shortest = {0}; })), "crop_shortest");
   CHECK_ERROR(check(with([](AugmentConfig& c) { c.longest = 0; })), "longest must be at least 1, got 0");
   CHECK_ERROR(check(with([](AugmentConfig& c) { c.crop_min = 700; })), "crop_min 700");
+  CHECK_ERROR(check(with([](AugmentConfig& c) { c.mosaic_probability = 2; })),
+              "mosaic_probability must be from 0 to 1");
+  CHECK_ERROR(check(with([](AugmentConfig& c) { c.colour.hue = 0.6; })), "hue must be from 0 to 0.5");
   CHECK_ERROR(check(with([](AugmentConfig& c) {
                 c.scale_jitter = ScaleJitter{2, 1, {8, 8}};
               })),

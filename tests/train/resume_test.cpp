@@ -32,7 +32,8 @@ TEST_CASE("resume: every option is known to change or not to change") {
     (*resume_rule(option.name).fixed_because != 0 ? fixed : free) += option.name + " ";
   }
   CHECK(fixed ==
-        "data.train_annotations data.train_images data.skip_empty data.group_by_aspect input.resize input.shortest "
+        "data.train_annotations data.train_images data.skip_empty data.group_by_aspect data.repeat_threshold "
+        "input.resize input.shortest "
         "input.longest input.size input.mean input.std input.divisor optimizer.kind training.batch_size training.seed "
         "training.ema_decay "
         "training.init_weights training.init_prefix training.init_bgr training.init_transfer ");
@@ -41,8 +42,11 @@ TEST_CASE("resume: every option is known to change or not to change") {
         "model.loss.class_weight model.loss.dice_weight model.loss.pixel_weight model.loss.objectness_weight "
         "model.inference.rescore model.inference.maskness model.inference.score_threshold "
         "model.inference.mask_threshold data.val_annotations data.val_images data.workers data.prefetch "
-        "augment.flip_probability augment.shortest augment.longest augment.crop_probability augment.crop_shortest "
-        "augment.crop_min augment.crop_max augment.least_pixels augment.jitter_scale augment.jitter_size optimizer.lr "
+        "augment.flip_probability augment.rotate_90_probability augment.shortest augment.longest "
+        "augment.crop_probability augment.crop_shortest "
+        "augment.crop_min augment.crop_max augment.least_pixels augment.mosaic_probability "
+        "augment.copy_paste_probability augment.brightness augment.contrast augment.saturation augment.hue "
+        "augment.jitter_scale augment.jitter_size optimizer.lr "
         "optimizer.weight_decay optimizer.clip_norm optimizer.beta1 optimizer.beta2 optimizer.eps optimizer.momentum "
         "optimizer.sharded optimizer.groups schedule.kind schedule.milestones schedule.milestone_epochs schedule.gamma "
         "schedule.final_factor schedule.warmup_steps schedule.warmup_epochs schedule.warmup_factor training.steps "

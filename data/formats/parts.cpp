@@ -1,0 +1,276 @@
+#include "data/formats/parts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "data/contours.h"
+#include "data/parallel.h"
+#include "data/rasterise.h"
+#include "tensor/file.h"
+
+namespace tessera::formats {
+
+namespace {
+
+void merge(LeftOut& all, const LeftOut& more) {
+  for (const auto& [what, tally] : more) {
+    Tally& sum = all[what];
+    for (const std::string& name : tally.first)
+      if (std::ssize(sum.first) < Tally::kNamed) sum.first.push_back(name);
+    sum.count += tally.count;
+  }
+}
+
+// Box and area as those of the mask, where there is one and the format has none.
+void complete(CocoAnnotation& annotation, const CocoImage& image) {
+  if (std::holds_alternative<std::monostate>(annotation.segmentation)) return;
+  const Rle mask = annotation_mask(annotation, image.height, image.width);
+  if (!annotation.bbox) annotation.bbox = rle_bbox(mask);
+  if (!annotation.area) annotation.area = static_cast<double>(rle_area(mask));
+}
+
+std::string lower_extension(const fs::path& file) {
+  std::string extension = file.extension().string();
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return extension;
+}
+
+}  // namespace
+
+// ---- reading ----
+
+AnnotatedPictures assembled(const fs::path& name, const fs::path& images, std::vector<ReadPicture> pictures,
+                            std::vector<std::string> classes) {
+  TESSERA_CHECK(!pictures.empty(), "{}: there is no picture in it", name.string());
+  AnnotatedPictures set{.dataset = {}, .images = images};
+  CocoDataset& dataset = set.dataset;
+  dataset.name = name.string();
+  if (classes.empty()) {
+    std::set<std::string> names;
+    for (const ReadPicture& picture : pictures)
+      for (const NamedObject& object : picture.objects) names.insert(object.name);
+    classes.assign(names.begin(), names.end());
+  }
+  std::map<std::string, i64> ids;
+  for (const std::string& entry : classes) {
+    dataset.categories.push_back({.id = std::ssize(dataset.categories) + 1, .name = entry});
+    TESSERA_CHECK(ids.emplace(entry, dataset.categories.back().id).second, "{}: there are two classes called {}",
+                  dataset.name, entry);
+  }
+  parallel_for(std::ssize(pictures), [&](i64 i) {
+    ReadPicture& picture = pictures[static_cast<size_t>(i)];
+    try {
+      for (NamedObject& object : picture.objects) complete(object.annotation, picture.image);
+    } catch (const Error& error) {
+      fail("{}: {}: {}", dataset.name, picture.image.file_name, error.what());
+    }
+  });
+  for (ReadPicture& picture : pictures) {
+    picture.image.id = std::ssize(dataset.images) + 1;
+    dataset.images.push_back(picture.image);
+    for (NamedObject& object : picture.objects) {
+      CocoAnnotation& annotation = dataset.annotations.emplace_back(std::move(object.annotation));
+      annotation.id = std::ssize(dataset.annotations);
+      annotation.image_id = picture.image.id;
+      annotation.category_id = ids.at(object.name);
+    }
+    merge(set.left_out, picture.left_out);
+  }
+  index_coco(dataset);
+  return set;
+}
+
+PictureFiles::PictureFiles(const fs::path& folder) : folder_(folder) {
+  TESSERA_CHECK(fs::is_directory(folder), "{}: there is no such folder of pictures", folder.string());
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
+    if (is_picture(entry.path())) files_[entry.path().stem().string()].push_back(entry.path());
+}
+
+fs::path PictureFiles::find(const std::string& stem) const {
+  const auto found = files_.find(stem);
+  TESSERA_CHECK(found != files_.end(), "{}: there is no picture {}.jpg, .jpeg or .png in it or below", folder_.string(),
+                stem);
+  TESSERA_CHECK(found->second.size() == 1, "{}: there are {} pictures called {}: {}, {}", folder_.string(),
+                found->second.size(), stem, std::min(found->second[0], found->second[1]).string(),
+                std::max(found->second[0], found->second[1]).string());
+  return found->second[0];
+}
+
+bool is_picture(const fs::path& file) {
+  const std::string extension = lower_extension(file);
+  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
+}
+
+CocoImage image_of(const fs::path& picture, const fs::path& images) {
+  const ImageSize size = image_size(picture);
+  return {
+      .file_name = picture.lexically_proximate(images).generic_string(), .height = size.height, .width = size.width};
+}
+
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  TESSERA_CHECK(fs::is_directory(folder), "{}: there is no such folder", folder.string());
+  std::vector<fs::path> entries;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) entries.push_back(entry.path());
+  std::ranges::sort(entries);
+  return entries;
+}
+
+std::vector<std::string> lines_of(const fs::path& file) {
+  const std::string text = read_file(file);
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    if (lines.back().ends_with('\r')) lines.back().pop_back();
+    begin = end + 1;
+  }
+  return lines;
+}
+
+std::vector<std::string> read_classes(const fs::path& file) {
+  std::vector<std::string> classes;
+  if (fs::exists(file)) classes = lines_of(file);
+  std::erase(classes, "");
+  return classes;
+}
+
+double parse_number(std::string_view word) {
+  double number = 0;
+  const char* end = word.data() + word.size();
+  const auto [stop, error] = std::from_chars(word.data(), end, number);
+  TESSERA_CHECK(error == std::errc() && stop == end && std::isfinite(number), "\"{}\" is no number", word);
+  return number;
+}
+
+CocoAnnotation object_of(Rle mask) {
+  CocoAnnotation annotation;
+  annotation.segmentation = std::move(mask);
+  return annotation;
+}
+
+// ---- writing ----
+
+std::vector<MaskedObject> masked_objects(const CocoDataset& dataset, i64 image, bool crowds, LeftOut& left_out) {
+  const CocoImage& picture = dataset.images[static_cast<size_t>(image)];
+  std::vector<MaskedObject> objects;
+  for (const i64 position : dataset.annotations_of[static_cast<size_t>(image)]) {
+    const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
+    const auto leave_out = [&](const char* what) { left_out[what].add(fmt::format("annotation {}", annotation.id)); };
+    if (annotation.iscrowd && !crowds) {
+      leave_out("crowd regions");
+    } else if (std::holds_alternative<std::monostate>(annotation.segmentation)) {
+      leave_out("objects without a mask");
+    } else {
+      try {
+        Rle mask = annotation_mask(annotation, picture.height, picture.width);
+        if (rle_area(mask) > 0)
+          objects.push_back({&annotation, dataset.class_index.at(annotation.category_id), std::move(mask)});
+        else
+          leave_out("objects whose mask has no pixel");
+      } catch (const Error&) {
+        leave_out("objects with a malformed mask");
+      }
+    }
+  }
+  return objects;
+}
+
+Polygons outlines_of(const MaskedObject& object) {
+  const Polygons* polygons = std::get_if<Polygons>(&object.annotation->segmentation);
+  return polygons ? *polygons : trace_mask(object.mask);
+}
+
+Overlay overlaid(std::vector<MaskedObject> objects, ImageSize size, LeftOut& left_out) {
+  std::vector<size_t> order(objects.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::vector<i64> areas;
+  for (const MaskedObject& object : objects) areas.push_back(rle_area(object.mask));
+  std::ranges::stable_sort(order, [&](size_t a, size_t b) { return areas[a] > areas[b]; });
+  std::vector<i32> number(static_cast<size_t>(size.height * size.width), 0);
+  std::vector<u8> plane(number.size());
+  for (const size_t k : order) {
+    decode_rle(objects[k].mask, plane);
+    for (size_t i = 0; i < plane.size(); ++i)
+      if (plane[i]) number[i] = static_cast<i32>(k) + 1;
+  }
+  std::vector<i64> left(objects.size() + 1);
+  for (const i32 k : number) ++left[static_cast<size_t>(k)];
+  Overlay overlay{.map = Tensor::empty({size.height, size.width}, DType::kI32), .objects = {}};
+  std::vector<i32> renumbered(left.size());
+  for (size_t k = 0; k < objects.size(); ++k) {
+    const std::string name = fmt::format("annotation {}", objects[k].annotation->id);
+    if (left[k + 1] == 0)
+      left_out["objects that others hide"].add(name);
+    else if (left[k + 1] < areas[k])
+      left_out["parts of objects that smaller ones cover"].add(name);
+    if (left[k + 1] == 0) continue;
+    overlay.objects.push_back(std::move(objects[k]));
+    renumbered[k + 1] = static_cast<i32>(overlay.objects.size());
+  }
+  std::ranges::transform(number, overlay.map.span<i32>().begin(),
+                         [&](i32 k) { return renumbered[static_cast<size_t>(k)]; });
+  return overlay;
+}
+
+std::vector<std::string> stems_of(const CocoDataset& dataset) {
+  std::vector<std::string> stems;
+  std::map<std::string, std::string> of;
+  for (const CocoImage& image : dataset.images) {
+    std::string stem = fs::path(image.file_name).replace_extension().generic_string();
+    std::ranges::replace(stem, '/', '_');
+    TESSERA_CHECK(!stem.empty(), "{}: image {} has no file_name", dataset.name, image.id);
+    const auto [other, first] = of.emplace(stem, image.file_name);
+    TESSERA_CHECK(first, "{}: pictures {} and {} would both be called {}: rename one", dataset.name, other->second,
+                  image.file_name, stem);
+    stems.push_back(std::move(stem));
+  }
+  return stems;
+}
+
+std::string extension_of(const CocoImage& image) {
+  return fs::path(image.file_name).extension().string();
+}
+
+LeftOut for_each_picture(const CocoDataset& dataset, const PicturesDone& done,
+                         const std::function<void(i64, LeftOut&)>& f) {
+  std::vector<LeftOut> left_out(dataset.images.size());
+  counted_for(
+      std::ssize(left_out), done, [&](i64 i) { f(i, left_out[static_cast<size_t>(i)]); }, 1);
+  LeftOut all;
+  for (const LeftOut& of_picture : left_out) merge(all, of_picture);
+  return all;
+}
+
+void check_strangers(const fs::path& folder, const std::string& extension, const std::vector<fs::path>& ours) {
+  if (!fs::is_directory(folder)) return;
+  std::set<fs::path> known;
+  for (const fs::path& path : ours) known.insert(path.lexically_normal());
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
+    TESSERA_CHECK(entry.path().extension() != extension || known.contains(entry.path().lexically_normal()),
+                  "{}: is there already, and would be taken for one of the data set; name another folder",
+                  entry.path().string());
+}
+
+void link_picture(const fs::path& picture, const fs::path& name) {
+  fs::create_directories(name.parent_path());
+  std::error_code ignored;
+  if (!fs::equivalent(picture, name, ignored)) link_file(picture, name);
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  write_file(path, text);
+}
+
+void write_shared(const fs::path& path, const std::string& text) {
+  TESSERA_CHECK(!fs::exists(path) || read_file(path) == text,
+                "{}: is there already, of a data set with other classes; name another folder", path.string());
+  write_text(path, text);
+}
+
+}  // namespace tessera::formats

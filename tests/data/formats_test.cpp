@@ -1,0 +1,327 @@
+#include "data/formats/formats.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "data/image.h"
+#include "data/rasterise.h"
+#include "data/shapes.h"
+#include "tensor/file.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+using test::TemporaryFolder;
+namespace fs = std::filesystem;
+
+void done(i64) {}
+
+const fs::path& shapes() {
+  static const TemporaryFolder folder;
+  static const fs::path made = [] {
+    generate_shapes({.dir = folder.path(), .kind = ShapesKind::kFine, .train = 5, .val = 2, .size = 96});
+    return folder.path();
+  }();
+  return made;
+}
+
+AnnotatedPictures read(const char* format, const fs::path& annotations, const fs::path& images = {},
+                       const std::string& split = "train") {
+  return find_format(format).read({annotations, images, split}, done);
+}
+
+// Of every object its picture, its class and its mask, in no order: ids and places are the formats'.
+std::vector<std::string> content(const AnnotatedPictures& set) {
+  std::vector<std::string> objects;
+  for (const CocoAnnotation& annotation : set.dataset.annotations) {
+    const CocoImage& image = set.dataset.images[set.dataset.image_index.at(annotation.image_id)];
+    objects.push_back(fs::path(image.file_name).stem().string() + " " +
+                      set.dataset.categories[set.dataset.class_index.at(annotation.category_id)].name + " " +
+                      rle_to_string(annotation_mask(annotation, image.height, image.width)));
+  }
+  std::ranges::sort(objects);
+  return objects;
+}
+
+i64 count(const LeftOut& left_out, const std::string& what) {
+  const auto found = left_out.find(what);
+  return found == left_out.end() ? 0 : found->second.count;
+}
+
+// A data set of one picture of 20 x 30 with these objects of the classes cat and dog.
+AnnotatedPictures one_picture(const TemporaryFolder& folder, std::vector<CocoAnnotation> annotations) {
+  AnnotatedPictures set{.dataset = {}, .images = folder.path()};
+  save_png(folder / "a.png", Tensor::full({20, 30, 3}, 9, DType::kU8));
+  set.dataset.name = "one.json";
+  set.dataset.images = {{7, "a.png", 20, 30}};
+  set.dataset.categories = {{3, "cat"}, {8, "dog"}};
+  for (CocoAnnotation& annotation : annotations) {
+    annotation.id = std::ssize(set.dataset.annotations) + 100;
+    annotation.image_id = 7;
+    if (annotation.category_id == 0) annotation.category_id = 3;
+    set.dataset.annotations.push_back(annotation);
+  }
+  index_coco(set.dataset);
+  return set;
+}
+
+void put(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  write_file(path, text);
+}
+
+TEST_CASE("formats: a data set comes back from every format with each mask, holes and parts among them") {
+  const AnnotatedPictures set = read("coco", shapes() / "instances_train.json", shapes() / "train");
+  const std::vector<std::string> expected = content(set);
+  REQUIRE(expected.size() > 5);
+  for (const char* name : {"coco", "labelme", "yolo", "voc", "masks", "label-maps"}) {
+    CAPTURE(name);
+    const TemporaryFolder folder;
+    const fs::path out = folder / "made";
+    CHECK(find_format(name).write(set, out, "train", done).empty());
+    CHECK(find_format(name).write(set, out, "train", done).empty());  // a call may be repeated
+    const bool needs_images =
+        name == std::string("coco") || name == std::string("masks") || name == std::string("label-maps");
+    const AnnotatedPictures back = read(name, name == std::string("coco") ? out / "instances_train.json" : out,
+                                        needs_images ? set.images : fs::path());
+    CHECK(content(back) == expected);
+    REQUIRE(back.dataset.images.size() == 5);
+    for (const CocoImage& image : back.dataset.images)
+      CHECK(read_file(back.images / image.file_name) == read_file(set.images / fs::path(image.file_name).filename()));
+    for (const CocoAnnotation& annotation : back.dataset.annotations) {
+      CHECK(annotation.area.has_value());
+      CHECK(annotation.bbox.has_value());
+    }
+  }
+}
+
+TEST_CASE("formats: Cityscapes comes back with its groups, and as any other set") {
+  const TemporaryFolder folder;
+  generate_shapes({.dir = folder / "city", .train = 6, .val = 2, .size = 64, .cityscapes = true});
+  const AnnotatedPictures set = read("cityscapes", folder / "city");
+  CHECK(set.images == folder / "city" / "leftImg8bit" / "train");
+  find_format("cityscapes").write(set, folder / "again", "train", done);
+  const AnnotatedPictures again = read("cityscapes", folder / "again");
+  CHECK(content(again) == content(set));
+  const auto crowds = [](const AnnotatedPictures& of) {
+    return std::ranges::count(of.dataset.annotations, true, &CocoAnnotation::iscrowd);
+  };
+  CHECK(crowds(again) == crowds(set));
+  REQUIRE(crowds(set) > 0);
+  const LeftOut left_out = find_format("yolo").write(set, folder / "yolo", "train", done);
+  CHECK(count(left_out, "crowd regions") == crowds(set));
+  const AnnotatedPictures yolo = read("yolo", folder / "yolo" / "data.yaml");
+  CHECK(std::ssize(yolo.dataset.annotations) + crowds(set) == std::ssize(set.dataset.annotations));
+  CHECK(yolo.dataset.categories.size() == 8);  // those without objects, too
+  const AnnotatedPictures shaped = read("coco", shapes() / "instances_train.json", shapes() / "train");
+  CHECK_ERROR(find_format("cityscapes").write(shaped, folder / "no", "train", done), "no class is called as one of");
+}
+
+TEST_CASE("formats: what a format cannot hold is counted by kind, with names") {
+  const TemporaryFolder folder;
+  const Rle large = rasterise_box({2, 2, 12, 12}, 20, 30), inner = rasterise_box({4, 4, 4, 4}, 20, 30);
+  const AnnotatedPictures set = one_picture(folder, {{.segmentation = large},
+                                                     {.category_id = 8, .segmentation = inner},
+                                                     {.iscrowd = true, .segmentation = inner},
+                                                     {.bbox = XywhBox{1, 1, 5, 5}},
+                                                     {.segmentation = Rle{20, 30, {600}}},
+                                                     {.segmentation = BadMask{"odd"}},
+                                                     {.segmentation = inner}});
+  const LeftOut voc = find_format("voc").write(set, folder / "voc", "train", done);
+  CHECK(count(voc, "crowd regions") == 1);
+  CHECK(voc.at("objects without a mask").names() == "annotation 103");
+  CHECK(count(voc, "objects whose mask has no pixel") == 1);
+  CHECK(count(voc, "objects with a malformed mask") == 1);
+  CHECK(voc.at("objects that others hide").names() == "annotation 101");  // 106 is as small, and later
+  CHECK(voc.at("parts of objects that smaller ones cover").names() == "annotation 100");
+  const AnnotatedPictures back = read("voc", folder / "voc");
+  REQUIRE(back.dataset.annotations.size() == 2);
+  CHECK(back.dataset.annotations[0].area == 144 - 16);
+  CHECK(std::get<Rle>(back.dataset.annotations[1].segmentation) == inner);
+  CHECK(count(find_format("masks").write(set, folder / "masks", "train", done), "objects that others hide") == 0);
+}
+
+TEST_CASE("formats: annotated polygons stay as they are, of several parts and overlapping ones too") {
+  const TemporaryFolder folder;
+  const Polygons apart = {{1.25, 1.5, 9.1, 2.3, 4.7, 8.9}, {12.5, 3, 25.7, 4, 20, 15.5}};
+  const Polygons overlapping = {{1, 1, 10, 1, 10, 10, 1, 10}, {5, 5, 15, 5, 15, 15, 5, 15}};
+  const AnnotatedPictures set = one_picture(
+      folder, {{.segmentation = apart}, {.segmentation = overlapping}, {.segmentation = Polygons{apart[0]}}});
+  for (const char* name : {"labelme", "yolo"}) {
+    CAPTURE(name);
+    CHECK(find_format(name).write(set, folder / name, "train", done).empty());
+    const AnnotatedPictures back = read(name, folder / name);
+    CHECK(content(back) == content(set));
+    const auto& one = back.dataset.annotations[2].segmentation;
+    CHECK(std::get<Polygons>(one) == Polygons{apart[0]});
+  }
+}
+
+TEST_CASE("formats: two splits stand in one folder, and their classes are the same") {
+  const TemporaryFolder folder;
+  for (const char* name : {"yolo", "voc"}) {
+    CAPTURE(name);
+    const fs::path out = folder / name;
+    for (const std::string split : {"train", "val"}) {
+      const AnnotatedPictures set = read("coco", shapes() / ("instances_" + split + ".json"), shapes() / split);
+      find_format(name).write(set, out, split, done);
+    }
+    CHECK(read(name, out, {}, "train").dataset.images.size() == 5);
+    CHECK(read(name, out, {}, "val").dataset.images.size() == 2);
+    CHECK_ERROR(read(name, out, {}, "test"), "--split names another");
+    CHECK_ERROR(find_format(name).write(one_picture(folder, {}), out, "train", done), "is there already");
+  }
+}
+
+TEST_CASE("formats: files of another data set in the way are named, not mixed with the new ones") {
+  const TemporaryFolder folder;
+  const AnnotatedPictures set = one_picture(folder, {{.segmentation = rasterise_box({2, 2, 3, 3}, 20, 30)}});
+  put(folder / "labelme/b.json", "{}");
+  CHECK_ERROR(find_format("labelme").write(set, folder / "labelme", "train", done),
+              "b.json: is there already, and would");
+  put(folder / "masks/b/cat/000.png", "");
+  CHECK_ERROR(find_format("masks").write(set, folder / "masks", "train", done), "000.png: is there already");
+  AnnotatedPictures twice = set;
+  twice.dataset.images.push_back({8, "a.jpg", 20, 30});
+  index_coco(twice.dataset);
+  CHECK_ERROR(find_format("yolo").write(twice, folder / "yolo", "train", done),
+              "pictures a.png and a.jpg would both be called a");
+}
+
+TEST_CASE("labelme: rectangles, circles and groups are read, other shapes are counted") {
+  const TemporaryFolder folder;
+  save_png(folder / "a.png", Tensor::full({20, 30, 3}, 9, DType::kU8));
+  const std::string shapes = R"([
+    {"label": "cat", "points": [[2, 2], [6, 2], [6, 5], [2, 5]], "group_id": 1},
+    {"label": "cat", "points": [[10, 10], [12, 12]], "group_id": 1, "shape_type": "rectangle"},
+    {"label": "dog", "points": [[20, 10], [20, 15]], "group_id": null, "shape_type": "circle"},
+    {"label": "dog", "points": [[1, 1]], "shape_type": "point"}])";
+  put(folder / "set/a.json", R"({"imageData": null, "imagePath": "..\\a.png", "shapes": )" + shapes + "}");
+  const AnnotatedPictures set = read("labelme", folder / "set");
+  CHECK(set.dataset.images[0].file_name == "../a.png");
+  CHECK(set.dataset.images[0].height == 20);
+  REQUIRE(set.dataset.annotations.size() == 2);
+  CHECK(set.dataset.annotations[0].area == 12 + 4);
+  CHECK(*set.dataset.annotations[1].area == doctest::Approx(3.14 * 25).epsilon(0.05));
+  CHECK(set.left_out.at("shapes that are no polygon, rectangle or circle").names() == "a.json: a point");
+  put(folder / "set/a.json", R"({"imagePath": "a.png", "shapes": [{"label": "cat", "points": [[1, 2], [3, 4]]}]})");
+  CHECK_ERROR(read("labelme", folder / "set"), "a.json: shapes[0]: \"points\": a polygon has at least 3, not 2");
+  put(folder / "set/a.json", R"({"imagePath": "a.png", "shapes": [{"points": [[1, 2, 3]]}]})");
+  CHECK_ERROR(read("labelme", folder / "set"), "a.json: shapes[0]: points[0]");
+  put(folder / "set/a.json", R"({"shapes": []})");
+  CHECK_ERROR(read("labelme", folder / "set"), "there is no \"imagePath\"");
+}
+
+TEST_CASE("yolo: classes.txt beside the files is enough; a box has no mask; mistakes name file and line") {
+  const TemporaryFolder folder;
+  const fs::path set = folder / "set";
+  fs::create_directories(set / "pictures");
+  save_png(set / "pictures/a.png", Tensor::full({20, 30, 3}, 9, DType::kU8));
+  const auto with = [&](const std::string& text) {
+    put(set / "labels/a.txt", text);
+    return read("yolo", set);
+  };
+  CHECK_ERROR(with(""), "there is neither a data.yaml nor a classes.txt");
+  put(set / "classes.txt", "cat\r\ndog\r\n");
+  const AnnotatedPictures good = with("1 0.1 0.1 0.2 0.1 0.2 0.5\r\n\n0  0.5 0.5 0.2 0.4 \n");
+  REQUIRE(good.dataset.annotations.size() == 2);
+  CHECK(good.dataset.categories[1].name == "dog");
+  CHECK(good.dataset.annotations[0].category_id == 2);
+  CHECK(std::get<Polygons>(good.dataset.annotations[0].segmentation) == Polygons{{3, 2, 6, 2, 6, 10}});
+  CHECK(good.dataset.annotations[1].bbox == XywhBox{12, 6, 6, 8});
+  CHECK(std::holds_alternative<std::monostate>(good.dataset.annotations[1].segmentation));
+  CHECK_ERROR(with("0 0.1 0.1 0.2 0.1 0.2 0.5\n2 0 0 1 0 1 1"), "a.txt:2: there is no class 2; there are 2");
+  CHECK_ERROR(with("0 0.1 0.1 0.2 0.1 0.2"), "a.txt:1: a class and at least 3 points are expected");
+  CHECK_ERROR(with("0 0.1 0.1 0.2 0,1 0.2 0.5"), "a.txt:1: \"0,1\" is no number");
+  CHECK_ERROR(with("0 1e9 0 1 0 1 1"), "is out of range");
+}
+
+TEST_CASE("yolo: data.yaml names classes as a list or by number, and folders or lists of pictures") {
+  const TemporaryFolder folder;
+  const fs::path yaml = folder / "data.yaml";
+  fs::create_directories(folder / "sub/images/part");
+  save_png(folder / "sub/images/part/a.png", Tensor::full({20, 30, 3}, 9, DType::kU8));
+  put(folder / "sub/labels/part/a.txt", "1 0.1 0.1 0.2 0.1 0.2 0.5\n");
+  const auto with = [&](const std::string& text) {
+    put(yaml, text);
+    return read("yolo", yaml);
+  };
+  for (const char* names : {"names: [cat, dog]\n", "names:\n  0: cat\n  1: dog\n", "names:\n- cat\n- dog\n"})
+    CHECK(content(with(std::string("path: sub\ntrain: images/part\n") + names))[0].starts_with("a dog "));
+  put(folder / "sub/list.txt", "./images/part/a.png\n");
+  CHECK(with("path: sub\ntrain: [list.txt]\nnames: [cat, dog]\n").dataset.annotations.size() == 1);
+  CHECK_ERROR(with("train: x\nnames: {0: a, 2: b}\n"), "names: there are 2, but none is number 1");
+  CHECK_ERROR(with("train: x\n"), "there is no \"names:\"");
+  CHECK_ERROR(with("names: [a\ntrain: x\n"), "data.yaml:");
+  CHECK_ERROR(with("- a\n"), "\"names:\" and \"train:\" are expected");
+  CHECK_ERROR(with("train: []\nnames: [a]\n"), "there is no picture in it");
+  CHECK_ERROR(with("val: x\nnames: [a]\n"), "there is no \"train:\"");
+}
+
+TEST_CASE("voc: PNGs have VOC's palette, borders are left out, mistakes name the file") {
+  const TemporaryFolder folder;
+  const AnnotatedPictures set =
+      one_picture(folder, {{.bbox = XywhBox{2, 3, 4, 5}, .segmentation = rasterise_box({2, 3, 4, 5}, 20, 30)}});
+  const fs::path voc = folder / "voc", xml = voc / "Annotations/a.xml", png = voc / "SegmentationObject/a.png";
+  find_format("voc").write(set, voc, "train", done);
+  const Tensor colours = load_image(png);
+  CHECK(colours.data<u8>()[(3 * 30 + 2) * 3] == 128);  // object 1 is dark red
+  CHECK(colours.data<u8>()[(3 * 30 + 2) * 3 + 1] == 0);
+  const std::string text = read_file(xml);
+  for (const char* part : {"<xmin>3</xmin>", "<ymin>4</ymin>", "<xmax>6</xmax>", "<ymax>8</ymax>", "<name>cat</name>"})
+    CHECK(text.find(part) != std::string::npos);
+  CHECK(read("voc", voc).dataset.annotations[0].bbox == XywhBox{2, 3, 4, 5});
+  Tensor map = Tensor::zeros({20, 30}, DType::kU8);
+  map.data<u8>()[0] = 1;
+  map.data<u8>()[1] = 255;
+  save_png(png, map);  // without a palette it is read as well
+  CHECK(read("voc", voc).dataset.annotations[0].area == 1);
+  map.data<u8>()[1] = 2;
+  save_png(png, map);
+  CHECK_ERROR(read("voc", voc), "1 pixels are of object 2, but");
+  put(xml, "<annotation>\n<object><name>cat</name>\n</objct></annotation>");
+  CHECK_ERROR(read("voc", voc), "a.xml:3: is no XML");
+  put(xml, "<annotation>\n<object><bndbox/></object></annotation>");
+  CHECK_ERROR(read("voc", voc), "a.xml:2: an <object> has no <name>");
+  put(xml, "<annotation>\n\n<object><name>cat</name><bndbox><xmin>x</xmin></bndbox></object></annotation>");
+  CHECK_ERROR(read("voc", voc), "a.xml:3: <bndbox>: <xmin>: \"x\" is no number");
+  put(xml, "<annotation><object><name>cow</name></object></annotation>");
+  CHECK_ERROR(read("voc", voc), "there is no class cow in labelmap.txt");
+}
+
+TEST_CASE("masks: the layout of nuclei is read, and maps without classes; other sizes and values are named") {
+  const TemporaryFolder folder;
+  const auto mask = [](i64 left) {
+    Tensor pixels = Tensor::zeros({20, 30}, DType::kU8);
+    pixels.data<u8>()[left] = 255;
+    return pixels;
+  };
+  for (const char* sub : {"n/a/images", "n/a/masks", "maps"}) fs::create_directories(folder / sub);
+  save_png(folder / "n/a/images/a.png", Tensor::full({20, 30, 3}, 9, DType::kU8));
+  save_png(folder / "n/a/masks/x.png", mask(3));
+  save_png(folder / "n/a/masks/y.png", mask(5));
+  const AnnotatedPictures nuclei = read("masks", folder / "n", folder / "n");
+  CHECK(nuclei.dataset.images[0].file_name == "a/images/a.png");
+  REQUIRE(nuclei.dataset.annotations.size() == 2);
+  CHECK(nuclei.dataset.categories[0].name == "object");
+  CHECK(nuclei.dataset.annotations[1].bbox == XywhBox{5, 0, 1, 1});
+  CHECK_ERROR(read("masks", folder / "n"), "--images names it");
+  CHECK_ERROR(read("masks", folder / "n", folder / "maps"), "there is no picture a.jpg, .jpeg or .png");
+  save_png(folder / "n/a/masks/y.png", Tensor::zeros({20, 31}, DType::kU8));
+  CHECK_ERROR(read("masks", folder / "n", folder / "n"), "y.png: the mask is 20 x 31 pixels");
+
+  Tensor map = Tensor::zeros({20, 30}, DType::kI32);
+  map.data<i32>()[0] = 300;
+  map.data<i32>()[1] = 7;
+  save_png(folder / "maps/a.png", map);
+  CHECK(read("label-maps", folder / "maps", folder / "n").dataset.annotations.size() == 2);
+  put(folder / "maps/classes.txt", "cat\n");
+  CHECK_ERROR(read("label-maps", folder / "maps", folder / "n"),
+              "1 pixels have the value 7, which is not 1000 * class");
+}
+
+}  // namespace
+}  // namespace tessera
