@@ -78,7 +78,9 @@ Panel annotated_panel(const Judgement& judgement, i64 picture) {
         panel.objects.emplace_back(PanelObject{.name = judgement.set.categories[static_cast<size_t>(class_index)].name,
                                                .class_index = class_index,
                                                .object = position});
-    if (judgement.task == ApTask::kSegm) object.mask = annotation_mask(annotation, image.height, image.width);
+    if (!std::holds_alternative<std::monostate>(annotation.segmentation) &&
+        !std::holds_alternative<BadMask>(annotation.segmentation))
+      object.mask = annotation_mask(annotation, image.height, image.width);
     object.box = annotation.bbox;
     if (!object.box && object.mask) object.box = rle_bbox(*object.mask);
   }
