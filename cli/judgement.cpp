@@ -68,7 +68,7 @@ Judgement judge(const LoadedModel& loaded, const CocoDataset& set, std::span<con
 }
 
 Panel annotated_panel(const Judgement& judgement, i64 picture) {
-  std::vector<PanelObject> objects = annotated_objects(judgement.set, picture, judgement.task == ApTask::kSegm);
+  std::vector<PanelObject> objects = annotated_objects(judgement.set, picture);
   const std::string caption = "annotated: " + counted_objects(objects);
   return {.kind = "truth", .caption = caption, .objects = std::move(objects)};
 }

@@ -57,7 +57,7 @@ std::string object_tag(const PanelObject& object, i64 font) {
 
 }  // namespace
 
-std::vector<PanelObject> annotated_objects(const CocoDataset& set, i64 picture, bool with_masks) {
+std::vector<PanelObject> annotated_objects(const CocoDataset& set, i64 picture) {
   std::vector<PanelObject> objects;
   const CocoImage& image = set.images[static_cast<size_t>(picture)];
   for (const i64 position : set.annotations_of[static_cast<size_t>(picture)]) {
@@ -69,7 +69,8 @@ std::vector<PanelObject> annotated_objects(const CocoDataset& set, i64 picture, 
                                          .class_index = class_index,
                                          .object = position,
                                          .box = annotation.bbox});
-    if (with_masks && !std::holds_alternative<std::monostate>(annotation.segmentation))
+    if (!std::holds_alternative<std::monostate>(annotation.segmentation) &&
+        !std::holds_alternative<BadMask>(annotation.segmentation))
       object.mask = annotation_mask(annotation, image.height, image.width);
     if (!object.box && object.mask) object.box = rle_bbox(*object.mask);
   }

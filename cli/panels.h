@@ -26,9 +26,9 @@ struct Panel {
   std::vector<PanelObject> objects;
 };
 
-// What is annotated in a picture, crowd regions left out; their object is their position in set.annotations. Where the
-// file gives no box it is the mask's.
-std::vector<PanelObject> annotated_objects(const CocoDataset& set, i64 picture, bool with_masks = true);
+// What is annotated in a picture, crowd regions left out, with masks where one can be made; their object is their
+// position in set.annotations. Where the file gives no box it is the mask's.
+std::vector<PanelObject> annotated_objects(const CocoDataset& set, i64 picture);
 
 // "2 person, 1 dog", of the objects of at least that score; "nothing".
 std::string counted_objects(const std::vector<PanelObject>& objects, double score = 0);
