@@ -36,7 +36,11 @@ fs::path copy_of_run(const std::string& name) {
 
 TEST_CASE("program: --resume needs no configuration: the run goes on with the one it had, --set included") {
   const Workshop& w = workshop();
-  const Arguments set{"--set", "optimizer.lr=3e-3", "--set", "training.steps=5"};
+  Arguments set;
+  for (const char* option : {"augment.rotate_90_probability=0.5", "augment.mosaic_probability=0.5",
+                             "augment.copy_paste_probability=0.5", "augment.brightness=0.4", "augment.hue=0.1",
+                             "data.repeat_threshold=1", "optimizer.lr=3e-3", "training.steps=5"})
+    set.insert(set.end(), {"--set", option});
   REQUIRE(run(w.train("five", set)).code == 0);
   Arguments three = set;
   three.back() = "training.steps=3";
