@@ -100,9 +100,9 @@ std::vector<i64> naive(const CocoDataset& dataset, const std::vector<Detection>&
 TEST_CASE("confusion: random boxes are counted as the definition says, whatever score and overlap are asked for") {
   Random random(7, stream_of("confusion"));
   const auto pick = [&](i64 n) { return random.integer(0, n - 1); };
-  const auto any_box = [&] {
-    return XywhBox{static_cast<double>(pick(40)), static_cast<double>(pick(40)), static_cast<double>(4 + pick(20)),
-                   static_cast<double>(4 + pick(20))};
+  const auto any_box = [&] {  // on a coarse grid: some are equal
+    return XywhBox{static_cast<double>(8 * pick(3)), static_cast<double>(8 * pick(3)),
+                   static_cast<double>(8 + 8 * pick(2)), static_cast<double>(8 + 8 * pick(2))};
   };
   for (int round = 0; round < 20; ++round) {
     CocoDataset dataset;
@@ -114,7 +114,7 @@ TEST_CASE("confusion: random boxes are counted as the definition says, whatever 
     for (int i = 0; i < 40; ++i) {
       const CocoAnnotation& near = dataset.annotations[static_cast<size_t>(pick(30))];
       XywhBox box = *near.bbox;
-      box[0] += static_cast<double>(pick(5)), box[3] += static_cast<double>(pick(3));
+      box[0] += static_cast<double>(pick(3)), box[3] += static_cast<double>(pick(3));
       found.push_back({near.image_id, pick(3), static_cast<double>(pick(10)) / 10, box, std::nullopt});
     }
     const double least = round % 2 ? 0.3 : 0, overlap = round % 3 ? 0.5 : 0.75;
