@@ -10,7 +10,7 @@ namespace tessera {
 
 namespace {
 
-// The images at these positions with their annotations; those that cannot be opened are named in left_out.
+// The images at these positions with their annotations; those that cannot be decoded are named in left_out.
 CocoDataset part_of(const CocoDataset& whole, std::span<const i64> positions, const std::filesystem::path& folder,
                     std::vector<std::string>& left_out) {
   CocoDataset part;
@@ -19,7 +19,8 @@ CocoDataset part_of(const CocoDataset& whole, std::span<const i64> positions, co
   for (const i64 position : positions) {
     const CocoImage& image = whole.images[static_cast<size_t>(position)];
     try {
-      check_picture_size(image.file_name, image_size(folder / image.file_name), whole, position);
+      const Tensor picture = load_image(folder / image.file_name);
+      check_picture_size(image.file_name, {picture.dim(0), picture.dim(1)}, whole, position);
     } catch (const Error& error) {
       left_out.push_back(fmt::format("No {}: {}", image.file_name, error.what()));
       continue;

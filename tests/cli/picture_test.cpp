@@ -57,7 +57,8 @@ TEST_CASE("picture: an object that was found has the colour of the annotated one
   dataset.categories = {{.id = 1, .name = "square"}};
   const auto at = [](double x) { return XywhBox{x, 100, 100, 60}; };
   for (const double x : {10.0, 200.0})
-    dataset.annotations.push_back({.id = std::lround(x), .image_id = 1, .category_id = 1, .bbox = at(x)});
+    dataset.annotations.push_back(
+        {.id = std::lround(x), .image_id = 1, .category_id = 1, .bbox = at(x), .segmentation = {}});
   index_coco(dataset);
   const Tensor image = Tensor::full({330, 330, 3}, 100, DType::kU8);
   const Tensor picture = draw_annotated_and_found(

@@ -126,7 +126,7 @@ TEST_CASE("formats: what a format cannot hold is counted by kind, with names") {
   const AnnotatedPictures set = one_picture(folder, {{.segmentation = large},
                                                      {.category_id = 8, .segmentation = inner},
                                                      {.iscrowd = true, .segmentation = inner},
-                                                     {.bbox = XywhBox{1, 1, 5, 5}},
+                                                     {.bbox = XywhBox{1, 1, 5, 5}, .segmentation = {}},
                                                      {.segmentation = Rle{20, 30, {600}}},
                                                      {.segmentation = BadMask{"odd"}},
                                                      {.segmentation = inner}});

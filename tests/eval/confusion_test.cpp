@@ -108,7 +108,8 @@ TEST_CASE("confusion: random boxes are counted as the definition says, whatever 
     CocoDataset dataset;
     dataset.categories = {{0, "a"}, {1, "b"}, {2, "c"}};
     for (i64 image = 1; image <= 3; ++image) dataset.images.push_back({image, "", 64, 64});
-    for (i64 id = 1; id <= 30; ++id) dataset.annotations.push_back({id, 1 + pick(3), pick(3), any_box(), 1.0});
+    for (i64 id = 1; id <= 30; ++id)
+      dataset.annotations.push_back({id, 1 + pick(3), pick(3), any_box(), 1.0, false, {}});
     index_coco(dataset);
     std::vector<Detection> found;
     for (int i = 0; i < 40; ++i) {
