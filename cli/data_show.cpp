@@ -66,9 +66,12 @@ struct DataShowCommand {
       show_batches();
     const std::string title = config_file.empty() ? annotations : config_file;
     write_output(
-        out, html_page(title, summary_,
-                       std::vector<PageSection>{
-                           {"pictures", "Pictures", layer_form({}) + "<div class=\"gallery\">" + panels_ + "</div>"}}));
+        out,
+        html_page(title, summary_,
+                  std::vector<PageSection>{{"pictures", "Pictures",
+                                            layer_form(classes_) + "<h3>" +
+                                                (config_file.empty() ? "As annotated" : "As the network gets them") +
+                                                "</h3><div class=\"gallery\">" + panels_ + "</div>"}}));
     fmt::print("{}: {}\n", out.string(), summary_);
   }
 
@@ -80,6 +83,7 @@ struct DataShowCommand {
 
   void show_annotated() {
     const auto dataset = load_data_set(annotations, "--annotations");
+    classes_ = std::ssize(dataset->categories);
     std::vector<i64> order(dataset->images.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<i64>(i);
     Random(seed).shuffle(std::span(order));
@@ -112,6 +116,7 @@ struct DataShowCommand {
     const Config config = make_config(settings);
     const auto source = training_source(config);
     check_outputs({out}, {config_file, config.data.train_annotations});
+    classes_ = std::ssize(source->dataset().categories);
     Loader loader(source, loader_config(config, true));
     Progress progress("pictures", 0, count);
     i64 shown = 0, objects = 0, batches = 0;
@@ -134,7 +139,7 @@ struct DataShowCommand {
   }
 
   std::string panels_, summary_;
-  i64 number_ = 0;
+  i64 number_ = 0, classes_ = 0;
 };
 
 }  // namespace

@@ -140,7 +140,7 @@ std::string pictures_section(const Judgement& judgement) {
   const std::vector<i64> best(by_quality.rbegin(), by_quality.rbegin() + static_cast<i64>(each));
   std::vector<i64> others = spread(std::ssize(judgement.set.images), kSpread);
   std::erase_if(others, [&](i64 i) { return std::ranges::count(worst, i) + std::ranges::count(best, i) > 0; });
-  std::string html = layer_form(judgement.score);
+  std::string html = layer_form(std::ssize(judgement.set.categories), judgement.score);
   i64 number = 0;
   const std::string who = "predicted";
   for (const auto& [title, pictures] :

@@ -109,7 +109,7 @@ std::string picture_panels(const Tensor& image, const std::string& title, const 
   return html + "</div></article>\n";
 }
 
-std::string layer_form(std::optional<double> score) {
+std::string layer_form(i64 classes, std::optional<double> score) {
   std::string form = "<form id=\"layers\" class=\"tools sticky\" aria-label=\"What the pictures show\">\n";
   const auto add = [&](const char* name, const char* text, bool shown = true) {
     form +=
@@ -122,7 +122,7 @@ std::string layer_form(std::optional<double> score) {
   }
   add("mask", "masks");
   add("box", "boxes");
-  add("label", "names");
+  add("label", "names", classes > 1);
   form += fmt::format(
       "<label>colour by <select name=\"colour\"><option value=\"object\">object{}</option>"
       "<option value=\"class\">class</option></select></label>\n",

@@ -38,8 +38,8 @@ std::string counted_objects(const std::vector<PanelObject>& objects, double scor
 std::string picture_panels(const Tensor& image, const std::string& title, const std::string& text,
                            const std::vector<Panel>& panels, i64 number);
 
-// What switches the layers of all pictures: masks, boxes, names, colours; where something was found also what is
-// annotated and what was found, from a least score on.
-std::string layer_form(std::optional<double> score);
+// What switches the layers of all pictures: masks, boxes, names, which of a single class are not shown at first, and
+// colours; where something was found also what is annotated and what was found, from a least score on.
+std::string layer_form(i64 classes, std::optional<double> score = {});
 
 }  // namespace tessera

@@ -132,7 +132,7 @@ std::string same_pictures(const std::vector<ComparedRun>& runs, double score) {
     });
   if (judgements.empty()) return html;
   for (const std::string& line : judgements[0].left_out) html += "<p>" + escape_html(line) + "</p>\n";
-  return html + layer_form(score) + "<h3>What each finds</h3>\n" +
+  return html + layer_form(std::ssize(judgements[0].set.categories), score) + "<h3>What each finds</h3>\n" +
          pictures_html(judgements, names, spread(std::ssize(judgements[0].set.images), 0));
 }
 
