@@ -132,9 +132,11 @@ Geometry tile_geometry(const AugmentConfig& config, ImageSize source, ImageSize 
   Geometry geometry = oriented(config, source, random);
   const double height = static_cast<double>(geometry.size().height), width = static_cast<double>(geometry.size().width);
   const double scale = std::max(static_cast<double>(tile.height) / height, static_cast<double>(tile.width) / width);
-  const auto scaled = [&](double side, i64 least) { return std::max<i64>(std::llround(side * scale), least); };
-  geometry.resize({scaled(height, tile.height), scaled(width, tile.width)}, nearest_of(config.resize));
-  crop_to(tile, geometry, random);
+  const auto side = [&](i64 of_tile, double whole) {
+    return std::clamp<i64>(std::llround(static_cast<double>(of_tile) / scale), 1, static_cast<i64>(whole));
+  };
+  crop_to({side(tile.height, height), side(tile.width, width)}, geometry, random);  // first: what a strip would become
+  geometry.resize(tile, nearest_of(config.resize));
   return geometry;
 }
 

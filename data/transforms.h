@@ -92,7 +92,8 @@ void check(const AugmentConfig& config);
 // The chain for one picture; draws from `random` only, so it is a function of its seed and stream.
 Geometry augment_geometry(const AugmentConfig& config, ImageSize source, Random& random);
 
-// Flip and turn as in the chain, then resized to cover `tile` and cropped to it at a uniform place: a part of a mosaic.
+// Flip and turn as in the chain, then a window as large as can be with the shape of `tile`, at a uniform place, resized
+// to it: a part of a mosaic.
 Geometry tile_geometry(const AugmentConfig& config, ImageSize source, ImageSize tile, Random& random);
 
 }  // namespace tessera
