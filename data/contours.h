@@ -9,8 +9,8 @@ namespace tessera {
 // hole. By the even-odd rule they are the mask.
 Polygons mask_outlines(const Rle& mask);
 
-// The same, one polygon for each part. Drawing them (rasterise_polygons) gives the mask back exactly. A hole is reached from its part's outline by a seam
-// that is walked there and back. None for an empty mask.
+// The same, one polygon for each part. Drawing them (rasterise_polygons) gives the mask back exactly. A hole is reached
+// from its part's outline by a seam that is walked there and back. None for an empty mask.
 Polygons trace_mask(const Rle& mask);
 
 // The polygons as one, the later ones reached from the first by seams. Where they do not overlap it draws as they do.
