@@ -166,11 +166,9 @@ std::string pictures_html(std::span<const Judgement> judgements, std::span<const
       const double quality = judgements[i].confusion.quality[static_cast<size_t>(picture)];
       qualities += std::isnan(quality) ? " -" : fmt::format(" {:.3f}", quality);
     }
-    try {
-      html += picture_panels(load_image(judgements[0].folder / file), file, qualities, panels, number++);
-    } catch (const Error& error) {
-      html += fmt::format("<p>No {}: {}</p>\n", escape_html(file), escape_html(error.what()));
-    }
+    html += or_reason(file, [&] {
+      return picture_panels(load_image(judgements[0].folder / file), file, qualities, panels, number++);
+    });
   }
   return html;
 }
