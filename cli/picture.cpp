@@ -33,10 +33,16 @@ i64 common_pixels(const Area& a, const Area& b) {
   return std::max<i64>(width, 0) * std::max<i64>(height, 0);
 }
 
+struct PlacedLabel {
+  std::string text;
+  Area area;
+  Colour colour;
+};
+
 // Where the label of boxes[own] stands: the first of some places around and inside it that covers least of the other
 // labels, and then of the other boxes.
 Area place_label(const std::vector<Area>& boxes, size_t own, ImageSize label, ImageSize picture,
-                 const std::vector<Area>& labels) {
+                 const std::vector<PlacedLabel>& labels) {
   constexpr i64 kLabelPixel = 8;  // counts as so many pixels of boxes
   const Area& box = boxes[own];
   const i64 right = box.x + box.width - label.width, bottom = box.y + box.height;
@@ -54,7 +60,7 @@ Area place_label(const std::vector<Area>& boxes, size_t own, ImageSize label, Im
     const Area place{std::clamp<i64>(x, 0, std::max<i64>(0, picture.width - label.width)),
                      std::clamp<i64>(y, 0, std::max<i64>(0, picture.height - label.height)), label.width, label.height};
     i64 covered = 0;
-    for (const Area& other : labels) covered += kLabelPixel * common_pixels(place, other);
+    for (const PlacedLabel& other : labels) covered += kLabelPixel * common_pixels(place, other.area);
     for (size_t i = 0; i < boxes.size(); ++i) covered += i == own ? 0 : common_pixels(place, boxes[i]);
     if (covered < least) least = covered, best = place;
   }
@@ -115,25 +121,19 @@ Tensor draw_instances(const Tensor& image, const std::vector<Instance>& instance
     blend_mask(picture, mask, colour_at(place), 0.45);
     outline_mask(picture, mask, colour_at(place), thickness);
   }
-  struct PlacedLabel {
-    std::string text;
-    Area area;
-    Colour colour;
-  };
   std::vector<Area> boxes;
   for (const size_t i : order) {
     const auto scaled = [&](size_t k) { return static_cast<i64>(instances[i].box[k]) * factor; };
     boxes.push_back({scaled(0), scaled(1), scaled(2), scaled(3)});
   }
   std::vector<PlacedLabel> labels;  // the most certain has the choice of places
-  std::vector<Area> taken;
   for (size_t place = order.size(); place-- > 0;) {
     const Instance& instance = instances[order[place]];
     if (instance.box[2] <= 0) continue;
     const std::string& name = classes.at(static_cast<size_t>(instance.class_index));
     std::string text = label == Label::kName ? name : fmt::format("{} {:.2f}", name, instance.score);
-    taken.push_back(place_label(boxes, place, text_size(text, text_height), size, taken));
-    labels.push_back({std::move(text), taken.back(), colour_at(place)});
+    const Area area = place_label(boxes, place, text_size(text, text_height), size, labels);
+    labels.push_back({std::move(text), area, colour_at(place)});
     const auto& [x, y, width, height] = boxes[place];
     draw_box(picture, x, y, width, height, labels.back().colour, thickness);
   }

@@ -27,9 +27,7 @@ constexpr i32 kOfClass = 1000;
 
 Rle read_mask(const fs::path& file, const CocoImage& image) {
   const Tensor pixels = load_image(file);
-  TESSERA_CHECK(pixels.dim(0) == image.height && pixels.dim(1) == image.width,
-                "{}: the mask is {} x {} pixels (height x width), its picture {} {} x {}", file.string(), pixels.dim(0),
-                pixels.dim(1), image.file_name, image.height, image.width);
+  check_drawn_size(file, "the mask", pixels, image);
   Tensor mask = Tensor::empty({image.height, image.width}, DType::kU8);
   const u8* rgb = pixels.data<u8>();
   for (u8& value : mask.span<u8>()) {
@@ -126,9 +124,7 @@ AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const PicturesDon
     ReadPicture& picture = pictures[i];
     picture.image = image_of(known.find(maps[i].stem().string()), images);
     const Tensor map = load_indices(maps[i]);
-    TESSERA_CHECK(map.dim(0) == picture.image.height && map.dim(1) == picture.image.width,
-                  "{}: the map is {} x {} pixels (height x width), its picture {} {} x {}", maps[i].string(),
-                  map.dim(0), map.dim(1), picture.image.file_name, picture.image.height, picture.image.width);
+    check_drawn_size(maps[i], "the map", map, picture.image);
     for (LabelRegion& region : regions_of(map)) {
       if (region.value == 0) continue;
       const i32 k = region.value / kOfClass;

@@ -112,6 +112,12 @@ CocoImage image_of(const fs::path& picture, const fs::path& images) {
       .file_name = picture.lexically_proximate(images).generic_string(), .height = size.height, .width = size.width};
 }
 
+void check_drawn_size(const fs::path& file, const char* what, const Tensor& drawn, const CocoImage& picture) {
+  TESSERA_CHECK(drawn.dim(0) == picture.height && drawn.dim(1) == picture.width,
+                "{}: {} is {} x {} pixels (height x width), its picture {} {} x {}", file.string(), what, drawn.dim(0),
+                drawn.dim(1), picture.file_name, picture.height, picture.width);
+}
+
 std::vector<fs::path> entries_of(const fs::path& folder) {
   TESSERA_CHECK(fs::is_directory(folder), "{}: there is no such folder", folder.string());
   std::vector<fs::path> entries;

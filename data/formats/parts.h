@@ -45,6 +45,9 @@ class PictureFiles {
 bool is_picture(const fs::path& file);                                // by its extension
 CocoImage image_of(const fs::path& picture, const fs::path& images);  // its name below `images`, and its size
 
+// Throws unless what is drawn for a picture, "the mask" or "the map", is of its size.
+void check_drawn_size(const fs::path& file, const char* what, const Tensor& drawn, const CocoImage& picture);
+
 // Files and folders in a folder, by name. Throws, naming it, when there is no such folder.
 std::vector<fs::path> entries_of(const fs::path& folder);
 std::vector<std::string> lines_of(const fs::path& file);  // without their ends, "\n" or "\r\n"

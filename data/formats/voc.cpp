@@ -146,9 +146,7 @@ AnnotatedPictures read_voc(const AnnotatedFiles& files, const PicturesDone& done
       TESSERA_CHECK(classes.empty() || std::ranges::find(classes, object.name) != classes.end(),
                     "{}: there is no class {} in {}", xml.string(), object.name, kClasses);
     const Tensor map = load_indices(png);
-    TESSERA_CHECK(map.dim(0) == picture.image.height && map.dim(1) == picture.image.width,
-                  "{}: the map is {} x {} pixels (height x width), its picture {} {} x {}", png.string(), map.dim(0),
-                  map.dim(1), picture.image.file_name, picture.image.height, picture.image.width);
+    check_drawn_size(png, "the map", map, picture.image);
     for (LabelRegion& region : regions_of(map)) {
       if (region.value == 0 || region.value == kBorder) continue;
       TESSERA_CHECK(region.value <= std::ssize(picture.objects),
