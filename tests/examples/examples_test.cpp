@@ -19,7 +19,8 @@ void check_shell(const fs::path& folder, const std::string& command) {
 
 }  // namespace
 
-#ifndef TESSERA_SANITIZED  // the examples would have to be built as this library is
+// The examples would have to be built as a sanitized library is.
+TEST_SUITE_BEGIN("library" * doctest::skip(sanitized()));
 
 TEST_CASE(
     "library: the examples and the device of the porting guide build against an installed copy, and each does what it "
@@ -73,6 +74,6 @@ TEST_CASE("library: add_subdirectory and FetchContent give the target, and leave
   check_shell(folder.path(), "ninja -C build tessera_headers CMakeFiles/app.dir/app.cpp.o");
 }
 
-#endif
+TEST_SUITE_END();
 
 }  // namespace tessera::test

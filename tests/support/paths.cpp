@@ -1,5 +1,7 @@
 #include "tests/support/paths.h"
 
+#include <string_view>
+
 namespace tessera::test {
 
 std::filesystem::path source_dir() {
@@ -8,6 +10,10 @@ std::filesystem::path source_dir() {
 
 std::filesystem::path binary_dir() {
   return TESSERA_BINARY_DIR;
+}
+
+bool sanitized() {
+  return !std::string_view(TESSERA_SANITIZE).empty();
 }
 
 }  // namespace tessera::test

@@ -1,4 +1,4 @@
-// Where this project's sources and its build lie. Only paths.cpp is compiled anew when they move.
+// Where this project's sources and its build lie, and how it was built. Only paths.cpp is compiled anew when they move.
 #pragma once
 
 #include <filesystem>
@@ -7,5 +7,6 @@ namespace tessera::test {
 
 std::filesystem::path source_dir();
 std::filesystem::path binary_dir();
+bool sanitized();  // what is tested has AddressSanitizer's checks, or others'
 
 }  // namespace tessera::test

@@ -8,6 +8,7 @@
 #include "tensor/file.h"
 #include "tensor/weights_file.h"
 #include "tests/support/check_error.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace tessera;
@@ -122,10 +123,6 @@ TEST_CASE("pickle: circles, towers, bombs and huge claims end in a message at on
   CHECK_ERROR(read("\x80\2}U\1w"s + array("K\1\x85", "c8") + "s."), "NumPy's type c8");
   CHECK_ERROR(read("\x80\2}U\1w"s + array("K\1\x85", "O8") + "s."), "holds no tensors");  // nor do texts
   CHECK_ERROR(read("\x80\2K\1."), "holds no tensors");
-#ifdef TESSERA_SANITIZED
-  constexpr std::clock_t kSeconds = 20;  // every access is checked
-#else
-  constexpr std::clock_t kSeconds = 5;
-#endif
-  CHECK(std::clock() - start < kSeconds * CLOCKS_PER_SEC);
+  const std::clock_t seconds = test::sanitized() ? 20 : 5;
+  CHECK(std::clock() - start < seconds * CLOCKS_PER_SEC);
 }
