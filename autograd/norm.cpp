@@ -29,9 +29,10 @@ Tensor channel_sums(const Tensor& x) {
   return ops::sum(x, dims);
 }
 
-// Mean and biased variance f32 [C] over all parts of the batch, and 1 / P, 1 / (P - 1) of their rows, f32 [1].
+// Mean and biased variance f32 [C] over all parts of the batch; of its rows, f32 [1], 1 / P and 1 / (P - 1), and 1
+// where there is none, else 0.
 struct BatchStatistics {
-  Tensor mean, variance, share, unbiased_share;
+  Tensor mean, variance, share, unbiased_share, empty;
 };
 
 // The mean first, and around it the squares, so that nothing cancels:
@@ -43,15 +44,23 @@ BatchStatistics statistics_of(const Tensor& part, const WholeBatch::AddUp& add_u
   const Tensor one = Tensor::full({1}, 1, DType::kF32, x.device());
   const Tensor sums = ops::concat({channel_sums(x), ops::mul_scalar(one, static_cast<double>(P))}, 0);
   add_up(sums);
-  const Tensor rows = ops::clamp_min(sums.rows(C, C + 1), 1), mean = ops::div(sums.rows(0, C), rows);
+  const Tensor count = sums.rows(C, C + 1), rows = ops::clamp_min(count, 1), mean = ops::div(sums.rows(0, C), rows);
   const Tensor centred = ops::sub(x, mean), squares = channel_sums(ops::mul(centred, centred));
   add_up(squares);
-  return {mean, ops::div(squares, rows), ops::div(one, rows), ops::div(one, ops::clamp_min(ops::sub(rows, one), 1))};
+  return {mean, ops::div(squares, rows), ops::div(one, rows), ops::div(one, ops::clamp_min(ops::sub(rows, one), 1)),
+          ops::relu(ops::sub(one, count))};
 }
 
-// running = (1 - momentum) running + momentum value
-void follow(Tensor& running, const Tensor& value, double momentum) {
-  running.copy_from(ops::add(ops::mul_scalar(running, 1 - momentum), ops::mul_scalar(value, momentum)));
+// running = (1 - momentum) running + momentum value, or as it was without any rows: whether there are some the host
+// need not know.
+void follow(const BatchStatistics& s, double momentum, Tensor& running_mean, Tensor& running_var) {
+  const Tensor some = ops::add_scalar(ops::mul_scalar(s.empty, -1), 1);
+  const Tensor kept = ops::add(ops::mul_scalar(some, 1 - momentum), s.empty), taken = ops::mul_scalar(some, momentum);
+  const auto follow_one = [&](Tensor& running, const Tensor& value) {
+    running.copy_from(ops::add(ops::mul(running, kept), ops::mul(value, taken)));
+  };
+  follow_one(running_mean, s.mean);
+  follow_one(running_var, ops::mul(s.variance, ops::div(s.unbiased_share, s.share)));
 }
 
 // The formulas are those of ops/batch_norm.h with P and the sums of the whole batch; what is left of them for each part
@@ -59,8 +68,7 @@ void follow(Tensor& running, const Tensor& value, double momentum) {
 Var whole_batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor& running_mean, Tensor& running_var,
                      double momentum, double eps, const WholeBatch::AddUp& add_up) {
   BatchStatistics s = statistics_of(x.value(), add_up);
-  follow(running_mean, s.mean, momentum);
-  follow(running_var, ops::mul(s.variance, ops::div(s.unbiased_share, s.share)), momentum);
+  follow(s, momentum, running_mean, running_var);
   const ops::BatchNormParams fixed{.training = false, .momentum = momentum, .eps = eps};
   const ops::BatchNormOutput output =
       ops::batch_norm(x.value(), weight.value(), bias.value(), s.mean, s.variance, fixed);

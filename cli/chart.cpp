@@ -134,19 +134,6 @@ std::string escape_html(const std::string& text) {
   return result;
 }
 
-std::string base64(const std::string& bytes) {
-  static const char* const kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string result;
-  result.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    unsigned group = 0;
-    for (size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? static_cast<unsigned char>(bytes[i + j]) : 0u);
-    for (size_t j = 0; j < 4; ++j) result += j <= count ? kDigits[(group >> (18 - 6 * j)) & 63] : '=';
-  }
-  return result;
-}
-
 std::string to_svg(const Chart& chart) {
   std::vector<Series> series;
   Range x_range, y_range;

@@ -33,6 +33,5 @@ std::string to_svg(const Chart& chart);
 std::string to_svg_file(const std::vector<Chart>& charts);
 
 std::string escape_html(const std::string& text);
-std::string base64(const std::string& bytes);
 
 }  // namespace tessera

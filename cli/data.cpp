@@ -13,7 +13,7 @@ namespace {
 
 void write_shapes(const ShapesConfig& config) {
   Progress progress("shapes", 0, config.train + config.val);
-  generate_shapes(config, [&](i64 done, i64) { progress.update(done); });
+  generate_shapes(config, progress.counted());
   progress.clear();
   fmt::print("{}: {} pictures to train on, {} to validate on\n", config.dir.string(), config.train, config.val);
 }

@@ -59,10 +59,10 @@ struct DataCheckCommand {
  private:
   static void check(DataCheck& set, const std::filesystem::path& folder) {
     Progress annotations("check annotations", 0, std::ssize(set.dataset().annotations));
-    set.check_annotations([&](i64 done) { annotations.update(done); });
+    set.check_annotations(annotations.counted());
     annotations.clear();
     Progress pictures("check pictures", 0, std::ssize(set.dataset().images));
-    set.check_pictures(folder, [&](i64 done) { pictures.update(done); });
+    set.check_pictures(folder, pictures.counted());
   }
 
   void print(const DataCheck& set) const {

@@ -28,12 +28,12 @@ struct DataConvertCommand {
     AnnotatedPictures set;
     {
       Progress progress("read", 0, 0);
-      set = source.read(files, [&](i64 done) { progress.update(done); });
+      set = source.read(files, progress.counted());
     }
     LeftOut left_out;
     {
       Progress progress("write", 0, std::ssize(set.dataset.images));
-      left_out = target.write(set, out, files.split, [&](i64 done) { progress.update(done); });
+      left_out = target.write(set, out, files.split, progress.counted());
     }
     fmt::print("{}: {} pictures, {} objects, {} classes, from {}\n", out.string(), set.dataset.images.size(),
                set.dataset.annotations.size(), set.dataset.categories.size(), set.dataset.name);

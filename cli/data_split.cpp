@@ -1,12 +1,14 @@
 // tessera data split: one annotation file in parts, to train on, to validate on and to test on.
 #include <fmt/core.h>
 
+#include <deque>
 #include <memory>
 
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "data/panoptic.h"
 #include "data/split.h"
+#include "tensor/file.h"
 
 namespace tessera {
 
@@ -31,12 +33,13 @@ struct DataSplitCommand {
     const CocoDataset dataset = load_coco(annotations);
     const Split split = split_data_set(dataset, config);
     const std::array<std::string, kSplitParts> texts = split_file(annotations, dataset, split);
-    for (size_t part = 0; part < kSplitParts; ++part) {
-      if (config.shares()[part] > 0)
-        write_output(files[part], texts[part]);
-      else
-        std::filesystem::remove(files[part]);  // of the old split: its pictures are in other parts of the new one
-    }
+    std::filesystem::create_directories(out);
+    std::deque<AtomicFile> written;  // all of them before the first takes its place: parts of two splits share pictures
+    for (size_t part = 0; part < kSplitParts; ++part)
+      if (config.shares()[part] > 0) written.emplace_back(files[part]).write(texts[part].data(), texts[part].size());
+    for (AtomicFile& file : written) file.commit();
+    for (size_t part = 0; part < kSplitParts; ++part)
+      if (config.shares()[part] <= 0) std::filesystem::remove(files[part]);  // of the old split
     print(dataset, split);
   }
 

@@ -6,8 +6,9 @@
 #include <map>
 
 #include "cli/chart.h"
+#include "data/base64.h"
 #include "data/contours.h"
-#include "data/image_codecs.h"
+#include "data/image.h"
 #include "data/resize.h"
 
 namespace tessera {
@@ -20,7 +21,8 @@ std::string data_url(const Tensor& image) {
   const i64 height = image.dim(0), width = image.dim(1), longest = std::max(height, width);
   const auto side = [&](i64 length) { return std::max<i64>(1, length * kLongestSide / longest); };
   return "data:image/jpeg;base64," +
-         base64(encode_jpeg(longest > kLongestSide ? resize_bilinear(image, {side(height), side(width)}) : image));
+         encode_base64(
+             encode_jpeg(longest > kLongestSide ? resize_bilinear(image, {side(height), side(width)}) : image));
 }
 
 // "M3 4h2v1h-2z": relative steps, since a mask has many.

@@ -124,19 +124,19 @@ DataCheck::DataCheck(CocoDataset dataset) : dataset_(std::move(dataset)) {
     if (!used[k]) add(Defect::kUnusedClass, dataset_.categories[k].name);
 }
 
-void DataCheck::check_annotations(const Done& done) {
+void DataCheck::check_annotations(const Counted& counted) {
   std::vector<std::vector<Found>> found(dataset_.annotations.size());
   const auto check = [&](i64 i) {
     const CocoAnnotation& annotation = dataset_.annotations[static_cast<size_t>(i)];
     const i64 image = dataset_.image_index.at(annotation.image_id);
     found[static_cast<size_t>(i)] = defects_of(annotation, dataset_.images[static_cast<size_t>(image)]);
   };
-  counted_for(std::ssize(found), done, check, 16);
+  counted_for(std::ssize(found), counted, check, 16);
   for (std::vector<Found>& of_annotation : found)
     for (auto& [defect, what] : of_annotation) add(defect, std::move(what));
 }
 
-void DataCheck::check_pictures(const std::filesystem::path& folder, const Done& done) {
+void DataCheck::check_pictures(const std::filesystem::path& folder, const Counted& counted) {
   const std::vector<CocoImage>& images = dataset_.images;
   std::vector<CheckedPicture> checked(images.size());
   std::vector<std::string> warnings(images.size());
@@ -150,7 +150,7 @@ void DataCheck::check_pictures(const std::filesystem::path& folder, const Done& 
     };
     checked[static_cast<size_t>(i)] = check_picture(images[static_cast<size_t>(i)], folder, decode);
   };
-  counted_for(std::ssize(images), done, check, 1);
+  counted_for(std::ssize(images), counted, check, 1);
 
   std::map<Content, size_t> first;
   for (size_t i = 0; i < images.size(); ++i) {

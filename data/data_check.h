@@ -11,6 +11,7 @@
 
 #include "data/coco.h"
 #include "data/image.h"
+#include "data/parallel.h"
 
 namespace tessera {
 
@@ -80,17 +81,15 @@ inline constexpr std::array<DefectKind, 17> kDefectKinds = {{
 // The defects of one data set, found step by step.
 class DataCheck {
  public:
-  using Done = std::function<void(i64)>;  // called with the number of those that are done, by one thread at a time
-
   // Of read_coco_entries() or indexed. Finds repeated and unknown ids, whose entries take no part in what follows, and
   // classes without objects (crowd regions are none).
   explicit DataCheck(CocoDataset dataset);
 
   // Masks, boxes and areas, on all threads. A box may reach out of the picture by a pixel: tools round.
-  void check_annotations(const Done& done = [](i64) {});
+  void check_annotations(const Counted& counted = [](i64, i64) {});
   // Every picture is decoded as a whole, on all threads. Files of the same bytes are duplicates.
   void check_pictures(
-      const std::filesystem::path& folder, const Done& done = [](i64) {});
+      const std::filesystem::path& folder, const Counted& counted = [](i64, i64) {});
   // What this set, of validation, has in common with the training set and should not, and the other way round. Both
   // have had their pictures checked.
   void check_against(const DataCheck& train);

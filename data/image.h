@@ -1,4 +1,4 @@
-// Pictures on disk: JPEG and PNG in, PNG out. An image is a u8 tensor [H, W, 3], RGB.
+// Pictures on disk: JPEG and PNG, in and out. An image is a u8 tensor [H, W, 3], RGB.
 #pragma once
 
 #include <array>
@@ -46,5 +46,9 @@ ImageSize image_size(const std::filesystem::path& path);
 using Palette = std::vector<std::array<u8, 3>>;
 std::string encode_png(const Tensor& image, const Palette& palette = {});
 void save_png(const std::filesystem::path& path, const Tensor& image);
+
+// u8 [H, W, 3] as a JPEG file, which is smaller than a PNG and not the same: for pages. quality: 1 to 100, libjpeg's
+// scale.
+std::string encode_jpeg(const Tensor& image, int quality = 85);
 
 }  // namespace tessera

@@ -19,10 +19,6 @@ inline constexpr const char* kTruncatedImage = "the file ends before the end of 
 ImageHeader jpeg_header(std::string_view bytes, const std::string& name);
 Tensor decode_jpeg(std::string_view bytes, const std::string& name, std::string* warning);  // u8 [H, W, 3], as stored
 
-// u8 [H, W, 3] as a JPEG file, which is smaller than a PNG and not the same: for pages. quality: 1 to 100, libjpeg's
-// scale.
-std::string encode_jpeg(const Tensor& image, int quality = 85);
-
 ImageHeader png_header(std::string_view bytes, const std::string& name);
 Tensor decode_png(std::string_view bytes, const std::string& name);  // u8 [H, W, 3], as stored
 // i32 [H, W]; colour is an error, and so are palettes, unless their indices are asked for.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <functional>
 #include <mutex>
 
 #include "tensor/dtype.h"
@@ -29,15 +30,18 @@ void parallel_for(i64 n, F&& f, int grain = 16) {
   if (error) std::rethrow_exception(error);
 }
 
-// The same, each followed by done(how many are), by one thread at a time.
-template <class F, class Done>
-void counted_for(i64 n, Done&& done, F&& f, int grain) {
+// How far a long piece of work has come; called by one thread at a time.
+using Counted = std::function<void(i64 done, i64 of)>;
+
+// The same, each followed by counted(how many are done, n).
+template <class F>
+void counted_for(i64 n, const Counted& counted, F&& f, int grain) {
   std::mutex mutex;
   i64 count = 0;
   const auto work = [&](i64 i) {
     f(i);
     const std::lock_guard lock(mutex);
-    done(++count);
+    counted(++count, n);
   };
   parallel_for(n, work, grain);
 }

@@ -67,7 +67,7 @@ void replace_picture(const std::filesystem::path& path, const std::string& png,
   file.commit();
 }
 
-void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress) {
+void generate_shapes(const ShapesConfig& config, const Counted& counted) {
   check(config);
   const i64 total = config.train + config.val;
   i64 done = 0;
@@ -86,7 +86,7 @@ void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i
       replace_picture(config.dir / name / file_name, encode_png(picture.image), {dataset.name, segments.name});
       add_picture(dataset, file_name, picture);
       if (config.panoptic) add_segments(dataset, picture, segments);
-      if (progress) progress(++done, total);
+      if (counted) counted(++done, total);
     }
     index_coco(dataset);
     save_coco(dataset.name, dataset);
@@ -98,7 +98,7 @@ void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i
     save_panoptic(segments);
   };
   try {
-    if (config.cityscapes) return generate_cityscapes_shapes(config, progress);
+    if (config.cityscapes) return generate_cityscapes_shapes(config, counted);
     write_split(ShapesSplit::kTrain, "train", config.train);
     write_split(ShapesSplit::kVal, "val", config.val);
   } catch (const std::filesystem::filesystem_error& error) {

@@ -14,10 +14,10 @@
 
 #include <array>
 #include <filesystem>
-#include <functional>
 #include <vector>
 
 #include "data/image.h"
+#include "data/parallel.h"
 #include "tensor/tensor.h"
 
 namespace tessera {
@@ -61,8 +61,7 @@ ShapesPicture draw_shapes(const ShapesConfig& config, ShapesSplit split, i64 ind
 // the JSON files last; if they are asked for, panoptic_train.json and panoptic_val.json with their folders of PNGs.
 //
 // Layout of Cityscapes (data/cityscapes.h): leftImg8bit/ and gtFine/ with splits train and val of two cities each. A
-// folder that has other labels in it is an error. `progress` is called after each picture with the number done and the
-// total.
-void generate_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress = {});
+// folder that has other labels in it is an error. `counted` is called after each picture.
+void generate_shapes(const ShapesConfig& config, const Counted& counted = {});
 
 }  // namespace tessera

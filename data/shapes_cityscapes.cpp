@@ -67,7 +67,7 @@ void check_folder(const fs::path& labels, const Split& split) {
 
 }  // namespace
 
-void generate_cityscapes_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress) {
+void generate_cityscapes_shapes(const ShapesConfig& config, const Counted& counted) {
   const Split splits[] = {{"train", ShapesSplit::kTrain, config.train, {"northtown", "southtown"}},
                           {"val", ShapesSplit::kVal, config.val, {"easttown", "westtown"}}};
   for (const Split& split : splits) check_folder(config.dir / "gtFine" / split.name, split);
@@ -88,7 +88,7 @@ void generate_cityscapes_shapes(const ShapesConfig& config, const std::function<
       replace_picture(images / named(kCityscapesPicture), encode_png(picture.image), {instances, labels});
       save_png(instances, ids);
       save_png(labels, label_ids(ids));
-      if (progress) progress(++done, config.train + config.val);
+      if (counted) counted(++done, config.train + config.val);
     }
 }
 

@@ -13,6 +13,6 @@ void replace_picture(const std::filesystem::path& path, const std::string& png,
                      const std::vector<std::filesystem::path>& annotations);
 
 // generate_shapes in the layout of Cityscapes.
-void generate_cityscapes_shapes(const ShapesConfig& config, const std::function<void(i64, i64)>& progress);
+void generate_cityscapes_shapes(const ShapesConfig& config, const Counted& counted);
 
 }  // namespace tessera

@@ -2,6 +2,7 @@
 
 #include "autograd/pointwise.h"
 #include "models/batch_images.h"
+#include "ops/reduce.h"
 
 namespace tessera {
 
@@ -26,6 +27,13 @@ Instance Instance::of_mask(i64 class_index, double score, Rle mask, i64 query) {
 
 Instance Instance::of_box(i64 class_index, double score, const XywhBox& box, i64 query) {
   return {class_index, score, {}, box, score, query};
+}
+
+void check_found(const char* what, const Tensor& numbers) {
+  TESSERA_CHECK(ops::all_finite(numbers),
+                "detect: {} are not finite: the model's weights are not those of a network that was trained, or the "
+                "picture makes it overflow",
+                what);
 }
 
 Losses Segmenter::losses_of(const Prepared& /*prepared*/) {

@@ -56,6 +56,10 @@ class Detections {
   std::vector<std::vector<Instance>> lists_;
 };
 
+// Throws unless all of `numbers`, on the host, are finite: `what` of the objects that a model looks for. No threshold
+// keeps a NaN, so its object would be missing without a word.
+void check_found(const char* what, const Tensor& numbers);
+
 // What must be finite in a step beside its loss terms, found out without a wait for the device.
 struct FiniteMarks {
   std::string what;  // "sparseinst matcher: pred_masks"

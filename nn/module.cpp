@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "ops/reduce.h"
 #include "tensor/first_few.h"
 
 namespace tessera::nn {
@@ -238,7 +239,8 @@ LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, S
     TESSERA_CHECK(file.emplace(name, &entry.tensor).second, "load_state: two tensors of the file are called {}", name);
   }
   LoadReport report;
-  std::vector<std::pair<StateEntry, Tensor>> copies;  // nothing is written before all names and shapes are known
+  std::vector<std::pair<StateEntry, Tensor>> copies;  // nothing is written before all of them are known to fit
+  std::vector<std::string> not_finite;
   for (StateEntry& entry : state(module)) {
     const auto found = file.find(entry.name);
     if (found == file.end()) {
@@ -254,6 +256,8 @@ LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, S
           fmt::format("{}: file {}, model {}", entry.name, source.shape(), entry.tensor.shape()));
       continue;
     }
+    source = source.to(entry.tensor.dtype());
+    if (!ops::all_finite(source)) not_finite.push_back(entry.name);
     report.loaded.push_back(entry.name);
     copies.emplace_back(std::move(entry), std::move(source));
   }
@@ -262,9 +266,9 @@ LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, S
   const bool exact = report.missing.empty() && report.unexpected.empty() && report.mismatched.empty();
   TESSERA_CHECK(exact || strictness == Strictness::kMatching, "load_state: the weights do not fit the model; {}",
                 report.str());
+  TESSERA_CHECK(not_finite.empty(), "load_state: not all values are finite in {}", listed(not_finite));
   module.unfuse();
-  for (auto& [entry, source] : copies)
-    entry.tensor.copy_from(source.to(entry.tensor.dtype()).to(entry.tensor.device()));
+  for (auto& [entry, source] : copies) entry.tensor.copy_from(source.to(entry.tensor.device()));
   return report;
 }
 

@@ -25,14 +25,8 @@ void refuse(const Lines& faults) {
 Lines picture_faults(const CocoSource& source, const std::string& folder_option) {
   std::vector<CheckedPicture> checked(static_cast<size_t>(source.size()));
   Progress progress("check pictures", 0, source.size());
-  constexpr i64 kBlock = 1024;  // between two updates of the progress line, which one thread draws
-  for (i64 first = 0; first < source.size(); first += kBlock) {
-    const i64 last = std::min(first + kBlock, source.size());
-    parallel_for(last - first, [&](i64 i) {
-      checked[static_cast<size_t>(first + i)] = check_picture(source.image(first + i), source.folder());
-    });
-    progress.update(last);
-  }
+  const auto check = [&](i64 i) { checked[i] = check_picture(source.image(i), source.folder()); };
+  counted_for(source.size(), progress.counted(), check, 16);
   Tally absent, unreadable, other_size;
   for (const auto& [fault, what] : checked) {
     if (fault == PictureFault::kAbsent) absent.add(what);

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <string>
 
-#include "tensor/dtype.h"
+#include "data/parallel.h"
 
 namespace tessera {
 
@@ -22,6 +22,13 @@ class Progress {
 
   void update(i64 done, const std::string& text = "");  // text: what stands behind the bar
   void clear();                                         // removes the line, so that others can print
+  // update(), for work that reports how far it has come; it says the total.
+  Counted counted() {
+    return [this](i64 done, i64 of) {
+      total_ = of;
+      update(done);
+    };
+  }
   double remaining_seconds(i64 done) const;
 
  private:

@@ -45,7 +45,7 @@ std::vector<i64> labels_of(const CocoDataset& dataset) {
 
 }  // namespace
 
-AnnotatedPictures read_cityscapes(const AnnotatedFiles& files, const PicturesDone&) {
+AnnotatedPictures read_cityscapes(const AnnotatedFiles& files, const Counted&) {
   const fs::path of_split = files.annotations / "gtFine" / files.split;
   const bool whole = fs::is_directory(of_split);
   AnnotatedPictures set{.dataset = load_cityscapes(whole ? of_split : files.annotations), .images = files.images};
@@ -54,7 +54,7 @@ AnnotatedPictures read_cityscapes(const AnnotatedFiles& files, const PicturesDon
 }
 
 LeftOut write_cityscapes(const AnnotatedPictures& set, const fs::path& out, const std::string& split,
-                         const PicturesDone& done) {
+                         const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   const std::vector<i64> labels = labels_of(dataset);
   std::vector<fs::path> images, instances, label_maps;
@@ -71,7 +71,7 @@ LeftOut write_cityscapes(const AnnotatedPictures& set, const fs::path& out, cons
   std::vector<fs::path> ours = instances;
   ours.insert(ours.end(), label_maps.begin(), label_maps.end());
   check_strangers(out / "gtFine" / split, ".png", ours);
-  return for_each_picture(dataset, done, [&](i64 i, LeftOut& left_out) {
+  return for_each_picture(dataset, counted, [&](i64 i, LeftOut& left_out) {
     const CocoImage& image = dataset.images[i];
     std::vector<MaskedObject> objects = masked_objects(dataset, i, true, left_out);
     std::erase_if(objects, [&](const MaskedObject& object) {

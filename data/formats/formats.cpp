@@ -9,7 +9,7 @@ namespace tessera {
 
 namespace formats {
 
-AnnotatedPictures read_coco(const AnnotatedFiles& files, const PicturesDone&) {
+AnnotatedPictures read_coco(const AnnotatedFiles& files, const Counted&) {
   AnnotatedPictures set{.dataset = is_panoptic(files.annotations) ? load_panoptic_dataset(files.annotations)
                                                                   : load_coco(files.annotations),
                         .images = files.images};
@@ -22,7 +22,7 @@ AnnotatedPictures read_coco(const AnnotatedFiles& files, const PicturesDone&) {
 }
 
 // COCO's file has all that a CocoDataset has.
-LeftOut write_coco(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const PicturesDone&) {
+LeftOut write_coco(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&) {
   fs::create_directories(out);
   save_coco(out / ("instances_" + split + ".json"), set.dataset);
   return {};

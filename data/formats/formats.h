@@ -5,13 +5,13 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "data/coco.h"
+#include "data/parallel.h"
 #include "data/tally.h"
 
 namespace tessera {
@@ -32,19 +32,16 @@ struct AnnotatedFiles {
   std::string split = "train";        // of those that a format has in one folder
 };
 
-// Called with the number of pictures that are done, by one thread at a time.
-using PicturesDone = std::function<void(i64)>;
-
 struct AnnotationFormat {
   const char* name;
   const char* words;  // what --annotations names, what is written
   // Throws, naming the file and the line or the key, on whatever is malformed.
-  AnnotatedPictures (*read)(const AnnotatedFiles& files, const PicturesDone& done);
+  AnnotatedPictures (*read)(const AnnotatedFiles& files, const Counted& counted);
   // Writes the annotations into the folder `out`, and links (or copies) the pictures to where the format has them; what
   // has no such place refers to them. Every file is whole or absent, and a call that was stopped may be repeated. An
   // annotation file in the way that is none of the data set's is an error.
   LeftOut (*write)(const AnnotatedPictures& pictures, const std::filesystem::path& out, const std::string& split,
-                   const PicturesDone& done);
+                   const Counted& counted);
 };
 
 std::span<const AnnotationFormat> annotation_formats();

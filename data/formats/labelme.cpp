@@ -3,12 +3,16 @@
 //   {"imagePath": "../a.jpg", "imageHeight": 480, "imageWidth": 640,
 //    "shapes": [{"label": "cat", "shape_type": "polygon", "points": [[x, y], ...], "group_id": 3}, ...]}
 //
-// Polygons, rectangles and circles are read. Shapes with the same label and the same group are one object.
+// Polygons, rectangles, circles and masks are read: of a mask "points" are its first and its last pixel, and "mask" is
+// a PNG of what lies between, in base64. Shapes with the same label and the same group are one object.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numbers>
 
+#include "data/base64.h"
 #include "data/formats/parts.h"
 #include "data/json_reader.h"
 #include "data/json_writer.h"
@@ -19,7 +23,7 @@ namespace tessera::formats {
 namespace {
 
 struct Shape {
-  std::string label, type = "polygon";
+  std::string label, type = "polygon", mask;
   std::vector<double> points;
   std::optional<i64> group;
 };
@@ -33,6 +37,8 @@ Shape read_shape(json::Value value) {
       labelled = true;
     } else if (key == "shape_type" && !json::is_null(field)) {
       shape.type = json::read_string(field);
+    } else if (key == "mask" && !json::is_null(field)) {
+      shape.mask = json::read_string(field);
     } else if (key == "group_id") {
       shape.group = json::find_integer(field);
     } else if (key == "points") {
@@ -47,6 +53,10 @@ Shape read_shape(json::Value value) {
   return shape;
 }
 
+void check_two_points(const Shape& shape) {
+  TESSERA_CHECK(shape.points.size() == 4, "\"points\": a {} has 2, not {}", shape.type, shape.points.size() / 2);
+}
+
 // Of a circle its centre and a point on it are given, of a rectangle two corners. Empty: none can be made.
 std::vector<double> outline_of(const Shape& shape) {
   const std::vector<double>& p = shape.points;
@@ -55,7 +65,7 @@ std::vector<double> outline_of(const Shape& shape) {
     return p;
   }
   if (shape.type != "rectangle" && shape.type != "circle") return {};
-  TESSERA_CHECK(p.size() == 4, "\"points\": a {} has 2, not {}", shape.type, p.size() / 2);
+  check_two_points(shape);
   if (shape.type == "rectangle") return {p[0], p[1], p[2], p[1], p[2], p[3], p[0], p[3]};
   const double radius = std::hypot(p[2] - p[0], p[3] - p[1]);
   std::vector<double> circle;
@@ -67,9 +77,58 @@ std::vector<double> outline_of(const Shape& shape) {
   return circle;
 }
 
+// A mask and the pixel of the picture where it begins.
+struct DrawnPart {
+  i64 x, y;
+  Tensor mask;  // u8 [H, W]
+};
+
+DrawnPart drawn_part(const Shape& shape) {
+  check_two_points(shape);
+  i64 corners[4];
+  for (int i = 0; i < 4; ++i) {
+    TESSERA_CHECK(std::abs(shape.points[i]) < 1 << 20, "\"points\": {} lies in no picture", shape.points[i]);
+    corners[i] = static_cast<i64>(shape.points[i]);
+  }
+  const auto& [left, top, right, bottom] = corners;
+  Tensor mask = not_black(decode_image(decode_base64(shape.mask), "\"mask\""));
+  TESSERA_CHECK(mask.dim(0) == bottom - top + 1 && mask.dim(1) == right - left + 1,
+                "\"mask\" is {} x {} pixels (height x width), from its first to its last point are {} x {}",
+                mask.dim(0), mask.dim(1), bottom - top + 1, right - left + 1);
+  return {left, top, std::move(mask)};
+}
+
+// What one object is made of.
+struct Parts {
+  Polygons outlines;
+  std::vector<DrawnPart> drawn;
+};
+
+Rle united(const Parts& parts, const CocoImage& image) {
+  check_mask_size(image.height, image.width);
+  std::vector<Rle> masks;
+  for (const auto& [left, top, mask] : parts.drawn) {
+    const i64 height = mask.dim(0), width = mask.dim(1);
+    TESSERA_CHECK(left >= 0 && top >= 0 && left + width <= image.width && top + height <= image.height,
+                  "\"mask\": {} x {} pixels (height x width) from ({}, {}) on are not within a picture of {} x {}",
+                  height, width, left, top, image.height, image.width);
+    Tensor whole = Tensor::zeros({image.height, image.width}, DType::kU8);
+    for (i64 y = 0; y < height; ++y)
+      std::copy_n(mask.data<u8>() + y * width, width, whole.data<u8>() + (top + y) * image.width + left);
+    masks.push_back(encode_rle(whole));
+  }
+  if (!parts.outlines.empty()) {
+    CocoAnnotation outlined;
+    outlined.segmentation = parts.outlines;
+    masks.push_back(annotation_mask(outlined, image.height, image.width));
+  }
+  return rle_merge(masks);
+}
+
 ReadPicture read_file_of(const fs::path& file, const AnnotatedFiles& files) {
   ReadPicture picture;
   std::string path;
+  std::vector<Parts> parts;  // of each object
   std::map<std::pair<std::string, i64>, size_t> groups;
   json::Document document(file);
   document.for_each_field([&](std::string_view key, json::Value value) {
@@ -82,21 +141,26 @@ ReadPicture read_file_of(const fs::path& file, const AnnotatedFiles& files) {
     } else if (key == "shapes") {
       json::for_each_element(value, [&](json::Value entry) {
         const Shape shape = read_shape(entry);
-        std::vector<double> outline = outline_of(shape);
-        if (outline.empty()) {
-          picture.left_out["shapes that are no polygon, rectangle or circle"].add(
+        Parts read;
+        if (shape.type == "mask")
+          read.drawn.push_back(drawn_part(shape));
+        else if (std::vector<double> outline = outline_of(shape); !outline.empty())
+          read.outlines.push_back(std::move(outline));
+        else
+          picture.left_out["shapes that are no polygon, rectangle, circle or mask"].add(
               fmt::format("{}: a {}", file.filename().string(), shape.type));
-          return;
-        }
+        if (read.outlines.empty() && read.drawn.empty()) return;
         if (shape.group) {
-          const auto [place, first] = groups.emplace(std::pair(shape.label, *shape.group), picture.objects.size());
+          const auto [place, first] = groups.emplace(std::pair(shape.label, *shape.group), parts.size());
           if (!first) {
-            std::get<Polygons>(picture.objects[place->second].annotation.segmentation).push_back(std::move(outline));
+            Parts& object = parts[place->second];
+            std::ranges::move(read.outlines, std::back_inserter(object.outlines));
+            std::ranges::move(read.drawn, std::back_inserter(object.drawn));
             return;
           }
         }
-        NamedObject& object = picture.objects.emplace_back(NamedObject{shape.label, {}});
-        object.annotation.segmentation = Polygons{std::move(outline)};
+        picture.objects.push_back(NamedObject{shape.label, {}});
+        parts.push_back(std::move(read));
       });
     }
   });
@@ -108,27 +172,34 @@ ReadPicture read_file_of(const fs::path& file, const AnnotatedFiles& files) {
     picture.image.file_name = image.lexically_normal().lexically_proximate(folder.lexically_normal()).generic_string();
   else
     picture.image = image_of(image.lexically_normal(), folder.lexically_normal());
+  for (size_t i = 0; i < parts.size(); ++i) {
+    auto& segmentation = picture.objects[i].annotation.segmentation;
+    if (parts[i].drawn.empty())
+      segmentation = std::move(parts[i].outlines);
+    else
+      json::at_place(file.string(), [&] { segmentation = united(parts[i], picture.image); });
+  }
   return picture;
 }
 
 }  // namespace
 
-AnnotatedPictures read_labelme(const AnnotatedFiles& files, const PicturesDone& done) {
+AnnotatedPictures read_labelme(const AnnotatedFiles& files, const Counted& counted) {
   std::vector<fs::path> found = entries_of(files.annotations);
   std::erase_if(found, [](const fs::path& file) { return file.extension() != ".json"; });
   TESSERA_CHECK(!found.empty(), "{}: there is no .json file in it", files.annotations.string());
   std::vector<ReadPicture> pictures(found.size());
   counted_for(
-      std::ssize(found), done, [&](i64 i) { pictures[i] = read_file_of(found[i], files); }, 1);
+      std::ssize(found), counted, [&](i64 i) { pictures[i] = read_file_of(found[i], files); }, 1);
   return assembled(files.annotations, files.images.empty() ? files.annotations : files.images, std::move(pictures));
 }
 
-LeftOut write_labelme(const AnnotatedPictures& set, const fs::path& out, const std::string&, const PicturesDone& done) {
+LeftOut write_labelme(const AnnotatedPictures& set, const fs::path& out, const std::string&, const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   std::vector<fs::path> paths;
   for (const std::string& stem : stems_of(dataset)) paths.push_back(out / (stem + ".json"));
   check_strangers(out, ".json", paths);
-  return for_each_picture(dataset, done, [&](i64 i, LeftOut& left_out) {
+  return for_each_picture(dataset, counted, [&](i64 i, LeftOut& left_out) {
     const CocoImage& image = dataset.images[i];
     std::string text = "{\"version\": \"5.0.0\", \"flags\": {},\n\"shapes\": [";
     const char* separator = "\n";

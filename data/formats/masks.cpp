@@ -28,13 +28,7 @@ constexpr i32 kOfClass = 1000;
 Rle read_mask(const fs::path& file, const CocoImage& image) {
   const Tensor pixels = load_image(file);
   check_drawn_size(file, "the mask", pixels, image);
-  Tensor mask = Tensor::empty({image.height, image.width}, DType::kU8);
-  const u8* rgb = pixels.data<u8>();
-  for (u8& value : mask.span<u8>()) {
-    value = rgb[0] | rgb[1] | rgb[2];
-    rgb += 3;
-  }
-  return encode_rle(mask);
+  return encode_rle(not_black(pixels));
 }
 
 const fs::path& images_of(const AnnotatedFiles& files) {
@@ -51,7 +45,7 @@ std::string class_names(const CocoDataset& dataset) {
 
 }  // namespace
 
-AnnotatedPictures read_masks(const AnnotatedFiles& files, const PicturesDone& done) {
+AnnotatedPictures read_masks(const AnnotatedFiles& files, const Counted& counted) {
   const fs::path& images = images_of(files);
   const PictureFiles known(images);
   const std::vector<std::string> classes = read_classes(files.annotations / kClasses);
@@ -76,11 +70,11 @@ AnnotatedPictures read_masks(const AnnotatedFiles& files, const PicturesDone& do
       }
     }
   };
-  counted_for(std::ssize(folders), done, read, 1);
+  counted_for(std::ssize(folders), counted, read, 1);
   return assembled(files.annotations, images, std::move(pictures), classes);
 }
 
-LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std::string&, const PicturesDone& done) {
+LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std::string&, const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   const std::vector<std::string> stems = stems_of(dataset);
   for (const CocoCategory& category : dataset.categories)
@@ -90,7 +84,7 @@ LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std
   std::vector<std::vector<fs::path>> paths(stems.size());
   std::vector<std::vector<MaskedObject>> objects(stems.size());
   const LeftOut left_out = for_each_picture(
-      dataset, [](i64) {},
+      dataset, [](i64, i64) {},
       [&](i64 i, LeftOut& missing) {
         objects[i] = masked_objects(dataset, i, false, missing);
         std::map<i64, i64> numbers;
@@ -102,7 +96,7 @@ LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std
   for (const std::vector<fs::path>& of_picture : paths) all.insert(all.end(), of_picture.begin(), of_picture.end());
   check_strangers(out, ".png", all);
   write_shared(out / kClasses, class_names(dataset));
-  for_each_picture(dataset, done, [&](i64 i, LeftOut&) {
+  for_each_picture(dataset, counted, [&](i64 i, LeftOut&) {
     fs::create_directories(out / stems[i]);
     for (size_t k = 0; k < paths[i].size(); ++k) {
       Tensor mask = decode_rle(objects[i][k].mask);
@@ -113,7 +107,7 @@ LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std
   return left_out;
 }
 
-AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const PicturesDone& done) {
+AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const Counted& counted) {
   const fs::path& images = images_of(files);
   const PictureFiles known(images);
   const std::vector<std::string> classes = read_classes(files.annotations / kClasses);
@@ -136,12 +130,12 @@ AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const PicturesDon
           {classes.empty() ? kAnyClass : classes[static_cast<size_t>(k) - 1], object_of(std::move(region.mask))});
     }
   };
-  counted_for(std::ssize(maps), done, read, 1);
+  counted_for(std::ssize(maps), counted, read, 1);
   return assembled(files.annotations, images, std::move(pictures), classes);
 }
 
 LeftOut write_label_maps(const AnnotatedPictures& set, const fs::path& out, const std::string&,
-                         const PicturesDone& done) {
+                         const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   constexpr i64 kMostClasses = 0xFFFF / kOfClass - 1;  // so that all numbers fit
   TESSERA_CHECK(std::ssize(dataset.categories) <= kMostClasses,
@@ -151,7 +145,7 @@ LeftOut write_label_maps(const AnnotatedPictures& set, const fs::path& out, cons
   for (const std::string& stem : stems_of(dataset)) paths.push_back(out / (stem + ".png"));
   check_strangers(out, ".png", paths);
   write_shared(out / kClasses, class_names(dataset));
-  return for_each_picture(dataset, done, [&](i64 i, LeftOut& left_out) {
+  return for_each_picture(dataset, counted, [&](i64 i, LeftOut& left_out) {
     const CocoImage& image = dataset.images[i];
     Overlay overlay = overlaid(masked_objects(dataset, i, false, left_out), {image.height, image.width}, left_out);
     std::vector<i32> values = {0};

@@ -118,6 +118,16 @@ void check_drawn_size(const fs::path& file, const char* what, const Tensor& draw
                 drawn.dim(1), picture.file_name, picture.height, picture.width);
 }
 
+Tensor not_black(const Tensor& drawn) {
+  Tensor mask = Tensor::empty({drawn.dim(0), drawn.dim(1)}, DType::kU8);
+  const u8* rgb = drawn.data<u8>();
+  for (u8& value : mask.span<u8>()) {
+    value = rgb[0] | rgb[1] | rgb[2];
+    rgb += 3;
+  }
+  return mask;
+}
+
 std::vector<fs::path> entries_of(const fs::path& folder) {
   TESSERA_CHECK(fs::is_directory(folder), "{}: there is no such folder", folder.string());
   std::vector<fs::path> entries;
@@ -242,11 +252,11 @@ std::string extension_of(const CocoImage& image) {
   return fs::path(image.file_name).extension().string();
 }
 
-LeftOut for_each_picture(const CocoDataset& dataset, const PicturesDone& done,
+LeftOut for_each_picture(const CocoDataset& dataset, const Counted& counted,
                          const std::function<void(i64, LeftOut&)>& f) {
   std::vector<LeftOut> left_out(dataset.images.size());
   counted_for(
-      std::ssize(left_out), done, [&](i64 i) { f(i, left_out[static_cast<size_t>(i)]); }, 1);
+      std::ssize(left_out), counted, [&](i64 i) { f(i, left_out[static_cast<size_t>(i)]); }, 1);
   LeftOut all;
   for (const LeftOut& of_picture : left_out) merge(all, of_picture);
   return all;

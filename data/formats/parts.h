@@ -48,6 +48,8 @@ CocoImage image_of(const fs::path& picture, const fs::path& images);  // its nam
 // Throws unless what is drawn for a picture, "the mask" or "the map", is of its size.
 void check_drawn_size(const fs::path& file, const char* what, const Tensor& drawn, const CocoImage& picture);
 
+Tensor not_black(const Tensor& drawn);  // u8 [H, W, 3] -> u8 [H, W]: 0 where it is black
+
 // Files and folders in a folder, by name. Throws, naming it, when there is no such folder.
 std::vector<fs::path> entries_of(const fs::path& folder);
 std::vector<std::string> lines_of(const fs::path& file);  // without their ends, "\n" or "\r\n"
@@ -83,7 +85,7 @@ std::vector<std::string> stems_of(const CocoDataset& dataset);
 std::string extension_of(const CocoImage& image);  // ".jpg"
 
 // f(picture, left_out) for every picture, on all threads; what was counted comes in the order of the pictures.
-LeftOut for_each_picture(const CocoDataset& dataset, const PicturesDone& done,
+LeftOut for_each_picture(const CocoDataset& dataset, const Counted& counted,
                          const std::function<void(i64, LeftOut&)>& f);
 
 // Throws when there is a file with that extension in the folder, or below, which is none of `ours`.
@@ -95,22 +97,20 @@ void write_shared(const fs::path& path, const std::string& text);
 
 // ---- the formats ----
 
-AnnotatedPictures read_coco(const AnnotatedFiles& files, const PicturesDone& done);
-AnnotatedPictures read_labelme(const AnnotatedFiles& files, const PicturesDone& done);
-AnnotatedPictures read_yolo(const AnnotatedFiles& files, const PicturesDone& done);
-AnnotatedPictures read_voc(const AnnotatedFiles& files, const PicturesDone& done);
-AnnotatedPictures read_masks(const AnnotatedFiles& files, const PicturesDone& done);
-AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const PicturesDone& done);
-AnnotatedPictures read_cityscapes(const AnnotatedFiles& files, const PicturesDone& done);
+AnnotatedPictures read_coco(const AnnotatedFiles& files, const Counted& counted);
+AnnotatedPictures read_labelme(const AnnotatedFiles& files, const Counted& counted);
+AnnotatedPictures read_yolo(const AnnotatedFiles& files, const Counted& counted);
+AnnotatedPictures read_voc(const AnnotatedFiles& files, const Counted& counted);
+AnnotatedPictures read_masks(const AnnotatedFiles& files, const Counted& counted);
+AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const Counted& counted);
+AnnotatedPictures read_cityscapes(const AnnotatedFiles& files, const Counted& counted);
 
-LeftOut write_coco(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const PicturesDone&);
-LeftOut write_labelme(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const PicturesDone&);
-LeftOut write_yolo(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const PicturesDone&);
-LeftOut write_voc(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const PicturesDone&);
-LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const PicturesDone&);
-LeftOut write_label_maps(const AnnotatedPictures& set, const fs::path& out, const std::string& split,
-                         const PicturesDone&);
-LeftOut write_cityscapes(const AnnotatedPictures& set, const fs::path& out, const std::string& split,
-                         const PicturesDone&);
+LeftOut write_coco(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&);
+LeftOut write_labelme(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&);
+LeftOut write_yolo(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&);
+LeftOut write_voc(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&);
+LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&);
+LeftOut write_label_maps(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&);
+LeftOut write_cityscapes(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted&);
 
 }  // namespace tessera::formats

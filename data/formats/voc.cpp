@@ -125,7 +125,7 @@ std::string annotation_text(const CocoDataset& dataset, const CocoImage& image, 
 
 }  // namespace
 
-AnnotatedPictures read_voc(const AnnotatedFiles& files, const PicturesDone& done) {
+AnnotatedPictures read_voc(const AnnotatedFiles& files, const Counted& counted) {
   const fs::path& top = files.annotations;
   const fs::path list = top / "ImageSets" / "Segmentation" / (files.split + ".txt");
   TESSERA_CHECK(fs::exists(list), "{}: there is no such file, the list of the split's pictures; --split names another",
@@ -155,19 +155,18 @@ AnnotatedPictures read_voc(const AnnotatedFiles& files, const PicturesDone& done
       picture.objects[static_cast<size_t>(region.value) - 1].annotation.segmentation = std::move(region.mask);
     }
   };
-  counted_for(std::ssize(names), done, read, 1);
+  counted_for(std::ssize(names), counted, read, 1);
   return assembled(top, images, std::move(pictures), classes);
 }
 
-LeftOut write_voc(const AnnotatedPictures& set, const fs::path& out, const std::string& split,
-                  const PicturesDone& done) {
+LeftOut write_voc(const AnnotatedPictures& set, const fs::path& out, const std::string& split, const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   const std::vector<std::string> stems = stems_of(dataset);
   const Palette palette = voc_palette();
   TESSERA_CHECK(std::ssize(dataset.categories) < kBorder, "{}: {} classes; VOC's palette has room for {}", dataset.name,
                 dataset.categories.size(), kBorder - 1);
   write_shared(out / kClasses, labelmap(dataset, palette));
-  const LeftOut left_out = for_each_picture(dataset, done, [&](i64 i, LeftOut& missing) {
+  const LeftOut left_out = for_each_picture(dataset, counted, [&](i64 i, LeftOut& missing) {
     const CocoImage& image = dataset.images[i];
     std::vector<MaskedObject> all = masked_objects(dataset, i, false, missing);
     while (std::ssize(all) >= kBorder) {

@@ -119,7 +119,7 @@ std::string number(double share) {
 
 }  // namespace
 
-AnnotatedPictures read_yolo(const AnnotatedFiles& files, const PicturesDone& done) {
+AnnotatedPictures read_yolo(const AnnotatedFiles& files, const Counted& counted) {
   TESSERA_CHECK(fs::exists(files.annotations), "{}: there is no such file or folder", files.annotations.string());
   const bool folder = fs::is_directory(files.annotations);
   const fs::path top = folder ? files.annotations : files.annotations.parent_path();
@@ -154,7 +154,7 @@ AnnotatedPictures read_yolo(const AnnotatedFiles& files, const PicturesDone& don
   if (!files.images.empty()) images = files.images;
   std::vector<ReadPicture> pictures(found.size());
   counted_for(
-      std::ssize(found), done,
+      std::ssize(found), counted,
       [&](i64 i) {
         ReadPicture& picture = pictures[i];
         picture.image = image_of(found[i], images);
@@ -172,7 +172,7 @@ AnnotatedPictures read_yolo(const AnnotatedFiles& files, const PicturesDone& don
 }
 
 LeftOut write_yolo(const AnnotatedPictures& set, const fs::path& out, const std::string& split,
-                   const PicturesDone& done) {
+                   const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   const std::vector<std::string> stems = stems_of(dataset);
   std::vector<fs::path> labels, images;
@@ -189,7 +189,7 @@ LeftOut write_yolo(const AnnotatedPictures& set, const fs::path& out, const std:
   TESSERA_CHECK(yaml.path.empty() && (yaml.names.empty() || yaml.names == names),
                 "{}: is there already, of a data set with other classes or a path of its own; name another folder",
                 file.string());
-  const LeftOut left_out = for_each_picture(dataset, done, [&](i64 i, LeftOut& missing) {
+  const LeftOut left_out = for_each_picture(dataset, counted, [&](i64 i, LeftOut& missing) {
     const CocoImage& image = dataset.images[i];
     const double width = static_cast<double>(image.width), height = static_cast<double>(image.height);
     std::string text;

@@ -147,6 +147,8 @@ std::vector<Instance> EffSeg::objects(const fqdet::Output& output, const fqdet::
   const std::vector<Tensor> host = to_host(std::vector{found.query.rows(first, last), found.classes.rows(first, last),
                                                        found.scores.rows(first, last), found.boxes.rows(first, last)});
   const Tensor &query = host[0], &classes = host[1], &scores = host[2], &boxes = host[3];
+  check_found("scores", scores);
+  check_found("boxes", boxes);
   // The RoIs: the predictions, or for a head that knows no classes the queries among them.
   std::vector<i64> queries(query.data<i64>(), query.data<i64>() + query.numel());
   if (!head_->class_specific()) {

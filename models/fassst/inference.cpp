@@ -35,6 +35,7 @@ Predictions find_predictions(const Tensor& raw, const AttentionConfig& attention
   const Tensor s = ops::sigmoid(ops::slice(host.reshape({B * cells, width}), 1, 4, width));
   const ops::MaxResult best = ops::max(ops::slice(s, 1, 1, width - 4), 1);
   const Tensor scores = ops::mul(ops::slice(s, 1, 0, 1).reshape({B * cells}), best.values);
+  check_found("scores", scores);
 
   Predictions found;
   found.first = {0};

@@ -34,6 +34,8 @@ Detections FQDet::detect(const Batch& batch) {
   const Predictions predictions = detector_.predict(output, given);
   const Tensor query = predictions.query.to_host(), classes = predictions.classes.to_host(),
                scores = predictions.scores.to_host(), boxes = predictions.boxes.to_host();
+  check_found("scores", scores);
+  check_found("boxes", boxes);
   const i64 n = output.selected.dim(1);
   Detections found;
   for (i64 b = 0; b < batch.size(); ++b) {

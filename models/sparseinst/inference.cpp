@@ -41,6 +41,7 @@ Detections find_instances(const Logits& logits, const std::vector<MaskResampler>
   }
   std::vector<std::vector<Rle>> masks = masks_of(pictures, numbers);
 
+  check_found("scores", numbers[1]);
   Detections found;
   for (i64 n = 0; n < N; ++n) {
     std::vector<Instance>& instances = found.emplace_back();

@@ -6,15 +6,6 @@
 
 using namespace tessera;
 
-TEST_CASE("chart: base64 pads as the standard's examples") {
-  CHECK(base64("") == "");
-  CHECK(base64("f") == "Zg==");
-  CHECK(base64("fo") == "Zm8=");
-  CHECK(base64("foo") == "Zm9v");
-  CHECK(base64("foobar") == "Zm9vYmFy");
-  CHECK(base64("\xFF\xFE") == "//4=");
-}
-
 TEST_CASE("chart: text from files cannot break out of the page") {
   CHECK(escape_html("<b>\"&") == "&lt;b&gt;&quot;&amp;");
   CHECK(to_svg({.title = "<script>", .x_label = "step", .series = {}}).find("<script>") == std::string::npos);

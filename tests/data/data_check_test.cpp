@@ -62,8 +62,8 @@ TEST_CASE("data check: nothing is found in a sound set, and every annotation and
   const TemporaryFolder folder;
   DataCheck check(write_set(folder, 3));
   i64 annotations = 0, pictures = 0;
-  check.check_annotations([&](i64 done) { annotations = done; });
-  check.check_pictures(folder.path(), [&](i64 done) { pictures = done; });
+  check.check_annotations([&](i64 done, i64) { annotations = done; });
+  check.check_pictures(folder.path(), [&](i64 done, i64) { pictures = done; });
   CHECK(annotations == 3);
   CHECK(pictures == 3);
   check_only(check, {});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "data/base64.h"
 #include "data/image.h"
 #include "data/rasterise.h"
 #include "data/shapes.h"
@@ -17,7 +18,7 @@ namespace {
 using test::TemporaryFolder;
 namespace fs = std::filesystem;
 
-void done(i64) {}
+void ignored(i64, i64) {}
 
 const fs::path& shapes() {
   static const TemporaryFolder folder;
@@ -30,7 +31,7 @@ const fs::path& shapes() {
 
 AnnotatedPictures read(const char* format, const fs::path& annotations, const fs::path& images = {},
                        const std::string& split = "train") {
-  return find_format(format).read({annotations, images, split}, done);
+  return find_format(format).read({annotations, images, split}, ignored);
 }
 
 // Of every object its picture, its class and its mask, in no order: ids and places are the formats'.
@@ -81,8 +82,8 @@ TEST_CASE("formats: a data set comes back from every format with each mask, hole
     CAPTURE(name);
     const TemporaryFolder folder;
     const fs::path out = folder / "made";
-    CHECK(find_format(name).write(set, out, "train", done).empty());
-    CHECK(find_format(name).write(set, out, "train", done).empty());  // a call may be repeated
+    CHECK(find_format(name).write(set, out, "train", ignored).empty());
+    CHECK(find_format(name).write(set, out, "train", ignored).empty());  // a call may be repeated
     const bool needs_images =
         name == std::string("coco") || name == std::string("masks") || name == std::string("label-maps");
     const AnnotatedPictures back = read(name, name == std::string("coco") ? out / "instances_train.json" : out,
@@ -103,7 +104,7 @@ TEST_CASE("formats: Cityscapes comes back with its groups, and as any other set"
   generate_shapes({.dir = folder / "city", .train = 6, .val = 2, .size = 64, .cityscapes = true});
   const AnnotatedPictures set = read("cityscapes", folder / "city");
   CHECK(set.images == folder / "city" / "leftImg8bit" / "train");
-  find_format("cityscapes").write(set, folder / "again", "train", done);
+  find_format("cityscapes").write(set, folder / "again", "train", ignored);
   const AnnotatedPictures again = read("cityscapes", folder / "again");
   CHECK(content(again) == content(set));
   const auto crowds = [](const AnnotatedPictures& of) {
@@ -111,13 +112,13 @@ TEST_CASE("formats: Cityscapes comes back with its groups, and as any other set"
   };
   CHECK(crowds(again) == crowds(set));
   REQUIRE(crowds(set) > 0);
-  const LeftOut left_out = find_format("yolo").write(set, folder / "yolo", "train", done);
+  const LeftOut left_out = find_format("yolo").write(set, folder / "yolo", "train", ignored);
   CHECK(count(left_out, "crowd regions") == crowds(set));
   const AnnotatedPictures yolo = read("yolo", folder / "yolo" / "data.yaml");
   CHECK(std::ssize(yolo.dataset.annotations) + crowds(set) == std::ssize(set.dataset.annotations));
   CHECK(yolo.dataset.categories.size() == 8);  // those without objects, too
   const AnnotatedPictures shaped = read("coco", shapes() / "instances_train.json", shapes() / "train");
-  CHECK_ERROR(find_format("cityscapes").write(shaped, folder / "no", "train", done), "no class is called as one of");
+  CHECK_ERROR(find_format("cityscapes").write(shaped, folder / "no", "train", ignored), "no class is called as one of");
 }
 
 TEST_CASE("formats: what a format cannot hold is counted by kind, with names") {
@@ -130,7 +131,7 @@ TEST_CASE("formats: what a format cannot hold is counted by kind, with names") {
                                                      {.segmentation = Rle{20, 30, {600}}},
                                                      {.segmentation = BadMask{"odd"}},
                                                      {.segmentation = inner}});
-  const LeftOut voc = find_format("voc").write(set, folder / "voc", "train", done);
+  const LeftOut voc = find_format("voc").write(set, folder / "voc", "train", ignored);
   CHECK(count(voc, "crowd regions") == 1);
   CHECK(voc.at("objects without a mask").names() == "annotation 103");
   CHECK(count(voc, "objects whose mask has no pixel") == 1);
@@ -141,7 +142,7 @@ TEST_CASE("formats: what a format cannot hold is counted by kind, with names") {
   REQUIRE(back.dataset.annotations.size() == 2);
   CHECK(back.dataset.annotations[0].area == 144 - 16);
   CHECK(std::get<Rle>(back.dataset.annotations[1].segmentation) == inner);
-  CHECK(count(find_format("masks").write(set, folder / "masks", "train", done), "objects that others hide") == 0);
+  CHECK(count(find_format("masks").write(set, folder / "masks", "train", ignored), "objects that others hide") == 0);
 }
 
 TEST_CASE("formats: annotated polygons stay as they are, of several parts and overlapping ones too") {
@@ -152,7 +153,7 @@ TEST_CASE("formats: annotated polygons stay as they are, of several parts and ov
       folder, {{.segmentation = apart}, {.segmentation = overlapping}, {.segmentation = Polygons{apart[0]}}});
   for (const char* name : {"labelme", "yolo"}) {
     CAPTURE(name);
-    CHECK(find_format(name).write(set, folder / name, "train", done).empty());
+    CHECK(find_format(name).write(set, folder / name, "train", ignored).empty());
     const AnnotatedPictures back = read(name, folder / name);
     CHECK(content(back) == content(set));
     const auto& one = back.dataset.annotations[2].segmentation;
@@ -167,12 +168,12 @@ TEST_CASE("formats: two splits stand in one folder, and their classes are the sa
     const fs::path out = folder / name;
     for (const std::string split : {"train", "val"}) {
       const AnnotatedPictures set = read("coco", shapes() / ("instances_" + split + ".json"), shapes() / split);
-      find_format(name).write(set, out, split, done);
+      find_format(name).write(set, out, split, ignored);
     }
     CHECK(read(name, out, {}, "train").dataset.images.size() == 5);
     CHECK(read(name, out, {}, "val").dataset.images.size() == 2);
     CHECK_ERROR(read(name, out, {}, "test"), "--split names another");
-    CHECK_ERROR(find_format(name).write(one_picture(folder, {}), out, "train", done), "is there already");
+    CHECK_ERROR(find_format(name).write(one_picture(folder, {}), out, "train", ignored), "is there already");
   }
 }
 
@@ -180,14 +181,14 @@ TEST_CASE("formats: files of another data set in the way are named, not mixed wi
   const TemporaryFolder folder;
   const AnnotatedPictures set = one_picture(folder, {{.segmentation = rasterise_box({2, 2, 3, 3}, 20, 30)}});
   put(folder / "labelme/b.json", "{}");
-  CHECK_ERROR(find_format("labelme").write(set, folder / "labelme", "train", done),
+  CHECK_ERROR(find_format("labelme").write(set, folder / "labelme", "train", ignored),
               "b.json: is there already, and would");
   put(folder / "masks/b/cat/000.png", "");
-  CHECK_ERROR(find_format("masks").write(set, folder / "masks", "train", done), "000.png: is there already");
+  CHECK_ERROR(find_format("masks").write(set, folder / "masks", "train", ignored), "000.png: is there already");
   AnnotatedPictures twice = set;
   twice.dataset.images.push_back({8, "a.jpg", 20, 30});
   index_coco(twice.dataset);
-  CHECK_ERROR(find_format("yolo").write(twice, folder / "yolo", "train", done),
+  CHECK_ERROR(find_format("yolo").write(twice, folder / "yolo", "train", ignored),
               "pictures a.png and a.jpg would both be called a");
 }
 
@@ -206,13 +207,50 @@ TEST_CASE("labelme: rectangles, circles and groups are read, other shapes are co
   REQUIRE(set.dataset.annotations.size() == 2);
   CHECK(set.dataset.annotations[0].area == 12 + 4);
   CHECK(*set.dataset.annotations[1].area == doctest::Approx(3.14 * 25).epsilon(0.05));
-  CHECK(set.left_out.at("shapes that are no polygon, rectangle or circle").names() == "a.json: a point");
+  CHECK(set.left_out.at("shapes that are no polygon, rectangle, circle or mask").names() == "a.json: a point");
   put(folder / "set/a.json", R"({"imagePath": "a.png", "shapes": [{"label": "cat", "points": [[1, 2], [3, 4]]}]})");
   CHECK_ERROR(read("labelme", folder / "set"), "a.json: shapes[0]: \"points\": a polygon has at least 3, not 2");
   put(folder / "set/a.json", R"({"imagePath": "a.png", "shapes": [{"points": [[1, 2, 3]]}]})");
   CHECK_ERROR(read("labelme", folder / "set"), "a.json: shapes[0]: points[0]");
   put(folder / "set/a.json", R"({"shapes": []})");
   CHECK_ERROR(read("labelme", folder / "set"), "there is no \"imagePath\"");
+}
+
+TEST_CASE("labelme: masks are read at their place, alone or with polygons of their group") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "set");
+  save_png(folder / "set/a.png", Tensor::full({20, 30, 3}, 9, DType::kU8));
+  Tensor drawn = Tensor::full({2, 3}, 1, DType::kU8);
+  drawn.data<u8>()[1] = 0;
+  const std::string mask = R"("mask": ")" + encode_base64(encode_png(drawn)) + '"';
+  const auto put_shape = [&](const std::string& points, const std::string& more) {
+    put(folder / "set/a.json", R"({"imagePath": "a.png", "imageHeight": 20, "imageWidth": 30, "shapes": [
+        {"label": "cat", "shape_type": "mask", "points": )" +
+                                   points + ", " + mask + more + "}]}");
+  };
+  put_shape("[[27, 18], [29, 19.0]]", R"(, "group_id": 1}, {"label": "cat", "points": [[2, 2], [6, 2], [6, 5], [2, 5]],
+        "group_id": 1}, {"label": "dog", "shape_type": "mask", "points": [[0, 0], [2, 1]], )" +
+                                          mask);
+  const AnnotatedPictures set = read("labelme", folder / "set");
+  CHECK(set.left_out.empty());
+  REQUIRE(set.dataset.annotations.size() == 2);
+  CHECK(set.dataset.annotations[0].area == 5 + 12);
+  const Tensor whole = decode_rle(annotation_mask(set.dataset.annotations[0], 20, 30));
+  CHECK(whole.data<u8>()[18 * 30 + 27] == 1);
+  CHECK(whole.data<u8>()[18 * 30 + 28] == 0);
+  CHECK(whole.data<u8>()[19 * 30 + 29] == 1);
+  CHECK(*set.dataset.annotations[1].bbox == XywhBox{0, 0, 3, 2});
+
+  put_shape("[[28, 18], [30, 19]]", "");
+  CHECK_ERROR(read("labelme", folder / "set"),
+              "a.json: \"mask\": 2 x 3 pixels (height x width) from (28, 18) on are not within a picture of 20 x 30");
+  put_shape("[[1, 1], [2, 2]]", "");
+  CHECK_ERROR(read("labelme", folder / "set"),
+              "a.json: shapes[0]: \"mask\" is 2 x 3 pixels (height x width), from its first");
+  put_shape("[[1, 1], [1e30, 2]]", "");
+  CHECK_ERROR(read("labelme", folder / "set"), "lies in no picture");
+  put_shape("[[1, 1], [3, 2]]", R"(, "mask": "Zm9v")");
+  CHECK_ERROR(read("labelme", folder / "set"), "a.json: shapes[0]: \"mask\"");
 }
 
 TEST_CASE("yolo: classes.txt beside the files is enough; a box has no mask; mistakes name file and line") {
@@ -266,7 +304,7 @@ TEST_CASE("voc: PNGs have VOC's palette, borders are left out, mistakes name the
   const AnnotatedPictures set =
       one_picture(folder, {{.bbox = XywhBox{2, 3, 4, 5}, .segmentation = rasterise_box({2, 3, 4, 5}, 20, 30)}});
   const fs::path voc = folder / "voc", xml = voc / "Annotations/a.xml", png = voc / "SegmentationObject/a.png";
-  find_format("voc").write(set, voc, "train", done);
+  find_format("voc").write(set, voc, "train", ignored);
   const Tensor colours = load_image(png);
   CHECK(colours.data<u8>()[(3 * 30 + 2) * 3] == 128);  // object 1 is dark red
   CHECK(colours.data<u8>()[(3 * 30 + 2) * 3 + 1] == 0);

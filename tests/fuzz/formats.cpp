@@ -31,7 +31,7 @@ void tessera::fuzz::read(std::string_view bytes) {
   const auto read_as = [&](const char* format, const char* file) {
     write_file(folder() / file, std::string(bytes));
     try {
-      (void)find_format(format).read({folder(), folder() / "images"}, [](i64) {});
+      (void)find_format(format).read({folder(), folder() / "images"}, [](i64, i64) {});
     } catch (const Error&) {
     }
     fs::remove(folder() / file);

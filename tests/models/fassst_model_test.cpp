@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "nn/profile.h"
 #include "tests/models/tiny_fassst.h"
@@ -234,6 +235,13 @@ TEST_CASE("fassst: detection answers for every picture in its own size") {
   const auto silent = test::tiny_fassst(config);
   silent->eval();
   for (size_t image : {0, 1}) CHECK(silent->detect(batch).at(image).empty());
+}
+
+TEST_CASE("fassst: scores that are not finite are an error, not a picture without objects") {
+  const auto model = test::tiny_fassst(test::tiny_fassst_config());
+  model->eval();
+  nn::named_parameters(*model)[0].second->value().span<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_ERROR(model->detect(test::rectangles({1})), "detect: scores are not finite");
 }
 
 TEST_CASE("fassst: an input of another size than the network is built for has the same grid") {

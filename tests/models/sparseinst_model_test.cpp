@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "autograd/pointwise.h"
 #include "tests/models/tiny_sparseinst.h"
@@ -245,6 +246,13 @@ TEST_CASE("sparseinst: detection answers for every picture in its own size") {
     CHECK(instance.class_index >= 0);
     CHECK(instance.class_index < 3);
   }
+}
+
+TEST_CASE("sparseinst: scores that are not finite are an error, not a picture without objects") {
+  const auto model = test::tiny_model();
+  model->eval();
+  nn::named_parameters(*model)[0].second->value().span<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_ERROR(model->detect(test::rectangles({1})), "detect: scores are not finite");
 }
 
 TEST_CASE("sparseinst: wrong sizes and settings are errors") {

@@ -220,6 +220,16 @@ TEST_CASE("load_state: everything that does not fit is listed at once, and nothi
   CHECK(block.fc.weight.value().data<float>()[0] == 9);
 }
 
+TEST_CASE("load_state: weights that are not finite are refused by name, and nothing is changed") {
+  Block block;
+  const float before = block.fc.weight.value().data<float>()[0];
+  std::vector<NamedTensor> tensors = nn::state_dict(block);
+  tensors[5].tensor = Tensor::full({2, 3}, 9);
+  tensors[0].tensor = Tensor::full({3, 2, 2, 2}, 1e300, DType::kF64);  // an infinity in f32
+  CHECK_ERROR(nn::load_state(block, tensors, nn::Strictness::kMatching, false), "not all values are finite in conv.weight");
+  CHECK(block.fc.weight.value().data<float>()[0] == before);
+}
+
 TEST_CASE("load_state: names can be translated or skipped") {
   Block block;
   std::vector<NamedTensor> tensors = nn::state_dict(block);

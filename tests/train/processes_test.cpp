@@ -257,17 +257,18 @@ TEST_CASE("batch_norm: parts of a batch have the statistics and gradients of the
   for (const Result& part : parts) close(part.mean, whole.mean), close(part.variance, whole.variance);
 }
 
-TEST_CASE("batch_norm: of a whole batch with one row or none the statistics are numbers") {
+TEST_CASE("batch_norm: of a whole batch with one row the statistics are numbers, and none leaves them alone") {
   for (const i64 rows : {0, 1}) {
     CAPTURE(rows);
     const auto errors = on_ranks(2, [&](Communicator& communicator) {
       const WholeBatch scope([&](const Tensor& sums) { communicator.sum(sums); });
       const Var x(Tensor::full({communicator.first() ? rows : 0, 4}, 3), true), one(Tensor::full({4}, 1), true);
-      Tensor mean = Tensor::zeros({4}), variance = Tensor::full({4}, 1);
+      Tensor mean = Tensor::full({4}, 0.3), variance = Tensor::full({4}, 0.7);
       const Var y = batch_norm(x, one, one, mean, variance, true, 0.1, 1e-5);
       y.backward(Tensor::full(y.shape(), 1));
       for (const Tensor& tensor : {mean, variance, one.grad()})
         for (const float value : tensor.span<float>()) TESSERA_CHECK(std::isfinite(value), "not finite");
+      TESSERA_CHECK(rows > 0 || (mean.data<float>()[0] == 0.3f && variance.data<float>()[0] == 0.7f), "not left alone");
     });
     for (const std::string& error : errors) CHECK(error == "");
   }
