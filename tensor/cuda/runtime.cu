@@ -4,7 +4,6 @@
 // may be freed while kernels that were launched before still use it. Copies from the host go through pinned buffers in
 // turn: the host writes one while the device reads the others, and waits for the kernels before only when all are
 // taken. Small copies (indices, sizes) have many small buffers of their own.
-#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -18,7 +17,7 @@
 #endif
 
 #include "tensor/allocator.h"
-#include "tensor/cuda/launch.h"
+#include "tensor/cuda/values.h"
 #include "tensor/device_counts.h"
 #include "tensor/device_runtime.h"
 
@@ -49,12 +48,6 @@ struct Gpu {
 
 constinit thread_local int current_index = -1;
 constinit thread_local int branch_index = -1;  // the GPU on whose second stream this thread's work goes
-
-void make_current(int index) {
-  if (current_index == index) return;
-  check(cudaSetDevice(index), "cudaSetDevice");
-  current_index = index;
-}
 
 cudaMemPool_t memory_pool(int index) {
   cudaMemPool_t pool = nullptr;
@@ -188,53 +181,6 @@ void copy(void* to, const void* from, size_t bytes, CopyDirection direction, int
   }
 }
 
-template <class T>
-__global__ void fill_kernel(i64 n, T value, T* data) {
-  read_then_write(
-      n, [&](i64) { return value; }, [&](i64 i, T pattern) { data[i] = pattern; });
-}
-
-template <class T>
-void fill_as(void* data, const void* value, i64 count) {
-  T pattern;
-  std::memcpy(&pattern, value, sizeof(T));
-  launch<fill_kernel<T>>(over_batches(count), count, pattern, static_cast<T*>(data));
-}
-
-struct alignas(16) Sixteen {
-  std::byte bytes[16];
-};
-
-void fill(void* data, const void* value, size_t value_bytes, i64 count, int index) {
-  make_current(index);
-  const i64 bytes = count * static_cast<i64>(value_bytes), width = sizeof(Sixteen);
-  if (reinterpret_cast<std::uintptr_t>(data) % sizeof(Sixteen) == 0 && bytes % width == 0) {
-    Sixteen pattern;
-    for (size_t at = 0; at < sizeof(Sixteen); at += value_bytes) std::memcpy(pattern.bytes + at, value, value_bytes);
-    return fill_as<Sixteen>(data, &pattern, bytes / width);
-  }
-  if (value_bytes == 1) return fill_as<u8>(data, value, count);
-  if (value_bytes == 2) return fill_as<u16>(data, value, count);
-  if (value_bytes == 4) return fill_as<u32>(data, value, count);
-  fill_as<u64>(data, value, count);
-}
-
-template <class To, class From>
-__global__ void convert_kernel(i64 n, const From* from, To* to) {
-  read_then_write(
-      n, [&](i64 i) { return from[i]; }, [&](i64 i, From value) { to[i] = tessera::convert<To>(value); });
-}
-
-void convert_values(void* to, DType to_dtype, const void* from, DType from_dtype, i64 count, int index) {
-  make_current(index);
-  dispatch_any(from_dtype, [&]<class From>() {
-    dispatch_any(to_dtype, [&]<class To>() {
-      launch<convert_kernel<To, From>>(over_batches(count), count, static_cast<const From*>(from),
-                                       static_cast<To*>(to));
-    });
-  });
-}
-
 void begin(const char* op, int index) {
   make_current(index);
 #ifndef TESSERA_CUDA_EMULATED
@@ -337,7 +283,7 @@ constexpr DeviceRuntime kRuntime = {.count = count_gpus,
                                     .deallocate = deallocate_memory,
                                     .free_bytes = free_bytes,
                                     .copy = copy,
-                                    .fill = fill,
+                                    .fill = fill_values,
                                     .convert = convert_values,
                                     .synchronize = synchronize_stream,
                                     .begin = begin,
@@ -358,6 +304,12 @@ constexpr DeviceRuntime kRuntime = {.count = count_gpus,
 [[maybe_unused]] const bool kRegistered = register_device(kDevice, kRuntime);
 
 }  // namespace
+
+void make_current(int index) {
+  if (current_index == index) return;
+  check(cudaSetDevice(index), "cudaSetDevice");
+  current_index = index;
+}
 
 cudaStream_t stream() {
   return stream_of(std::max(current_index, 0));

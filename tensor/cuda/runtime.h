@@ -18,6 +18,8 @@ inline constexpr DeviceKind kDevice = DeviceKind::kCudaEmulated;
 inline constexpr DeviceKind kDevice = DeviceKind::kCuda;
 #endif
 
+void make_current(int index);  // the GPU of this thread's calls
+
 // All work of a device runs on one stream, in order; this is the current device's. Within a branch
 // (tensor/device_branch.h) it is the branch's.
 cudaStream_t stream();
