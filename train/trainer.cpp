@@ -55,6 +55,10 @@ void check(Segmenter& model, const Job& job) {
     TESSERA_CHECK(
         config.training.accumulate == 1,
         "training.graph: gradients of several passes are not added up in a graph; set training.accumulate = 1");
+    // Each process sees for itself which sizes come again, and one that records a pass computes it twice.
+    TESSERA_CHECK(job.communicator->size() == 1 || !config.training.sync_batch_norm,
+                  "training.graph: the statistics of the whole batch, which several processes add up within a pass, "
+                  "cannot be a part of a graph; set training.sync_batch_norm = false");
   }
   TESSERA_CHECK(!job.evaluate || model.has_masks() || !find_metric(config.evaluation.metric).compares_masks(),
                 "evaluation.metric = \"{}\" compares masks, and the network has none: name a metric of boxes, \"bbox\"",

@@ -1,5 +1,7 @@
 // act(y + bias + residual) over a matrix that a library's product has written, in pieces of 16 bytes where its sizes
 // and addresses allow it; bounded by reading and writing y.
+#include <limits>
+
 #include "ops/cuda/apply_epilogue.h"
 #include "ops/cuda/channels.h"
 #include "ops/cuda/conv_epilogue.h"
@@ -34,6 +36,9 @@ void apply_epilogue(i64 rows, i64 columns, i64 pitch, const T* bias, const T* re
                     T* y) {
   dispatch_pieces<T>(columns, {y, y + pitch, bias, residual}, [&]<int kWidth>() {
     const i64 n = rows * columns / kWidth;
+    TESSERA_CHECK(n <= std::numeric_limits<i32>::max(),
+                  "{}: {} x {} numbers are too many for one kernel; use a smaller batch", OpScope::current(), rows,
+                  columns);
     launch<epilogue_kernel<T, kWidth>>(over_batches(n), n, Divider(columns / kWidth), pitch,
                                        ConvEpilogue<T>{bias, residual, activation}, y);
   });

@@ -148,6 +148,9 @@ bool Dnn::run_plan(const Convolution& c, const Operands& operands) {
 std::optional<ConvolutionPlan> Dnn::make_plan(const Convolution& c, const Operands& operands, bool tuned) {
   std::vector<Candidate> all = candidates(target_, c);
   if (tuned && all.size() > 1) {
+    // Work of other processes that this GPU waits for (train/communicator.h) may wait in turn for a process that wants
+    // the file of choices: it is let go first.
+    check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
     const std::string chosen = choices_.choose(name_of(c), [&] { return tune(all, operands); });
     const auto place = std::ranges::find(all, chosen, &Candidate::name);
     if (place != all.end()) std::rotate(all.begin(), place, place + 1);
@@ -189,6 +192,9 @@ double Dnn::time(const Candidate& candidate, const Operands& operands) try {
   }
   return least;
 } catch (const Refused&) {
+  return kDidNotRun;
+} catch (const Error&) {  // no memory for its workspace, or it failed: others may do
+  cudaGetLastError();
   return kDidNotRun;
 }
 

@@ -18,7 +18,7 @@ struct TileProduct {
   static constexpr int kRows = 128, kColumns = 64, kDepth = 16, kThreads = 256;
   static constexpr int kThreadRows = 8, kThreadColumns = 4, kAcross = kColumns / kThreadColumns;
 
-  struct Shared {
+  struct alignas(16) Shared {
     float a[2][kDepth][kRows], b[2][kDepth][kColumns];
   };
 

@@ -14,6 +14,8 @@
 
 #include <array>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -65,6 +67,21 @@ size_t static_shared(Kernel* kernel, const std::string& name) {
   check(cudaFuncGetAttributes(&attributes, kernel), name.c_str());
   return attributes.sharedSizeBytes;
 }
+
+// Lets the kernel have so much dynamic shared memory on the current GPU. What it was given stays: another thread may be
+// about to launch it with more.
+inline void ask_for_shared(const void* kernel, size_t bytes, const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, size_t> given;
+  int gpu = 0;
+  check(cudaGetDevice(&gpu), "cudaGetDevice");
+  const std::lock_guard lock(mutex);
+  size_t& most = given[{gpu, kernel}];
+  if (bytes <= most) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        name.c_str());
+  most = bytes;
+}
 #endif
 
 }  // namespace detail
@@ -85,8 +102,7 @@ void launch(const Launch& shape, Args... args) {
   constexpr size_t kWithoutAsking = 48 * 1024;  // for the kernel's own shared memory and the launch's together
   static const size_t own = detail::static_shared(Kernel, name);
   if (own + shape.shared > kWithoutAsking)
-    check(cudaFuncSetAttribute(Kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared)),
-          name.c_str());
+    detail::ask_for_shared(reinterpret_cast<const void*>(Kernel), shape.shared, name);
   // clang-format off
   Kernel<<<shape.grid, shape.block, shape.shared, stream()>>>(args...);
   // clang-format on

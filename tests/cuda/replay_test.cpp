@@ -11,6 +11,7 @@
 #include "tests/models/tiny_sparseinst.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/train/threads_communicator.h"
 #include "train/pass.h"
 
 namespace tessera {
@@ -263,6 +264,13 @@ TEST_CASE("replay: passes that add up gradients, and devices without graphs, are
   if (!device) return;
   job.config.training.accumulate = 2;
   CHECK_ERROR(train(*test::model_on(*device), job), "training.accumulate = 1");
+  job.config.training.accumulate = 1;
+  for (const std::string& error : test::on_ranks(2, [&](Communicator& communicator) {
+         Job of_rank = job;
+         of_rank.communicator = &communicator;
+         train(*test::model_on(*device), of_rank);
+       }))
+    CHECK(error.find("training.sync_batch_norm = false") != std::string::npos);
 }
 
 }  // namespace tessera

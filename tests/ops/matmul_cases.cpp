@@ -113,6 +113,14 @@ OP_CASES(matmul) {
     for (const ops::Activation activation : {kRelu, kRelu6}) add_linear({9, 130}, bias, activation);
   }
 
+  for (const bool bias : {false, true})  // a library's maximum of NaN and 0 may be 0
+    add({.op = "linear",
+         .name = fmt::format("bias={} relu: NaN and infinity propagate", bias),
+         .in = {values({2, 2}, {NAN, 0, -1, INFINITY}), values({2, 2}, {1, 0, 0, 1}),
+                bias ? values({2}, {1, 2}) : absent()},
+         .run = [](const Vars& v) { return linear(v[0], v[1], v[2], kRelu); },
+         .reference = [](const Tensors& t) { return naive_linear(t, kRelu); }});
+
   const auto zeros = [](const Shape& shape, DType dtype = DType::kF32) { return Var(Tensor::zeros(shape, dtype)); };
   error("inner sizes", "matmul: inner sizes 3 and 4 differ", [=] { matmul(zeros({2, 3}), zeros({4, 5})); });
   error("batch sizes", "matmul: batch sizes differ", [=] { matmul(zeros({2, 3, 4}), zeros({3, 4, 5})); });
