@@ -233,6 +233,13 @@ struct TrainCommand {
       if (const i64 dropped = sets.train->too_small(); dropped > 0)
         lines += fmt::format(
             "{} objects were passed over: augmentation left fewer pixels of them than augment.least_pixels\n", dropped);
+      // Of the pictures as they are the warnings before the run have told.
+      const bool more = config.augment.chain.mosaic_probability > 0 || config.augment.chain.copy_paste_probability > 0;
+      if (const auto limit = model->object_limit(); more && limit && sets.train->fullest() > limit->objects)
+        lines += fmt::format(
+            "augmentation put up to {} objects into a picture, more than the {} of them that the network can learn "
+            "({})\n",
+            sets.train->fullest(), limit->objects, limit->option);
       if (const std::string rest = model->passed_over(); !rest.empty()) lines += rest + "\n";
       return lines;
     };

@@ -180,6 +180,9 @@ Sample CocoSource::sample(i64 epoch, i64 index, bool picture) const {
   const bool tiled = mosaic.chance(augment.mosaic_probability) && std::min(size.height, size.width) > 1;
   Sample sample = tiled ? mosaic_sample(index, size, mosaic, picture) : plain_sample(index, geometry, picture);
   if (paste.chance(augment.copy_paste_probability)) paste_onto(sample, index, paste);
+  for (i64 most = fullest_;
+       sample.targets.count() > most && !fullest_.compare_exchange_weak(most, sample.targets.count());) {
+  }
   if (picture) {
     Random colours = random("colour", epoch, index);
     jitter_colours(sample.image, augment.colour, colours);

@@ -54,6 +54,7 @@ class CocoSource : public SampleSource {
 
   // How many objects so far augmentation left something of, but fewer pixels than AugmentConfig::least_pixels.
   i64 too_small() const { return too_small_; }
+  i64 fullest() const { return fullest_; }  // the most objects of one sample so far, which mosaics and pasting add to
 
   i64 size() const override { return static_cast<i64>(chosen_.size()); }
   i64 objects(i64 index) const;  // to be found in sample `index`, before augmentation
@@ -86,7 +87,7 @@ class CocoSource : public SampleSource {
   std::vector<double> repeats_;    // of each of them; empty: 1
   std::array<Tally, 5> left_out_;  // annotation ids by reason
   Tally boxes_of_masks_;
-  mutable std::atomic<i64> too_small_ = 0;
+  mutable std::atomic<i64> too_small_ = 0, fullest_ = 0;
 };
 
 }  // namespace tessera

@@ -55,6 +55,16 @@ TEST_CASE("program: boxes of zeros are those of the masks, and both that and a s
   CHECK(run(w.train("zeros", dry)).err == trained.err);
 }
 
+TEST_CASE("program: a run tells at its end that mosaics had more objects than the network can learn") {
+  const Workshop& w = workshop();
+  const Outcome trained = run(w.train(
+      "mosaics", {"--set", "augment.mosaic_probability=1", "--set", "model.num_masks=1", "--set", "training.steps=2"}));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  CHECK(trained.out.find(
+            "objects into a picture, more than the 1 of them that the network can learn (model.num_masks)") !=
+        std::string::npos);
+}
+
 TEST_CASE("program: a validation set without masks serves the metric bbox, and is refused for segm") {
   const Workshop& w = workshop();
   const std::string val = changed("val", "maskless.json", [](auto& file) {

@@ -162,6 +162,8 @@ TEST_CASE("coco source: mosaics and pasted objects are white where their masks a
       }
     CHECK(objects > 200);
     CHECK(foreign > 60);
+    CHECK(source.fullest() > 1);  // a picture has one
+    CHECK(source.fullest() <= (mosaic > 0 ? 5 : 2));
   }
 }
 
