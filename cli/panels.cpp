@@ -71,8 +71,7 @@ std::vector<PanelObject> annotated_objects(const CocoDataset& set, i64 picture) 
                                          .class_index = class_index,
                                          .object = position,
                                          .box = annotation.bbox});
-    if (!std::holds_alternative<std::monostate>(annotation.segmentation) &&
-        !std::holds_alternative<BadMask>(annotation.segmentation))
+    if (annotation.has_mask())
       object.mask = annotation_mask(annotation, image.height, image.width);
     if (!object.box && object.mask) object.box = rle_bbox(*object.mask);
   }

@@ -75,7 +75,7 @@ std::vector<Instance> annotated_instances(const CocoDataset& dataset, i64 image)
     const CocoAnnotation& annotation = dataset.annotations[static_cast<size_t>(position)];
     if (annotation.iscrowd) continue;
     const i64 class_index = dataset.class_index.at(annotation.category_id);
-    if (!std::holds_alternative<std::monostate>(annotation.segmentation))
+    if (annotation.has_mask())
       instances.push_back(Instance::of_mask(class_index, 1, annotation_mask(annotation, info.height, info.width)));
     else if (annotation.bbox)
       instances.push_back(Instance::of_box(class_index, 1, *annotation.bbox));

@@ -54,6 +54,9 @@ struct CocoAnnotation {
   bool iscrowd = false;              // a region with many objects: left out of training, ignored by the evaluation
   // monostate: the file gives none (absent, null, [], {} or "")
   std::variant<std::monostate, Polygons, Rle, PngSegment, BadMask> segmentation;
+  bool has_mask() const {  // given, and not known to be malformed
+    return !std::holds_alternative<std::monostate>(segmentation) && !std::holds_alternative<BadMask>(segmentation);
+  }
   bool ignore = false;  // LVIS and Boundary AP leave such an object out of the count; COCO AP knows only iscrowd
 };
 

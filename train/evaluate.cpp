@@ -16,9 +16,7 @@ namespace tessera {
 Tally lacking(const CocoDataset& truth, ApTask task) {
   Tally without;
   for (const CocoAnnotation& annotation : truth.annotations) {
-    const bool mask = !std::holds_alternative<std::monostate>(annotation.segmentation) &&
-                      !std::holds_alternative<BadMask>(annotation.segmentation);
-    if (task == ApTask::kBbox ? !annotation.bbox : !mask) without.add(std::to_string(annotation.id));
+    if (!(task == ApTask::kBbox ? annotation.bbox.has_value() : annotation.has_mask())) without.add(std::to_string(annotation.id));
   }
   return without;
 }

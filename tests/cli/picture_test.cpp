@@ -59,6 +59,7 @@ TEST_CASE("picture: an object that was found has the colour of the annotated one
   for (const double x : {10.0, 200.0})
     dataset.annotations.push_back(
         {.id = std::lround(x), .image_id = 1, .category_id = 1, .bbox = at(x), .segmentation = {}});
+  dataset.annotations[1].segmentation = BadMask{"odd"};  // its box is drawn
   index_coco(dataset);
   const Tensor image = Tensor::full({330, 330, 3}, 100, DType::kU8);
   const Tensor picture = draw_annotated_and_found(
