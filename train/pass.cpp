@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "autograd/pointwise.h"
 #include "train/buffers.h"
 
 namespace tessera {
@@ -43,15 +44,20 @@ class Sender : public LeafObserver {
   std::vector<const void*> finished_;  // and not sent
 };
 
-// seed: the gradient of the total, weights[0].
-BatchLosses forward_and_backward(const std::vector<double>& weights, const Tensor& seed,
-                                 nn::WorkingWeights& working_weights, const std::function<Losses()>& losses,
+// The weights of the losses beside the first one, which is the gradient of their total.
+std::vector<double> beside_the_first(const std::vector<double>& weights) {
+  std::vector<double> factors;
+  for (const double weight : weights) factors.push_back(weight / weights[0]);
+  return factors;
+}
+
+// seed: the gradient of the total.
+BatchLosses forward_and_backward(const Tensor& seed, nn::WorkingWeights& working_weights,
+                                 const std::function<Losses()>& losses, const std::function<Var(const Losses&)>& total,
                                  GradientSums* sums = nullptr) {
   nn::WorkingWeights::Pass pass(working_weights);
-  BatchLosses result{.losses = losses(), .total = {}, .weights = weights};
-  std::vector<double> beside_the_first;
-  for (const double weight : weights) beside_the_first.push_back(weight / weights[0]);
-  const Var sum = result.losses.total(beside_the_first);
+  BatchLosses result{.losses = losses(), .total = {}, .weights = {}};
+  const Var sum = total(result.losses);
   result.total = sum.value();
   std::optional<Sender> sender;
   if (sums) sender.emplace(pass, *sums);
@@ -88,25 +94,42 @@ BatchLosses Passes::operator()(Segmenter& model, const Batch& batch, const std::
   if (replayed_)
     if (const std::optional<Segmenter::Prepared> prepared = model.prepare(batch))
       return replay(model, *prepared, weights);
-  const Tensor seed = Tensor::full({1}, weights[0], DType::kF32, model.device());
-  return forward_and_backward(
-      weights, seed, working_weights_, [&] { return model.losses(batch, context); }, sums);
+  BatchLosses result = forward_and_backward(
+      Tensor::full({1}, weights[0], DType::kF32, model.device()), working_weights_,
+      [&] { return model.losses(batch, context); },
+      [&](const Losses& losses) { return losses.total(beside_the_first(weights)); }, sums);
+  result.weights = weights;
+  return result;
 }
 
 BatchLosses Passes::replay(Segmenter& model, const Segmenter::Prepared& prepared, const std::vector<double>& weights) {
-  TESSERA_CHECK(weights.size() == 1, "training.graph: of a model whose terms have several normalisers");
-  // The weight changes from step to step where there are several processes: it is data, and no part of the work.
+  // Weights change from step to step where there are several processes: they are data, and no part of the work.
   std::vector<Tensor> given = prepared.tensors;
-  given.push_back(Tensor::full({1}, weights[0], DType::kF32, model.device()));
+  const auto give = [&](double factor) { given.push_back(Tensor::full({1}, factor, DType::kF32, model.device())); };
+  give(weights[0]);
+  for (const double factor : beside_the_first(weights)) give(factor);
   const auto working_weights = std::make_shared<nn::WorkingWeights>();
   const auto work = [&](std::vector<Tensor> tensors) {
     model.zero_grad();  // also what a recording left for itself
-    const Tensor seed = tensors.back();
-    tensors.pop_back();
+    const std::vector<Tensor> factors(tensors.begin() + std::ssize(prepared.tensors), tensors.end());
+    tensors.resize(prepared.tensors.size());
+    const auto total = [&](const Losses& losses) {
+      Var sum;
+      for (const LossTerm& term : losses.terms) {
+        const Tensor& factor = factors[1 + term.normaliser];
+        const Var weighed =
+            term.normaliser == 0 ? term.value : term.value * Var(factor.reshape(term.value.value().shape()));
+        sum = sum ? sum + weighed : weighed;
+      }
+      return sum;
+    };
     Recorded recorded{.working_weights = working_weights};
-    recorded.result = forward_and_backward({1}, seed, *working_weights, [&] {
-      return model.losses_of({tensors, prepared.counts});
-    });
+    recorded.result = forward_and_backward(
+        factors[0], *working_weights,
+        [&] {
+          return model.losses_of({tensors, prepared.counts});
+        },
+        total);
     for (LossTerm& term : recorded.result.losses.terms) term.value = Var(term.value.value());
     for (const auto& [name, parameter] : nn::named_parameters(model))
       if (parameter->grad().defined()) recorded.gradients.emplace_back(parameter, parameter->grad());

@@ -14,6 +14,7 @@ namespace tessera::sparseinst {
 
 namespace {
 
+constexpr size_t kPairs = 1;  // of SparseInst::normalisers
 constexpr double kFocalAlpha = 0.25, kFocalGamma = 2;
 constexpr double kDiceEps = 1e-4;
 constexpr double kIouPrediction = 0.4, kIouTarget = 0.5;
@@ -58,7 +59,7 @@ std::vector<LossTerm> loss_terms(const Output& output, const MaskTargets& target
     const Var loss = config.objectness == ObjectnessLoss::kCe
                          ? binary_cross_entropy_with_logits(scores, ious, Reduction::kMean)
                          : l1_loss(sigmoid(scores), ious, Reduction::kMean);
-    terms.push_back({"loss_objectness", loss * config.objectness_weight});
+    terms.push_back({"loss_objectness", loss * config.objectness_weight, kPairs});
   }
   if (config.mask != MaskLoss::kBce)
     terms.push_back({"loss_dice", dice_loss(masks, maps, kDiceEps, Reduction::kSum) * (config.dice_weight / T)});
@@ -66,7 +67,7 @@ std::vector<LossTerm> loss_terms(const Output& output, const MaskTargets& target
     const Var loss = config.mask == MaskLoss::kDiceFocal
                          ? sigmoid_focal_loss(masks, maps, kFocalAlpha, kFocalGamma, Reduction::kMean)
                          : binary_cross_entropy_with_logits(masks, maps, Reduction::kMean);
-    terms.push_back({"loss_mask", loss * config.pixel_weight});
+    terms.push_back({"loss_mask", loss * config.pixel_weight, kPairs});
   }
   return terms;
 }

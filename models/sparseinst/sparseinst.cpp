@@ -54,6 +54,13 @@ Losses SparseInst::losses(const Batch& batch, const StepContext& context) {
   return losses_of(inputs_of(batch), depths);
 }
 
+// Objects, and those of them that queries are matched with.
+std::vector<double> SparseInst::normalisers(const Batch& batch) const {
+  i64 pairs = 0;
+  for (const Sample& sample : batch.samples) pairs += std::min(sample.targets.count(), config_.num_masks);
+  return {static_cast<double>(batch.objects()), static_cast<double>(pairs)};
+}
+
 std::optional<Segmenter::Prepared> SparseInst::prepare(const Batch& batch) {
   if (backbone_->draws()) return std::nullopt;
   return inputs_of(batch);

@@ -26,7 +26,7 @@ class SparseInst : public Segmenter {
   Losses losses(const Batch& batch, const StepContext& context) override;
   std::optional<Prepared> prepare(const Batch& batch) override;  // nothing with stochastic depth, which is drawn anew
   Losses losses_of(const Prepared& prepared) override { return losses_of(prepared, {}); }
-  std::vector<double> normalisers(const Batch& batch) const override { return {static_cast<double>(batch.objects())}; }
+  std::vector<double> normalisers(const Batch& batch) const override;
   Detections detect(const Batch& batch) override;
 
   double score_threshold() const override { return config_.inference.score_threshold; }

@@ -234,6 +234,30 @@ TEST_CASE("replay: a run whose passes are replayed has the weights, buffers and 
     }
 }
 
+TEST_CASE("replay: what the losses of a pass weigh changes without a new recording") {
+  const std::optional<Device> device = test::other_device();
+  if (!device) return;
+  const Batch batch = test::rectangles({9, 1});  // more objects than queries
+  const auto gradients = [&](bool replayed) {
+    const std::unique_ptr<SparseInst> model = test::model_on(*device);
+    Passes passes(replayed);
+    std::vector<std::vector<float>> results;
+    for (const double weight : {0.5, 0.25, 0.125}) {
+      model->zero_grad();
+      passes(*model, batch, {weight, 0.5}, {});
+      for (const auto& [name, parameter] : nn::named_parameters(*model)) {
+        if (!parameter->grad()) continue;
+        const Tensor gradient = parameter->grad().to_host();
+        results.emplace_back(gradient.span<float>().begin(), gradient.span<float>().end());
+      }
+    }
+    return results;
+  };
+  const std::vector<std::vector<float>> plain = gradients(false);
+  CHECK(plain.size() > 100);
+  CHECK(plain == gradients(true));
+}
+
 TEST_CASE("replay: from the third pass of a size on it is one launch, and two sizes are remembered") {
   const std::optional<Device> device = test::other_device();
   if (!device) return;
@@ -243,7 +267,7 @@ TEST_CASE("replay: from the third pass of a size on it is one launch, and two si
     model->zero_grad();
     const Batch batch = test::rectangles(objects);
     const i64 before = device_counts().launches;
-    passes(*model, batch, {1}, {});
+    passes(*model, batch, {1, 1}, {});
     return device_counts().launches - before;
   };
   const i64 eager = launches({2, 1});

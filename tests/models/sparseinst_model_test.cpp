@@ -208,7 +208,9 @@ TEST_CASE("sparseinst: a batch without any object trains the classes alone") {
 
 TEST_CASE("sparseinst: an empty picture beside a crowded one, with more objects than queries") {
   const std::unique_ptr<SparseInst> model = test::tiny_model();
-  const Losses losses = model->losses(test::rectangles({0, 9, 2}), {});
+  const Batch batch = test::rectangles({0, 9, 2});
+  CHECK(model->normalisers(batch) == std::vector<double>{11, 8});  // of nine objects the six queries take six
+  const Losses losses = model->losses(batch, {});
   for (const LossTerm& term : losses.terms) {
     CAPTURE(term.name);
     CHECK(std::isfinite(term.value.value().item()));
