@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "train/log.h"
 
@@ -38,6 +39,14 @@ constexpr ResumeRule kRules[] = {
     {"evaluation."},
     {"", "nothing is known of it"},
 };
+
+// The patterns of the parameters that are not trained.
+std::set<std::string> frozen(const Config& config) {
+  std::set<std::string> patterns;
+  for (const ParameterGroup& group : config.optimizer.groups)
+    if (group.frozen.value_or(false)) patterns.insert(group.match.begin(), group.match.end());
+  return patterns;
+}
 
 // Do the two values name the same file or folder, spelled in two ways?
 bool same_file(const OptionValue& a, const OptionValue& b) {
@@ -100,7 +109,9 @@ std::vector<OptionChange> changes_on_resume(const Checkpoint& checkpoint, const 
     const auto old = std::find_if(known.begin(), known.end(),
                                   [&](const Option& candidate) { return candidate.name == option.name; });
     if (old == known.end()) continue;  // of another kind of network; that kind is an option, too
-    const ResumeRule& rule = resume_rule(option.name);
+    ResumeRule rule = resume_rule(option.name);
+    if (option.name == "optimizer.groups" && frozen(config) != frozen(before))
+      rule.fixed_because = "the checkpoint has the moments of the parameters that it trained";
     const OptionValue was = old->get(), is = option.get();
     if (was.toml() == is.toml() || same_file(was, is)) continue;
     changes.push_back({option.name, was.toml(), is.toml(), rule.new_figures});

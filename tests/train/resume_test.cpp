@@ -100,6 +100,16 @@ TEST_CASE("resume: what would make another run is one error that lists all of it
                             "it), training.seed: 1 -> 7 (another seed); leave that as it was, or begin a run in "));
 }
 
+TEST_CASE("resume: other parameters than those that were trained are an error, their rates are not") {
+  const test::TemporaryFolder folder;
+  const Checkpoint checkpoint = checkpoint_of(folder, {});
+  Config next;
+  next.optimizer.groups.push_back({.match = {"backbone.*"}, .lr_factor = 0.1, .weight_decay = {}, .frozen = {}});
+  CHECK(changes_on_resume(checkpoint, next).size() == 1);
+  next.optimizer.groups.back().frozen = true;
+  CHECK_ERROR(changes_on_resume(checkpoint, next), "the checkpoint has the moments of the parameters that it trained");
+}
+
 TEST_CASE("resume: the same file under another name is the same data") {
   const test::TemporaryFolder folder;
   write_file(folder / "a.json", "");
