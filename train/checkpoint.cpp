@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "ops/reduce.h"
+
 namespace tessera {
 
 namespace {
@@ -128,6 +130,12 @@ void save_checkpoint(const fs::path& path, const CheckpointInfo& info, nn::Modul
   append(tensors, "model.", nn::state_dict(module));
   if (ema) append(tensors, "ema.", ema->state());
   if (optimizer) append(tensors, "optimizer.", optimizer->state());
+  // Losses and gradients are looked at in every step, but what an update makes of them may be too large.
+  for (const auto& [name, tensor] : tensors)
+    TESSERA_CHECK(
+        tensor.dtype() == DType::kI64 || ops::all_finite(tensor),
+        "{}: was not written: {} is not finite, and nothing could go on from it; a lower optimizer.lr may help",
+        path.string(), name);
   save_safetensors(path, tensors,
                    {{"tessera", kVersion},
                     {"step", fmt::format("{}", info.step)},

@@ -32,6 +32,7 @@ struct CheckpointInfo {
   std::vector<i64> category_ids = {};  // of each class, ascending
 };
 
+// Throws, and leaves what is there, when a tensor has a value that is not finite.
 void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& info, nn::Module& module,
                      const Optimizer* optimizer, const Ema* ema);
 

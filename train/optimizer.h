@@ -64,7 +64,7 @@ struct OptimizerConfig {
     TESSERA_FIELD(clip_norm, "largest norm of all gradients together; 0: no clipping", at_least(0));
     TESSERA_FIELD(beta1, "adamw: decay of the first moment", at_least(0).below(1));
     TESSERA_FIELD(beta2, "adamw: decay of the second moment", at_least(0).below(1));
-    TESSERA_FIELD(eps, "adamw: added to the root of the second moment", at_least(0));
+    TESSERA_FIELD(eps, "adamw: added to the root of the second moment", above(0));
     TESSERA_FIELD(momentum, "sgd: decay of the velocity", between(0, 1));
     TESSERA_FIELD(sharded,
                   "of several processes each keeps the moments of a share of the parameters: less memory, the same "
