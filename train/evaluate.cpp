@@ -16,7 +16,8 @@ namespace tessera {
 Tally lacking(const CocoDataset& truth, ApTask task) {
   Tally without;
   for (const CocoAnnotation& annotation : truth.annotations) {
-    if (!(task == ApTask::kBbox ? annotation.bbox.has_value() : annotation.has_mask())) without.add(std::to_string(annotation.id));
+    if (!(task == ApTask::kBbox ? annotation.bbox.has_value() : annotation.has_mask()))
+      without.add(std::to_string(annotation.id));
   }
   return without;
 }

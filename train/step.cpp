@@ -107,8 +107,8 @@ void add_ranks(StepRecord& record, i64& images, double seconds, double waited, C
 
 // All of its work is launched before the host waits for the device, once, to read what it gave: whether the update
 // counts is decided there (ops/optimizer.h).
-StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, TrainingState& state, Loader& loader,
-                      Communicator& communicator, GradientSums& sums) {
+StepRecord train_step(Segmenter& model, const Buffers& buffers, const Config& config, double pictures,
+                      TrainingState& state, Loader& loader, Communicator& communicator, GradientSums& sums) {
   const auto start = std::chrono::steady_clock::now();
   const double waited = communicator.waited();
   const double factor = lr_factor(config.schedule, state.step, config.training.steps);
@@ -117,10 +117,9 @@ StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, Trai
   reset_peak(device);
 
   const StepBatches data(model, loader, config.training.accumulate, communicator);
-  const StepContext context{
-      .step = state.step,
-      .epoch = static_cast<double>(state.batches * config.training.batch_size) / static_cast<double>(pictures),
-      .seed = config.training.seed};
+  const StepContext context{.step = state.step,
+                            .epoch = static_cast<double>(state.batches * config.training.batch_size) / pictures,
+                            .seed = config.training.seed};
   std::vector<BatchLosses> results;
   std::vector<Tensor> watched_parts;
   const bool several = communicator.size() > 1;
@@ -137,6 +136,7 @@ StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, Trai
     }
   }
   sums.finish();
+  if (several && !config.training.sync_batch_norm) communicator.broadcast(buffers.tensors());  // of another share each
 
   // Clip, update, average. What is not finite on one rank is not on any: their sum is watched, too.
   Tensor watched = ops::concat(watched_parts, 0);

@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "models/segmenter.h"
+#include "train/buffers.h"
 #include "train/config.h"
 #include "train/ema.h"
 #include "train/log.h"
@@ -25,10 +26,10 @@ struct TrainingState {
   bool updating = false;  // between two steps: the weights are those of neither
 };
 
-// One update from training.accumulate batches, of which each process has a share; pictures: of the data set. A loss or
+// One update from training.accumulate batches, of which each process has a share; pictures: of an epoch. A loss or
 // gradient that is not finite is an error that names term, step and images, and leaves weights and state as they were,
-// on all processes.
-StepRecord train_step(Segmenter& model, const Config& config, i64 pictures, TrainingState& state, Loader& loader,
-                      Communicator& communicator, GradientSums& sums);
+// on all processes; the model's buffers only the caller can put back.
+StepRecord train_step(Segmenter& model, const Buffers& buffers, const Config& config, double pictures,
+                      TrainingState& state, Loader& loader, Communicator& communicator, GradientSums& sums);
 
 }  // namespace tessera

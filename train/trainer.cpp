@@ -95,21 +95,22 @@ class Run {
     compare();
     if (sharded()) state_.optimizer.shard(communicator_);
     std::optional<WholeBatch> whole_batch;
-    const bool several = communicator_.size() > 1, whole = several && config_.training.sync_batch_norm;
-    if (whole) whole_batch.emplace([&](const Tensor& sums) { communicator_.sum(sums); });
+    if (communicator_.size() > 1 && config_.training.sync_batch_norm)
+      whole_batch.emplace([&](const Tensor& sums) { communicator_.sum(sums); });
+    const double pictures = job_.data->drawn_per_epoch();
     Loader loader(job_.data, loader_config(config_, true, model_.device(), communicator_), state_.batches);
     model_.train();
     try {
       once_in_a_while_evaluate();  // the run before may have been stopped in one
       while (state_.step < config_.training.steps && !out_of_patience() && !stopped()) {
         buffers_.keep();
+        const i64 before = state_.step;
         try {
-          unlogged_ = train_step(model_, config_, job_.data->size(), state_, loader, communicator_, sums_);
+          unlogged_ = train_step(model_, buffers_, config_, pictures, state_, loader, communicator_, sums_);
         } catch (...) {
-          buffers_.put_back();
+          if (state_.step == before) buffers_.put_back();  // else the update counts, and another process was lost
           throw;
         }
-        if (several && !whole) communicator_.broadcast(buffers_.tensors());  // running statistics of other shares
         begin();
         if (log_) log_->step(*std::exchange(unlogged_, std::nullopt));
         if (state_.step % config_.training.compare_every == 0) compare();

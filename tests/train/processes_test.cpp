@@ -137,6 +137,53 @@ TEST_CASE("processes: what one rank fails of ends all of them, after the first h
   CHECK(contains(run.errors[0], "step 6 is saved in"));
 }
 
+TEST_CASE("processes: averages are the same on all ranks where each has running statistics of its own share") {
+  const RanksRun run(2, [](i64 rank, Toy& toy, Job& job) {
+    job.config.training.sync_batch_norm = false;
+    job.config.training.compare_every = 1;
+    toy.disturb = [&toy, rank](const Batch&, std::vector<LossTerm>&) {
+      toy.counter.data<float>()[0] += static_cast<float>(rank);
+    };
+  });
+  for (const std::string& error : run.errors) CHECK(error == "");
+}
+
+// Cut off when it gives the figures of its third step to the others.
+class CutOff : public Communicator {
+ public:
+  explicit CutOff(Communicator& other) : Communicator(other.rank(), other.size(), 0), other_(other) {}
+  std::string name(i64 rank) const override { return other_.name(rank); }
+  using Communicator::gather;
+  std::vector<std::string> gather(std::string_view mine) override {
+    const bool figures = mine.size() == 6 * sizeof(double);  // times, images, three losses
+    TESSERA_CHECK(!figures || ++steps_ < 3, "a power cut");
+    return other_.gather(mine);
+  }
+  void begin_sum(const Tensor& tensor) override { other_.begin_sum(tensor); }
+  void wait() override { other_.wait(); }
+  void sum(const Tensor& tensor) override { other_.sum(tensor); }
+  void broadcast(std::span<const Tensor> tensors, i64 from) override { other_.broadcast(tensors, from); }
+  double waited() const override { return 0; }
+  void leave(const std::string& reason) noexcept override { other_.leave(reason); }
+
+ private:
+  Communicator& other_;
+  int steps_ = 0;
+};
+
+TEST_CASE("processes: one that is lost at the end of a step leaves a checkpoint of that step alone") {
+  std::optional<CutOff> cut_off;
+  const RanksRun whole(2), run(2, [&](i64 rank, Toy&, Job&job) {
+    job.config.training.checkpoint_every = 100;
+    if (rank == 1) job.communicator = &cut_off.emplace(*job.communicator);
+  });
+  CHECK(contains(run.errors[1], "a power cut"));
+  CHECK(contains(run.errors[0], "step 3 is saved in"));
+  const SafeTensors file = SafeTensors::open(checkpoint_path(run.folder.path(), 3));
+  for (const NamedTensor& entry : file.tensors())
+    if (entry.name == "model.counter") CHECK(entry.tensor.data<float>()[0] == 6);  // two passes in each step
+}
+
 TEST_CASE("processes: weights that differ are found, and the tensor is named") {
   const RanksRun run(2, [](i64 rank, Toy& toy, Job& job) {
     job.config.training.compare_every = 3;

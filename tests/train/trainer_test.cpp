@@ -236,6 +236,26 @@ TEST_CASE("trainer: on a full disk the message tells what could not be saved and
   }
 }
 
+TEST_CASE("trainer: weights that an update made infinite are not saved in place of the last ones that are not") {
+  const TemporaryFolder folder;
+  Toy toy;
+  Job job = make_job(folder / "run");
+  job.config.schedule.warmup_steps = 0;
+  job.config.training.checkpoint_every = 2;
+  toy.disturb = [&](const Batch&, std::vector<LossTerm>&) {
+    if (toy.contexts.back().step == 2) toy.bias.value().data<float>()[1] = std::numeric_limits<float>::infinity();
+  };
+  CHECK(contains(failure(toy, job), "step 2 is saved in"));
+  job.folder = folder / "large";
+  job.config.training.steps = 1;
+  job.config.optimizer.lr = 1e39;
+  Toy other;
+  const std::string message = failure(other, job);
+  CHECK(contains(message, "checkpoint-00000001.safetensors: was not written: model.b"));
+  CHECK(contains(message, "is not finite"));
+  CHECK(list_checkpoints(job.folder).empty());
+}
+
 TEST_CASE("trainer: a log that finds no room costs no step") {
   const test::TemporaryFolder folder;
   Toy toy;
@@ -417,6 +437,18 @@ TEST_CASE("trainer: without better figures the run ends, also when it is resumed
 
   run_in(whole.path(), true, 0, 0);  // it can go on
   CHECK(logged_step(whole.path()) == 24);
+}
+
+TEST_CASE("trainer: an epoch is as many pictures as are drawn, repeated ones among them") {
+  struct Repeated : test::Noise {
+    double repeats(i64) const override { return 2; }
+  };
+  const TemporaryFolder folder;
+  Toy toy;
+  Job job = make_job(folder.path());
+  job.data = std::make_shared<Repeated>();
+  train(toy, job);
+  CHECK(toy.contexts.back().epoch == doctest::Approx(11 * 4 / 20.0));
 }
 
 TEST_CASE("trainer: a length in epochs ends after so many passes, is stored, and may grow when the run is resumed") {
