@@ -12,7 +12,7 @@
 #   sanitizer   memcheck and racecheck on kernels with barriers or atomics (compute-sanitizer)
 #   bench       whole networks in f32, TF32 and bf16, with and without replay, what the libraries refused, then every kernel;
 #               beside PyTorch where $PYTHON names an interpreter that has it
-#   profile     the time of each kernel in a training step (nsys)
+#   profile     the time of each kernel in a training step (nsys, or ncu, which also says what share of the memory's bandwidth it had)
 #
 # cuBLAS and cuDNN come from the loader's path, the toolkit or pip's nvidia packages. DEVICE=cuda-emulated rehearses without a GPU.
 set -uo pipefail
@@ -116,8 +116,15 @@ for part in $parts; do
       done < <("$folder/tessera_bench" --list | sed 's|/[^/]*$||' | grep -v '^models, batch' | sort -u)
       ;;
     profile)
-      command -v nsys >/dev/null || { left_out profile "no nsys on the PATH"; continue; }
-      step 120 profile nsys profile --stats=true --force-overwrite=true -o "$log/profile" "$folder/tessera_bench" --device "$device" -f "training steps"
+      steps=("$folder/tessera_bench" --device "$device" -f "training steps")
+      if command -v nsys >/dev/null; then
+        step 120 profile nsys profile --stats=true --force-overwrite=true -o "$log/profile" "${steps[@]}"
+      elif command -v ncu >/dev/null; then
+        step 240 profile ncu --clock-control none --launch-count 4000 --print-summary per-kernel \
+          --metrics gpu__time_duration.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed "${steps[@]}"
+      else
+        left_out profile "neither nsys nor ncu is on the PATH"
+      fi
       ;;
     *)
       echo "on_gpu: there is no part $part" >&2
