@@ -5,12 +5,19 @@
 #include <algorithm>
 
 #include "data/parallel.h"
+#include "data/tally.h"
 #include "eval/checks.h"
 #include "eval/group_matcher.h"
 
 namespace tessera {
 
 namespace {
+
+std::string in_words(const std::set<i64>& ids) {
+  Tally tally;
+  for (const i64 id : ids) tally.add(std::to_string(id));
+  return tally.names();
+}
 
 constexpr size_t kT = kIouThresholds.size(), kA = kAreaRanges.size();
 
@@ -28,6 +35,10 @@ class Evaluation {
     result_.lvis = rules.lvis;
     result_.limits.assign(rules.limits.begin(), rules.limits.end());
     result_.images = static_cast<i64>(dataset.images.size());
+    if (placement.strangers > 0)
+      result_.warnings.push_back(fmt::format("{}: {} results of categories that are not in {} are left out ({})",
+                                             options.results_name, placement.strangers, dataset.name,
+                                             in_words(placement.strange_categories)));
     for (const CocoAnnotation& annotation : dataset.annotations) {
       if (annotation.id == 0)
         result_.warnings.push_back(fmt::format(

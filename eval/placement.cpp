@@ -75,6 +75,11 @@ class Placer {
                       static_cast<u32>(i)};
         },
         kGrain);
+    for (const PlacedItem& item : items) {
+      if (item.cls != no_class) continue;
+      ++placement_.strangers;
+      placement_.strange_categories.insert(detections_[item.source].category_id);
+    }
     size_t first = 0;
     if (rules_.lvis) first = keep_best_of_images(items);
     placement_.box_results = !detections_.empty() && detections_[first].bbox;

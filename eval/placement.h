@@ -1,6 +1,8 @@
 // Which annotations and detections are to be compared with each other.
 #pragma once
 
+#include <set>
+
 #include "eval/rules.h"
 
 namespace tessera {
@@ -24,6 +26,8 @@ struct Placement {
   std::vector<PlacedItem> truths, detections;  // by class, then image, else in the given order
   std::vector<double> areas;                   // of the detections given, by position
   std::vector<Group> groups;                   // by class, then image
+  i64 strangers = 0;                           // detections of categories that the annotations do not have,
+  std::set<i64> strange_categories;            // and these
 };
 
 // Checks the detections and places them beside the annotations, dropping what the rules do not count.

@@ -185,6 +185,18 @@ TEST_CASE("coco: an annotation with id 0 is pointed out") {
   CHECK(ap_table(result).find("warning: squares: annotation id 0") != std::string::npos);
 }
 
+TEST_CASE("coco: results of categories that the annotations do not have are counted, and change no figure") {
+  const CocoDataset dataset = squares();
+  std::vector<Detection> boxes = {box(5, 1, 0.9, 10)};
+  const ApResult without = evaluate_coco(dataset, boxes, ApTask::kBbox);
+  CHECK(without.warnings.empty());
+  for (const i64 category : {99, 98, 99}) boxes.push_back(box(5, category, 0.95, 10));
+  const ApResult with = evaluate_coco(dataset, boxes, ApTask::kBbox, {.results_name = "found.json"});
+  CHECK(with.stats == without.stats);
+  CHECK(with.warnings ==
+        std::vector<std::string>{"found.json: 3 results of categories that are not in squares are left out (98, 99)"});
+}
+
 TEST_CASE("coco: the report has the twelve figures under the COCO names, with all digits") {
   const CocoDataset dataset = squares();
   const std::vector<Detection> detections = {mask(5, 1, 0.9, 12), mask(5, 1, 0.8, 52), mask(2, 2, 0.3, 10)};
