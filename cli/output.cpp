@@ -1,7 +1,11 @@
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <unordered_map>
 
 #include "tensor/error.h"
@@ -13,14 +17,32 @@ namespace fs = std::filesystem;
 
 namespace {
 
+fs::path without_links(const fs::path& path) {
+  std::error_code unreadable;
+  const fs::path canonical = fs::weakly_canonical(fs::absolute(path), unreadable);
+  return unreadable ? fs::absolute(path).lexically_normal() : canonical;
+}
+
 // Equal for all names of one file: its number on its device, and of a file that is yet to be written the path without
 // links.
 std::string identity(const fs::path& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) == 0) return fmt::format("{}:{}", status.st_dev, status.st_ino);
-  std::error_code unreadable;
-  const fs::path canonical = fs::weakly_canonical(fs::absolute(path), unreadable);
-  return unreadable ? fs::absolute(path).lexically_normal().string() : canonical.string();
+  return without_links(path).string();
+}
+
+// A file is written by its folder, or by the first one above that is there; what is no regular file (a pipe,
+// /dev/stdout) by itself.
+void check_writable(const fs::path& output) {
+  const auto may = [](const fs::path& path, int mode) {
+    return faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
+  };
+  fs::path place = output;
+  std::error_code absent;
+  if (!fs::exists(output, absent) || fs::is_regular_file(output, absent)) place = without_links(output).parent_path();
+  while (!may(place, F_OK) && (errno == ENOENT || errno == ENOTDIR)) place = place.parent_path();
+  TESSERA_CHECK(may(place, W_OK), "{}: cannot be written: {}: {}; nothing was computed", output.string(),
+                place.string(), std::strerror(errno));
 }
 
 }  // namespace
@@ -32,6 +54,7 @@ void check_outputs(const std::vector<fs::path>& outputs, const std::vector<fs::p
     std::error_code absent;
     TESSERA_CHECK(!fs::is_directory(output, absent), "{}: is a folder, and a file of this name would be written",
                   output.string());
+    check_writable(output);
     const auto [other, first] = written.emplace(identity(output), &output);
     TESSERA_CHECK(first, "{}: would be written twice, also as {}; nothing was computed", other->second->string(),
                   output.string());

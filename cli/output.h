@@ -8,7 +8,7 @@
 namespace tessera {
 
 // To be called before anything is computed. Throws when an output is a folder, one of the inputs, or another output, by
-// whatever name, link or hard link. Empty paths stand for options that were not given.
+// whatever name, link or hard link, or cannot be written. Empty paths stand for options that were not given.
 void check_outputs(const std::vector<std::filesystem::path>& outputs, const std::vector<std::filesystem::path>& inputs);
 
 // write_file that makes the folder first.

@@ -91,6 +91,7 @@ Chart curves(const History& history, const std::string& title, const std::vector
 void report(const ReportOptions& options) {
   const fs::path folder = options.folders[0];
   const fs::path out = options.out.empty() ? folder / "report.html" : fs::path(options.out);
+  check_outputs({out}, {});
   const History history(read_log(folder));
   std::vector<std::string> terms;
   for (const auto& [name, series] : history.curves)

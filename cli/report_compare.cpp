@@ -139,6 +139,7 @@ std::string same_pictures(const std::vector<ComparedRun>& runs, double score) {
 }  // namespace
 
 void compare_runs(const std::vector<fs::path>& folders, const fs::path& out, double score) {
+  check_outputs({out}, {});
   const std::vector<ComparedRun> runs = open_runs(folders);
   std::vector<Chart> figures, training;
   std::set<std::string> terms;

@@ -1,6 +1,8 @@
 // How the images of one call are named, and found in a data set.
 #include "cli/image_names.h"
 
+#include <unistd.h>
+
 #include "cli/image_files.h"
 #include "cli/output.h"
 #include "data/image.h"
@@ -98,6 +100,20 @@ TEST_CASE("outputs: none is an input or another output, by whatever name") {
   CHECK_ERROR(check_outputs({folder / "new", folder_link / "new"}, {}), "would be written twice");
   CHECK_ERROR(check_outputs({"new/a/../b", "./new/b"}, {}), "would be written twice");
   CHECK_ERROR(check_outputs({folder.path()}, {}), "is a folder");
+}
+
+TEST_CASE("outputs: one that cannot be written is told before anything is computed") {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "forbidden");
+  fs::permissions(folder.path(), fs::perms::all);
+  fs::permissions(folder / "forbidden", fs::perms::owner_read | fs::perms::owner_exec);
+  const uid_t user = geteuid();
+  constexpr uid_t kNobody = 65534;  // root may write anywhere
+  if (user == 0) REQUIRE(seteuid(kNobody) == 0);
+  CHECK_NOTHROW(check_outputs({folder / "file", folder / "new/and/newer.json", "/dev/null"}, {}));
+  for (const char* name : {"forbidden/out.json", "forbidden/new/out.json"})
+    CHECK_ERROR(check_outputs({folder / name}, {}), "out.json: cannot be written: ");
+  CHECK(seteuid(user) == 0);
 }
 
 }  // namespace tessera
