@@ -109,7 +109,7 @@ void add_data_check(CLI::App& data) {
       "Faults, with which the command ends in 1: pictures that do not exist, cannot be read or have another size than "
       "annotated; ids that occur twice, annotations of an unknown image or category; absent, malformed and empty "
       "masks, boxes that are empty or reach out of the picture, areas that are not above 0; between two sets other "
-      "categories, and pictures with the same content.\n"
+      "categories, and pictures with the same content; a set without an object.\n"
       "Remarks: pictures with the same content within a set or with damage within a JPEG's data, absent boxes and "
       "areas, classes without objects.");
   const auto command = std::make_shared<DataCheckCommand>();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 #include <unordered_set>
@@ -120,6 +121,9 @@ DataCheck::DataCheck(CocoDataset dataset) : dataset_(std::move(dataset)) {
   std::vector<bool> used(dataset_.categories.size());
   for (const CocoAnnotation& annotation : dataset_.annotations)
     if (!annotation.iscrowd) used[static_cast<size_t>(dataset_.class_index.at(annotation.category_id))] = true;
+  if (std::ranges::find(used, true) == used.end())
+    add(Defect::kNoObject, fmt::format("{}: {} pictures, {} annotations", dataset_.name, dataset_.images.size(),
+                                       dataset_.annotations.size()));
   for (size_t k = 0; k < used.size(); ++k)
     if (!used[k]) add(Defect::kUnusedClass, dataset_.categories[k].name);
 }

@@ -43,6 +43,7 @@ enum class Defect : u8 {
   kBadArea,
   kStrangeCategory,
   kLeak,
+  kNoObject,
   kDuplicate,  // the first remark: it and those behind it may be meant
   kDamagedPart,
   kNoBox,
@@ -58,7 +59,7 @@ struct DefectKind {
 };
 
 // In the order of the enumeration.
-inline constexpr std::array<DefectKind, 17> kDefectKinds = {{
+inline constexpr std::array<DefectKind, 18> kDefectKinds = {{
     {Defect::kAbsentPicture, "absent_pictures", "pictures that do not exist"},
     {Defect::kDamagedPicture, "damaged_pictures", "pictures that cannot be read"},
     {Defect::kOtherSize, "other_sizes", "pictures of another size than annotated"},
@@ -71,6 +72,7 @@ inline constexpr std::array<DefectKind, 17> kDefectKinds = {{
     {Defect::kBadArea, "bad_areas", "areas that are not above 0"},
     {Defect::kStrangeCategory, "strange_categories", "categories that are not those of the training set"},
     {Defect::kLeak, "leaks", "pictures that the training set has, too"},
+    {Defect::kNoObject, "absent_objects", "sets without an object (crowd regions are none)"},
     {Defect::kDuplicate, "duplicates", "pictures with the same content as another"},
     {Defect::kDamagedPart, "damaged_parts", "pictures of which a part may be lost"},
     {Defect::kNoBox, "absent_boxes", "annotations without a box"},
@@ -82,7 +84,7 @@ inline constexpr std::array<DefectKind, 17> kDefectKinds = {{
 class DataCheck {
  public:
   // Of read_coco_entries() or indexed. Finds repeated and unknown ids, whose entries take no part in what follows, and
-  // classes without objects (crowd regions are none).
+  // classes without objects (crowd regions are none), or that no class has any.
   explicit DataCheck(CocoDataset dataset);
 
   // Masks, boxes and areas, on all threads. A box may reach out of the picture by a pixel: tools round.

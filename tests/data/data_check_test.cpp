@@ -176,7 +176,14 @@ TEST_CASE("data check: a class of which there are crowd regions alone has no obj
   const TemporaryFolder folder;
   CocoDataset dataset = write_set(folder, 1);
   dataset.annotations[0].iscrowd = true;
-  CHECK(DataCheck(std::move(dataset)).found(Defect::kUnusedClass) == Names{"bolt"});
+  const DataCheck check(std::move(dataset));
+  CHECK(check.found(Defect::kUnusedClass) == Names{"bolt"});
+  CHECK(check.found(Defect::kNoObject) == Names{"set.json: 1 pictures, 1 annotations"});
+}
+
+TEST_CASE("data check: an empty set, which training refuses, is a fault") {
+  CHECK(DataCheck(CocoDataset{.name = "set.json"}).found(Defect::kNoObject) ==
+        Names{"set.json: 0 pictures, 0 annotations"});
 }
 
 }  // namespace tessera
