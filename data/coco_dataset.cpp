@@ -98,6 +98,10 @@ void index_coco(CocoDataset& dataset) {
   json::at_place(dataset.name, [&] {
     dataset.image_index.clear();
     for (const CocoImage& image : dataset.images) {
+      constexpr size_t kLongest = 4096;  // of a path on Linux; regular expressions need a stack that grows with it
+      TESSERA_CHECK(image.file_name.size() <= kLongest,
+                    "image {}: its file_name has {} characters; no file's has over {}", image.id,
+                    image.file_name.size(), kLongest);
       const i64 position = static_cast<i64>(dataset.image_index.size());
       TESSERA_CHECK(dataset.image_index.emplace(image.id, position).second, "image id {} occurs twice", image.id);
     }

@@ -107,6 +107,12 @@ TEST_CASE("split: impossible shares, expressions and parts are errors") {
               "all.json: 12 pictures in 1 groups cannot be split in 2 parts");
 }
 
+TEST_CASE("split: a name that no file can have is refused, before a regular expression needs a stack for it") {
+  CocoDataset dataset = scenes(12);
+  dataset.images[3].file_name = std::string(60'000, 'a') + "_1.png";
+  CHECK_ERROR(index_coco(dataset), "all.json: image 3: its file_name has 60006 characters");
+}
+
 TEST_CASE("split: files hold their entries as they stood, and everything else of the file") {
   const test::TemporaryFolder folder;
   write_file(folder / "all.json", R"({ "info" : {"by": "me"} , "version":1.50,
