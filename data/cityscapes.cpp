@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "data/folder.h"
 #include "data/image.h"
 #include "data/label_map.h"
 #include "data/parallel.h"
@@ -64,11 +65,11 @@ std::vector<CityscapesImage> list_cityscapes(const fs::path& folder) {
   const fs::path top = fs::is_directory(validation) ? validation : folder;
   std::vector<CityscapesImage> images;
   std::map<std::string, fs::path> labelled;  // by any kind of label
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(top)) {
-    const std::string file = entry.path().filename().string();
-    if (const size_t end = file.find(kFine); end != std::string::npos) labelled.emplace(file.substr(0, end), entry);
+  for (const fs::path& path : files_below(top)) {
+    const std::string file = path.filename().string();
+    if (const size_t end = file.find(kFine); end != std::string::npos) labelled.emplace(file.substr(0, end), path);
     if (file.ends_with(kCityscapesInstances))
-      images.push_back({file.substr(0, file.size() - kCityscapesInstances.size()), entry.path()});
+      images.push_back({file.substr(0, file.size() - kCityscapesInstances.size()), path});
   }
   TESSERA_CHECK(!images.empty(), "{}: there is no *{} in it or below; is this Cityscapes, or its gtFine/val?",
                 top.string(), kCityscapesInstances);
@@ -88,7 +89,7 @@ std::vector<CityscapesRegion> load_cityscapes_regions(const fs::path& png) {
   return regions;
 }
 
-CocoDataset load_cityscapes(const fs::path& folder) {
+CocoDataset load_cityscapes(const fs::path& folder, Tally* left_out) {
   const std::vector<CityscapesImage> images = list_cityscapes(folder);
   CocoDataset dataset;
   dataset.name = folder.string();
@@ -96,6 +97,7 @@ CocoDataset load_cityscapes(const fs::path& folder) {
     dataset.categories.push_back({.id = label, .name = find_cityscapes_label(label)->name});
   dataset.images.resize(images.size());
   std::vector<std::vector<CocoAnnotation>> objects(images.size());
+  std::vector<std::vector<const char*>> others(images.size());  // names of their labels
   parallel_for(static_cast<i64>(images.size()), [&](i64 i) {
     const std::vector<CityscapesRegion> regions = load_cityscapes_regions(images[i].instances);
     dataset.images[i] = {.id = i + 1,
@@ -111,6 +113,8 @@ CocoDataset load_cityscapes(const fs::path& folder) {
                               .area = static_cast<double>(rle_area(region.mask)),
                               .iscrowd = !region.is_object(),
                               .segmentation = region.mask});
+      else if (const CityscapesLabel* label = find_cityscapes_label(region.label()); label->instances)
+        others[i].push_back(label->name);
     }
   });
   for (std::vector<CocoAnnotation>& of_image : objects)
@@ -118,6 +122,8 @@ CocoDataset load_cityscapes(const fs::path& folder) {
       object.id = static_cast<i64>(dataset.annotations.size()) + 1;
       dataset.annotations.push_back(std::move(object));
     }
+  for (size_t i = 0; i < images.size() && left_out; ++i)
+    for (const char* label : others[i]) left_out->add(fmt::format("{}: a {}", images[i].name, label));
   index_coco(dataset);
   return dataset;
 }
@@ -125,8 +131,8 @@ CocoDataset load_cityscapes(const fs::path& folder) {
 Tally cityscapes_without_labels(const CocoDataset& dataset, const fs::path& images) {
   std::set<std::string> labelled, without;
   for (const CocoImage& image : dataset.images) labelled.insert(image.file_name);
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(images)) {
-    const std::string file = entry.path().lexically_relative(images).generic_string();
+  for (const fs::path& path : files_below(images)) {
+    const std::string file = path.lexically_relative(images).generic_string();
     if (file.ends_with(kCityscapesPicture) && !labelled.contains(file)) without.insert(file);
   }
   Tally tally;

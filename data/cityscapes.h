@@ -60,8 +60,9 @@ std::vector<CityscapesRegion> load_cityscapes_regions(const std::filesystem::pat
 
 // The objects of the folder's pictures (list_cityscapes) in the form that training and evaluation take: categories are
 // the eight classes, by label id; pictures are called <city>/<name>_leftImg8bit.png and have the ids 1, 2, ... by name;
-// groups are crowd regions. Reads every map, on all threads. A value that is of no label is an error.
-CocoDataset load_cityscapes(const std::filesystem::path& folder);
+// groups are crowd regions. Reads every map, on all threads. A value that is of no label is an error. Objects that the
+// task leaves out, caravans and trailers, are counted.
+CocoDataset load_cityscapes(const std::filesystem::path& folder, Tally* left_out = nullptr);
 
 // The pictures in `images` (leftImg8bit/<split>) or below that a data set of load_cityscapes has no labels of: their
 // file names.

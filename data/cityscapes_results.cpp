@@ -6,6 +6,7 @@
 #include <map>
 
 #include "data/cityscapes.h"
+#include "data/folder.h"
 #include "data/image.h"
 #include "data/json_fault.h"
 #include "tensor/file.h"
@@ -99,8 +100,8 @@ void save_cityscapes_results(const fs::path& folder, const std::string& name, st
 std::vector<fs::path> find_cityscapes_results(std::span<const CityscapesImage> images, const fs::path& root) {
   TESSERA_CHECK(fs::is_directory(root), "{}: is no folder", root.string());
   std::multimap<std::string, fs::path> texts;  // by file name, so that those of one picture are neighbours
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root))
-    if (entry.path().extension() == ".txt") texts.emplace(entry.path().filename().string(), entry.path());
+  for (const fs::path& file : files_below(root))
+    if (file.extension() == ".txt") texts.emplace(file.filename().string(), file);
   std::vector<fs::path> found;
   for (const CityscapesImage& image : images) {
     const auto text = texts.lower_bound(image.name);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/cityscapes.h"
+#include "data/folder.h"
 #include "data/shapes_files.h"
 #include "tensor/file.h"
 #include "tensor/random.h"
@@ -57,11 +58,11 @@ void check_folder(const fs::path& labels, const Split& split) {
   if (!fs::is_directory(labels)) return;
   std::set<std::string> ours;
   for (i64 index = 0; index < split.count; ++index) ours.insert(split.picture(index));
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(labels)) {
-    const std::string file = entry.path().filename().string();
+  for (const fs::path& path : files_below(labels)) {
+    const std::string file = path.filename().string();
     TESSERA_CHECK(!file.ends_with(kCityscapesInstances) ||
                       ours.contains(file.substr(0, file.size() - kCityscapesInstances.size())),
-                  "{}: is there already, and would be one of the data set; name another folder", entry.path().string());
+                  "{}: is there already, and would be one of the data set; name another folder", path.string());
   }
 }
 

@@ -8,10 +8,9 @@ namespace tessera {
 
 std::shared_ptr<const CocoDataset> load_data_set(const std::string& annotations, const char* option) {
   TESSERA_CHECK(!annotations.empty(), "{} is not set", option);
-  const auto load = std::filesystem::is_directory(annotations) ? load_cityscapes
-                    : is_panoptic(annotations)                 ? load_panoptic_dataset
-                                                               : load_coco;
-  return std::make_shared<const CocoDataset>(load(annotations));
+  return std::make_shared<const CocoDataset>(std::filesystem::is_directory(annotations) ? load_cityscapes(annotations)
+                                             : is_panoptic(annotations) ? load_panoptic_dataset(annotations)
+                                                                        : load_coco(annotations));
 }
 
 std::shared_ptr<const CocoSource> training_source(const Config& config) {

@@ -67,7 +67,10 @@ TEST_CASE("cityscapes: a folder is a data set of the eight classes, whose groups
   };
   write_map("town_000001_000019", {0, 7, 0, 7, 0x65, 0x91, 0, 26, 0, 7, 0, 26});      // a car and a group of cars
   write_map("town_000000_000019", {0, 7, 0, 7, 0x71, 0x48, 0, 7, 0, 7, 0x71, 0x48});  // a caravan, which is no class
-  const CocoDataset dataset = load_cityscapes(folder / "gtFine/train");
+  Tally left_out;
+  const CocoDataset dataset = load_cityscapes(folder / "gtFine/train", &left_out);
+  CHECK(left_out.count == 1);
+  CHECK(left_out.names() == "town_000000_000019: a caravan");
   REQUIRE(dataset.images.size() == 2);
   CHECK(dataset.images[0].file_name == "town/town_000000_000019_leftImg8bit.png");
   CHECK(dataset.images[1].id == 2);
