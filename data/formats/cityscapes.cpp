@@ -48,7 +48,10 @@ std::vector<i64> labels_of(const CocoDataset& dataset) {
 AnnotatedPictures read_cityscapes(const AnnotatedFiles& files, const Counted&) {
   const fs::path of_split = files.annotations / "gtFine" / files.split;
   const bool whole = fs::is_directory(of_split);
-  AnnotatedPictures set{.dataset = load_cityscapes(whole ? of_split : files.annotations), .images = files.images};
+  Tally others;
+  AnnotatedPictures set{.dataset = load_cityscapes(whole ? of_split : files.annotations, &others),
+                        .images = files.images};
+  if (others.count > 0) set.left_out["objects of classes that Cityscapes does not evaluate"] = others;
   if (whole && files.images.empty()) set.images = files.annotations / "leftImg8bit" / files.split;
   return set;
 }
@@ -57,9 +60,11 @@ LeftOut write_cityscapes(const AnnotatedPictures& set, const fs::path& out, cons
                          const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   const std::vector<i64> labels = labels_of(dataset);
+  std::vector<std::string> names;
+  for (const CocoImage& image : dataset.images) names.push_back(name_of_picture(image, std::ssize(names)));
+  check_distinct(dataset, names);
   std::vector<fs::path> images, instances, label_maps;
-  for (size_t i = 0; i < dataset.images.size(); ++i) {
-    const std::string name = name_of_picture(dataset.images[i], static_cast<i64>(i));
+  for (const std::string& name : names) {
     const std::string city = name.substr(0, name.find('_'));
     const auto file = [&](const char* top, std::string_view ending) {
       return out / top / split / city / fmt::format("{}{}", name, ending);

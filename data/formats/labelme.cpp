@@ -182,23 +182,49 @@ ReadPicture read_file_of(const fs::path& file, const AnnotatedFiles& files) {
   return picture;
 }
 
+// The "imagePath" of a file; empty without.
+std::string picture_named_in(const fs::path& file) {
+  std::string path;
+  json::Document document(file);
+  document.for_each_field([&](std::string_view key, json::Value value) {
+    if (key == "imagePath") path = json::read_string(value);
+  });
+  return path;
+}
+
 }  // namespace
 
 AnnotatedPictures read_labelme(const AnnotatedFiles& files, const Counted& counted) {
   std::vector<fs::path> found = entries_of(files.annotations);
-  std::erase_if(found, [](const fs::path& file) { return file.extension() != ".json"; });
+  std::erase_if(found, [](const fs::path& file) { return lower_extension(file) != ".json"; });
   TESSERA_CHECK(!found.empty(), "{}: there is no .json file in it", files.annotations.string());
   std::vector<ReadPicture> pictures(found.size());
   counted_for(
       std::ssize(found), counted, [&](i64 i) { pictures[i] = read_file_of(found[i], files); }, 1);
-  return assembled(files.annotations, files.images.empty() ? files.annotations : files.images, std::move(pictures));
+  AnnotatedPictures set =
+      assembled(files.annotations, files.images.empty() ? files.annotations : files.images, std::move(pictures));
+  for (const CocoImage& image : set.dataset.images)
+    if (!fs::exists(set.images / image.file_name)) set.left_out["pictures that do not exist"].add(image.file_name);
+  count_others(files.annotations, found, set);
+  return set;
 }
 
 LeftOut write_labelme(const AnnotatedPictures& set, const fs::path& out, const std::string&, const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
+  check_class_names(dataset);
   std::vector<fs::path> paths;
   for (const std::string& stem : stems_of(dataset)) paths.push_back(out / (stem + ".json"));
   check_strangers(out, ".json", paths);
+  std::vector<std::string> pictures;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const fs::path picture = set.images / dataset.images[i].file_name;
+    TESSERA_CHECK(fs::exists(picture), "{}: there is no such picture; --images names the folder of the pictures",
+                  picture.string());
+    pictures.push_back(fs::proximate(picture, fs::absolute(out)).generic_string());
+    const std::string there = fs::exists(paths[i]) ? picture_named_in(paths[i]) : pictures[i];
+    TESSERA_CHECK(there == pictures[i], "{}: is there already, of another picture, {}; name another folder",
+                  paths[i].string(), there);
+  }
   return for_each_picture(dataset, counted, [&](i64 i, LeftOut& left_out) {
     const CocoImage& image = dataset.images[i];
     std::string text = "{\"version\": \"5.0.0\", \"flags\": {},\n\"shapes\": [";
@@ -223,7 +249,7 @@ LeftOut write_labelme(const AnnotatedPictures& set, const fs::path& out, const s
       }
     }
     text += "],\n\"imagePath\": ";
-    json::append_string(text, fs::proximate(set.images / image.file_name, out).generic_string());
+    json::append_string(text, pictures[i]);
     text +=
         fmt::format(", \"imageData\": null, \"imageHeight\": {}, \"imageWidth\": {}}}\n", image.height, image.width);
     write_text(paths[i], text);

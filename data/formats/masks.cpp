@@ -52,14 +52,16 @@ AnnotatedPictures read_masks(const AnnotatedFiles& files, const Counted& counted
   std::vector<fs::path> folders = entries_of(files.annotations);
   std::erase_if(folders, [](const fs::path& entry) { return !fs::is_directory(entry); });
   std::vector<ReadPicture> pictures(folders.size());
+  std::vector<std::vector<fs::path>> masks(folders.size());
   const auto read = [&](i64 i) {
     ReadPicture& picture = pictures[i];
     picture.image = image_of(known.find(folders[i].filename().string()), images);
     const auto add = [&](const fs::path& file, const std::string& name) {
-      if (file.extension() != ".png") return;
+      if (lower_extension(file) != ".png") return;
       TESSERA_CHECK(classes.empty() || std::ranges::find(classes, name) != classes.end(),
                     "{}: there is no class {} in {}", file.string(), name, kClasses);
       picture.objects.push_back({name, object_of(read_mask(file, picture.image))});
+      masks[i].push_back(file);
     };
     for (const fs::path& entry : entries_of(folders[i])) {
       const std::string name = entry.filename().string();
@@ -71,14 +73,19 @@ AnnotatedPictures read_masks(const AnnotatedFiles& files, const Counted& counted
     }
   };
   counted_for(std::ssize(folders), counted, read, 1);
-  return assembled(files.annotations, images, std::move(pictures), classes);
+  AnnotatedPictures set = assembled(files.annotations, images, std::move(pictures), classes);
+  std::vector<fs::path> taken = {files.annotations / kClasses};
+  for (const std::vector<fs::path>& of_picture : masks) taken.insert(taken.end(), of_picture.begin(), of_picture.end());
+  count_others(files.annotations, taken, set);
+  return set;
 }
 
 LeftOut write_masks(const AnnotatedPictures& set, const fs::path& out, const std::string&, const Counted& counted) {
   const CocoDataset& dataset = set.dataset;
   const std::vector<std::string> stems = stems_of(dataset);
+  check_class_names(dataset);
   for (const CocoCategory& category : dataset.categories)
-    TESSERA_CHECK(!category.name.empty() && category.name != "." && category.name != ".." && category.name != "masks" &&
+    TESSERA_CHECK(category.name != "." && category.name != ".." && category.name != "masks" &&
                       category.name != "images" && category.name.find('/') == std::string::npos,
                   "{}: a class called {} cannot be a folder of masks; rename it", dataset.name, category.name);
   std::vector<std::vector<fs::path>> paths(stems.size());
@@ -112,7 +119,7 @@ AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const Counted& co
   const PictureFiles known(images);
   const std::vector<std::string> classes = read_classes(files.annotations / kClasses);
   std::vector<fs::path> maps = entries_of(files.annotations);
-  std::erase_if(maps, [](const fs::path& file) { return file.extension() != ".png"; });
+  std::erase_if(maps, [](const fs::path& file) { return lower_extension(file) != ".png"; });
   std::vector<ReadPicture> pictures(maps.size());
   const auto read = [&](i64 i) {
     ReadPicture& picture = pictures[i];
@@ -131,7 +138,10 @@ AnnotatedPictures read_label_maps(const AnnotatedFiles& files, const Counted& co
     }
   };
   counted_for(std::ssize(maps), counted, read, 1);
-  return assembled(files.annotations, images, std::move(pictures), classes);
+  AnnotatedPictures set = assembled(files.annotations, images, std::move(pictures), classes);
+  maps.push_back(files.annotations / kClasses);
+  count_others(files.annotations, maps, set);
+  return set;
 }
 
 LeftOut write_label_maps(const AnnotatedPictures& set, const fs::path& out, const std::string&,
@@ -141,6 +151,7 @@ LeftOut write_label_maps(const AnnotatedPictures& set, const fs::path& out, cons
   TESSERA_CHECK(std::ssize(dataset.categories) <= kMostClasses,
                 "{}: {} classes; label maps of 16 bits hold at most {}; write masks", dataset.name,
                 dataset.categories.size(), kMostClasses);
+  check_class_names(dataset);
   std::vector<fs::path> paths;
   for (const std::string& stem : stems_of(dataset)) paths.push_back(out / (stem + ".png"));
   check_strangers(out, ".png", paths);

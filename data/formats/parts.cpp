@@ -34,12 +34,6 @@ void complete(CocoAnnotation& annotation, const CocoImage& image) {
   if (!annotation.area) annotation.area = static_cast<double>(rle_area(mask));
 }
 
-std::string lower_extension(const fs::path& file) {
-  std::string extension = file.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
-  return extension;
-}
-
 }  // namespace
 
 // ---- reading ----
@@ -85,33 +79,6 @@ AnnotatedPictures assembled(const fs::path& name, const fs::path& images, std::v
   return set;
 }
 
-PictureFiles::PictureFiles(const fs::path& folder) : folder_(folder) {
-  TESSERA_CHECK(fs::is_directory(folder), "{}: there is no such folder of pictures", folder.string());
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
-    if (is_picture(entry.path())) files_[entry.path().stem().string()].push_back(entry.path());
-}
-
-fs::path PictureFiles::find(const std::string& stem) const {
-  const auto found = files_.find(stem);
-  TESSERA_CHECK(found != files_.end(), "{}: there is no picture {}.jpg, .jpeg or .png in it or below", folder_.string(),
-                stem);
-  TESSERA_CHECK(found->second.size() == 1, "{}: there are {} pictures called {}: {}, {}", folder_.string(),
-                found->second.size(), stem, std::min(found->second[0], found->second[1]).string(),
-                std::max(found->second[0], found->second[1]).string());
-  return found->second[0];
-}
-
-bool is_picture(const fs::path& file) {
-  const std::string extension = lower_extension(file);
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
-}
-
-CocoImage image_of(const fs::path& picture, const fs::path& images) {
-  const ImageSize size = image_size(picture);
-  return {
-      .file_name = picture.lexically_proximate(images).generic_string(), .height = size.height, .width = size.width};
-}
-
 void check_drawn_size(const fs::path& file, const char* what, const Tensor& drawn, const CocoImage& picture) {
   TESSERA_CHECK(drawn.dim(0) == picture.height && drawn.dim(1) == picture.width,
                 "{}: {} is {} x {} pixels (height x width), its picture {} {} x {}", file.string(), what, drawn.dim(0),
@@ -126,33 +93,6 @@ Tensor not_black(const Tensor& drawn) {
     rgb += 3;
   }
   return mask;
-}
-
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  TESSERA_CHECK(fs::is_directory(folder), "{}: there is no such folder", folder.string());
-  std::vector<fs::path> entries;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) entries.push_back(entry.path());
-  std::ranges::sort(entries);
-  return entries;
-}
-
-std::vector<std::string> lines_of(const fs::path& file) {
-  const std::string text = read_file(file);
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    if (lines.back().ends_with('\r')) lines.back().pop_back();
-    begin = end + 1;
-  }
-  return lines;
-}
-
-std::vector<std::string> read_classes(const fs::path& file) {
-  std::vector<std::string> classes;
-  if (fs::exists(file)) classes = lines_of(file);
-  std::erase(classes, "");
-  return classes;
 }
 
 double parse_number(std::string_view word) {
@@ -235,17 +175,33 @@ Overlay overlaid(std::vector<MaskedObject> objects, ImageSize size, LeftOut& lef
 
 std::vector<std::string> stems_of(const CocoDataset& dataset) {
   std::vector<std::string> stems;
-  std::map<std::string, std::string> of;
   for (const CocoImage& image : dataset.images) {
-    std::string stem = fs::path(image.file_name).replace_extension().generic_string();
+    std::string& stem = stems.emplace_back(fs::path(image.file_name).replace_extension().generic_string());
     std::ranges::replace(stem, '/', '_');
     TESSERA_CHECK(!stem.empty(), "{}: image {} has no file_name", dataset.name, image.id);
-    const auto [other, first] = of.emplace(stem, image.file_name);
-    TESSERA_CHECK(first, "{}: pictures {} and {} would both be called {}: rename one", dataset.name, other->second,
-                  image.file_name, stem);
-    stems.push_back(std::move(stem));
   }
+  check_distinct(dataset, stems);
   return stems;
+}
+
+void check_distinct(const CocoDataset& dataset, const std::vector<std::string>& names) {
+  std::map<std::string, std::string> of;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto [other, first] = of.emplace(names[i], dataset.images[i].file_name);
+    TESSERA_CHECK(first, "{}: pictures {} and {} would both be called {}: rename one", dataset.name, other->second,
+                  dataset.images[i].file_name, names[i]);
+  }
+}
+
+void check_class_names(const CocoDataset& dataset, std::string_view forbidden) {
+  std::set<std::string_view> names;
+  for (const CocoCategory& category : dataset.categories) {
+    const std::string& name = category.name;
+    TESSERA_CHECK(name.find_first_not_of(" \t") != name.npos && name.find_first_of(forbidden) == name.npos,
+                  "{}: category {}: a class cannot be called \"{}\" in this format; rename it", dataset.name,
+                  category.id, name);
+    TESSERA_CHECK(names.insert(name).second, "{}: two categories are called {}; rename one", dataset.name, name);
+  }
 }
 
 std::string extension_of(const CocoImage& image) {
@@ -255,38 +211,16 @@ std::string extension_of(const CocoImage& image) {
 LeftOut for_each_picture(const CocoDataset& dataset, const Counted& counted,
                          const std::function<void(i64, LeftOut&)>& f) {
   std::vector<LeftOut> left_out(dataset.images.size());
+  for (const CocoImage& image : dataset.images) try {
+      check_mask_size(image.height, image.width);
+    } catch (const Error& error) {
+      fail("{}: {}: {}", dataset.name, image.file_name, error.what());
+    }
   counted_for(
       std::ssize(left_out), counted, [&](i64 i) { f(i, left_out[static_cast<size_t>(i)]); }, 1);
   LeftOut all;
   for (const LeftOut& of_picture : left_out) merge(all, of_picture);
   return all;
-}
-
-void check_strangers(const fs::path& folder, const std::string& extension, const std::vector<fs::path>& ours) {
-  if (!fs::is_directory(folder)) return;
-  std::set<fs::path> known;
-  for (const fs::path& path : ours) known.insert(path.lexically_normal());
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
-    TESSERA_CHECK(entry.path().extension() != extension || known.contains(entry.path().lexically_normal()),
-                  "{}: is there already, and would be taken for one of the data set; name another folder",
-                  entry.path().string());
-}
-
-void link_picture(const fs::path& picture, const fs::path& name) {
-  fs::create_directories(name.parent_path());
-  std::error_code ignored;
-  if (!fs::equivalent(picture, name, ignored)) link_file(picture, name);
-}
-
-void write_text(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  write_file(path, text);
-}
-
-void write_shared(const fs::path& path, const std::string& text) {
-  TESSERA_CHECK(!fs::exists(path) || read_file(path) == text,
-                "{}: is there already, of a data set with other classes; name another folder", path.string());
-  write_text(path, text);
 }
 
 }  // namespace tessera::formats

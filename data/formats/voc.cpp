@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <pugixml.hpp>
+#include <set>
 
 #include "data/formats/parts.h"
 #include "data/label_map.h"
@@ -25,6 +26,7 @@ namespace {
 
 constexpr i32 kBorder = 255;
 constexpr const char* kClasses = "labelmap.txt";
+constexpr const char* kGround = "background";  // its class
 
 // The colours of VOC's palette: the bits of the index, spread over the three channels from the highest down.
 Palette voc_palette() {
@@ -40,18 +42,32 @@ Palette voc_palette() {
 }
 
 std::vector<std::string> read_labelmap(const fs::path& file) {
-  std::vector<std::string> classes = read_classes(file);
-  std::erase_if(classes, [](const std::string& line) { return line.starts_with('#'); });
+  std::vector<std::string> classes;
+  if (fs::exists(file)) classes = lines_of(file);
+  std::erase_if(classes, [](const std::string& line) { return line.empty() || line.starts_with('#'); });
   for (std::string& line : classes) line.resize(std::min(line.find(':'), line.size()));
-  std::erase(classes, "background");
+  std::erase(classes, kGround);
   return classes;
 }
 
 std::string labelmap(const CocoDataset& dataset, const Palette& palette) {
-  std::string text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\n";
+  std::string text = fmt::format("# label:color_rgb:parts:actions\n{}:0,0,0::\n", kGround);
   for (size_t k = 0; k < dataset.categories.size(); ++k)
     text += fmt::format("{}:{}::\n", dataset.categories[k].name, fmt::join(palette[k + 1], ","));
   return text;
+}
+
+// The folders of the pictures are those of other splits, too: two pictures of one name would be one.
+void check_other_splits(const fs::path& list, const std::vector<std::string>& stems) {
+  if (!fs::is_directory(list.parent_path())) return;
+  const std::set<std::string> ours(stems.begin(), stems.end());
+  for (const fs::path& other : entries_of(list.parent_path())) {
+    if (other.extension() != ".txt" || other.filename() == list.filename()) continue;
+    for (const std::string& name : lines_of(other))
+      TESSERA_CHECK(!ours.contains(name),
+                    "{}: has a picture {}, too, whose files would be replaced; name another folder", other.string(),
+                    name);
+  }
 }
 
 // The objects of an annotation file with their boxes.
@@ -165,6 +181,13 @@ LeftOut write_voc(const AnnotatedPictures& set, const fs::path& out, const std::
   const Palette palette = voc_palette();
   TESSERA_CHECK(std::ssize(dataset.categories) < kBorder, "{}: {} classes; VOC's palette has room for {}", dataset.name,
                 dataset.categories.size(), kBorder - 1);
+  for (const CocoCategory& category : dataset.categories)
+    TESSERA_CHECK(!category.name.starts_with('#') && category.name != kGround,
+                  "{}: a class called {} would be taken for a remark or the ground in {}; rename it", dataset.name,
+                  category.name, kClasses);
+  const fs::path list = out / "ImageSets" / "Segmentation" / (split + ".txt");
+  check_other_splits(list, stems);
+  check_class_names(dataset, ":\r\n");
   write_shared(out / kClasses, labelmap(dataset, palette));
   const LeftOut left_out = for_each_picture(dataset, counted, [&](i64 i, LeftOut& missing) {
     const CocoImage& image = dataset.images[i];
@@ -186,9 +209,9 @@ LeftOut write_voc(const AnnotatedPictures& set, const fs::path& out, const std::
     write_text(out / "SegmentationClass" / (stems[i] + ".png"), encode_png(classes, palette));
     write_text(out / "Annotations" / (stems[i] + ".xml"), annotation_text(dataset, image, file_name, overlay.objects));
   });
-  std::string list;
-  for (const std::string& stem : stems) list += stem + "\n";
-  write_text(out / "ImageSets" / "Segmentation" / (split + ".txt"), list);
+  std::string names;
+  for (const std::string& stem : stems) names += stem + "\n";
+  write_text(list, names);
   return left_out;
 }
 

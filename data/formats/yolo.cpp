@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <set>
 
 #include "data/contours.h"
 #include "data/formats/parts.h"
@@ -23,9 +25,14 @@ namespace {
 
 struct Yaml {
   std::vector<std::string> names;
-  std::map<std::string, std::vector<std::string>> images;  // of each split folders, or files that list pictures
-  std::string path;                                        // what these are relative to; empty: the file's folder
+  // Of each split folders, or files that list pictures. Splits have any name: other entries that are words, too.
+  std::map<std::string, std::vector<std::string>> images;
+  std::string path;  // what these are relative to; empty: the file's folder
 };
+
+bool is_reserved(const std::string& key) {
+  return key == "names" || key == "path";
+}
 
 // What any of yaml-cpp's functions finds wrong, with the place in the file.
 Yaml read_yaml(const fs::path& file) {
@@ -44,18 +51,22 @@ Yaml read_yaml(const fs::path& file) {
     }
     TESSERA_CHECK(!yaml.names.empty(), "{}: there is no \"names:\", a list of the classes", file.string());
     if (root["path"]) yaml.path = root["path"].as<std::string>();
-    for (const char* split : {"train", "val", "test"}) {
-      const YAML::Node images = root[split];
-      if (images && images.IsSequence())
-        yaml.images[split] = images.as<std::vector<std::string>>();
-      else if (images && images.IsScalar())
-        yaml.images[split] = {images.as<std::string>()};
+    for (const auto& entry : root) {
+      const std::string key = entry.first.as<std::string>();
+      const YAML::Node& images = entry.second;
+      if (is_reserved(key)) continue;
+      if (images.IsSequence() && std::ranges::all_of(images, [](const YAML::Node& place) { return place.IsScalar(); }))
+        yaml.images[key] = images.as<std::vector<std::string>>();
+      else if (images.IsScalar())
+        yaml.images[key] = {images.as<std::string>()};
     }
   } catch (const YAML::Exception& error) {
     fail("{}:{}: {}", file.string(), error.mark.line + 1, error.msg);
   }
   return yaml;
 }
+
+constexpr double kFarthest = 1;  // from the centre: what reaches out of a picture has shares somewhat beyond 0 and 1
 
 // Products of shares have digits that the coordinates never had.
 double pixels(double share, i64 side) {
@@ -76,10 +87,15 @@ std::optional<NamedObject> read_line(std::string_view line, const std::vector<st
   TESSERA_CHECK(
       numbers[0] >= 0 && numbers[0] < static_cast<double>(classes.size()) && numbers[0] == std::floor(numbers[0]),
       "there is no class {}; there are {}", numbers[0], classes.size());
+  for (size_t i = 1; i < numbers.size(); ++i)
+    TESSERA_CHECK(std::abs(numbers[i] - 0.5) <= kFarthest,
+                  "{} is no share of the width or height, which lies in 0 to 1; are these pixels?", numbers[i]);
   NamedObject object{classes[static_cast<size_t>(numbers[0])], {}};
   const auto x = [&](size_t i) { return pixels(numbers[i], image.width); };
   const auto y = [&](size_t i) { return pixels(numbers[i], image.height); };
   if (numbers.size() == 5) {
+    TESSERA_CHECK(numbers[3] > 0 && numbers[4] > 0, "a box of {} x {} (width x height) is none", numbers[3],
+                  numbers[4]);
     object.annotation.bbox = {x(1) - x(3) / 2, y(2) - y(4) / 2, x(3), y(4)};
     return object;
   }
@@ -105,8 +121,7 @@ fs::path labels_of(const fs::path& picture) {
 // The pictures of a split: a folder, or a file that lists them.
 void add_pictures(const fs::path& place, std::vector<fs::path>& pictures) {
   if (fs::is_directory(place)) {
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(place))
-      if (is_picture(entry.path())) pictures.push_back(entry.path());
+    std::ranges::copy_if(files_below(place), std::back_inserter(pictures), is_picture);
     return;
   }
   for (const std::string& line : lines_of(place))
@@ -123,8 +138,9 @@ AnnotatedPictures read_yolo(const AnnotatedFiles& files, const Counted& counted)
   TESSERA_CHECK(fs::exists(files.annotations), "{}: there is no such file or folder", files.annotations.string());
   const bool folder = fs::is_directory(files.annotations);
   const fs::path top = folder ? files.annotations : files.annotations.parent_path();
-  const fs::path file = folder ? top / "data.yaml" : files.annotations;
+  fs::path file = folder ? top / "data.yaml" : files.annotations;
   std::vector<fs::path> found, labels;
+  std::set<fs::path> folders;  // with nothing but pictures and labels of the split in them
   std::vector<std::string> classes;
   fs::path images = top;  // what the pictures' names are relative to
   if (fs::exists(file)) {
@@ -137,19 +153,24 @@ AnnotatedPictures read_yolo(const AnnotatedFiles& files, const Counted& counted)
     for (const std::string& entry : split->second) {
       const fs::path place = (top / yaml.path / entry).lexically_normal();
       add_pictures(place, found);
-      if (split->second.size() == 1 && fs::is_directory(place)) images = place;
+      if (!fs::is_directory(place)) continue;  // a list: its folders have other lists' pictures, too
+      const fs::path picture = place / "any.jpg";
+      folders.insert({picture.parent_path(), labels_of(picture).parent_path()});
+      if (split->second.size() == 1) images = place;
     }
     std::ranges::sort(found);
     for (const fs::path& picture : found) labels.push_back(labels_of(picture));
   } else {
-    classes = read_classes(top / "classes.txt");
+    file = top / "classes.txt";
+    classes = read_classes(file);
     TESSERA_CHECK(!classes.empty(), "{}: there is neither a data.yaml nor a classes.txt with names in it",
                   top.string());
     const PictureFiles pictures(files.images.empty() ? top : files.images);
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(top))
-      if (entry.path().extension() == ".txt" && entry.path().filename() != "classes.txt") labels.push_back(entry);
-    std::ranges::sort(labels);
+    std::ranges::copy_if(files_below(top), std::back_inserter(labels), [](const fs::path& path) {
+      return lower_extension(path) == ".txt" && path.filename() != "classes.txt";
+    });
     for (const fs::path& label : labels) found.push_back(pictures.find(label.stem().string()));
+    folders = {top};
   }
   if (!files.images.empty()) images = files.images;
   std::vector<ReadPicture> pictures(found.size());
@@ -158,7 +179,10 @@ AnnotatedPictures read_yolo(const AnnotatedFiles& files, const Counted& counted)
       [&](i64 i) {
         ReadPicture& picture = pictures[i];
         picture.image = image_of(found[i], images);
-        if (!fs::exists(labels[i])) return;  // of a picture without objects
+        if (!fs::exists(labels[i])) {  // of a picture without objects
+          picture.left_out["label files that do not exist"].add(labels[i].generic_string());
+          return;
+        }
         const std::vector<std::string> lines = lines_of(labels[i]);
         for (size_t n = 0; n < lines.size(); ++n) try {
             if (std::optional<NamedObject> object = read_line(lines[n], classes, picture.image))
@@ -168,7 +192,11 @@ AnnotatedPictures read_yolo(const AnnotatedFiles& files, const Counted& counted)
           }
       },
       1);
-  return assembled(file, images, std::move(pictures), classes);
+  AnnotatedPictures set = assembled(file, images, std::move(pictures), classes);
+  labels.push_back(file);
+  for (const fs::path& place : folders)
+    if (fs::is_directory(place)) count_others(place, labels, set);
+  return set;
 }
 
 LeftOut write_yolo(const AnnotatedPictures& set, const fs::path& out, const std::string& split,
@@ -180,6 +208,9 @@ LeftOut write_yolo(const AnnotatedPictures& set, const fs::path& out, const std:
     labels.push_back(out / "labels" / split / (stems[i] + ".txt"));
     images.push_back(out / "images" / split / (stems[i] + extension_of(dataset.images[i])));
   }
+  TESSERA_CHECK(!is_reserved(split), "a split cannot be called {}, as another entry of data.yaml is; --split names it",
+                split);
+  check_class_names(dataset);
   check_strangers(out / "labels" / split, ".txt", labels);
   Yaml yaml;
   const fs::path file = out / "data.yaml";
@@ -195,13 +226,13 @@ LeftOut write_yolo(const AnnotatedPictures& set, const fs::path& out, const std:
     std::string text;
     for (const MaskedObject& object : masked_objects(dataset, i, false, missing)) {
       std::vector<double> polygon = joined_polygon(outlines_of(object));
-      // Annotated parts that overlap would have holes there.
+      for (size_t p = 0; p < polygon.size(); ++p) polygon[p] = std::clamp(polygon[p], 0.0, p % 2 == 0 ? width : height);
+      // Annotated parts that overlap would have holes there, edges that reach out of the picture another slope.
       if (polygon.size() < 6 || rasterise_polygon(polygon, image.height, image.width) != object.mask)
         polygon = joined_polygon(trace_mask(object.mask));
       text += std::to_string(object.class_index);
       for (size_t p = 0; p + 1 < polygon.size(); p += 2)
-        text += ' ' + number(std::clamp(polygon[p] / width, 0.0, 1.0)) + ' ' +
-                number(std::clamp(polygon[p + 1] / height, 0.0, 1.0));
+        text += ' ' + number(polygon[p] / width) + ' ' + number(polygon[p + 1] / height);
       text += '\n';
     }
     link_picture(set.images / image.file_name, images[i]);

@@ -1,78 +1,11 @@
-#include "data/formats/formats.h"
-
-#include <doctest/doctest.h>
-
-#include <algorithm>
-
 #include "data/base64.h"
-#include "data/image.h"
 #include "data/rasterise.h"
-#include "data/shapes.h"
-#include "tensor/file.h"
-#include "tests/support/check_error.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/data/format_sets.h"
 
 namespace tessera {
 namespace {
 
-using test::TemporaryFolder;
-namespace fs = std::filesystem;
-
-void ignored(i64, i64) {}
-
-const fs::path& shapes() {
-  static const TemporaryFolder folder;
-  static const fs::path made = [] {
-    generate_shapes({.dir = folder.path(), .kind = ShapesKind::kFine, .train = 5, .val = 2, .size = 96});
-    return folder.path();
-  }();
-  return made;
-}
-
-AnnotatedPictures read(const char* format, const fs::path& annotations, const fs::path& images = {},
-                       const std::string& split = "train") {
-  return find_format(format).read({annotations, images, split}, ignored);
-}
-
-// Of every object its picture, its class and its mask, in no order: ids and places are the formats'.
-std::vector<std::string> content(const AnnotatedPictures& set) {
-  std::vector<std::string> objects;
-  for (const CocoAnnotation& annotation : set.dataset.annotations) {
-    const CocoImage& image = set.dataset.images[set.dataset.image_index.at(annotation.image_id)];
-    objects.push_back(fs::path(image.file_name).stem().string() + " " +
-                      set.dataset.categories[set.dataset.class_index.at(annotation.category_id)].name + " " +
-                      rle_to_string(annotation_mask(annotation, image.height, image.width)));
-  }
-  std::ranges::sort(objects);
-  return objects;
-}
-
-i64 count(const LeftOut& left_out, const std::string& what) {
-  const auto found = left_out.find(what);
-  return found == left_out.end() ? 0 : found->second.count;
-}
-
-// A data set of one picture of 20 x 30 with these objects of the classes cat and dog.
-AnnotatedPictures one_picture(const TemporaryFolder& folder, std::vector<CocoAnnotation> annotations) {
-  AnnotatedPictures set{.dataset = {}, .images = folder.path()};
-  save_png(folder / "a.png", Tensor::full({20, 30, 3}, 9, DType::kU8));
-  set.dataset.name = "one.json";
-  set.dataset.images = {{7, "a.png", 20, 30}};
-  set.dataset.categories = {{3, "cat"}, {8, "dog"}};
-  for (CocoAnnotation& annotation : annotations) {
-    annotation.id = std::ssize(set.dataset.annotations) + 100;
-    annotation.image_id = 7;
-    if (annotation.category_id == 0) annotation.category_id = 3;
-    set.dataset.annotations.push_back(annotation);
-  }
-  index_coco(set.dataset);
-  return set;
-}
-
-void put(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  write_file(path, text);
-}
+using namespace test;
 
 TEST_CASE("formats: a data set comes back from every format with each mask, holes and parts among them") {
   const AnnotatedPictures set = read("coco", shapes() / "instances_train.json", shapes() / "train");
@@ -166,12 +99,22 @@ TEST_CASE("formats: two splits stand in one folder, and their classes are the sa
   for (const char* name : {"yolo", "voc"}) {
     CAPTURE(name);
     const fs::path out = folder / name;
-    for (const std::string split : {"train", "val"}) {
-      const AnnotatedPictures set = read("coco", shapes() / ("instances_" + split + ".json"), shapes() / split);
-      find_format(name).write(set, out, split, ignored);
+    const AnnotatedPictures train = read("coco", shapes() / "instances_train.json", shapes() / "train");
+    AnnotatedPictures val = read("coco", shapes() / "instances_val.json", shapes() / "val");
+    find_format(name).write(train, out, "train", ignored);
+    // Both sets have a 000001.png, and VOC one folder for the pictures of all splits.
+    if (name == std::string("voc"))
+      CHECK_ERROR(find_format(name).write(val, out, "val", ignored), "train.txt: has a picture 000001, too");
+    fs::create_directories(folder / "renamed");
+    for (CocoImage& image : val.dataset.images) {
+      fs::copy(val.images / image.file_name, folder / ("renamed/v" + image.file_name),
+               fs::copy_options::overwrite_existing);
+      image.file_name = "v" + image.file_name;
     }
-    CHECK(read(name, out, {}, "train").dataset.images.size() == 5);
-    CHECK(read(name, out, {}, "val").dataset.images.size() == 2);
+    val.images = folder / "renamed";
+    find_format(name).write(val, out, "val", ignored);
+    CHECK(content(read(name, out, {}, "train")) == content(train));
+    CHECK(content(read(name, out, {}, "val")) == content(val));
     CHECK_ERROR(read(name, out, {}, "test"), "--split names another");
     CHECK_ERROR(find_format(name).write(one_picture(folder, {}), out, "train", ignored), "is there already");
   }
@@ -274,7 +217,12 @@ TEST_CASE("yolo: classes.txt beside the files is enough; a box has no mask; mist
   CHECK_ERROR(with("0 0.1 0.1 0.2 0.1 0.2 0.5\n2 0 0 1 0 1 1"), "a.txt:2: there is no class 2; there are 2");
   CHECK_ERROR(with("0 0.1 0.1 0.2 0.1 0.2"), "a.txt:1: a class and at least 3 points are expected");
   CHECK_ERROR(with("0 0.1 0.1 0.2 0,1 0.2 0.5"), "a.txt:1: \"0,1\" is no number");
-  CHECK_ERROR(with("0 1e9 0 1 0 1 1"), "is out of range");
+  CHECK_ERROR(with("0 2 2 10 2 10 10"), "a.txt:1: 2 is no share of the width or height");
+  CHECK_ERROR(with("\n0 0.5 0.5 0.2 -0.4"), "a.txt:2: a box of 0.2 x -0.4 (width x height) is none");
+  CHECK(with("0 0.5 0.5 1.2 1.2").dataset.annotations.size() == 1);  // reaches out of the picture
+  CHECK(read("yolo", set).dataset.name.ends_with("classes.txt"));    // not a data.yaml that is not there
+  put(set / "classes.txt", "cat\n\ndog\n \n");
+  CHECK_ERROR(read("yolo", set), "classes.txt:2: the line is blank");
 }
 
 TEST_CASE("yolo: data.yaml names classes as a list or by number, and folders or lists of pictures") {
@@ -291,6 +239,8 @@ TEST_CASE("yolo: data.yaml names classes as a list or by number, and folders or 
     CHECK(content(with(std::string("path: sub\ntrain: images/part\n") + names))[0].starts_with("a dog "));
   put(folder / "sub/list.txt", "./images/part/a.png\n");
   CHECK(with("path: sub\ntrain: [list.txt]\nnames: [cat, dog]\n").dataset.annotations.size() == 1);
+  put(yaml, "path: sub\nfolds: images/part\nnc: 2\nkpt_shape: [17, 3]\nsizes: [{a: 1}]\nnames: [cat, dog]\n");
+  CHECK(read("yolo", yaml, {}, "folds").dataset.annotations.size() == 1);
   CHECK_ERROR(with("train: x\nnames: {0: a, 2: b}\n"), "names: there are 2, but none is number 1");
   CHECK_ERROR(with("train: x\n"), "there is no \"names:\"");
   CHECK_ERROR(with("names: [a\ntrain: x\n"), "data.yaml:");
