@@ -12,7 +12,7 @@ namespace tessera {
 namespace {
 
 void write_shapes(const ShapesConfig& config) {
-  Progress progress("shapes", 0, config.train + config.val);
+  Progress progress("shapes");
   generate_shapes(config, progress.counted());
   progress.clear();
   fmt::print("{}: {} pictures to train on, {} to validate on\n", config.dir.string(), config.train, config.val);

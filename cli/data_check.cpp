@@ -58,10 +58,10 @@ struct DataCheckCommand {
 
  private:
   static void check(DataCheck& set, const std::filesystem::path& folder) {
-    Progress annotations("check annotations", 0, std::ssize(set.dataset().annotations));
+    Progress annotations("check annotations");
     set.check_annotations(annotations.counted());
     annotations.clear();
-    Progress pictures("check pictures", 0, std::ssize(set.dataset().images));
+    Progress pictures("check pictures");
     set.check_pictures(folder, pictures.counted());
   }
 

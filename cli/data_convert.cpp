@@ -27,12 +27,12 @@ struct DataConvertCommand {
     const AnnotationFormat &source = find_format(from), &target = find_format(to);
     AnnotatedPictures set;
     {
-      Progress progress("read", 0, 0);
+      Progress progress("read");
       set = source.read(files, progress.counted());
     }
     LeftOut left_out;
     {
-      Progress progress("write", 0, std::ssize(set.dataset.images));
+      Progress progress("write");
       left_out = target.write(set, out, files.split, progress.counted());
     }
     fmt::print("{}: {} pictures, {} objects, {} classes, from {}\n", out.string(), set.dataset.images.size(),

@@ -71,8 +71,7 @@ std::vector<PanelObject> annotated_objects(const CocoDataset& set, i64 picture) 
                                          .class_index = class_index,
                                          .object = position,
                                          .box = annotation.bbox});
-    if (annotation.has_mask())
-      object.mask = annotation_mask(annotation, image.height, image.width);
+    if (annotation.has_mask()) object.mask = annotation_mask(annotation, image.height, image.width);
     if (!object.box && object.mask) object.box = rle_bbox(*object.mask);
   }
   return objects;

@@ -117,8 +117,9 @@ enum class Strictness {
   kMatching,  // copies what fits and reports the rest (fine-tuning from other weights)
 };
 
-// Copies tensors into the module by name; dtypes are converted. NaN or infinity in one is an error. reference_layout: the tensors are laid out as PyTorch
-// lays them out and are transposed by the rule of each layer. `rename` maps a name of the file to ours (empty: skip).
+// Copies tensors into the module by name; dtypes are converted. NaN or infinity in one is an error. reference_layout:
+// the tensors are laid out as PyTorch lays them out and are transposed by the rule of each layer. `rename` maps a name
+// of the file to ours (empty: skip).
 LoadReport load_state(Module& module, const std::vector<NamedTensor>& tensors, Strictness strictness,
                       bool reference_layout, const std::function<std::string(const std::string&)>& rename = nullptr);
 

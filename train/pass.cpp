@@ -104,28 +104,24 @@ BatchLosses Passes::operator()(Segmenter& model, const Batch& batch, const std::
 
 BatchLosses Passes::replay(Segmenter& model, const Segmenter::Prepared& prepared, const std::vector<double>& weights) {
   // Weights change from step to step where there are several processes: they are data, and no part of the work.
+  std::vector<double> factors = beside_the_first(weights);
+  factors[0] = weights[0];
   std::vector<Tensor> given = prepared.tensors;
-  const auto give = [&](double factor) { given.push_back(Tensor::full({1}, factor, DType::kF32, model.device())); };
-  give(weights[0]);
-  for (const double factor : beside_the_first(weights)) give(factor);
+  for (const double factor : factors) given.push_back(Tensor::full({1}, factor, DType::kF32, model.device()));
   const auto working_weights = std::make_shared<nn::WorkingWeights>();
   const auto work = [&](std::vector<Tensor> tensors) {
     model.zero_grad();  // also what a recording left for itself
-    const std::vector<Tensor> factors(tensors.begin() + std::ssize(prepared.tensors), tensors.end());
+    const std::vector<Tensor> weighing(tensors.begin() + std::ssize(prepared.tensors), tensors.end());
     tensors.resize(prepared.tensors.size());
-    const auto total = [&](const Losses& losses) {
-      Var sum;
-      for (const LossTerm& term : losses.terms) {
-        const Tensor& factor = factors[1 + term.normaliser];
-        const Var weighed =
-            term.normaliser == 0 ? term.value : term.value * Var(factor.reshape(term.value.value().shape()));
-        sum = sum ? sum + weighed : weighed;
-      }
-      return sum;
+    const auto total = [&](Losses losses) {
+      for (LossTerm& term : losses.terms)
+        if (term.normaliser > 0)
+          term.value = term.value * Var(weighing[term.normaliser].reshape(term.value.value().shape()));
+      return losses.total();
     };
     Recorded recorded{.working_weights = working_weights};
     recorded.result = forward_and_backward(
-        factors[0], *working_weights,
+        weighing[0], *working_weights,
         [&] {
           return model.losses_of({tensors, prepared.counts});
         },

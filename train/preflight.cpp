@@ -24,7 +24,7 @@ void refuse(const Lines& faults) {
 
 Lines picture_faults(const CocoSource& source, const std::string& folder_option) {
   std::vector<CheckedPicture> checked(static_cast<size_t>(source.size()));
-  Progress progress("check pictures", 0, source.size());
+  Progress progress("check pictures");
   const auto check = [&](i64 i) { checked[i] = check_picture(source.image(i), source.folder()); };
   counted_for(source.size(), progress.counted(), check, 16);
   Tally absent, unreadable, other_size;

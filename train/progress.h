@@ -15,7 +15,7 @@ class Progress {
  public:
   // `done` of `total` is where the work begins: the remaining time is estimated from what follows. A total of 0 is not
   // known. Off a terminal nothing is drawn.
-  Progress(std::string label, i64 done, i64 total, bool terminal = is_terminal());
+  Progress(std::string label, i64 done = 0, i64 total = 0, bool terminal = is_terminal());
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }

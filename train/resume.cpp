@@ -28,7 +28,7 @@ constexpr ResumeRule kRules[] = {
     {"input.", "another input of the network"},
     {"augment."},  // a sample depends on the seed and its place in the run, not on what was made of the ones before
     {"optimizer.kind", "the checkpoint holds the moments of the other one"},
-    {"optimizer."},
+    {"optimizer."},  // of the groups their rates and decays; which are frozen: changes_on_resume
     {"schedule."},
     {"training.seed", "another seed"},
     {"training.batch_size", "the position in the data counts batches of this size"},

@@ -226,7 +226,8 @@ TEST_CASE("load_state: weights that are not finite are refused by name, and noth
   std::vector<NamedTensor> tensors = nn::state_dict(block);
   tensors[5].tensor = Tensor::full({2, 3}, 9);
   tensors[0].tensor = Tensor::full({3, 2, 2, 2}, 1e300, DType::kF64);  // an infinity in f32
-  CHECK_ERROR(nn::load_state(block, tensors, nn::Strictness::kMatching, false), "not all values are finite in conv.weight");
+  CHECK_ERROR(nn::load_state(block, tensors, nn::Strictness::kMatching, false),
+              "not all values are finite in conv.weight");
   CHECK(block.fc.weight.value().data<float>()[0] == before);
 }
 

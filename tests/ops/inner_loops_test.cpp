@@ -69,7 +69,10 @@ TEST_CASE("simd: no inner loop of a micro-kernel touches the stack") {
 #if !defined(__OPTIMIZE__) || !defined(__x86_64__)
   MESSAGE("skipped: not the optimised x86 code");
 #else
-  if (test::sanitized()) return;
+  if (test::sanitized()) {
+    MESSAGE("skipped: not the optimised code");
+    return;
+  }
   const std::filesystem::path folder = test::binary_dir() / "ops";
   if (std::system("objdump --version >/dev/null 2>&1") != 0 || !std::filesystem::is_directory(folder)) {
     MESSAGE("skipped: no objdump, or the object files are not in ", folder.string());
